@@ -1,0 +1,156 @@
+//! Who has seen how much of the log: projections and gateways tell each other (DESIGN §4).
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use async_nats::Client;
+use futures_util::StreamExt as _;
+use serde::{Deserialize, Serialize};
+use tokio::{
+    sync::watch,
+    time::{Instant, timeout_at},
+};
+
+use crate::events::{NodeId, Position};
+
+/// Who is silent for longer than this is gone.
+pub const LEASE: Duration = Duration::from_secs(10);
+/// How often somebody who has nothing new to say repeats himself.
+pub const HEARTBEAT: Duration = Duration::from_secs(3);
+
+/// The positions of all projections and gateways, as last heard.
+#[derive(Clone)]
+pub struct Checkpoints {
+    client: Client,
+    seen: Arc<Mutex<HashMap<String, Heard>>>,
+    changed: watch::Sender<()>,
+}
+
+/// What somebody says of himself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Beat {
+    /// How far he is.
+    pub position: Position,
+    /// The process.
+    pub node: NodeId,
+    /// Is this the last word?
+    #[serde(default)]
+    pub leaving: bool,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Heard {
+    beat: Beat,
+    at: Instant,
+}
+
+impl Checkpoints {
+    /// Listens from now on; run the returned future.
+    ///
+    /// # Errors
+    /// Not connected to the server.
+    pub async fn start(
+        client: Client,
+    ) -> Result<(Self, impl Future<Output = ()> + Send + 'static), async_nats::SubscribeError> {
+        let mut beats = client.subscribe("checkpoint.>").await?;
+        let this = Self { client, seen: Arc::default(), changed: watch::channel(()).0 };
+        let listener = this.clone();
+        let listen = async move {
+            while let Some(message) = beats.next().await {
+                let name = message.subject.strip_prefix("checkpoint.");
+                let beat = serde_json::from_slice(&message.payload);
+                if let (Some(name), Ok(beat)) = (name, beat) {
+                    listener.hear(name, beat);
+                }
+            }
+        };
+        Ok((this, listen))
+    }
+
+    fn hear(&self, name: &str, beat: Beat) {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let heard = Heard { beat, at: Instant::now() };
+        match seen.get_mut(name) {
+            Some(known) => *known = heard,
+            None => _ = seen.insert(name.to_owned(), heard),
+        }
+        drop(seen);
+        self.changed.send_replace(());
+    }
+
+    /// Tells everybody, and ourselves at once.
+    pub async fn tell(&self, name: &str, beat: Beat) {
+        self.hear(name, beat);
+        let body = serde_json::to_vec(&beat).expect("a beat is plain data");
+        _ = self.client.publish(format!("checkpoint.{name}"), body.into()).await;
+    }
+
+    /// Returns when all that was told has left this process.
+    pub async fn flush(&self) {
+        _ = self.client.flush().await;
+    }
+
+    /// The name under which a gateway's caches are known.
+    pub fn gateway(node: NodeId) -> String {
+        format!("gateway.{node}")
+    }
+
+    /// The process that works on `name`, if it was heard of lately.
+    pub fn holder(&self, name: &str) -> Option<NodeId> {
+        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.get(name).filter(|heard| heard.is_alive()).map(|heard| heard.beat.node)
+    }
+
+    /// When `name` was last heard of; `None` if it said good-bye or never was.
+    pub fn silence(&self, name: &str) -> Option<Duration> {
+        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.get(name).filter(|heard| !heard.beat.leaving).map(|heard| heard.at.elapsed())
+    }
+
+    /// Waits until all of `projections` and, if asked, the caches of all live gateways have passed
+    /// `position`; `false` if that takes longer than `limit`.
+    pub async fn passed(
+        &self,
+        position: Position,
+        projections: &[&str],
+        gateways: bool,
+        limit: Duration,
+    ) -> bool {
+        let deadline = Instant::now() + limit;
+        let mut changed = self.changed.subscribe();
+        loop {
+            if self.have_passed(position, projections, gateways) {
+                return true;
+            }
+            if !matches!(timeout_at(deadline, changed.changed()).await, Ok(Ok(()))) {
+                return false;
+            }
+        }
+    }
+
+    fn have_passed(&self, position: Position, projections: &[&str], gateways: bool) -> bool {
+        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let far_enough = |heard: &Heard| heard.beat.position >= position;
+        projections.iter().all(|&name| seen.get(name).is_some_and(far_enough))
+            && (!gateways
+                || seen
+                    .iter()
+                    .filter(|(name, heard)| name.starts_with("gateway.") && heard.is_alive())
+                    .all(|(_, heard)| far_enough(heard)))
+    }
+
+    /// Where each projection is, as last heard.
+    pub fn positions(&self) -> Vec<(String, Position)> {
+        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.iter().map(|(name, heard)| (name.clone(), heard.beat.position)).collect()
+    }
+}
+
+impl Heard {
+    fn is_alive(&self) -> bool {
+        !self.beat.leaving && self.at.elapsed() < LEASE
+    }
+}

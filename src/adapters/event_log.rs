@@ -1,0 +1,408 @@
+//! The log: compare-and-append on JetStream, and what the log says when asked.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use async_nats::{
+    HeaderMap,
+    jetstream::{
+        self, ErrorCode,
+        context::{PublishError, PublishErrorKind},
+        message::{PublishMessage, StreamMessage},
+        publish::PublishAck,
+        stream::{DirectGetError, DirectGetErrorKind, Stream},
+    },
+};
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+use tokio::time::{Instant, sleep};
+use tracing::warn;
+use uuid::Uuid;
+
+use super::{group_commit::GroupCommit, nats::Nats, reader::Reader};
+use crate::{
+    clock,
+    events::{DecodeError, Event, NodeId, Position, Recorded, Subject, UserId},
+};
+
+/// The one stream: one total order (DESIGN §3).
+pub const STREAM: &str = "EVENTS";
+
+const EXPECTED: &str = "Nats-Expected-Last-Subject-Sequence";
+const EXPECTED_ON: &str = "Nats-Expected-Last-Subject-Sequence-Subject";
+const TTL: &str = "Nats-TTL";
+/// The second code of a conflict, which the client library does not map (`jetstream.md` §1.3).
+const CONFLICT_IN_PROCESS: ErrorCode = ErrorCode(10164);
+
+/// The event log.
+#[derive(Clone)]
+pub struct EventLog {
+    nats: Nats,
+    stream: Stream<()>,
+    settings: Arc<Settings>,
+}
+
+struct Settings {
+    source: String,
+    commit: Option<GroupCommit>,
+    timeout: Duration,
+    fact_ttl: Duration,
+    /// The highest position that this process was told of.
+    seen: AtomicU64,
+}
+
+/// A fact on its way into the log.
+#[derive(Debug, Clone)]
+pub struct NewEvent {
+    /// What it is about.
+    pub subject: Subject,
+    /// The fact.
+    pub event: Event,
+    /// On whose behalf.
+    pub actor: Option<UserId>,
+    /// The request that led to it.
+    pub cause: String,
+    /// Its identity; appending it twice has the effect of once.
+    pub id: Uuid,
+}
+
+impl NewEvent {
+    /// A fact with a new identity.
+    pub fn new(subject: Subject, event: Event, actor: Option<UserId>, cause: &str) -> Self {
+        Self { subject, event, actor, cause: cause.to_owned(), id: clock::event_id() }
+    }
+}
+
+/// What must still be true for an append to count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Expect {
+    /// Nothing: the fact conflicts with none by nature.
+    Anything,
+    /// The last event of a subject, often of another aggregate, is at this position; 0: there is none.
+    Last(Subject, Position),
+}
+
+/// How an append ended well.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Appended {
+    /// Where the fact is.
+    pub position: Position,
+    /// It was there before: an earlier attempt under the same identity.
+    pub duplicate: bool,
+}
+
+/// How the log says no.
+#[derive(Debug, thiserror::Error)]
+pub enum LogError {
+    /// What was expected is not so any more: reload and decide again.
+    #[error("somebody else was faster")]
+    Conflict,
+    /// The log cannot be reached, or does not answer: whether the fact is in it is unknown.
+    #[error("the event log is unavailable: {0}")]
+    Unavailable(String),
+    /// The fact is larger than the server takes.
+    #[error("the event is too large for the log")]
+    TooLarge,
+    /// The log holds something that this version cannot read.
+    #[error("the log holds an unreadable event at {position}: {source}")]
+    Corrupt {
+        /// Where.
+        position: Position,
+        /// Why.
+        source: DecodeError,
+    },
+}
+
+impl EventLog {
+    /// The log as `node` uses it. `commit` is there for `log.durability = synced`.
+    ///
+    /// # Errors
+    /// The server cannot be reached.
+    pub async fn open(
+        nats: Nats,
+        node: NodeId,
+        commit: Option<GroupCommit>,
+        timeout: Duration,
+        fact_ttl: Duration,
+    ) -> Result<Self, LogError> {
+        let stream = nats.jetstream.get_stream_no_info(STREAM).await.map_err(unavailable)?;
+        let source = format!("/hongyan/{node}");
+        Ok(Self {
+            nats,
+            stream,
+            settings: Arc::new(Settings {
+                source,
+                commit,
+                timeout,
+                fact_ttl,
+                seen: AtomicU64::new(0),
+            }),
+        })
+    }
+
+    /// Appends a fact and answers when it is as durable as `log.durability` promises.
+    ///
+    /// # Errors
+    /// See [`LogError`].
+    pub async fn append(&self, new: &NewEvent, expect: Expect) -> Result<Appended, LogError> {
+        let appended = self.append_unsynced(new, expect).await?;
+        match &self.settings.commit {
+            Some(commit) if !commit.barrier().await => {
+                Err(LogError::Unavailable("the log could not be synced to disk".into()))
+            }
+            _ => Ok(appended),
+        }
+    }
+
+    /// Appends a fact that nobody is promised: a connect, a delivery.
+    ///
+    /// # Errors
+    /// See [`LogError`].
+    pub async fn append_unsynced(
+        &self,
+        new: &NewEvent,
+        expect: Expect,
+    ) -> Result<Appended, LogError> {
+        let message = self.message(new, expect);
+        let subject = new.subject.to_string();
+        let deadline = Instant::now() + self.settings.timeout;
+        let mut pause = Duration::from_millis(20);
+        let before = Position(self.settings.seen.load(Ordering::Relaxed));
+        let mut unknown = false; // an attempt ended without an answer: it may be in the log
+        loop {
+            let error = match self.publish(&subject, message.clone()).await {
+                Ok(ack) => {
+                    self.settings.seen.fetch_max(ack.sequence, Ordering::Relaxed);
+                    return Ok(Appended {
+                        position: Position(ack.sequence),
+                        duplicate: ack.duplicate,
+                    });
+                }
+                Err(error) => error,
+            };
+            if is_conflict(&error) {
+                // The expectation is checked before the identity (`jetstream.md` §1.3), so a
+                // repeat of our own append looks like a conflict with it.
+                let own = if unknown { self.own(new, before).await? } else { None };
+                return own
+                    .map(|position| Appended { position, duplicate: true })
+                    .ok_or(LogError::Conflict);
+            }
+            if error.kind() == PublishErrorKind::MaxPayloadExceeded {
+                return Err(LogError::TooLarge);
+            }
+            unknown |= error.kind() != PublishErrorKind::StreamNotFound;
+            if Instant::now() + pause >= deadline {
+                return Err(unavailable(error));
+            }
+            warn!(%error, "an append got no answer, trying again under the same id");
+            sleep(pause).await;
+            pause = (pause * 2).min(Duration::from_millis(500));
+        }
+    }
+
+    async fn publish(
+        &self,
+        subject: &str,
+        message: PublishMessage,
+    ) -> Result<PublishAck, PublishError> {
+        let ack = self.nats.jetstream.send_publish(subject.to_owned(), message);
+        ack.await?.await
+    }
+
+    /// Where our own event is, if it was appended after `before`.
+    async fn own(&self, new: &NewEvent, before: Position) -> Result<Option<Position>, LogError> {
+        let id = new.id.to_string();
+        let mut from = Position(before.0 + 1);
+        while let Some(stored) = self.raw_next(new.subject, from).await? {
+            if header(&stored.headers, "ce-id") == Some(id.as_str()) {
+                return Ok(Some(Position(stored.sequence)));
+            }
+            from = Position(stored.sequence + 1);
+        }
+        Ok(None)
+    }
+
+    fn message(&self, new: &NewEvent, expect: Expect) -> PublishMessage {
+        let body = new.event.encode();
+        let id = new.id.to_string();
+        let mut headers = HeaderMap::new();
+        headers.insert("Nats-Msg-Id", id.as_str());
+        headers.insert("ce-specversion", "1.0");
+        headers.insert("ce-id", id);
+        headers.insert("ce-type", Event::type_name(&body));
+        headers.insert("ce-source", self.settings.source.as_str());
+        headers.insert("ce-subject", new.subject.to_string());
+        headers.insert("ce-time", clock::now().iso_text());
+        if let Some(actor) = new.actor {
+            headers.insert("hy-actor", actor.to_string());
+        }
+        headers.insert("hy-cause", new.cause.as_str());
+        if let Expect::Last(subject, position) = expect {
+            headers.insert(EXPECTED, position.to_string());
+            if subject != new.subject {
+                headers.insert(EXPECTED_ON, subject.to_string());
+            }
+        }
+        if is_short_lived(&new.event) {
+            headers.insert(TTL, self.settings.fact_ttl.as_secs().to_string());
+        }
+        PublishMessage::build().payload(body.into()).headers(headers)
+    }
+
+    /// The position of a subject's last event, 0 if it has none.
+    ///
+    /// # Errors
+    /// The server cannot be reached.
+    pub async fn last_of(&self, subject: Subject) -> Result<Position, LogError> {
+        let found = self.stream.direct_get_last_for_subject(subject.to_string());
+        Ok(optional(found.await)?.map_or_else(Position::default, |last| Position(last.sequence)))
+    }
+
+    /// The position of the last event on any of `subjects`, wildcards allowed.
+    ///
+    /// # Errors
+    /// The server cannot be reached.
+    pub async fn last_on(&self, subjects: &[&str]) -> Result<Position, LogError> {
+        let mut last = Position::default();
+        for &subject in subjects {
+            let found = optional(self.stream.direct_get_last_for_subject(subject).await)?;
+            last = last.max(Position(found.map_or(0, |message| message.sequence)));
+        }
+        Ok(last)
+    }
+
+    /// The first event of a subject at `from` or later.
+    ///
+    /// # Errors
+    /// The server cannot be reached, or holds bytes that are no event.
+    pub async fn next_of(
+        &self,
+        subject: Subject,
+        from: Position,
+    ) -> Result<Option<Recorded<Event>>, LogError> {
+        self.raw_next(subject, from).await?.as_ref().map(recorded).transpose()
+    }
+
+    async fn raw_next(
+        &self,
+        subject: Subject,
+        from: Position,
+    ) -> Result<Option<StreamMessage>, LogError> {
+        let next =
+            self.stream.direct_get_next_for_subject(subject.to_string(), Some(from.0.max(1)));
+        optional(next.await)
+    }
+
+    /// The event at a position, unless it has expired or never was.
+    ///
+    /// # Errors
+    /// The server cannot be reached, or holds bytes that are no event.
+    pub async fn at(&self, position: Position) -> Result<Option<Recorded<Event>>, LogError> {
+        optional(self.stream.direct_get(position.0).await)?.as_ref().map(recorded).transpose()
+    }
+
+    /// Reads events of some subjects in order, from a position on, and then as they come.
+    ///
+    /// # Errors
+    /// The server cannot be reached.
+    pub async fn read(&self, subjects: &[&str], from: Position) -> Result<Reader, LogError> {
+        Reader::open(self.stream.clone(), subjects, from).await
+    }
+
+    /// The end of the log and when it was created.
+    ///
+    /// # Errors
+    /// The server cannot be reached.
+    pub async fn end(&self) -> Result<LogEnd, LogError> {
+        let info = self.stream.get_info().await.map_err(unavailable)?;
+        Ok(LogEnd {
+            last: Position(info.state.last_sequence),
+            messages: info.state.messages,
+            bytes: info.state.bytes,
+            created: info.created.unix_timestamp(),
+        })
+    }
+}
+
+/// Where the log ends, and which log it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LogEnd {
+    /// The last position given.
+    pub last: Position,
+    /// Events held.
+    pub messages: u64,
+    /// Size in bytes.
+    pub bytes: u64,
+    /// When the stream was created, in seconds: another value is another log.
+    pub created: i64,
+}
+
+/// Connects and disconnects vanish by themselves; deliveries stay, for without them a rebuild
+/// would deliver again (ADR 0003).
+fn is_short_lived(event: &Event) -> bool {
+    use crate::events::SessionEvent::{Connected, Disconnected};
+    matches!(event, Event::Session(Connected { .. } | Disconnected { .. }))
+}
+
+fn is_conflict(error: &PublishError) -> bool {
+    let code = std::error::Error::source(error)
+        .and_then(|source| source.downcast_ref::<jetstream::Error>())
+        .map(jetstream::Error::error_code);
+    error.kind() == PublishErrorKind::WrongLastSequence || code == Some(CONFLICT_IN_PROCESS)
+}
+
+/// Any failure to talk to the server.
+pub fn unavailable(error: impl std::fmt::Display) -> LogError {
+    LogError::Unavailable(error.to_string())
+}
+
+fn optional(
+    found: Result<StreamMessage, DirectGetError>,
+) -> Result<Option<StreamMessage>, LogError> {
+    match found {
+        Ok(message) => Ok(Some(message)),
+        Err(error) if error.kind() == DirectGetErrorKind::NotFound => Ok(None),
+        Err(error) => Err(unavailable(error)),
+    }
+}
+
+fn recorded(message: &StreamMessage) -> Result<Recorded<Event>, LogError> {
+    let position = Position(message.sequence);
+    read_event(&message.subject, position, &message.headers, &message.payload)
+        .map_err(|source| LogError::Corrupt { position, source })
+}
+
+/// An event out of what the stream stores.
+///
+/// # Errors
+/// It is none.
+pub fn read_event(
+    subject: &str,
+    position: Position,
+    headers: &HeaderMap,
+    body: &[u8],
+) -> Result<Recorded<Event>, DecodeError> {
+    let subject =
+        Subject::parse(subject).ok_or_else(|| DecodeError::Subject(subject.to_owned()))?;
+    let required = |name: &'static str| header(headers, name).ok_or(DecodeError::Header(name));
+    let at = OffsetDateTime::parse(required("ce-time")?, &Rfc3339)
+        .map_err(|_| DecodeError::Header("ce-time"))?;
+    Ok(Recorded {
+        event: Event::decode(&subject, body)?,
+        position,
+        subject,
+        id: required("ce-id")?.parse().map_err(|_| DecodeError::Header("ce-id"))?,
+        at: crate::events::Timestamp::of(at),
+        actor: header(headers, "hy-actor").and_then(|actor| actor.parse().ok().map(UserId)),
+        cause: header(headers, "hy-cause").unwrap_or_default().to_owned(),
+    })
+}
+
+fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    headers.get(name).map(async_nats::HeaderValue::as_str)
+}

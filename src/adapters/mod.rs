@@ -1,0 +1,16 @@
+//! The world: alone in naming `async_nats` and `redis`.
+
+pub mod checkpoints;
+pub mod event_log;
+pub mod group_commit;
+pub mod nats;
+pub mod nodes;
+pub mod passwords;
+pub mod postgres;
+pub mod provision;
+pub mod push;
+pub mod rate_limit;
+pub mod reader;
+pub mod redis;
+pub mod tokens;
+pub mod vault;

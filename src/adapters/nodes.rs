@@ -1,0 +1,83 @@
+//! Gateways asking each other: "stop delivering to this user, I have his socket now".
+
+use std::time::Duration;
+
+use async_nats::{Client, Message};
+use futures_util::StreamExt as _;
+use serde::{Deserialize, Serialize};
+use tokio::time::timeout;
+
+use crate::events::{NodeId, Position, UserId};
+
+/// How long a new socket waits for the node of an older one, which may be dead.
+const LIMIT: Duration = Duration::from_secs(2);
+
+/// The other gateways.
+#[derive(Clone)]
+pub struct Nodes {
+    client: Client,
+}
+
+/// A request to hand a user's queue over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HandOver {
+    /// Whose.
+    pub user: UserId,
+    /// Where the log says that another socket has it.
+    pub since: Position,
+}
+
+impl Nodes {
+    /// Over `client`.
+    pub fn new(client: Client) -> Self {
+        Self { client }
+    }
+
+    /// Asks `node`, and answers with the position of its last delivery report; `None` if it does
+    /// not answer in time.
+    pub async fn hand_over(&self, node: NodeId, request: HandOver) -> Option<Position> {
+        let body = serde_json::to_vec(&request).expect("plain data");
+        let answer = self.client.request(subject(node), body.into());
+        let answer = timeout(LIMIT, answer).await.ok()?.ok()?;
+        serde_json::from_slice(&answer.payload).ok()
+    }
+
+    /// Answers the requests to `node` with what `serve` says, for ever.
+    ///
+    /// # Errors
+    /// Not connected to the server.
+    pub async fn serve<F>(
+        &self,
+        node: NodeId,
+        serve: impl Fn(HandOver) -> F,
+    ) -> Result<(), async_nats::SubscribeError>
+    where
+        F: Future<Output = Option<Position>> + Send + 'static,
+    {
+        let requests = self.client.subscribe(subject(node)).await?;
+        requests
+            .for_each_concurrent(256, |message| {
+                let work = serde_json::from_slice(&message.payload).ok().map(&serve);
+                async move {
+                    if let Some(work) = work
+                        && let Some(position) = work.await
+                    {
+                        self.answer(&message, position).await;
+                    }
+                }
+            })
+            .await;
+        Ok(())
+    }
+
+    async fn answer(&self, request: &Message, position: Position) {
+        if let Some(reply) = request.reply.clone() {
+            let body = serde_json::to_vec(&position).expect("plain data");
+            _ = self.client.publish(reply, body.into()).await;
+        }
+    }
+}
+
+fn subject(node: NodeId) -> String {
+    format!("node.{node}.handover")
+}

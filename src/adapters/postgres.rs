@@ -1,0 +1,71 @@
+//! Connections to PostgreSQL, and what differs between a hiccup and a refusal.
+
+use std::{str::FromStr as _, time::Duration};
+
+use anyhow::Context as _;
+use secrecy::{ExposeSecret, SecretString};
+use sqlx::{
+    PgPool,
+    postgres::{PgConnectOptions, PgPoolOptions},
+};
+
+/// Where readers find the tables of the live generations (DESIGN §5).
+pub const LIVE: &str = "live";
+
+/// A pool that reads the live read models. Connects when first used: the start does not wait.
+///
+/// # Errors
+/// The URL is malformed.
+pub fn readers(url: &SecretString, most: u32) -> anyhow::Result<PgPool> {
+    pool(url, most, "live,ids")
+}
+
+/// A pool for whoever writes read models; each transaction names its generation itself.
+///
+/// # Errors
+/// The URL is malformed.
+pub fn writers(url: &SecretString, most: u32) -> anyhow::Result<PgPool> {
+    pool(url, most, "hongyan,ids")
+}
+
+/// A pool for migrations, whose own table is in the schema `public`.
+///
+/// # Errors
+/// The URL is malformed.
+pub fn migrators(url: &SecretString) -> anyhow::Result<PgPool> {
+    pool(url, 1, "public")
+}
+
+fn pool(url: &SecretString, most: u32, search_path: &str) -> anyhow::Result<PgPool> {
+    let options = PgConnectOptions::from_str(url.expose_secret())
+        .context(
+            "postgres.url is not a PostgreSQL URL (postgres://user:password@host:port/database)",
+        )?
+        .application_name("hongyan")
+        .options([
+            ("search_path", search_path),
+            ("synchronous_commit", "off"), // the log is the truth
+            ("client_min_messages", "warning"),
+        ]);
+    Ok(PgPoolOptions::new()
+        .max_connections(most)
+        .acquire_timeout(Duration::from_secs(3))
+        .connect_lazy_with(options))
+}
+
+/// Would the same statement work a little later?
+pub fn is_passing(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Database(error) => error.code().is_some_and(|code| {
+            // connection, resources, operator intervention, deadlock and serialization
+            ["08", "53", "57", "58", "40"].iter().any(|class| code.starts_with(class))
+        }),
+        sqlx::Error::Io(_)
+        | sqlx::Error::Tls(_)
+        | sqlx::Error::Protocol(_)
+        | sqlx::Error::PoolTimedOut
+        | sqlx::Error::PoolClosed
+        | sqlx::Error::WorkerCrashed => true,
+        _ => false,
+    }
+}

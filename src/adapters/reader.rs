@@ -1,0 +1,133 @@
+//! Reading the log in order: batches of what is there, then events as they come.
+
+use std::time::Duration;
+
+use async_nats::jetstream::{
+    consumer::{
+        DeliverPolicy,
+        pull::{Ordered, OrderedConfig},
+    },
+    stream::Stream,
+};
+use futures_util::{FutureExt as _, StreamExt as _};
+use tokio::time::timeout;
+use tracing::{debug, warn};
+
+use super::event_log::{LogError, read_event, unavailable};
+use crate::events::{DecodeError, Event, Position, Recorded};
+
+/// A consumer that has been silent for this long is made anew: pull consumers have been seen to
+/// stop without a word (`jetstream.md` §9.3), and a new one costs a millisecond.
+const SILENCE: Duration = Duration::from_secs(30);
+
+/// Events of some subjects, in the order of the log.
+pub struct Reader {
+    stream: Stream<()>,
+    subjects: Vec<String>,
+    messages: Ordered,
+    next: Position,
+    pending: u64,
+}
+
+/// One place of the log: an event, or bytes that this version cannot read.
+pub type Entry = Result<Recorded<Event>, Unreadable>;
+
+/// Bytes in the log that are no event of this version.
+#[derive(Debug)]
+pub struct Unreadable {
+    /// Where.
+    pub position: Position,
+    /// Why.
+    pub source: DecodeError,
+}
+
+impl Reader {
+    pub(super) async fn open(
+        stream: Stream<()>,
+        subjects: &[&str],
+        from: Position,
+    ) -> Result<Self, LogError> {
+        let subjects: Vec<String> = subjects.iter().map(|&subject| subject.to_owned()).collect();
+        let next = Position(from.0.max(1));
+        let policy = DeliverPolicy::ByStartSequence { start_sequence: next.0 };
+        let (messages, pending) = consume(&stream, &subjects, policy).await?;
+        Ok(Self { stream, subjects, messages, next, pending })
+    }
+
+    /// How many events the server still had for us when it sent the last one.
+    pub fn pending(&self) -> u64 {
+        self.pending
+    }
+
+    /// The next events: at least one, at most `most`, no more than are there already.
+    ///
+    /// # Errors
+    /// The server cannot be reached; the reader stays usable.
+    pub async fn next_batch(&mut self, most: usize) -> Result<Vec<Entry>, LogError> {
+        let mut batch = Vec::new();
+        while batch.is_empty() {
+            match timeout(SILENCE, self.messages.next()).await {
+                Ok(Some(Ok(message))) => self.take(&message, &mut batch)?,
+                Ok(Some(Err(error))) => {
+                    warn!(%error, "reading the log failed, starting again at {}", self.next);
+                    self.restart().await?;
+                }
+                Ok(None) => self.restart().await?,
+                Err(_) => {
+                    debug!("no event for a while, making the consumer anew");
+                    self.restart().await?;
+                }
+            }
+        }
+        while batch.len() < most {
+            match self.messages.next().now_or_never() {
+                Some(Some(Ok(message))) => self.take(&message, &mut batch)?,
+                _ => break, // an error comes again at the next call
+            }
+        }
+        Ok(batch)
+    }
+
+    fn take(
+        &mut self,
+        message: &async_nats::jetstream::Message,
+        batch: &mut Vec<Entry>,
+    ) -> Result<(), LogError> {
+        let info = message.info().map_err(unavailable)?;
+        let position = Position(info.stream_sequence);
+        if position < self.next {
+            return Ok(()); // a consumer that was recreated a step too early
+        }
+        self.next = Position(position.0 + 1);
+        self.pending = info.pending;
+        let empty = async_nats::HeaderMap::new();
+        let headers = message.headers.as_ref().unwrap_or(&empty);
+        let entry = read_event(&message.subject, position, headers, &message.payload);
+        batch.push(entry.map_err(|source| Unreadable { position, source }));
+        Ok(())
+    }
+
+    async fn restart(&mut self) -> Result<(), LogError> {
+        let policy = DeliverPolicy::ByStartSequence { start_sequence: self.next.0 };
+        (self.messages, self.pending) = consume(&self.stream, &self.subjects, policy).await?;
+        Ok(())
+    }
+}
+
+async fn consume(
+    stream: &Stream<()>,
+    subjects: &[String],
+    deliver_policy: DeliverPolicy,
+) -> Result<(Ordered, u64), LogError> {
+    let config = OrderedConfig {
+        // A name puts the creation on a subject of its own, which is all that the users may use.
+        name: Some(crate::clock::random_id().simple().to_string()),
+        deliver_policy,
+        filter_subjects: subjects.to_vec(),
+        ..OrderedConfig::default()
+    };
+    let consumer = stream.create_consumer(config).await.map_err(unavailable)?;
+    let pending = consumer.cached_info().num_pending;
+    let messages = consumer.messages().await.map_err(unavailable)?;
+    Ok((messages, pending))
+}

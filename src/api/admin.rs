@@ -1,0 +1,98 @@
+//! The admin listener: health, metrics, positions. Loopback by default, never for clients.
+
+use axum::{
+    Json, Router,
+    extract::State,
+    http::StatusCode,
+    response::{IntoResponse as _, Response},
+    routing::get,
+};
+use serde_json::{Value, json};
+use tokio::time::{Duration, timeout};
+
+use crate::{
+    adapters::{event_log::EventLog, redis::Redis},
+    telemetry::{Metrics, ProjectionHealth},
+};
+
+/// What the admin listener looks at.
+#[derive(Clone)]
+pub struct Admin {
+    /// The log.
+    pub log: EventLog,
+    /// PostgreSQL.
+    pub pool: sqlx::PgPool,
+    /// Redis.
+    pub redis: Redis,
+    /// The projections of this process.
+    pub projections: ProjectionHealth,
+    /// The projections' subjects, of those that run here.
+    pub subjects: &'static [(&'static str, &'static [&'static str])],
+    /// The counters.
+    pub metrics: Metrics,
+    /// `log.durability`, shown so that nobody has to guess.
+    pub durability: String,
+}
+
+/// Its routes.
+pub fn router(admin: Admin) -> Router {
+    Router::new()
+        .route("/health/live", get(async || "ok"))
+        .route("/health/ready", get(ready))
+        .route(
+            "/metrics",
+            get(async |State(admin): State<Admin>| admin.metrics.text(&admin.projections)),
+        )
+        .route("/positions", get(positions))
+        .with_state(admin)
+}
+
+/// 200 when requests will be served, 503 with the parts that are down.
+async fn ready(State(admin): State<Admin>) -> Response {
+    const LIMIT: Duration = Duration::from_secs(2);
+    let (log, postgres, redis) = tokio::join!(
+        timeout(LIMIT, admin.log.end()),
+        timeout(LIMIT, sqlx::query_scalar!(r#"select 1 as "one!""#).fetch_one(&admin.pool)),
+        timeout(LIMIT, admin.redis.ping()),
+    );
+    let projections = admin.projections.all();
+    let caught_up = admin
+        .subjects
+        .iter()
+        .all(|(name, _)| projections.get(name).is_some_and(|found| found.state == "live"));
+    let parts = json!({
+        "log": matches!(log, Ok(Ok(_))),
+        "postgres": matches!(postgres, Ok(Ok(_))),
+        "redis": matches!(redis, Ok(Ok(()))),
+        "projections": caught_up,
+    });
+    let ready =
+        parts.as_object().is_some_and(|parts| parts.values().all(|up| up == &Value::Bool(true)));
+    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let body = json!({
+        "ready": ready,
+        "parts": parts,
+        "durability": admin.durability,
+        "projections": projections,
+    });
+    (status, Json(body)).into_response()
+}
+
+/// Where the log ends, and how far each projection of this process is. `lag` is 0 or the distance
+/// to the last event that concerns it.
+async fn positions(State(admin): State<Admin>) -> Response {
+    let Ok(end) = admin.log.end().await else {
+        return StatusCode::SERVICE_UNAVAILABLE.into_response();
+    };
+    let states = admin.projections.all();
+    let mut projections = serde_json::Map::new();
+    for (name, subjects) in admin.subjects {
+        let Ok(last) = admin.log.last_on(subjects).await else {
+            return StatusCode::SERVICE_UNAVAILABLE.into_response();
+        };
+        let position = states.get(name).map_or(0, |state| state.position);
+        let lag = last.0.saturating_sub(position);
+        projections.insert((*name).to_owned(), json!({"position": position, "lag": lag}));
+    }
+    Json(json!({"log": {"last": end.last}, "projections": projections})).into_response()
+}

@@ -1,0 +1,197 @@
+//! Who asks: the token, checked before anything else under `/api/chat/` (data.md §4.2).
+
+use std::net::{IpAddr, SocketAddr};
+
+use axum::{
+    body::Body,
+    extract::{ConnectInfo, FromRequestParts, Request, State},
+    http::{HeaderMap, Method, header, request::Parts},
+    middleware::Next,
+    response::{IntoResponse as _, Response},
+};
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+
+use super::{params::Params, refusal::Refusal};
+use crate::{
+    adapters::tokens::Claims,
+    app::App,
+    commands::{
+        session::Session,
+        user::{Account, User},
+    },
+    events::Role,
+};
+
+/// Somebody with a good token.
+#[derive(Debug, Clone)]
+pub struct Caller {
+    /// The account, as it is now.
+    pub account: Account,
+    /// What the token says.
+    pub claims: Claims,
+    /// Names this request in events and logs.
+    pub cause: String,
+}
+
+/// Where a request comes from, and what it is called.
+#[derive(Debug, Clone)]
+pub struct Origin {
+    /// The client's address, unless limits by address do not apply to it.
+    pub address: Option<IpAddr>,
+    /// Names this request in events and logs.
+    pub cause: String,
+}
+
+/// What guests may do: method and path (data.md §5.2).
+const FOR_VISITORS: &[(Method, &str)] = &[
+    (Method::POST, "/api/chat/socket/sendmessage"),
+    (Method::POST, "/api/chat/chatGetmessageOffLine"),
+    (Method::GET, "/api/chat/grouplist"),
+    (Method::GET, "/api/chat/groupinfo"),
+    (Method::GET, "/api/chat/groupQrcode"),
+    (Method::POST, "/api/chat/groupnickname"),
+    (Method::POST, "/api/chat/groupDeleteOrQuit"),
+    (Method::POST, "/api/chat/groupInviteUser"),
+    (Method::POST, "/api/chat/uploadStreamSingleToServerDiy"),
+    (Method::POST, "/api/chat/uploadAliyun"),
+    (Method::POST, "/api/chat/getVideoScreenshot"),
+    (Method::POST, "/api/chat/revokeMessage"),
+    (Method::POST, "/api/chat/updateUserinfo"),
+    (Method::POST, "/api/chat/getUserSetInfo"),
+    (Method::POST, "/api/chat/userset"),
+    (Method::POST, "/api/chat/applyfriend"),
+    (Method::POST, "/api/chat/autoAddFriendAndAgree"),
+    (Method::POST, "/api/chat/ismygoodfriend"),
+    (Method::POST, "/api/chat/deletegoodfriend"),
+];
+
+/// Whole path segments: `/api/chat/grouplist/1`, not `/api/chat/grouplistX`.
+fn open_to_visitors(method: &Method, path: &str) -> bool {
+    FOR_VISITORS.iter().any(|(allowed, prefix)| {
+        allowed == method
+            && path
+                .strip_prefix(prefix)
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    })
+}
+
+/// The edge of every request: reads the body once, finds out who asks, and refuses early.
+pub async fn edge(State(app): State<App>, request: Request, next: Next) -> Response {
+    match admit(&app, request).await {
+        Ok(request) => next.run(request).await,
+        Err(refusal) => refusal.into_response(),
+    }
+}
+
+async fn admit(app: &App, request: Request) -> Result<Request, Refusal> {
+    let (mut parts, body) = request.into_parts();
+    let origin = origin(app, &parts);
+    let protected = parts.uri.path().starts_with("/api/chat/");
+    let query = Params::of_query(parts.uri.query());
+    let in_head = text(&parts.headers, "token").or_else(|| query.in_query("token"));
+
+    // A token that is where it should be is judged before the body is even read.
+    let mut caller = None;
+    if protected && let Some(token) = in_head {
+        caller = Some(identify(app, token, &parts, &origin).await?);
+    }
+    let body = read(app, body).await?;
+    let params = Params::read(&parts.method, parts.uri.query(), &parts.headers, &body);
+    if protected && caller.is_none() {
+        let token = params.as_ref().ok().and_then(|params| params.in_body("token"));
+        let token = token.ok_or_else(|| Refusal::rule("您没有权限访问即时通讯接口"))?;
+        caller = Some(identify(app, token, &parts, &origin).await?);
+    }
+    let params = params.map_err(|_| Refusal::rule("请求内容不是有效的 JSON"))?;
+    parts.extensions.insert(origin);
+    parts.extensions.insert(params);
+    if let Some(caller) = caller {
+        parts.extensions.insert(caller);
+    }
+    Ok(Request::from_parts(parts, Body::empty()))
+}
+
+async fn read(app: &App, body: Body) -> Result<bytes::Bytes, Refusal> {
+    let limited = Limited::new(body, app.config.limits.body_bytes);
+    match limited.collect().await {
+        Ok(body) => Ok(body.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => Err(Refusal::too_large()),
+        Err(_) => Err(Refusal::rule("请求内容不完整")),
+    }
+}
+
+fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    headers.get(name).and_then(|value| value.to_str().ok()).filter(|text| !text.is_empty())
+}
+
+/// data.md §4.2, steps 2 to 4.
+async fn identify(
+    app: &App,
+    token: &str,
+    parts: &Parts,
+    origin: &Origin,
+) -> Result<Caller, Refusal> {
+    let invalid = || Refusal::rule("Token 令牌不合法！");
+    let claims = app.tokens.read(token).ok_or_else(invalid)?;
+    let session = app.executor.state::<Session>(claims.id).await?;
+    if !session.state.is_current(claims.jti) {
+        return Err(invalid());
+    }
+    let user = app.executor.state::<User>(claims.id).await?;
+    let account = user.state.active().cloned();
+    let account = account.ok_or_else(|| Refusal::rule("当前用户不存在或者已被禁用"))?;
+    if claims.role == Role::Visitor && !open_to_visitors(&parts.method, parts.uri.path()) {
+        return Err(Refusal::rule("您没有权限访问，请先注册或登录"));
+    }
+    Ok(Caller { account, claims, cause: origin.cause.clone() })
+}
+
+fn origin(app: &App, parts: &Parts) -> Origin {
+    let cause = text(&parts.headers, header::HeaderName::from_static("x-request-id").as_str())
+        .filter(|id| id.len() <= 64 && id.chars().all(|c| c.is_ascii_graphic()))
+        .map_or_else(|| crate::clock::event_id().to_string(), str::to_owned);
+    let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip());
+    let limits = &app.config.limits;
+    let is_in = |networks: &[crate::config::Network], address: IpAddr| {
+        networks.iter().any(|network| network.contains(address))
+    };
+    let address = peer.map(|peer| {
+        let forwarded = text(&parts.headers, &limits.client_ip_header)
+            .filter(|_| is_in(&limits.trusted_proxies, peer))
+            // The last entry is the one that our own proxy wrote.
+            .and_then(|list| list.rsplit(',').next()?.trim().parse().ok());
+        forwarded.unwrap_or(peer)
+    });
+    Origin { address: address.filter(|address| !is_in(&limits.exempt, *address)), cause }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Caller {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Refusal> {
+        let caller = parts.extensions.get::<Self>().cloned();
+        caller.ok_or_else(|| Refusal::rule("您没有权限访问即时通讯接口"))
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Origin {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Refusal> {
+        parts.extensions.get::<Self>().cloned().ok_or_else(|| Refusal::internal("no origin"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_visitor_list_is_by_method_and_whole_segments() {
+        assert!(open_to_visitors(&Method::GET, "/api/chat/grouplist/1"));
+        assert!(open_to_visitors(&Method::POST, "/api/chat/userset"));
+        assert!(!open_to_visitors(&Method::POST, "/api/chat/usersetX"));
+        assert!(!open_to_visitors(&Method::POST, "/api/chat/logout"));
+        assert!(!open_to_visitors(&Method::POST, "/api/chat/grouplist/1"));
+    }
+}

@@ -1,0 +1,175 @@
+//! Friend requests and address books (rest.md §11, §13, §16, §19, §37, §40).
+
+use axum::extract::State;
+use serde_json::{Value, json};
+
+use super::{
+    caller::Caller,
+    params::Params,
+    refusal::Refusal,
+    reply::{OK, Reply},
+};
+use crate::{
+    app::App,
+    clock,
+    commands::{
+        execute::CommandError,
+        friendship::{Friendship, FriendshipCommand, FriendshipRejection},
+        user::{Account, User},
+    },
+    events::{Answer, EdgeId, MessageId, NewEdge, Pair, RequestId, UserId},
+    projections::address_book,
+};
+
+type Done = Result<Reply<&'static str>, Refusal>;
+
+/// Ask to be friends (§11)
+pub async fn apply(State(app): State<App>, caller: Caller, params: Params) -> Done {
+    let (target, text) = target_and_text(&app, &caller, &params).await?;
+    let (request, _) = address_book::next_ids(&app.executor.pool).await?;
+    let command = FriendshipCommand::Request {
+        request,
+        asker: caller.account.person(),
+        asked: target.person(),
+        text,
+        icon: format!("{}/chat/group.png", app.config.server.asset_base),
+        notice: MessageId(clock::random_id()),
+    };
+    execute(&app, &caller, target.id, command).await
+}
+
+/// Become friends at once (§40)
+pub async fn befriend(State(app): State<App>, caller: Caller, params: Params) -> Done {
+    let (target, text) = target_and_text(&app, &caller, &params).await?;
+    if target.invite_confirm != 0 {
+        return Err(Refusal::rule("需要对方审核，不能自动加对方为好友"));
+    }
+    let (request, ids) = address_book::next_ids(&app.executor.pool).await?;
+    let me = &caller.account;
+    let command = FriendshipCommand::Befriend {
+        request,
+        caller: me.person(),
+        other: target.person(),
+        text,
+        edges: edges(ids, me.id, target.id, "", &me.nickname),
+        notice: MessageId(clock::random_id()),
+    };
+    execute(&app, &caller, target.id, command).await
+}
+
+async fn target_and_text(
+    app: &App,
+    caller: &Caller,
+    params: &Params,
+) -> Result<(Account, String), Refusal> {
+    let id = UserId(params.id("friend_id", "我申请添加的好友id")?);
+    let text = params.text_or_none("nickname", 1, 50).unwrap_or_default();
+    if id == caller.account.id {
+        return Err(Refusal::rule("不能添加自己为好友"));
+    }
+    let user = app.executor.state::<User>(id).await?;
+    let target = user.state.active().cloned();
+    Ok((target.ok_or_else(|| Refusal::rule("添加的好友不存在"))?, text))
+}
+
+/// Rows for both books, the caller's first (data.md §7).
+fn edges(
+    [mine, yours]: [EdgeId; 2],
+    me: UserId,
+    you: UserId,
+    my_remark: &str,
+    your_remark: &str,
+) -> [NewEdge; 2] {
+    [
+        NewEdge { id: mine, owner: me, friend: you, remark: my_remark.to_owned() },
+        NewEdge { id: yours, owner: you, friend: me, remark: your_remark.to_owned() },
+    ]
+}
+
+/// Answer a request (§13)
+pub async fn answer(State(app): State<App>, caller: Caller, params: Params) -> Done {
+    let id = RequestId(params.id("id", "申请表的id")?);
+    let remark = params.text_or_none("nickname", 1, 50).unwrap_or_default();
+    let status = params.one_of("status", "处理状态", &["pending", "refuse", "agree", "ignore"])?;
+    let answer = match status {
+        "agree" => Some(Answer::Agree),
+        "refuse" => Some(Answer::Refuse),
+        "ignore" => Some(Answer::Ignore),
+        _ => None,
+    };
+    let unknown = || Refusal::from(FriendshipRejection::NotPending);
+    let asked = address_book::request(&app.executor.pool, id).await?;
+    let (asker, me) = asked.filter(|(_, asked)| *asked == caller.account.id).ok_or_else(unknown)?;
+    let user = app.executor.state::<User>(asker).await?;
+    let asker = user.state.account().ok_or_else(unknown)?;
+    let (_, ids) = address_book::next_ids(&app.executor.pool).await?;
+    let name = if remark.is_empty() { asker.name() } else { &remark };
+    let command = FriendshipCommand::Answer {
+        request: id,
+        answer,
+        caller: caller.account.person(),
+        other: asker.person_called(name),
+        edges: edges(ids, me, asker.id, &remark, &caller.account.nickname),
+        notice: MessageId(clock::random_id()),
+    };
+    execute(&app, &caller, asker.id, command).await
+}
+
+/// Toggle the blacklist (§16)
+pub async fn toggle_blacklist(State(app): State<App>, caller: Caller, params: Params) -> Done {
+    let friend = UserId(params.id("id", "好友id")?);
+    let command = FriendshipCommand::ToggleBlacklist { owner: caller.account.id };
+    execute(&app, &caller, friend, command).await
+}
+
+/// Unfriend (§37)
+pub async fn end(State(app): State<App>, caller: Caller, params: Params) -> Done {
+    let friend = UserId(params.id("id", "朋友id")?);
+    let command = FriendshipCommand::End { by: caller.account.id };
+    match run(&app, &caller, friend, command).await {
+        Ok(()) => Ok(Reply("删除好友成功")),
+        Err(CommandError::Rejected(FriendshipRejection::NotInBook)) => {
+            Err(Refusal::rule("不是好友关系，无权操作"))
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Is this user in my book? (§19)
+pub async fn is_mine(
+    State(app): State<App>,
+    caller: Caller,
+    params: Params,
+) -> Result<Reply<Value>, Refusal> {
+    let friend = UserId(params.id("id", "朋友id")?);
+    let row = address_book::edge(&app.executor.pool, caller.account.id, friend).await?;
+    let row = row.filter(|row| !row.blocked).ok_or_else(|| Refusal::rule("不是好友"))?;
+    Ok(Reply(json!({
+        "id": row.id,
+        "user_id": row.owner,
+        "friend_id": row.friend,
+        "nickname": row.remark,
+        "friendlookme": row.friendlookme,
+        "melookfriend": row.melookfriend,
+        "ismystarfriend": i16::from(row.starred),
+        "isblack": i16::from(row.blocked),
+        "status": 1,
+    })))
+}
+
+async fn execute(app: &App, caller: &Caller, other: UserId, command: FriendshipCommand) -> Done {
+    run(app, caller, other, command).await?;
+    Ok(OK)
+}
+
+async fn run(
+    app: &App,
+    caller: &Caller,
+    other: UserId,
+    command: FriendshipCommand,
+) -> Result<(), CommandError<FriendshipRejection>> {
+    let me = caller.account.id;
+    let pair = Pair::of(me, other);
+    app.executor.execute_visibly::<Friendship>(pair, &command, Some(me), &caller.cause).await?;
+    Ok(())
+}

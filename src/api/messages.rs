@@ -1,0 +1,106 @@
+//! Sending, revoking, draining (rest.md §21, §36, §41).
+
+use axum::extract::State;
+use percent_encoding::percent_decode_str;
+use serde_json::{Value, value::RawValue};
+
+use super::{
+    caller::Caller,
+    params::Params,
+    refusal::Refusal,
+    reply::{OK, Reply},
+};
+use crate::{
+    app::App,
+    clock,
+    commands::{
+        chat::{MessageRejection, REVOKE_WINDOW_MS},
+        messages::{self, Content},
+    },
+    events::{MessageId, Person, Revocation, UserId},
+    projections::message_object::{MessageObject, revoked_text},
+};
+
+type Object = Result<Reply<Box<RawValue>>, Refusal>;
+
+/// Send a chat message (§41)
+pub async fn send(State(app): State<App>, caller: Caller, params: Params) -> Object {
+    let to = UserId(params.id("sendto_id", "接收人/群的id值")?);
+    let chat_type = params.one_of("chatType", "接收类型", &["single", "group"])?;
+    let kind = params.text("type", "消息类型")?;
+    let data = params.text("data", "消息内容")?;
+    if kind == "systemNotice" {
+        return Err(Refusal::rule("消息类型不合法")); // DEV-14
+    }
+    if chat_type == "group" {
+        return Err(Refusal::rule("群不存在或者已解散或者被封禁，无法发消息"));
+    }
+    let content = Content { kind, data, options: options(&params) };
+    let sent = messages::send(&app.executor, &caller.account, to, &content, &caller.cause).await?;
+    app.metrics.sent.inc();
+    object(&MessageObject::chat(&sent))
+}
+
+/// What becomes of `options` (ws.md §6.0.3): percent-encoded JSON text, or JSON as it is
+/// (clarification 1); `None` for anything else.
+fn options(params: &Params) -> Option<Box<RawValue>> {
+    match params.raw("options")? {
+        Value::String(text) => RawValue::from_string(compact(&percent_decode(text)?)?).ok(),
+        value @ (Value::Object(_) | Value::Array(_)) => {
+            RawValue::from_string(value.to_string()).ok()
+        }
+        _ => None,
+    }
+}
+
+/// As `decodeURIComponent` does it: `None` for a `%` without two hexadecimal digits.
+fn percent_decode(text: &str) -> Option<String> {
+    let valid = |rest: &str| rest.len() >= 2 && rest.bytes().take(2).all(|b| b.is_ascii_hexdigit());
+    if !text.split('%').skip(1).all(valid) {
+        return None;
+    }
+    Some(percent_decode_str(text).decode_utf8().ok()?.into_owned())
+}
+
+fn compact(text: &str) -> Option<String> {
+    let value: Value = serde_json::from_str(text).ok()?;
+    Some(value.to_string())
+}
+
+/// Take back a message (§36)
+pub async fn revoke(State(app): State<App>, caller: Caller, params: Params) -> Object {
+    let to = UserId(params.id("to_id", "接收者id或者群id")?);
+    let name = params.text_in("to_name", "接收者或者群名称", 1, Some(50))?;
+    let avatar = params.text_in("to_avatar", "接收者或者群头像", 10, Some(4000))?;
+    let id = params.text("id", "消息uuid")?;
+    let chat_type = params.one_of("chatType", "聊天类型", &["single", "group"])?;
+    let now = clock::now();
+    let latest = now.0 + 60_000;
+    let created = params.int_in("create_time", "消息发送时间", 1_000_000_000_000, Some(latest))?;
+    if now.0 - created > REVOKE_WINDOW_MS {
+        return Err(MessageRejection::TooLate.into());
+    }
+    if chat_type == "group" {
+        return Err(Refusal::rule("群不存在"));
+    }
+    let id = id.parse().map_err(|_| Refusal::from(MessageRejection::NotYours))?;
+    let revocation = Revocation {
+        message: MessageId(id),
+        by: caller.account.person(),
+        to: Person { id: to, name, avatar },
+        at: now,
+    };
+    let revoked = messages::revoke(&app.executor, revocation, &caller.cause).await?;
+    object(&MessageObject::revoked(&revoked, &revoked_text(&revoked)))
+}
+
+/// Deliver my offline queue (§21)
+pub async fn drain(State(app): State<App>, caller: Caller) -> Result<Reply<&'static str>, Refusal> {
+    // It reaches whichever gateway holds the socket; without one, the queue is kept.
+    app.pushes.drain(caller.account.id).await.map_err(Refusal::internal)?;
+    Ok(OK)
+}
+
+fn object(object: &MessageObject<'_>) -> Object {
+    RawValue::from_string(object.json()).map(Reply).map_err(Refusal::internal)
+}

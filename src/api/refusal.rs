@@ -1,0 +1,155 @@
+//! No: the only place where a reason becomes a status and the contract's exact text.
+
+use std::borrow::Cow;
+
+use axum::{
+    http::{HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use serde_json::json;
+use tracing::error;
+
+use super::reply::JSON;
+use crate::{
+    adapters::{event_log::LogError, redis::RedisFailure},
+    commands::{
+        accounts::AccountError, chat::MessageRejection, execute::CommandError,
+        friendship::FriendshipRejection, session::SessionRejection, user::UserRejection,
+    },
+    events::Role,
+};
+
+/// A request refused: `{"msg":"fail","data":"<text>"}`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    status: StatusCode,
+    text: Cow<'static, str>,
+}
+
+type Text = Cow<'static, str>;
+
+impl Refusal {
+    /// 400: a rule or the caller's standing.
+    pub fn rule(text: impl Into<Text>) -> Self {
+        Self { status: StatusCode::BAD_REQUEST, text: text.into() }
+    }
+
+    /// 422: a parameter.
+    pub fn parameter(text: impl Into<Text>) -> Self {
+        Self { status: StatusCode::UNPROCESSABLE_ENTITY, text: text.into() }
+    }
+
+    /// 404: no such route.
+    pub fn not_found() -> Self {
+        Self { status: StatusCode::NOT_FOUND, text: "404 错误".into() }
+    }
+
+    /// 413: the body.
+    pub fn too_large() -> Self {
+        Self { status: StatusCode::PAYLOAD_TOO_LARGE, text: "请求内容过大".into() }
+    }
+
+    /// 500: a part is down or broken. The caller learns nothing; the log has the cause.
+    pub fn internal(cause: impl std::fmt::Display) -> Self {
+        error!(%cause, "a request failed");
+        Self { status: StatusCode::INTERNAL_SERVER_ERROR, text: "Internal Server Error".into() }
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let body = json!({"msg": "fail", "data": self.text}).to_string();
+        let mut response = (self.status, [(header::CONTENT_TYPE, JSON)], body).into_response();
+        if self.status == StatusCode::INTERNAL_SERVER_ERROR {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        response
+    }
+}
+
+impl From<sqlx::Error> for Refusal {
+    fn from(error: sqlx::Error) -> Self {
+        Self::internal(error)
+    }
+}
+
+impl From<RedisFailure> for Refusal {
+    fn from(error: RedisFailure) -> Self {
+        Self::internal(error)
+    }
+}
+
+impl From<LogError> for Refusal {
+    fn from(error: LogError) -> Self {
+        match error {
+            LogError::TooLarge => Self::too_large(),
+            other => Self::internal(other),
+        }
+    }
+}
+
+impl<R: std::error::Error + Into<Refusal>> From<CommandError<R>> for Refusal {
+    fn from(error: CommandError<R>) -> Self {
+        match error {
+            CommandError::Rejected(rejection) => rejection.into(),
+            CommandError::Log(error) => error.into(),
+            other => Self::internal(other),
+        }
+    }
+}
+
+impl From<AccountError> for Refusal {
+    fn from(error: AccountError) -> Self {
+        match error {
+            AccountError::Taken => Self::rule("该账号已存在，请换一个账号注册"),
+            AccountError::Gone => Self::rule("账号不存在或者被禁用"),
+            AccountError::WrongPassword => Self::rule("账户或密码错误"),
+            AccountError::Log(error) => error.into(),
+            other => Self::internal(other),
+        }
+    }
+}
+
+impl From<UserRejection> for Refusal {
+    fn from(rejection: UserRejection) -> Self {
+        match rejection {
+            UserRejection::Unknown => Self::rule("用户不存在，无法修改信息"),
+            other => Self::internal(other),
+        }
+    }
+}
+
+impl From<SessionRejection> for Refusal {
+    fn from(SessionRejection::NotCurrent: SessionRejection) -> Self {
+        Self::rule("Token 令牌不合法！")
+    }
+}
+
+impl From<FriendshipRejection> for Refusal {
+    fn from(rejection: FriendshipRejection) -> Self {
+        Self::rule(match rejection {
+            FriendshipRejection::AlreadyAsked => "您已经申请过了，请勿重复申请",
+            FriendshipRejection::NotPending => "申请不存在或已处理",
+            FriendshipRejection::NotInBook => "好友不存在",
+        })
+    }
+}
+
+impl From<MessageRejection> for Refusal {
+    fn from(rejection: MessageRejection) -> Self {
+        use MessageRejection::{
+            Blocked, FriendsOnly, IdTaken, NotYours, QuotaUsed, RecipientGone, TooLate,
+        };
+        Self::rule(match rejection {
+            RecipientGone => "对方不存在或者被禁用，不能发消息",
+            Blocked(Role::User) => "对方把你拉黑了，不能发送消息",
+            Blocked(Role::Visitor) => "对方把你拉黑了，不能发消息",
+            FriendsOnly(Role::User) => "对方设置成：需要您先成为他的好友才能发消息",
+            FriendsOnly(Role::Visitor) => "你们不是好友关系，对方设置成：先登录才能发消息",
+            QuotaUsed => "在成为好友之前，对方只允许向他发一条消息",
+            NotYours => "消息不存在或无权撤回",
+            TooLate => "消息超过5分钟，不能撤回",
+            IdTaken => return Self::internal(IdTaken),
+        })
+    }
+}

@@ -1,0 +1,31 @@
+//! Yes: the envelope of success (rest.md §0.1).
+
+use axum::{
+    http::header,
+    response::{IntoResponse, Response},
+};
+use serde::Serialize;
+
+/// What every JSON answer says it is.
+pub(super) const JSON: &str = "application/json; charset=utf-8";
+
+/// `{"msg":"ok","data":…}`.
+#[derive(Debug)]
+pub struct Reply<T>(pub T);
+
+#[derive(Serialize)]
+struct Envelope<T> {
+    msg: &'static str,
+    data: T,
+}
+
+impl<T: Serialize> IntoResponse for Reply<T> {
+    fn into_response(self) -> Response {
+        let body = serde_json::to_vec(&Envelope { msg: "ok", data: self.0 });
+        let body = body.expect("replies are plain data");
+        ([(header::CONTENT_TYPE, JSON)], body).into_response()
+    }
+}
+
+/// The answer of many routes.
+pub const OK: Reply<&str> = Reply("ok");

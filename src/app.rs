@@ -1,0 +1,425 @@
+//! `App`: opens connections, starts tasks, stops them in order.
+
+use std::{sync::Arc, time::Duration};
+
+use anyhow::{Context as _, bail};
+use futures_util::StreamExt as _;
+use tokio::{net::TcpListener, time::timeout};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tracing::{info, warn};
+
+use crate::{
+    adapters::{
+        checkpoints::{Beat, Checkpoints},
+        event_log::EventLog,
+        group_commit::GroupCommit,
+        nats::{self, Nats},
+        nodes::Nodes,
+        passwords::Passwords,
+        postgres, provision,
+        push::Pushes,
+        rate_limit::RateLimit,
+        redis::Redis,
+        tokens::Tokens,
+        vault::Vault,
+    },
+    api::{self, admin::Admin},
+    clock,
+    commands::{accounts::Accounts, execute::Executor, reaper::Reaper},
+    config::{Config, Durability},
+    events::{NodeId, Position},
+    for_each_projection,
+    projections::{
+        Projection,
+        in_postgres::InPostgres,
+        in_redis::InRedis,
+        runner::{self, Runners},
+    },
+    telemetry::{Metrics, ProjectionHealth},
+    ws::{deliveries::Deliveries, hub::Hub},
+};
+
+/// What a gateway's handlers and sockets work with.
+#[derive(Clone)]
+pub struct App {
+    /// The settings.
+    pub config: Arc<Config>,
+    /// Executes commands.
+    pub executor: Executor,
+    /// Makes and opens accounts.
+    pub accounts: Accounts,
+    /// Makes and reads tokens.
+    pub tokens: Tokens,
+    /// Counts what attackers like.
+    pub rate_limit: RateLimit,
+    /// Pushes.
+    pub pushes: Pushes,
+    /// The other gateways.
+    pub nodes: Nodes,
+    /// The sockets of this node.
+    pub hub: Hub,
+    /// What they have received.
+    pub deliveries: Deliveries,
+    /// What is counted.
+    pub metrics: Metrics,
+}
+
+/// Which parts a process plays.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Role {
+    /// Both.
+    All,
+    /// REST and WebSocket.
+    Gateway,
+    /// Read models.
+    Projector,
+}
+
+/// What the projections' constructors need.
+pub struct ProjectionParts {
+    /// Their store in PostgreSQL.
+    pub postgres: InPostgres,
+    /// Their store in Redis.
+    pub redis: InRedis,
+    /// Where pushes go.
+    pub pushes: Pushes,
+    /// Messages per chat in `chat_log`.
+    pub chat_log_length: usize,
+}
+
+/// Serves until the process is told to stop.
+///
+/// # Errors
+/// A part is misconfigured, or the address is taken.
+pub async fn serve(config: Config, role: Role) -> anyhow::Result<()> {
+    let config = Arc::new(config);
+    let process = Process {
+        config: Arc::clone(&config),
+        node: NodeId(clock::random_id()),
+        metrics: Metrics::default(),
+        health: ProjectionHealth::default(),
+        tasks: TaskTracker::new(),
+        requests: TaskTracker::new(),
+        accept: CancellationToken::new(),
+        stop: CancellationToken::new(),
+    };
+    // Taken ports are told before anything else happens.
+    let admin = listen(config.server.admin_listen).await?;
+    let clients = match role {
+        Role::Projector => None,
+        Role::All | Role::Gateway => Some(listen(config.server.listen).await?),
+    };
+    let mut log = None;
+    if role != Role::Gateway {
+        log = Some(process.start_projector().await?);
+    }
+    let gateway = match clients {
+        None => None,
+        Some(listener) => {
+            let app = process.start_gateway(listener).await?;
+            log.get_or_insert(app.executor.log.clone());
+            Some(app)
+        }
+    };
+    let log = log.expect("every role opens the log");
+    process.start_admin(admin, log, role)?;
+    info!(node = %process.node, "hongyan {} is up as {role:?}", env!("CARGO_PKG_VERSION"));
+    stop_signal().await;
+    info!("stopping");
+    Box::pin(process.shut_down(gateway)).await;
+    Ok(())
+}
+
+async fn listen(address: std::net::SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).await.with_context(|| {
+        format!("cannot listen on {address}; set HONGYAN__SERVER__LISTEN and HONGYAN__SERVER__ADMIN_LISTEN to free ones")
+    })
+}
+
+/// What all parts of a process share.
+struct Process {
+    config: Arc<Config>,
+    node: NodeId,
+    metrics: Metrics,
+    health: ProjectionHealth,
+    tasks: TaskTracker,
+    /// Connections with requests; a socket that was upgraded is not one any more.
+    requests: TaskTracker,
+    /// Ends the listening; requests that are under way are finished.
+    accept: CancellationToken,
+    /// Ends everything else.
+    stop: CancellationToken,
+}
+
+impl Process {
+    /// Runs something for as long as the process runs.
+    fn keep(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let stop = self.stop.clone();
+        self.tasks.spawn(async move {
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = task => {}
+            }
+        });
+    }
+
+    async fn start_projector(&self) -> anyhow::Result<EventLog> {
+        let config = &self.config;
+        let nats = nats::connect_patiently(
+            &config.nats.url,
+            &config.nats.projector_user,
+            &config.nats.projector_password,
+        )
+        .await?;
+        check_log(&nats, config).await?;
+        let log = open_log(nats.clone(), config, self.node, None).await?;
+        let (checkpoints, listen) = Checkpoints::start(nats.client.clone()).await?;
+        self.keep(listen);
+        let redis = Redis::open(&config.redis.url)?;
+        let pool = postgres::writers(&config.postgres.url, config.postgres.max_connections)?;
+        let parts = ProjectionParts {
+            postgres: InPostgres::new(pool),
+            redis: InRedis::new(redis.clone()),
+            pushes: Pushes::new(nats.client.clone()),
+            chat_log_length: config.projections.chat_log_length,
+        };
+        let runners = Runners {
+            log: log.clone(),
+            checkpoints: checkpoints.clone(),
+            node: self.node,
+            batch: config.projections.batch,
+            health: self.health.clone(),
+            stop: self.stop.clone(),
+        };
+        for_each_projection!(parts, |projection, store| {
+            self.tasks.spawn(runner::run(projection, store, runners.clone()));
+        });
+        let reaper = Reaper::new(log.clone(), checkpoints, redis, self.node);
+        self.keep(reaper.run(nats.reconnects));
+        Ok(log)
+    }
+
+    async fn start_gateway(&self, listener: TcpListener) -> anyhow::Result<App> {
+        let config = &self.config;
+        config.check_gateway()?;
+        let nats = nats::connect_patiently(
+            &config.nats.url,
+            &config.nats.gateway_user,
+            &config.nats.gateway_password,
+        )
+        .await?;
+        check_log(&nats, config).await?;
+        let commit = self.group_commit(&nats).await?;
+        let log = open_log(nats.clone(), config, self.node, commit).await?;
+        let app = self.app(&nats, log).await?;
+        self.start_gateway_tasks(&app, nats).await?;
+        self.keep(api::serve::serve(
+            listener,
+            api::router(app.clone()),
+            Duration::from_millis(config.limits.handshake_timeout_ms),
+            self.requests.clone(),
+            self.accept.clone(),
+        ));
+        Ok(app)
+    }
+
+    async fn group_commit(&self, nats: &Nats) -> anyhow::Result<Option<GroupCommit>> {
+        if self.config.log.durability != Durability::Synced {
+            return Ok(None);
+        }
+        let directory = &self.config.log.store_dir;
+        provision::check_store(nats, directory).await?;
+        let (commit, task) = GroupCommit::start(directory)
+            .with_context(|| format!("cannot open log.store_dir = {}", directory.display()))?;
+        self.tasks.spawn(task); // ends when the last who could wait is gone
+        Ok(Some(commit))
+    }
+
+    async fn app(&self, nats: &Nats, log: EventLog) -> anyhow::Result<App> {
+        let config = &self.config;
+        let (checkpoints, listen) = Checkpoints::start(nats.client.clone()).await?;
+        self.keep(listen);
+        let redis = Redis::open(&config.redis.url)?;
+        let pool = postgres::readers(config.reader_url(), config.postgres.max_connections)?;
+        let executor =
+            Executor::new(log.clone(), checkpoints, pool, redis.clone(), self.node, config.wait());
+        let auth = &config.auth;
+        let passwords = Passwords::new(
+            auth.password_pepper.clone(),
+            auth.argon2_memory_kib,
+            auth.argon2_passes,
+            auth.argon2_parallel,
+        )?;
+        let deliveries = Deliveries::new(log.clone(), self.node);
+        let (hub, endings) = Hub::start(log, deliveries.clone(), config.limits.sockets_per_user);
+        self.tasks.spawn(endings); // must outlive the sockets
+        let limits = &config.limits;
+        Ok(App {
+            config: Arc::clone(config),
+            accounts: Accounts {
+                executor: executor.clone(),
+                vault: Vault::open(nats)
+                    .await
+                    .context("cannot open VAULT; run `hongyan migrate`")?,
+                passwords,
+                default_avatar: format!("{}/chat/user.jpg", config.server.asset_base),
+            },
+            executor,
+            tokens: Tokens::new(&auth.token_secret),
+            rate_limit: RateLimit::new(
+                redis,
+                (limits.login_failures, limits.login_failures_per_address),
+                Duration::from_secs(limits.login_window_s),
+            ),
+            pushes: Pushes::new(nats.client.clone()),
+            nodes: Nodes::new(nats.client.clone()),
+            hub,
+            deliveries,
+            metrics: self.metrics.clone(),
+        })
+    }
+
+    async fn start_gateway_tasks(&self, app: &App, nats: Nats) -> anyhow::Result<()> {
+        let (executor, hub) = (app.executor.clone(), app.hub.clone());
+        self.keep(async move { executor.follow(|recorded| hub.observe(recorded)).await });
+        self.keep(app.deliveries.clone().run());
+        let (answering, node) = (app.clone(), self.node);
+        self.keep(async move {
+            let served = answering.nodes.serve(node, |request| {
+                let app = answering.clone();
+                async move {
+                    // Until this node has seen the new socket, it does not know the old one as such.
+                    app.executor.seen_here(request.since).await;
+                    app.hub.hand_over(request.user).await.ok()
+                }
+            });
+            if let Err(error) = served.await {
+                warn!(%error, "cannot answer other gateways");
+            }
+        });
+        let mut resyncs = app.pushes.resyncs().await?;
+        let (hub, mut reconnects) = (app.hub.clone(), nats.reconnects);
+        self.keep(async move {
+            loop {
+                tokio::select! {
+                    resync = resyncs.next() => if resync.is_none() { return },
+                    changed = reconnects.changed() => if changed.is_err() { return },
+                }
+                hub.resync();
+            }
+        });
+        Ok(())
+    }
+
+    fn start_admin(&self, listener: TcpListener, log: EventLog, role: Role) -> anyhow::Result<()> {
+        let config = &self.config;
+        let url = if role == Role::Projector { &config.postgres.url } else { config.reader_url() };
+        let admin = Admin {
+            log,
+            pool: postgres::readers(url, 1)?,
+            redis: Redis::open(&config.redis.url)?,
+            projections: self.health.clone(),
+            subjects: if role == Role::Gateway { &[] } else { SUBJECTS },
+            metrics: self.metrics.clone(),
+            durability: format!("{:?}", config.log.durability).to_lowercase(),
+        };
+        self.keep(api::serve::serve(
+            listener,
+            api::admin::router(admin),
+            Duration::from_secs(10),
+            self.requests.clone(),
+            self.accept.clone(),
+        ));
+        Ok(())
+    }
+
+    /// Ends sockets without a close frame, tells the log what they had, then ends everything.
+    async fn shut_down(self, gateway: Option<App>) {
+        let grace = Duration::from_secs(self.config.server.shutdown_grace_s);
+        self.accept.cancel();
+        self.requests.close();
+        let served = timeout(grace, self.requests.wait());
+        if let Some(app) = gateway {
+            let (served, told) = tokio::join!(served, timeout(grace, app.hub.shut_down()));
+            if served.is_err() || told.is_err() {
+                warn!("requests or sockets did not end in time");
+            }
+            let beat = Beat { position: Position(0), node: self.node, leaving: true };
+            let checkpoints = &app.executor.checkpoints;
+            checkpoints.tell(&Checkpoints::gateway(self.node), beat).await;
+            checkpoints.flush().await;
+        }
+        self.stop.cancel();
+        self.tasks.close();
+        if timeout(grace, self.tasks.wait()).await.is_err() {
+            warn!("some tasks did not end in time");
+        }
+    }
+}
+
+/// What the projections listen to.
+const SUBJECTS: &[(&str, &[&str])] = {
+    use crate::projections::{
+        address_book::AddressBook, chat_log::ChatLog, message_history::MessageHistory,
+        offline_queue::OfflineQueue, presence::Presence, sessions::Sessions,
+        user_directory::UserDirectory,
+    };
+    const fn of<P: Projection>() -> (&'static str, &'static [&'static str]) {
+        (P::NAME, P::SUBJECTS)
+    }
+    &[
+        of::<UserDirectory>(),
+        of::<AddressBook>(),
+        of::<MessageHistory>(),
+        of::<Sessions>(),
+        of::<Presence>(),
+        of::<OfflineQueue>(),
+        of::<ChatLog>(),
+    ]
+};
+
+/// Refuses a server or a stream that would not keep what we promise.
+async fn check_log(nats: &Nats, config: &Config) -> anyhow::Result<()> {
+    let drift = provision::drift(nats, config.log.replicas).await?;
+    if let Some(first) = drift.first() {
+        bail!(
+            "the stream EVENTS is not as it must be: {} is {} instead of {} ({}); \
+             `hongyan check-config` shows all differences",
+            first.setting,
+            first.found,
+            first.wanted,
+            first.why
+        );
+    }
+    Ok(())
+}
+
+/// The log, with this configuration's promises.
+///
+/// # Errors
+/// The server cannot be reached.
+pub async fn open_log(
+    nats: Nats,
+    config: &Config,
+    node: NodeId,
+    commit: Option<GroupCommit>,
+) -> anyhow::Result<EventLog> {
+    let timeout = Duration::from_millis(config.log.append_timeout_ms);
+    let fact_ttl = Duration::from_secs(config.log.fact_ttl_s);
+    Ok(EventLog::open(nats, node, commit, timeout, fact_ttl).await?)
+}
+
+async fn stop_signal() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate()).expect("signals can be watched");
+    let mut interrupt = signal(SignalKind::interrupt()).expect("signals can be watched");
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+}
+
+/// Runs something beside a command of the command line, which ends with the process.
+pub fn background(task: impl Future<Output = ()> + Send + 'static) {
+    TaskTracker::new().spawn(task);
+}

@@ -1,0 +1,153 @@
+//! `events tail | show | stats`.
+
+use std::{collections::BTreeMap, process::ExitCode};
+
+use anyhow::Context as _;
+use clap::Subcommand;
+use serde_json::{Value, json};
+
+use super::{Output, ops};
+use crate::{
+    adapters::{event_log::EventLog, reader::Entry},
+    app, clock,
+    config::Config,
+    events::{Event, NodeId, Position, Recorded},
+};
+
+#[derive(Subcommand)]
+pub(super) enum Command {
+    /// Events as they come
+    Tail {
+        /// Only those on subjects like `evt.user.>` or `evt.chat.3.9.*`
+        #[arg(long, default_value = "evt.>")]
+        subject: String,
+        /// From this position on; the end of the log if left out
+        #[arg(long)]
+        from: Option<u64>,
+        /// Stop after so many
+        #[arg(long)]
+        count: Option<u64>,
+    },
+    /// The event at a position
+    Show { position: u64 },
+    /// How many events there are of each type
+    Stats,
+}
+
+pub(super) async fn run(
+    command: Command,
+    config: &Config,
+    output: Output,
+) -> anyhow::Result<ExitCode> {
+    let nats = ops::connect(config).await?;
+    let log = app::open_log(nats, config, NodeId(clock::random_id()), None).await?;
+    match command {
+        Command::Tail { subject, from, count } => tail(&log, &subject, from, count, output).await,
+        Command::Show { position } => {
+            let found = log.at(Position(position)).await?;
+            let found = found.with_context(|| {
+                format!("there is no event at {position}: it has expired, or the log ends before")
+            })?;
+            print(&Ok(found), output);
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Stats => stats(&log, output).await,
+    }
+}
+
+async fn tail(
+    log: &EventLog,
+    subject: &str,
+    from: Option<u64>,
+    count: Option<u64>,
+    output: Output,
+) -> anyhow::Result<ExitCode> {
+    let from = match from {
+        Some(position) => Position(position),
+        None => Position(log.end().await?.last.0 + 1),
+    };
+    let mut reader = log.read(&[subject], from).await?;
+    let mut left = count.unwrap_or(u64::MAX);
+    while left > 0 {
+        for entry in reader.next_batch(100).await? {
+            print(&entry, output);
+            left -= 1;
+            if left == 0 {
+                break;
+            }
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn print(entry: &Entry, output: Output) {
+    let shown = match entry {
+        Ok(recorded) => describe(recorded),
+        Err(unreadable) => json!({
+            "position": unreadable.position,
+            "error": unreadable.source.to_string(),
+        }),
+    };
+    output.tell(&shown, || {
+        let text = |name: &str| shown[name].as_str().unwrap_or_default().to_owned();
+        format!(
+            "{:>10}  {}  {:<32} {:<28} {}",
+            shown["position"],
+            text("time"),
+            text("subject"),
+            text("type"),
+            shown["data"]
+        )
+    });
+}
+
+fn describe(recorded: &Recorded<Event>) -> Value {
+    let body: Value = serde_json::from_slice(&recorded.event.encode()).unwrap_or_default();
+    json!({
+        "position": recorded.position,
+        "id": recorded.id,
+        "time": recorded.at.iso_text(),
+        "subject": recorded.subject.to_string(),
+        "type": body["type"],
+        "actor": recorded.actor,
+        "cause": recorded.cause,
+        "data": body["data"],
+    })
+}
+
+async fn stats(log: &EventLog, output: Output) -> anyhow::Result<ExitCode> {
+    let end = log.end().await?;
+    let mut types: BTreeMap<String, u64> = BTreeMap::new();
+    let mut seen = 0;
+    if end.messages > 0 {
+        let mut reader = log.read(&["evt.>"], Position(1)).await?;
+        let progress = super::projections::progress(end.messages, output);
+        'log: loop {
+            for entry in reader.next_batch(1000).await? {
+                let (name, position) = match entry {
+                    Ok(recorded) => {
+                        (Event::type_name(&recorded.event.encode()).to_owned(), recorded.position)
+                    }
+                    Err(unreadable) => ("unreadable".to_owned(), unreadable.position),
+                };
+                if position > end.last {
+                    break 'log;
+                }
+                *types.entry(name).or_default() += 1;
+                seen += 1;
+                progress.set_position(seen);
+            }
+            if reader.pending() == 0 {
+                break;
+            }
+        }
+        progress.finish_and_clear();
+    }
+    let shown = json!({"events": seen, "last": end.last, "bytes": end.bytes, "types": types});
+    output.tell(&shown, || {
+        let lines = types.iter().map(|(name, count)| format!("{count:>12}  {name}"));
+        let total = format!("{seen:>12}  in all, {} bytes, last position {}", end.bytes, end.last);
+        lines.chain([total]).collect::<Vec<_>>().join("\n")
+    });
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,99 @@
+//! The command line: one file per noun.
+
+mod events;
+mod ops;
+mod projections;
+mod users;
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::{Parser, Subcommand};
+use serde_json::json;
+
+use crate::{app, config::Config, telemetry};
+
+/// An event-sourced instant-messaging backend.
+#[derive(Parser)]
+#[command(version, about)]
+pub struct Cli {
+    /// A TOML file with settings; config/default.toml in the sources lists them all
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Answer in JSON
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the service
+    Serve {
+        /// Which parts to play
+        #[arg(long, value_enum, default_value = "all")]
+        role: app::Role,
+    },
+    /// Create what is missing in NATS and PostgreSQL
+    Migrate,
+    /// Compare the server and its stream with what is needed
+    CheckConfig,
+    /// Read models: where they are, building them anew, comparing them
+    #[command(subcommand)]
+    Projections(projections::Command),
+    /// Accounts
+    #[command(subcommand)]
+    Users(users::Command),
+    /// The log
+    #[command(subcommand)]
+    Events(events::Command),
+    /// This program's version
+    Version,
+}
+
+/// How results are told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Output {
+    Text,
+    Json,
+}
+
+impl Output {
+    /// Tells a result in the form asked for.
+    fn tell(self, json: &serde_json::Value, text: impl FnOnce() -> String) {
+        match self {
+            Self::Json => println!("{json}"),
+            Self::Text => println!("{}", text()),
+        }
+    }
+}
+
+impl Cli {
+    /// Does what was asked for.
+    ///
+    /// # Errors
+    /// It cannot be done; the message says what to do next.
+    pub async fn run(self) -> anyhow::Result<ExitCode> {
+        let output = if self.json { Output::Json } else { Output::Text };
+        if let Command::Version = self.command {
+            let version = env!("CARGO_PKG_VERSION");
+            output.tell(&json!({"version": version}), || format!("hongyan {version}"));
+            return Ok(ExitCode::SUCCESS);
+        }
+        let config = Config::read(self.config.as_deref())?;
+        let serving = matches!(self.command, Command::Serve { .. });
+        let filter = if serving { config.telemetry.log.as_str() } else { "warn" };
+        telemetry::init(filter, config.telemetry.format == "json")?;
+        match self.command {
+            Command::Serve { role } => {
+                Box::pin(app::serve(config, role)).await.map(|()| ExitCode::SUCCESS)
+            }
+            Command::Migrate => ops::migrate(&config, output).await,
+            Command::CheckConfig => ops::check_config(&config, output).await,
+            Command::Projections(command) => projections::run(command, &config, output).await,
+            Command::Users(command) => users::run(command, &config, output).await,
+            Command::Events(command) => events::run(command, &config, output).await,
+            Command::Version => Ok(ExitCode::SUCCESS),
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! `migrate` and `check-config`: what a deployment needs before it serves.
+
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use secrecy::ExposeSecret as _;
+use serde_json::json;
+
+use super::Output;
+use crate::{
+    adapters::{
+        nats::{self, Nats},
+        postgres, provision,
+    },
+    config::Config,
+};
+
+/// The connection of the `ops` user.
+pub(super) async fn connect(config: &Config) -> anyhow::Result<Nats> {
+    nats::connect(&config.nats.url, &config.nats.ops_user, &config.nats.ops_password).await
+}
+
+pub(super) async fn migrate(config: &Config, output: Output) -> anyhow::Result<ExitCode> {
+    let nats = connect(config).await?;
+    provision::check_account(&nats).await?;
+    provision::create(&nats, config.log.replicas).await?;
+    let pool = postgres::migrators(&config.postgres.url)?;
+    sqlx::migrate!("./migrations").run(&pool).await.context(
+        "cannot migrate the database; does it exist, and does postgres.url name its owner?",
+    )?;
+    let analytics = !config.nats.analytics_password.expose_secret().is_empty();
+    if analytics {
+        let user = &config.nats.analytics_user;
+        let copy = nats::connect(&config.nats.url, user, &config.nats.analytics_password).await?;
+        provision::create_copy(&copy).await?;
+    }
+    output.tell(
+        &json!({"stream": "EVENTS", "vault": "VAULT", "database": true, "analytics": analytics}),
+        || "the stream, the vault and the database are ready".into(),
+    );
+    Ok(ExitCode::SUCCESS)
+}
+
+pub(super) async fn check_config(config: &Config, output: Output) -> anyhow::Result<ExitCode> {
+    let nats = connect(config).await?;
+    let drift = provision::drift(&nats, config.log.replicas).await?;
+    if config.log.durability == crate::config::Durability::Synced {
+        provision::check_store(&nats, &config.log.store_dir).await?;
+    }
+    let info = nats.client.server_info();
+    output.tell(&json!({"server": info.version, "drift": drift}), || {
+        if drift.is_empty() {
+            return format!("nats-server {} and its stream are as they must be", info.version);
+        }
+        let lines = drift.iter().map(|found| {
+            format!("{}: {} instead of {}: {}", found.setting, found.found, found.wanted, found.why)
+        });
+        lines.collect::<Vec<_>>().join("\n")
+    });
+    Ok(if drift.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}

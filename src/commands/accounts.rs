@@ -1,0 +1,390 @@
+//! Accounts come to be, and prove who they are: claims in the vault, facts in the log.
+//!
+//! The claim on a name or a device is made first and holds all that is needed to finish, so a
+//! process that dies in between leaves nothing half done: whoever meets the claim completes it.
+
+use super::{
+    execute::{CommandError, Executor},
+    session::{Session, SessionCommand, SessionRejection},
+    user::{Account, DeviceReport, User, UserCommand, UserRejection},
+};
+use crate::{
+    adapters::{
+        event_log::LogError,
+        passwords::{Passwords, Verdict},
+        vault::{Claimed, DeviceClaim, Held, NameClaim, Vault},
+    },
+    clock,
+    events::{Device, Role, TokenId, UserId, Username},
+    projections::user_directory,
+};
+
+/// What makes and opens accounts.
+#[derive(Clone)]
+pub struct Accounts {
+    /// Executes commands.
+    pub executor: Executor,
+    /// Claims and hashes.
+    pub vault: Vault,
+    /// Argon2.
+    pub passwords: Passwords,
+    /// The picture of new accounts.
+    pub default_avatar: String,
+}
+
+/// Why somebody gets no account, or not into it.
+#[derive(Debug, thiserror::Error)]
+pub enum AccountError {
+    /// The name is somebody else's.
+    #[error("the name is taken")]
+    Taken,
+    /// No such account with a password, or it is disabled.
+    #[error("no such account, or it is disabled")]
+    Gone,
+    /// Not its password.
+    #[error("wrong password")]
+    WrongPassword,
+    /// The log or the vault says no, or nothing.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// PostgreSQL cannot be asked for a number.
+    #[error("no number can be drawn: {0}")]
+    Unavailable(#[from] sqlx::Error),
+    /// An account or its session cannot be changed now.
+    #[error("{0}")]
+    Busy(String),
+}
+
+impl From<CommandError<UserRejection>> for AccountError {
+    fn from(error: CommandError<UserRejection>) -> Self {
+        match error {
+            CommandError::Log(error) => Self::Log(error),
+            other => Self::Busy(other.to_string()),
+        }
+    }
+}
+
+impl From<CommandError<SessionRejection>> for AccountError {
+    fn from(error: CommandError<SessionRejection>) -> Self {
+        match error {
+            CommandError::Log(error) => Self::Log(error),
+            other => Self::Busy(other.to_string()),
+        }
+    }
+}
+
+type Result<T> = std::result::Result<T, AccountError>;
+
+impl Accounts {
+    /// Makes a registered account.
+    ///
+    /// # Errors
+    /// The name is taken.
+    pub async fn register(
+        &self,
+        username: &Username,
+        password: &str,
+        cause: &str,
+    ) -> Result<Account> {
+        let claim = NameClaim {
+            user: self.next_id().await?,
+            uuid: clock::random_id(),
+            username: username.clone(),
+            hash: Some(self.passwords.hash(password).await),
+        };
+        self.claim_name(&claim, cause).await?;
+        self.complete(&username.folded(), claim, cause).await
+    }
+
+    /// Turns a guest into a registered user, or makes a new account if the device owns no guest
+    /// (rest.md §5, DEV-7).
+    ///
+    /// # Errors
+    /// The name is taken.
+    pub async fn upgrade(
+        &self,
+        device: &str,
+        username: &Username,
+        password: &str,
+        cause: &str,
+    ) -> Result<Account> {
+        let Some(guest) = self.guest_of(device).await? else {
+            return self.register(username, password, cause).await;
+        };
+        let claim = NameClaim {
+            user: guest.id,
+            uuid: guest.uuid,
+            username: username.clone(),
+            hash: Some(self.passwords.hash(password).await),
+        };
+        self.claim_name(&claim, cause).await?;
+        let account = self.complete(&username.folded(), claim, cause).await?;
+        if account.username != *username {
+            // Another name was faster for this guest, who is a registered user now.
+            self.release_if_stale(&username.folded()).await?;
+            return self.register(username, password, cause).await;
+        }
+        self.release_if_stale(&guest.username.folded()).await?;
+        Ok(account)
+    }
+
+    async fn guest_of(&self, device: &str) -> Result<Option<Account>> {
+        let Some(held) = self.vault.held::<DeviceClaim>(device).await? else { return Ok(None) };
+        let owner = self.executor.state::<User>(held.claim.user).await?;
+        Ok(owner
+            .state
+            .account()
+            .filter(|account| account.uuid == held.claim.uuid && account.role == Role::Visitor)
+            .cloned())
+    }
+
+    /// The account that a device owns; makes a guest if it owns none (rest.md §4).
+    ///
+    /// # Errors
+    /// The account is disabled.
+    pub async fn of_device(
+        &self,
+        device: &str,
+        report: &DeviceReport,
+        cause: &str,
+    ) -> Result<Account> {
+        let fresh = DeviceClaim { user: self.next_id().await?, uuid: clock::random_id() };
+        let claim = match self.vault.claim(device, &fresh).await? {
+            Claimed::Made => fresh,
+            Claimed::Taken(held) => held.claim,
+        };
+        let account = match self.executor.state::<User>(claim.user).await?.state.account() {
+            Some(account) if account.uuid == claim.uuid => account.clone(),
+            _ => self.register_guest(device, claim, report, cause).await?,
+        };
+        if account.disabled {
+            return Err(AccountError::Gone);
+        }
+        let describe = UserCommand::DescribeDevice(report.clone());
+        let done = self.executor.execute::<User>(account.id, &describe, Some(account.id), cause);
+        done.await?.state.account().cloned().ok_or(AccountError::Gone)
+    }
+
+    async fn register_guest(
+        &self,
+        device: &str,
+        mut claim: DeviceClaim,
+        report: &DeviceReport,
+        cause: &str,
+    ) -> Result<Account> {
+        loop {
+            let username = self.guest_name(device, &claim, cause).await?;
+            let known = Device { fingerprint: device.to_owned(), ..Device::default() };
+            let registered = self
+                .register_as(
+                    &NameClaim {
+                        user: claim.user,
+                        uuid: claim.uuid,
+                        username: username.clone(),
+                        hash: None,
+                    },
+                    Some(report.over(&known)),
+                    cause,
+                )
+                .await?;
+            if let Some(account) = registered {
+                return Ok(account);
+            }
+            // The number is another account's: the database that gives them is older than the log.
+            let Some(held) = self.vault.held::<DeviceClaim>(device).await? else { continue };
+            claim = DeviceClaim { user: self.next_id().await?, uuid: held.claim.uuid };
+            if !self.vault.replace(device, &claim, held.revision).await? {
+                let held = self.vault.held::<DeviceClaim>(device).await?;
+                claim = held.map_or(claim, |held| held.claim);
+            }
+        }
+    }
+
+    /// `VIS` and as much of the device as makes it unique (DEV-9).
+    async fn guest_name(&self, device: &str, claim: &DeviceClaim, cause: &str) -> Result<Username> {
+        for length in 8..=device.len() {
+            let username = Username(format!("VIS{}", &device[..length]));
+            let name = NameClaim {
+                user: claim.user,
+                uuid: claim.uuid,
+                username: username.clone(),
+                hash: None,
+            };
+            match self.claim_name(&name, cause).await {
+                Err(AccountError::Taken) => {}
+                result => return result.map(|()| username),
+            }
+        }
+        Err(AccountError::Taken)
+    }
+
+    /// Claims a name; completes what somebody else began with it.
+    async fn claim_name(&self, claim: &NameClaim, cause: &str) -> Result<()> {
+        let folded = claim.username.folded();
+        loop {
+            let held = match self.vault.claim(&folded, claim).await? {
+                Claimed::Made => return Ok(()),
+                Claimed::Taken(held) => held,
+            };
+            if held.claim.uuid == claim.uuid {
+                // Our own claim of an earlier attempt; the password is the latest.
+                if self.vault.replace(&folded, claim, held.revision).await? {
+                    return Ok(());
+                }
+                continue;
+            }
+            if self.is_stale(&held).await? {
+                self.vault.release::<NameClaim>(&folded, held.revision).await.ok();
+                continue;
+            }
+            if held.claim.hash.is_some() {
+                self.complete(&folded, held.claim, cause).await?;
+            }
+            return Err(AccountError::Taken);
+        }
+    }
+
+    /// Does the claim belong to an account that bears another name, and will not bear this one?
+    async fn is_stale(&self, held: &Held<NameClaim>) -> Result<bool> {
+        let owner = self.executor.state::<User>(held.claim.user).await?;
+        Ok(owner.state.account().is_some_and(|account| {
+            account.uuid == held.claim.uuid
+                && account.role == Role::User
+                && account.username.folded() != held.claim.username.folded()
+        }))
+    }
+
+    async fn release_if_stale(&self, folded: &str) -> Result<()> {
+        if let Some(held) = self.vault.held::<NameClaim>(folded).await?
+            && self.is_stale(&held).await?
+        {
+            self.vault.release::<NameClaim>(folded, held.revision).await.ok();
+        }
+        Ok(())
+    }
+
+    /// Puts into the log what a claim with a password promises: a new account, or an upgrade.
+    async fn complete(&self, folded: &str, mut claim: NameClaim, cause: &str) -> Result<Account> {
+        loop {
+            match self.register_as(&claim, None, cause).await? {
+                Some(account) if account.role == Role::User => return Ok(account),
+                Some(guest) => {
+                    let upgrade = UserCommand::Upgrade(claim.username.clone());
+                    let done =
+                        self.executor.execute::<User>(guest.id, &upgrade, Some(guest.id), cause);
+                    return match done.await {
+                        Ok(done) => done.state.account().cloned().ok_or(AccountError::Gone),
+                        Err(CommandError::Rejected(_)) => {
+                            let now = self.executor.state::<User>(guest.id).await?;
+                            now.state.account().cloned().ok_or(AccountError::Gone)
+                        }
+                        Err(error) => Err(error.into()),
+                    };
+                }
+                None => {
+                    let Some(held) = self.vault.held::<NameClaim>(folded).await? else {
+                        return Err(AccountError::Taken);
+                    };
+                    claim = NameClaim { user: self.next_id().await?, ..held.claim };
+                    if !self.vault.replace(folded, &claim, held.revision).await? {
+                        return Err(AccountError::Busy("the name is being claimed".into()));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Registers the claim's account unless it is registered; `None` if its number is another's.
+    async fn register_as(
+        &self,
+        claim: &NameClaim,
+        device: Option<Device>,
+        cause: &str,
+    ) -> Result<Option<Account>> {
+        let command = UserCommand::Register {
+            id: claim.user,
+            uuid: claim.uuid,
+            username: claim.username.clone(),
+            role: if claim.hash.is_some() { Role::User } else { Role::Visitor },
+            device,
+            avatar: self.default_avatar.clone(),
+            at: clock::now(),
+        };
+        match self.executor.execute::<User>(claim.user, &command, Some(claim.user), cause).await {
+            Ok(done) => Ok(done.state.account().cloned()),
+            Err(CommandError::Rejected(UserRejection::IdTaken)) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The "compare" of rest.md §0.6, steps 1 and 2.
+    ///
+    /// # Errors
+    /// No such account, or not its password.
+    pub async fn authenticate(
+        &self,
+        username: &Username,
+        password: &str,
+        cause: &str,
+    ) -> Result<Account> {
+        let folded = username.folded();
+        let held = self.vault.held::<NameClaim>(&folded).await?.ok_or(AccountError::Gone)?;
+        let Some(hash) = held.claim.hash.clone() else {
+            return Err(AccountError::Gone); // DEV-10: guests have no password
+        };
+        let account = self.complete(&folded, held.claim.clone(), cause).await?;
+        if account.disabled || account.username.folded() != folded {
+            return Err(AccountError::Gone);
+        }
+        match self.passwords.verify(password, &hash).await {
+            Verdict::Wrong => Err(AccountError::WrongPassword),
+            Verdict::Right => Ok(account),
+            Verdict::RightButOld(hash) => {
+                let renewed = NameClaim { hash: Some(hash), ..held.claim };
+                self.vault.replace(&folded, &renewed, held.revision).await?;
+                Ok(account)
+            }
+        }
+    }
+
+    /// Gives an account a new password and ends all its sessions.
+    ///
+    /// # Errors
+    /// It has no name to log in with.
+    pub async fn set_password(&self, account: &Account, password: &str, cause: &str) -> Result<()> {
+        let folded = account.username.folded();
+        let hash = self.passwords.hash(password).await;
+        let held = self.vault.held::<NameClaim>(&folded).await?;
+        let held = held.filter(|held| held.claim.hash.is_some()).ok_or(AccountError::Gone)?;
+        let renewed = NameClaim { hash: Some(hash), ..held.claim };
+        if !self.vault.replace(&folded, &renewed, held.revision).await? {
+            return Err(AccountError::Busy("the password is being changed".into()));
+        }
+        let changed = UserCommand::ChangePassword;
+        self.executor.execute::<User>(account.id, &changed, None, cause).await?;
+        let nobodys = TokenId(clock::random_id());
+        self.log_in(account.id, nobodys, Role::User, cause).await
+    }
+
+    /// Makes `token` current everywhere.
+    ///
+    /// # Errors
+    /// The log says nothing.
+    pub async fn log_in(
+        &self,
+        user: UserId,
+        token: TokenId,
+        role: Role,
+        cause: &str,
+    ) -> Result<()> {
+        let command = SessionCommand::LogIn { token, role };
+        let done = self.executor.execute::<Session>(user, &command, Some(user), cause).await?;
+        // The account itself must be found by the next call, too, also on another node.
+        self.executor.visible(done.position, &["user_directory"]).await;
+        Ok(())
+    }
+
+    async fn next_id(&self) -> Result<UserId> {
+        Ok(user_directory::next_id(&self.executor.pool).await?)
+    }
+}

@@ -1,0 +1,334 @@
+//! The rules of a message between two people: may it be sent (data.md §6.3), may it be revoked?
+
+use std::sync::Arc;
+
+use serde_json::{Value, value::RawValue};
+use uuid::Uuid;
+
+use super::{decider::Decider, friendship::Friendship, user::Account};
+use crate::events::{ChatEvent, MessageId, Person, Revocation, Role, Sent, Timestamp, UserId};
+
+/// How long an author may take a message back.
+pub const REVOKE_WINDOW_MS: i64 = 5 * 60 * 1000;
+
+/// One message.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub enum Message {
+    /// Nobody sent it.
+    #[default]
+    Unsent,
+    /// It was accepted.
+    Sent(Accepted),
+    /// Its author took it back.
+    Revoked(Accepted, Revocation),
+}
+
+/// What the rules remember of a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Accepted {
+    /// The author.
+    pub author: UserId,
+    /// The recipient.
+    pub to: UserId,
+    /// When the server accepted it.
+    pub sent_at: Timestamp,
+}
+
+/// What can be asked of a message.
+#[derive(Debug, Clone)]
+pub enum MessageCommand {
+    /// Accept it.
+    Send(Draft),
+    /// Take it back.
+    Revoke {
+        /// What the recipient will be told.
+        revocation: Revocation,
+    },
+}
+
+/// A message to be.
+#[derive(Debug, Clone)]
+pub struct Draft {
+    /// Its id.
+    pub id: MessageId,
+    /// How the recipient regards the author.
+    pub standing: Standing,
+    /// The author, by the name that the recipient sees, with his role.
+    pub from: Person,
+    /// The author's role on his row.
+    pub from_role: Role,
+    /// The author's public identifier.
+    pub from_uuid: Uuid,
+    /// The recipient, by the name that the author sees.
+    pub to: Person,
+    /// `text`, `image` ….
+    pub kind: String,
+    /// JSON text, passed through.
+    pub data: String,
+    /// Extra parameters, passed through.
+    pub options: Option<Box<RawValue>>,
+    /// Now.
+    pub at: Timestamp,
+}
+
+/// How a recipient regards an author, which decides whether he may write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// There is no such recipient, or he is disabled.
+    Gone,
+    /// The recipient's blacklist has the author.
+    Blocked,
+    /// The author is in the recipient's address book, or is the recipient.
+    Friend,
+    /// Neither; what the recipient lets strangers do.
+    Stranger(SendCount),
+}
+
+/// How many messages a stranger may send (data.md §6.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SendCount {
+    /// None before being friends.
+    None,
+    /// One, ever, before being friends.
+    One,
+    /// Any number.
+    Unlimited,
+}
+
+/// Under which condition the log may take the message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Quota {
+    /// As long as the friendship is as the rules saw it.
+    Unlimited,
+    /// Only as the author's first message to this recipient.
+    First,
+}
+
+/// Why a message is refused. The texts differ by the author's role.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum MessageRejection {
+    /// Step 1.
+    #[error("the recipient does not exist or is disabled")]
+    RecipientGone,
+    /// Step 2.
+    #[error("the recipient blocked the author")]
+    Blocked(Role),
+    /// Step 5.
+    #[error("the recipient takes messages of friends only")]
+    FriendsOnly(Role),
+    /// Step 6.
+    #[error("the one message to a stranger was sent already")]
+    QuotaUsed,
+    /// The id names another message.
+    #[error("the id is taken")]
+    IdTaken,
+    /// Unknown, somebody else's, or sent elsewhere (DEV-15).
+    #[error("no such message of the caller in this chat")]
+    NotYours,
+    /// Later than [`REVOKE_WINDOW_MS`].
+    #[error("too late to revoke")]
+    TooLate,
+}
+
+impl Standing {
+    /// The rule table's view of `author` by `recipient` (data.md §6.3).
+    pub fn of(author: &Account, recipient: Option<&Account>, between: &Friendship) -> Self {
+        let Some(recipient) = recipient else {
+            return Self::Gone;
+        };
+        match between.edge_of(recipient.id) {
+            Some(edge) if edge.blocked => Self::Blocked,
+            Some(_) => Self::Friend,
+            None if recipient.id == author.id => Self::Friend,
+            None => Self::Stranger(SendCount::of(&recipient.userset, author.role)),
+        }
+    }
+
+    /// Steps 1 to 7; whether step 6 bites is for the log to say.
+    ///
+    /// # Errors
+    /// The step that says no.
+    pub fn may_write(self, role: Role) -> Result<Quota, MessageRejection> {
+        match self {
+            Self::Gone => Err(MessageRejection::RecipientGone),
+            Self::Blocked => Err(MessageRejection::Blocked(role)),
+            Self::Stranger(SendCount::None) => Err(MessageRejection::FriendsOnly(role)),
+            Self::Stranger(SendCount::One) => Ok(Quota::First),
+            Self::Friend | Self::Stranger(SendCount::Unlimited) => Ok(Quota::Unlimited),
+        }
+    }
+}
+
+impl SendCount {
+    /// What `userset` says for authors of this role; 1 where it says nothing usable (DEV-13).
+    pub fn of(userset: &str, author: Role) -> Self {
+        let settings: Value = serde_json::from_str(userset).unwrap_or_default();
+        let part = &settings["chatset"][author.as_str()];
+        let count = if part.is_object() { &part["sendCount"] } else { part };
+        match count.as_i64() {
+            Some(0) => Self::None,
+            Some(2) => Self::Unlimited,
+            _ => Self::One,
+        }
+    }
+}
+
+impl Decider for Message {
+    type Id = MessageId;
+    type Command = MessageCommand;
+    type Event = ChatEvent;
+    type Rejection = MessageRejection;
+
+    fn decide(&self, command: &MessageCommand) -> Result<Option<ChatEvent>, MessageRejection> {
+        match (self, command) {
+            (Self::Unsent, MessageCommand::Send(draft)) => {
+                draft.standing.may_write(draft.from_role)?;
+                Ok(Some(draft.sent()))
+            }
+            (Self::Sent(_) | Self::Revoked(..), MessageCommand::Send(_)) => {
+                Err(MessageRejection::IdTaken)
+            }
+            (Self::Unsent, MessageCommand::Revoke { .. }) => Err(MessageRejection::NotYours),
+            (
+                Self::Sent(message) | Self::Revoked(message, _),
+                MessageCommand::Revoke { revocation },
+            ) if message.author != revocation.by.id || message.to != revocation.to.id => {
+                Err(MessageRejection::NotYours)
+            }
+            (Self::Sent(message), MessageCommand::Revoke { revocation })
+                if revocation.at.0 - message.sent_at.0 > REVOKE_WINDOW_MS =>
+            {
+                Err(MessageRejection::TooLate)
+            }
+            (Self::Sent(_), MessageCommand::Revoke { revocation }) => {
+                Ok(Some(ChatEvent::Revoked(revocation.clone())))
+            }
+            (Self::Revoked(..), MessageCommand::Revoke { .. }) => Ok(None),
+        }
+    }
+
+    fn evolve(&mut self, event: &ChatEvent) {
+        *self = match (std::mem::take(self), event) {
+            (Self::Unsent, ChatEvent::Sent(sent)) => {
+                Self::Sent(Accepted { author: sent.from.id, to: sent.to.id, sent_at: sent.sent_at })
+            }
+            (Self::Sent(message), ChatEvent::Revoked(revocation)) => {
+                Self::Revoked(message, revocation.clone())
+            }
+            (state, _) => state,
+        };
+    }
+}
+
+impl Draft {
+    fn sent(&self) -> ChatEvent {
+        ChatEvent::Sent(Arc::new(Sent {
+            id: self.id,
+            from: self.from.clone(),
+            from_uuid: self.from_uuid,
+            to: self.to.clone(),
+            kind: self.kind.clone(),
+            data: self.data.clone(),
+            options: self.options.clone(),
+            sent_at: self.at,
+        }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ANN: UserId = UserId(3);
+    const BOB: UserId = UserId(9);
+
+    fn person(id: UserId) -> Person {
+        Person { id, name: "n".into(), avatar: "a".into() }
+    }
+
+    fn send(standing: Standing, role: Role) -> MessageCommand {
+        MessageCommand::Send(Draft {
+            id: MessageId(Uuid::nil()),
+            standing,
+            from: person(ANN),
+            from_role: role,
+            from_uuid: Uuid::nil(),
+            to: person(BOB),
+            kind: "text".into(),
+            data: "{}".into(),
+            options: None,
+            at: Timestamp(1_000),
+        })
+    }
+
+    fn revoke(by: UserId, to: UserId, at: i64) -> MessageCommand {
+        let revocation = Revocation {
+            message: MessageId(Uuid::nil()),
+            by: person(by),
+            to: person(to),
+            at: Timestamp(at),
+        };
+        MessageCommand::Revoke { revocation }
+    }
+
+    fn given(commands: &[MessageCommand]) -> Message {
+        commands.iter().fold(Message::default(), |mut message, command| {
+            let event = message.decide(command).expect("allowed").expect("a change");
+            message.evolve(&event);
+            message
+        })
+    }
+
+    fn sent() -> Message {
+        given(&[send(Standing::Friend, Role::User)])
+    }
+
+    #[test]
+    fn dev_15_only_the_author_revokes_and_only_in_the_right_chat() {
+        use MessageRejection::NotYours;
+        assert_eq!(sent().decide(&revoke(BOB, BOB, 1_001)), Err(NotYours));
+        assert_eq!(sent().decide(&revoke(ANN, ANN, 1_001)), Err(NotYours));
+        assert_eq!(Message::default().decide(&revoke(ANN, BOB, 1)), Err(NotYours));
+    }
+
+    #[test]
+    fn five_minutes_by_the_servers_clock() {
+        let last = 1_000 + REVOKE_WINDOW_MS;
+        assert!(sent().decide(&revoke(ANN, BOB, last)).is_ok());
+        let late = sent().decide(&revoke(ANN, BOB, last + 1));
+        assert_eq!(late, Err(MessageRejection::TooLate));
+    }
+
+    #[test]
+    fn a_second_revoke_is_already_so() {
+        let message = given(&[send(Standing::Friend, Role::User), revoke(ANN, BOB, 1_001)]);
+        assert_eq!(message.decide(&revoke(ANN, BOB, 1_002)), Ok(None));
+    }
+
+    #[test]
+    fn strangers_write_as_the_recipient_lets_them() {
+        use MessageRejection::{Blocked, FriendsOnly, RecipientGone};
+        for role in [Role::User, Role::Visitor] {
+            let may = |standing: Standing| standing.may_write(role);
+            assert_eq!(may(Standing::Gone), Err(RecipientGone));
+            assert_eq!(may(Standing::Blocked), Err(Blocked(role)));
+            assert_eq!(may(Standing::Friend), Ok(Quota::Unlimited));
+            assert_eq!(may(Standing::Stranger(SendCount::None)), Err(FriendsOnly(role)));
+            assert_eq!(may(Standing::Stranger(SendCount::One)), Ok(Quota::First));
+            assert_eq!(may(Standing::Stranger(SendCount::Unlimited)), Ok(Quota::Unlimited));
+        }
+    }
+
+    #[test]
+    fn dev_13_settings_that_say_nothing_mean_one() {
+        let of = |text| SendCount::of(text, Role::User);
+        for text in ["", "no json", "[]", "{}", r#"{"chatset":{}}"#, r#"{"chatset":{"user":{}}}"#] {
+            assert_eq!(of(text), SendCount::One, "{text}");
+        }
+        assert_eq!(of(r#"{"chatset":{"user":0}}"#), SendCount::None);
+        assert_eq!(of(r#"{"chatset":{"user":{"sendCount":2}}}"#), SendCount::Unlimited);
+        assert_eq!(of(r#"{"chatset":{"user":{"sendCount":7}}}"#), SendCount::One);
+        let visitors = r#"{"chatset":{"visitor":{"sendCount":0},"user":2}}"#;
+        assert_eq!(SendCount::of(visitors, Role::Visitor), SendCount::None);
+    }
+}

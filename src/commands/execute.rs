@@ -1,0 +1,427 @@
+//! Load, decide, append; again if somebody was faster.
+
+use std::{sync::Arc, time::Duration};
+
+use sqlx::PgPool;
+use tokio::time::{interval, sleep};
+use tracing::{debug, warn};
+
+use super::{
+    decider::Decider,
+    friendship::Friendship,
+    session::Session,
+    state_cache::{StateCache, Versioned},
+    user::User,
+};
+use crate::{
+    adapters::{
+        checkpoints::{Beat, Checkpoints, HEARTBEAT},
+        event_log::{Appended, EventLog, Expect, LogError, NewEvent},
+        redis::Redis,
+    },
+    events::{Event, NodeId, Pair, Position, Recorded, Subject, UserId},
+    projections::{address_book, sessions, user_directory},
+};
+
+/// How often a command is decided anew before it is refused as too busy.
+const ATTEMPTS: u32 = 40;
+
+/// What executes commands in this process.
+#[derive(Clone)]
+pub struct Executor {
+    /// The log.
+    pub log: EventLog,
+    /// Who has seen how much of it.
+    pub checkpoints: Checkpoints,
+    /// The read models in PostgreSQL.
+    pub pool: PgPool,
+    /// The read models in Redis.
+    pub redis: Redis,
+    caches: Arc<Caches>,
+    /// This process.
+    pub node: NodeId,
+    wait: Duration,
+}
+
+/// The state of everything that rules ask about.
+pub struct Caches {
+    users: StateCache<User>,
+    sessions: StateCache<Session>,
+    friendships: StateCache<Friendship>,
+}
+
+/// An aggregate that lives in the log on a subject of its own, and is cached.
+pub trait Aggregate: Decider {
+    /// The read models that show it; an answer waits for them.
+    const SHOWN_BY: &'static [&'static str];
+    /// Must an append find the aggregate as the rules saw it?
+    const GUARDED: bool;
+    /// Where it lives.
+    fn subject(id: Self::Id) -> Subject;
+    /// Its event among all events.
+    fn wrap(event: Self::Event) -> Event;
+    /// Its event, if it is one.
+    fn own(event: &Event) -> Option<&Self::Event>;
+    /// Where it is cached.
+    fn cache(caches: &Caches) -> &StateCache<Self>;
+    /// What its read model says: it may lag, the log has the rest.
+    fn stored(
+        executor: &Executor,
+        id: Self::Id,
+    ) -> impl Future<Output = anyhow::Result<(Self, Position)>> + Send;
+}
+
+/// How a command ended well.
+#[derive(Debug)]
+pub struct Done<A: Decider> {
+    /// What happened; `None` if all was so already.
+    pub event: Option<A::Event>,
+    /// Where that is in the log; where the aggregate's last event was, if nothing happened.
+    pub position: Position,
+    /// The aggregate after it.
+    pub state: A,
+}
+
+/// Why a command was not done.
+#[derive(Debug, thiserror::Error)]
+pub enum CommandError<R: std::error::Error> {
+    /// A rule says no.
+    #[error(transparent)]
+    Rejected(R),
+    /// The log says no, or nothing.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// PostgreSQL or Redis cannot be asked what the command needs.
+    #[error("a read model is unavailable: {0}")]
+    Unavailable(String),
+    /// Others were faster each time.
+    #[error("too many at once")]
+    Contended,
+}
+
+impl Executor {
+    /// Over the log and the read models; an answer waits for its effect at most `wait`.
+    pub fn new(
+        log: EventLog,
+        checkpoints: Checkpoints,
+        pool: PgPool,
+        redis: Redis,
+        node: NodeId,
+        wait: Duration,
+    ) -> Self {
+        let caches = Arc::new(Caches {
+            users: StateCache::new(200_000),
+            sessions: StateCache::new(200_000),
+            friendships: StateCache::new(400_000),
+        });
+        Self { log, checkpoints, pool, redis, caches, node, wait }
+    }
+
+    /// An aggregate as it is now.
+    ///
+    /// # Errors
+    /// The log cannot be reached.
+    pub async fn state<A: Aggregate>(&self, id: A::Id) -> Result<Versioned<A>, LogError>
+    where
+        A::Event: Clone + Send,
+    {
+        A::cache(&self.caches).get(id, async || self.load::<A>(id).await).await
+    }
+
+    /// What the read model says, and then what the log says beyond it. So a read model that lags,
+    /// or is gone, costs time but never an error.
+    async fn load<A: Aggregate>(&self, id: A::Id) -> Result<Versioned<A>, LogError> {
+        let mut versioned = match A::stored(self, id).await {
+            Ok((state, version)) => Versioned { state: Arc::new(state), version },
+            Err(error) => {
+                debug!(%error, "folding an aggregate from the log alone");
+                Versioned::default()
+            }
+        };
+        self.catch_up::<A>(id, &mut versioned).await?;
+        Ok(versioned)
+    }
+
+    async fn catch_up<A: Aggregate>(
+        &self,
+        id: A::Id,
+        versioned: &mut Versioned<A>,
+    ) -> Result<(), LogError> {
+        let subject = A::subject(id);
+        loop {
+            let from = Position(versioned.version.0 + 1);
+            let Some(recorded) = self.log.next_of(subject, from).await? else { return Ok(()) };
+            match A::own(&recorded.event) {
+                Some(event) => versioned.apply(recorded.position, event),
+                None => versioned.version = recorded.position,
+            }
+        }
+    }
+
+    /// Brings the cache up to the log after a conflict said that it is behind.
+    ///
+    /// # Errors
+    /// The log cannot be reached.
+    pub async fn refresh<A: Aggregate>(&self, id: A::Id, seen: Position) -> Result<(), LogError>
+    where
+        A::Event: Clone + Send,
+    {
+        let cache = A::cache(&self.caches);
+        let mut from = Position(seen.0 + 1);
+        while let Some(recorded) = self.log.next_of(A::subject(id), from).await? {
+            if let Some(event) = A::own(&recorded.event) {
+                cache.apply(id, recorded.position, event);
+            }
+            from = Position(recorded.position.0 + 1);
+        }
+        if from.0 == seen.0 + 1 {
+            cache.forget(id); // the log has less than we saw: it is another log
+        }
+        Ok(())
+    }
+
+    /// Judges a command and appends what it yields.
+    ///
+    /// # Errors
+    /// A rule or the log says no.
+    pub async fn execute<A: Aggregate>(
+        &self,
+        id: A::Id,
+        command: &A::Command,
+        actor: Option<UserId>,
+        cause: &str,
+    ) -> Result<Done<A>, CommandError<A::Rejection>>
+    where
+        A::Event: Clone + Send,
+    {
+        for attempt in 0..ATTEMPTS {
+            let Versioned { state, version } = self.state::<A>(id).await?;
+            let decided = state.decide(command).map_err(CommandError::Rejected)?;
+            let Some(event) = decided else {
+                return Ok(Done { event: None, position: version, state: A::clone(&state) });
+            };
+            let subject = A::subject(id);
+            let new = NewEvent::new(subject, A::wrap(event.clone()), actor, cause);
+            let expect = if A::GUARDED { Expect::Last(subject, version) } else { Expect::Anything };
+            match self.log.append(&new, expect).await {
+                Ok(Appended { position, .. }) => {
+                    if A::GUARDED {
+                        // Nothing came in between, so the next command here may build on it.
+                        A::cache(&self.caches).apply(id, position, &event);
+                    }
+                    let mut state = A::clone(&state);
+                    state.evolve(&event);
+                    return Ok(Done { event: Some(event), position, state });
+                }
+                Err(LogError::Conflict) => {
+                    self.refresh::<A>(id, version).await?;
+                    jitter(attempt).await;
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(CommandError::Contended)
+    }
+
+    /// Executes, and then waits until everybody sees it: the read models, and the rules on every
+    /// node (clarification 18).
+    ///
+    /// # Errors
+    /// As [`Executor::execute`].
+    pub async fn execute_visibly<A: Aggregate>(
+        &self,
+        id: A::Id,
+        command: &A::Command,
+        actor: Option<UserId>,
+        cause: &str,
+    ) -> Result<Done<A>, CommandError<A::Rejection>>
+    where
+        A::Event: Clone + Send,
+    {
+        let done = self.execute::<A>(id, command, actor, cause).await?;
+        self.visible(done.position, A::SHOWN_BY).await;
+        Ok(done)
+    }
+
+    /// Waits until `read_models` and all gateways have passed `position`. Bounded: what was
+    /// appended counts, even if it shows later.
+    pub async fn visible(&self, position: Position, read_models: &[&str]) {
+        if !self.checkpoints.passed(position, read_models, true, self.wait).await {
+            warn!(%position, "an effect was not visible everywhere in time");
+        }
+    }
+
+    /// Waits until a read model has seen all that the log holds on `subject`; `false` if that
+    /// takes too long.
+    ///
+    /// # Errors
+    /// The log cannot be reached.
+    pub async fn shown(&self, subject: Subject, read_model: &str) -> Result<bool, LogError> {
+        let last = self.log.last_of(subject).await?;
+        Ok(self.checkpoints.passed(last, &[read_model], false, self.wait).await)
+    }
+
+    /// Waits until this process has seen `position` itself.
+    pub async fn seen_here(&self, position: Position) -> bool {
+        let own = Checkpoints::gateway(self.node);
+        self.checkpoints.passed(position, &[&own], false, self.wait).await
+    }
+
+    /// Keeps the caches fresh, for ever; `observe` hears every event after the caches.
+    pub async fn follow(&self, observe: impl Fn(&Recorded<Event>)) {
+        let name = Checkpoints::gateway(self.node);
+        loop {
+            if let Err(error) = self.try_follow(&name, &observe).await {
+                warn!(%error, "the caches lost touch with the log");
+                self.clear();
+                sleep(Duration::from_millis(200)).await;
+            }
+        }
+    }
+
+    async fn try_follow(
+        &self,
+        name: &str,
+        observe: &impl Fn(&Recorded<Event>),
+    ) -> Result<(), LogError> {
+        const SUBJECTS: &[&str] = &["evt.user.>", "evt.session.>", "evt.friendship.>"];
+        let end = self.log.end().await?;
+        let mut reader = self.log.read(SUBJECTS, Position(end.last.0 + 1)).await?;
+        self.clear(); // nothing that was cached before this reader began has been kept fresh
+        let mut position = end.last;
+        let mut beat = interval(HEARTBEAT);
+        let tell = async |position| {
+            let beat = Beat { position, node: self.node, leaving: false };
+            self.checkpoints.tell(name, beat).await;
+        };
+        loop {
+            tokio::select! {
+                batch = reader.next_batch(1000) => {
+                    for entry in batch? {
+                        match entry {
+                            Ok(recorded) => {
+                                self.take(&recorded);
+                                observe(&recorded);
+                                position = recorded.position;
+                            }
+                            Err(unreadable) => position = unreadable.position,
+                        }
+                    }
+                }
+                _ = beat.tick() => {}
+            }
+            tell(position).await;
+        }
+    }
+
+    fn take(&self, recorded: &Recorded<Event>) {
+        let at = recorded.position;
+        match (&recorded.event, recorded.subject) {
+            (Event::User(event), Subject::User(id)) => self.caches.users.apply(id, at, event),
+            (Event::Session(event), Subject::Session(id)) => {
+                self.caches.sessions.apply(id, at, event);
+            }
+            (Event::Friendship(event), Subject::Friendship(pair)) => {
+                self.caches.friendships.apply(pair, at, event);
+            }
+            _ => {}
+        }
+    }
+
+    fn clear(&self) {
+        self.caches.users.clear();
+        self.caches.sessions.clear();
+        self.caches.friendships.clear();
+    }
+}
+
+/// Spreads those who were too slow, so that they do not meet again.
+async fn jitter(attempt: u32) {
+    let spread = u32::from(crate::clock::random_id().as_bytes()[0]) % 8;
+    sleep(Duration::from_millis(u64::from(spread * attempt.min(4)))).await;
+}
+
+impl Aggregate for User {
+    const SHOWN_BY: &'static [&'static str] = &["user_directory"];
+    const GUARDED: bool = true;
+
+    fn subject(id: UserId) -> Subject {
+        Subject::User(id)
+    }
+
+    fn wrap(event: Self::Event) -> Event {
+        Event::User(event)
+    }
+
+    fn own(event: &Event) -> Option<&Self::Event> {
+        match event {
+            Event::User(event) => Some(event),
+            _ => None,
+        }
+    }
+
+    fn cache(caches: &Caches) -> &StateCache<Self> {
+        &caches.users
+    }
+
+    async fn stored(executor: &Executor, id: UserId) -> anyhow::Result<(Self, Position)> {
+        Ok(user_directory::load(&executor.pool, id).await?)
+    }
+}
+
+impl Aggregate for Session {
+    const SHOWN_BY: &'static [&'static str] = &[];
+    /// The last log-in counts, whatever came before it; so does the last socket.
+    const GUARDED: bool = false;
+
+    fn subject(id: UserId) -> Subject {
+        Subject::Session(id)
+    }
+
+    fn wrap(event: Self::Event) -> Event {
+        Event::Session(event)
+    }
+
+    fn own(event: &Event) -> Option<&Self::Event> {
+        match event {
+            Event::Session(event) => Some(event),
+            _ => None,
+        }
+    }
+
+    fn cache(caches: &Caches) -> &StateCache<Self> {
+        &caches.sessions
+    }
+
+    async fn stored(executor: &Executor, id: UserId) -> anyhow::Result<(Self, Position)> {
+        Ok(sessions::load(&executor.redis, id).await?)
+    }
+}
+
+impl Aggregate for Friendship {
+    const SHOWN_BY: &'static [&'static str] = &["address_book"];
+    const GUARDED: bool = true;
+
+    fn subject(id: Pair) -> Subject {
+        Subject::Friendship(id)
+    }
+
+    fn wrap(event: Self::Event) -> Event {
+        Event::Friendship(event)
+    }
+
+    fn own(event: &Event) -> Option<&Self::Event> {
+        match event {
+            Event::Friendship(event) => Some(event),
+            _ => None,
+        }
+    }
+
+    fn cache(caches: &Caches) -> &StateCache<Self> {
+        &caches.friendships
+    }
+
+    async fn stored(executor: &Executor, id: Pair) -> anyhow::Result<(Self, Position)> {
+        Ok(address_book::load(&executor.pool, id).await?)
+    }
+}

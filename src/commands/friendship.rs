@@ -1,0 +1,242 @@
+//! The rules between two users' address books (data.md §7).
+
+use super::decider::Decider;
+use crate::events::{
+    Answer, EdgeId, FriendshipEvent, MessageId, NewEdge, Pair, Person, RequestId, UserId,
+};
+
+/// Both directions between two users.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Friendship {
+    edges: Vec<Edge>,
+    requests: Vec<Request>,
+}
+
+/// "`friend` is in `owner`'s address book."
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Edge {
+    /// The row.
+    pub id: EdgeId,
+    /// Whose book.
+    pub owner: UserId,
+    /// The owner's remark.
+    pub remark: String,
+    /// On the owner's blacklist?
+    pub blocked: bool,
+}
+
+/// A request that still counts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Request {
+    /// The request.
+    pub id: RequestId,
+    /// Who asks.
+    pub asker: UserId,
+    /// Waiting for an answer, or agreed to?
+    pub pending: bool,
+}
+
+impl Friendship {
+    /// What a read model holds of it, in no particular order.
+    pub fn from_rows(mut edges: Vec<Edge>, mut requests: Vec<Request>) -> Self {
+        edges.sort_by_key(|edge| edge.owner);
+        requests.sort_by_key(|request| request.asker);
+        Self { edges, requests }
+    }
+
+    /// The other user in `owner`'s address book.
+    pub fn edge_of(&self, owner: UserId) -> Option<&Edge> {
+        self.edges.iter().find(|edge| edge.owner == owner)
+    }
+
+    /// The request of `asker` that is pending or agreed.
+    fn request_of(&self, asker: UserId) -> Option<&Request> {
+        self.requests.iter().find(|request| request.asker == asker)
+    }
+
+    /// Edges for those of `wanted` that are not there yet; existing ones stay as they are.
+    fn missing(&self, wanted: [NewEdge; 2]) -> Vec<NewEdge> {
+        wanted.into_iter().filter(|edge| self.edge_of(edge.owner).is_none()).collect()
+    }
+
+    fn add(&mut self, edges: &[NewEdge]) {
+        let fresh = edges.iter().map(|edge| Edge {
+            id: edge.id,
+            owner: edge.owner,
+            remark: edge.remark.clone(),
+            blocked: false,
+        });
+        self.edges.extend(fresh);
+        self.edges.sort_by_key(|edge| edge.owner);
+    }
+
+    fn put_request(&mut self, id: RequestId, asker: UserId, pending: bool) {
+        self.requests.retain(|request| request.asker != asker);
+        self.requests.push(Request { id, asker, pending });
+        self.requests.sort_by_key(|request| request.asker);
+    }
+}
+
+/// What can be asked between two users. Ids that a command may need are drawn beforehand.
+#[derive(Debug, Clone)]
+pub enum FriendshipCommand {
+    /// Ask to be friends (rest.md §11).
+    Request {
+        /// The id if it is a new request.
+        request: RequestId,
+        /// Who asks.
+        asker: Person,
+        /// Who is asked.
+        asked: Person,
+        /// The introduction.
+        text: String,
+        /// The picture beside the notice.
+        icon: String,
+        /// The id of the notice.
+        notice: MessageId,
+    },
+    /// Answer a request (rest.md §13).
+    Answer {
+        /// The request.
+        request: RequestId,
+        /// `None`: leave it pending, which still checks that it is.
+        answer: Option<Answer>,
+        /// Who answers.
+        caller: Person,
+        /// The asker, by the name that the notice uses.
+        other: Person,
+        /// The edges wanted if the answer is yes, the caller's first.
+        edges: [NewEdge; 2],
+        /// The id of the notice.
+        notice: MessageId,
+    },
+    /// Become friends at once (rest.md §40).
+    Befriend {
+        /// The id of the request that is noted with it.
+        request: RequestId,
+        /// Who does it.
+        caller: Person,
+        /// With whom.
+        other: Person,
+        /// The introduction.
+        text: String,
+        /// The edges wanted, the caller's first.
+        edges: [NewEdge; 2],
+        /// The id of the notice.
+        notice: MessageId,
+    },
+    /// Stop being friends (rest.md §37).
+    End {
+        /// Who ends it.
+        by: UserId,
+    },
+    /// Put on the blacklist, or take off (rest.md §16).
+    ToggleBlacklist {
+        /// Whose edge.
+        owner: UserId,
+    },
+}
+
+/// Why not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum FriendshipRejection {
+    /// A pending or agreed request of the same asker exists.
+    #[error("a request in the same direction exists")]
+    AlreadyAsked,
+    /// No such request, not addressed to the caller, or answered.
+    #[error("no such pending request")]
+    NotPending,
+    /// The other is not in the caller's address book.
+    #[error("not in the address book")]
+    NotInBook,
+}
+
+impl Decider for Friendship {
+    type Id = Pair;
+    type Command = FriendshipCommand;
+    type Event = FriendshipEvent;
+    type Rejection = FriendshipRejection;
+
+    fn decide(
+        &self,
+        command: &FriendshipCommand,
+    ) -> Result<Option<FriendshipEvent>, FriendshipRejection> {
+        Ok(match command.clone() {
+            FriendshipCommand::Request { request, asker, asked, text, icon, notice } => {
+                if self.request_of(asker.id).is_some() {
+                    return Err(FriendshipRejection::AlreadyAsked);
+                }
+                Some(FriendshipEvent::Requested { request, asker, asked, text, icon, notice })
+            }
+            FriendshipCommand::Answer { request, answer, caller, other, edges, notice } => {
+                self.request_of(other.id)
+                    .filter(|asked| asked.id == request && asked.pending)
+                    .ok_or(FriendshipRejection::NotPending)?;
+                answer.map(|answer| FriendshipEvent::Answered {
+                    request,
+                    answer,
+                    caller,
+                    other,
+                    edges: match answer {
+                        Answer::Agree => self.missing(edges),
+                        Answer::Refuse | Answer::Ignore => Vec::new(),
+                    },
+                    notice,
+                })
+            }
+            FriendshipCommand::Befriend { request, caller, other, text, edges, notice } => {
+                if self.request_of(caller.id).is_some() {
+                    return Err(FriendshipRejection::AlreadyAsked);
+                }
+                Some(FriendshipEvent::Befriended {
+                    request,
+                    agreed: self
+                        .request_of(other.id)
+                        .filter(|asked| asked.pending)
+                        .map(|asked| asked.id),
+                    edges: self.missing(edges),
+                    caller,
+                    other,
+                    text,
+                    notice,
+                })
+            }
+            FriendshipCommand::End { by } => {
+                self.edge_of(by).ok_or(FriendshipRejection::NotInBook)?;
+                Some(FriendshipEvent::Ended { by })
+            }
+            FriendshipCommand::ToggleBlacklist { owner } => {
+                let edge = self.edge_of(owner).ok_or(FriendshipRejection::NotInBook)?;
+                Some(FriendshipEvent::BlacklistSet { owner, blocked: !edge.blocked })
+            }
+        })
+    }
+
+    fn evolve(&mut self, event: &FriendshipEvent) {
+        match event {
+            FriendshipEvent::Requested { request, asker, .. } => {
+                self.put_request(*request, asker.id, true);
+            }
+            FriendshipEvent::Answered { request, answer: Answer::Agree, other, edges, .. } => {
+                self.put_request(*request, other.id, false);
+                self.add(edges);
+            }
+            FriendshipEvent::Answered { request, .. } => {
+                self.requests.retain(|asked| asked.id != *request);
+            }
+            FriendshipEvent::Befriended { request, caller, other, agreed, edges, .. } => {
+                self.put_request(*request, caller.id, false);
+                if let Some(agreed) = agreed {
+                    self.put_request(*agreed, other.id, false);
+                }
+                self.add(edges);
+            }
+            FriendshipEvent::Ended { .. } => *self = Self::default(),
+            FriendshipEvent::BlacklistSet { owner, blocked } => {
+                if let Some(edge) = self.edges.iter_mut().find(|edge| edge.owner == *owner) {
+                    edge.blocked = *blocked;
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! Sending and revoking: rules on cached state, and an append that depends on it.
+
+use std::sync::Arc;
+
+use serde_json::value::RawValue;
+
+use super::{
+    chat::{Draft, Message, MessageCommand, MessageRejection, Quota, Standing},
+    decider::Decider as _,
+    execute::{CommandError, Executor},
+    friendship::Friendship,
+    user::{Account, User},
+};
+use crate::{
+    adapters::event_log::{Appended, Expect, LogError, NewEvent},
+    clock,
+    events::{
+        ChatEvent, Event, MessageId, Pair, Person, Position, Revocation, Role, Sent, Subject,
+        UserId,
+    },
+    projections::message_history,
+};
+
+type Result<T> = std::result::Result<T, CommandError<MessageRejection>>;
+
+/// What somebody wants to say.
+#[derive(Debug, Clone)]
+pub struct Content {
+    /// `text`, `image` ….
+    pub kind: String,
+    /// JSON text, passed through.
+    pub data: String,
+    /// Extra parameters, passed through.
+    pub options: Option<Box<RawValue>>,
+}
+
+/// Accepts a message from one person to another.
+///
+/// # Errors
+/// The rule table of data.md §6.3 or the log says no.
+pub async fn send(
+    executor: &Executor,
+    author: &Account,
+    to: UserId,
+    content: &Content,
+    cause: &str,
+) -> Result<Arc<Sent>> {
+    let pair = Pair::of(author.id, to);
+    let subject = Subject::chat(author.id, to);
+    loop {
+        let recipient = executor.state::<User>(to).await?;
+        let between = executor.state::<Friendship>(pair).await?;
+        let standing = Standing::of(author, recipient.state.active(), &between.state);
+        let quota = standing.may_write(author.role).map_err(CommandError::Rejected)?;
+        let recipient = recipient.state.active().expect("a standing but `Gone` has a recipient");
+        let draft = draft(author, recipient, &between.state, standing, content);
+        let event =
+            Message::Unsent.decide(&MessageCommand::Send(draft)).map_err(CommandError::Rejected)?;
+        let Some(event @ ChatEvent::Sent(_)) = event else {
+            unreachable!("sending an unsent message yields that it is sent")
+        };
+        // The append depends on what the rules saw: on a blacklist that has changed meanwhile, or
+        // on a first message that is not the first, no node accepts it (DESIGN §4).
+        let expect = match quota {
+            Quota::Unlimited => Expect::Last(Subject::Friendship(pair), between.version),
+            Quota::First => Expect::Last(subject, Position(0)),
+        };
+        let new = NewEvent::new(subject, Event::Chat(event), Some(author.id), cause);
+        match executor.log.append(&new, expect).await {
+            Ok(_) => return Ok(sent(new.event)),
+            Err(LogError::Conflict) => {
+                // Which of the two changed? A friendship that did not leaves the quota.
+                let last = executor.log.last_of(Subject::Friendship(pair)).await?;
+                if quota == Quota::First && last <= between.version {
+                    return Err(CommandError::Rejected(MessageRejection::QuotaUsed));
+                }
+                executor.refresh::<Friendship>(pair, between.version).await?;
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+fn sent(event: Event) -> Arc<Sent> {
+    match event {
+        Event::Chat(ChatEvent::Sent(sent)) => sent,
+        _ => unreachable!("made as such above"),
+    }
+}
+
+fn draft(
+    author: &Account,
+    recipient: &Account,
+    between: &Friendship,
+    standing: Standing,
+    content: &Content,
+) -> Draft {
+    Draft {
+        id: MessageId(clock::random_id()),
+        standing,
+        from: seen_by(between, recipient.id, author, author.role),
+        from_role: author.role,
+        from_uuid: author.uuid,
+        to: seen_by(between, author.id, recipient, author.role),
+        kind: content.kind.clone(),
+        data: content.data.clone(),
+        options: content.options.clone(),
+        at: clock::now(),
+    }
+}
+
+/// How `viewer` knows `who`: by his remark, if he made one. In what guests write, remarks do not
+/// count (ws.md §6.2).
+fn seen_by(between: &Friendship, viewer: UserId, who: &Account, author: Role) -> Person {
+    let remark = between
+        .edge_of(viewer)
+        .filter(|_| author == Role::User && viewer != who.id)
+        .map(|edge| edge.remark.as_str())
+        .filter(|remark| !remark.is_empty());
+    who.person_called(remark.unwrap_or(who.name()))
+}
+
+/// Takes a message back; answers with what the recipient was told, the first time.
+///
+/// # Errors
+/// DEV-15, the five minutes, or the log.
+pub async fn revoke(
+    executor: &Executor,
+    revocation: Revocation,
+    cause: &str,
+) -> Result<Revocation> {
+    let (author, id) = (revocation.by.id, revocation.message);
+    let subject = Subject::chat(author, revocation.to.id);
+    // The history must know all of this chat before it is asked: what was sent a moment ago, and
+    // whether another node revoked it already.
+    if !executor.shown(subject, "message_history").await? {
+        return Err(CommandError::Unavailable("message_history lags".into()));
+    }
+    let message = message_history::load(&executor.pool, id)
+        .await
+        .map_err(|error| CommandError::Unavailable(error.to_string()))?;
+    let command = MessageCommand::Revoke { revocation };
+    let Some(event) = message.decide(&command).map_err(CommandError::Rejected)? else {
+        let Message::Revoked(_, first) = message else {
+            unreachable!("only a revoked message is revoked already")
+        };
+        return Ok(first);
+    };
+    // Two at once become one: the identity of the fact is that of the message.
+    let id = uuid::Uuid::new_v5(&id.0, b"revoked");
+    let new = NewEvent { id, ..NewEvent::new(subject, Event::Chat(event), Some(author), cause) };
+    let Appended { position, duplicate } = executor.log.append(&new, Expect::Anything).await?;
+    let stored = if duplicate { executor.log.at(position).await? } else { None };
+    match (stored.map(|stored| stored.event), new.event) {
+        (Some(Event::Chat(ChatEvent::Revoked(first))), _)
+        | (_, Event::Chat(ChatEvent::Revoked(first))) => Ok(first),
+        _ => unreachable!("revoking yields that it is revoked"),
+    }
+}

@@ -1,0 +1,13 @@
+//! Rules: what may happen, judged against what has happened. Pure but for `execute`, `accounts`,
+//! `messages` and `reaper`, which fetch, append and wait.
+
+pub mod accounts;
+pub mod chat;
+pub mod decider;
+pub mod execute;
+pub mod friendship;
+pub mod messages;
+pub mod reaper;
+pub mod session;
+pub mod state_cache;
+pub mod user;

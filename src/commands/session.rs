@@ -1,0 +1,179 @@
+//! The rules of log-ins and sockets: one session per account (data.md §4.1).
+
+use serde::{Deserialize, Serialize};
+
+use super::decider::Decider;
+use crate::events::{ConnectionId, DisconnectReason, NodeId, Role, SessionEvent, TokenId, UserId};
+
+/// What is current for one account.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Session {
+    /// The token of the last log-in as a registered user.
+    pub user_token: Option<TokenId>,
+    /// The token of the last log-in as a guest, if no user log-in came after it (DEV-29).
+    pub visitor_token: Option<TokenId>,
+    /// The socket that pushes go to: the newest, unless its token was logged out (DEV-30).
+    pub socket: Option<Socket>,
+}
+
+/// The account's socket.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Socket {
+    /// Which.
+    pub connection: ConnectionId,
+    /// The gateway that holds it.
+    pub node: NodeId,
+    /// The token it came with.
+    pub token: TokenId,
+    /// The role of that token.
+    pub role: Role,
+}
+
+impl Session {
+    /// Is `token` the account's current one?
+    pub fn is_current(&self, token: TokenId) -> bool {
+        [self.user_token, self.visitor_token].contains(&Some(token))
+    }
+}
+
+/// What can be asked of a session.
+#[derive(Debug, Clone)]
+pub enum SessionCommand {
+    /// Make a new token current.
+    LogIn {
+        /// Which.
+        token: TokenId,
+        /// The role played with it.
+        role: Role,
+    },
+    /// Give the user-mode token back.
+    LogOut(TokenId),
+    /// Make a socket the account's socket.
+    Connect(Socket),
+    /// Note that a socket ended.
+    Disconnect(ConnectionId, DisconnectReason),
+}
+
+/// Why a session says no.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum SessionRejection {
+    /// Another log-in replaced the token, or it was logged out.
+    #[error("the token is not the current one")]
+    NotCurrent,
+}
+
+impl Decider for Session {
+    type Id = UserId;
+    type Command = SessionCommand;
+    type Event = SessionEvent;
+    type Rejection = SessionRejection;
+
+    fn decide(&self, command: &SessionCommand) -> Result<Option<SessionEvent>, SessionRejection> {
+        Ok(match command.clone() {
+            SessionCommand::LogIn { token, role } => Some(SessionEvent::LoggedIn { token, role }),
+            SessionCommand::LogOut(token) => {
+                (self.user_token == Some(token)).then_some(SessionEvent::LoggedOut { token })
+            }
+            SessionCommand::Connect(socket) if !self.is_current(socket.token) => {
+                return Err(SessionRejection::NotCurrent);
+            }
+            SessionCommand::Connect(Socket { connection, node, token, role }) => {
+                Some(SessionEvent::Connected { connection, node, token, role })
+            }
+            SessionCommand::Disconnect(connection, reason) => {
+                Some(SessionEvent::Disconnected { connection, reason })
+            }
+        })
+    }
+
+    fn evolve(&mut self, event: &SessionEvent) {
+        match *event {
+            SessionEvent::LoggedIn { token, role: Role::User } => {
+                self.user_token = Some(token);
+                self.visitor_token = None;
+            }
+            SessionEvent::LoggedIn { token, role: Role::Visitor } => {
+                self.visitor_token = Some(token);
+            }
+            SessionEvent::LoggedOut { token } => {
+                self.user_token.take_if(|current| *current == token);
+                self.socket.take_if(|socket| socket.token == token);
+            }
+            SessionEvent::Connected { connection, node, token, role } => {
+                self.socket = Some(Socket { connection, node, token, role });
+            }
+            SessionEvent::Disconnected { connection, .. } => {
+                self.socket.take_if(|socket| socket.connection == connection);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+
+    const A: TokenId = TokenId(Uuid::from_u128(1));
+    const B: TokenId = TokenId(Uuid::from_u128(2));
+
+    fn given(commands: &[SessionCommand]) -> Session {
+        commands.iter().fold(Session::default(), |mut session, command| {
+            if let Ok(Some(event)) = session.decide(command) {
+                session.evolve(&event);
+            }
+            session
+        })
+    }
+
+    fn log_in(token: TokenId, role: Role) -> SessionCommand {
+        SessionCommand::LogIn { token, role }
+    }
+
+    fn connect(connection: u128, token: TokenId) -> SessionCommand {
+        SessionCommand::Connect(Socket {
+            connection: ConnectionId(Uuid::from_u128(connection)),
+            node: NodeId(Uuid::nil()),
+            token,
+            role: Role::User,
+        })
+    }
+
+    #[test]
+    fn a_newer_log_in_ends_the_older_one() {
+        let session = given(&[log_in(A, Role::User), log_in(B, Role::User)]);
+        assert!(!session.is_current(A) && session.is_current(B));
+    }
+
+    #[test]
+    fn dev_29_a_guest_log_in_leaves_the_users_token_alone_but_not_the_reverse() {
+        let session = given(&[log_in(A, Role::User), log_in(B, Role::Visitor)]);
+        assert!(session.is_current(A) && session.is_current(B));
+        let session = given(&[log_in(A, Role::Visitor), log_in(B, Role::User)]);
+        assert!(!session.is_current(A) && session.is_current(B));
+    }
+
+    #[test]
+    fn dev_02_a_socket_needs_the_current_token() {
+        let session = given(&[log_in(A, Role::User), log_in(B, Role::User)]);
+        assert_eq!(session.decide(&connect(1, A)), Err(SessionRejection::NotCurrent));
+    }
+
+    #[test]
+    fn dev_03_the_end_of_an_older_socket_changes_nothing() {
+        let session = given(&[log_in(A, Role::User), connect(1, A), connect(2, A)]);
+        let mut after = session.clone();
+        after.evolve(&SessionEvent::Disconnected {
+            connection: ConnectionId(Uuid::from_u128(1)),
+            reason: DisconnectReason::Closed,
+        });
+        assert_eq!(after, session);
+    }
+
+    #[test]
+    fn dev_30_after_logout_the_socket_is_silent() {
+        let session = given(&[log_in(A, Role::User), connect(1, A), SessionCommand::LogOut(A)]);
+        assert_eq!(session, Session::default());
+    }
+}

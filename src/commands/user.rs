@@ -1,0 +1,315 @@
+//! The rules of an account.
+
+use uuid::Uuid;
+
+use super::decider::Decider;
+use crate::events::{Device, Person, Role, Timestamp, UserEvent, UserId, Username};
+
+/// An account as the rules see it.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub enum User {
+    /// Nobody has this number.
+    #[default]
+    Unregistered,
+    /// Somebody has.
+    Registered(Box<Account>),
+}
+
+/// A registered or guest account.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Account {
+    /// Its number.
+    pub id: UserId,
+    /// Its public identifier.
+    pub uuid: Uuid,
+    /// Its log-in name.
+    pub username: Username,
+    /// The display name; may be empty.
+    pub nickname: String,
+    /// Its picture; never empty.
+    pub avatar: String,
+    /// The row role (data.md §5.1).
+    pub role: Role,
+    /// The device that owns it, if one does.
+    pub device: Option<Device>,
+    /// The settings, word for word; may be empty.
+    pub userset: String,
+    /// Who may befriend it at once.
+    pub invite_confirm: i16,
+    /// Shut by an administrator?
+    pub disabled: bool,
+    /// When it came to be.
+    pub registered_at: Timestamp,
+}
+
+impl Account {
+    /// Nickname, else username.
+    pub fn name(&self) -> &str {
+        if self.nickname.is_empty() { &self.username.0 } else { &self.nickname }
+    }
+
+    /// How this account appears now, under its own name.
+    pub fn person(&self) -> Person {
+        self.person_called(self.name())
+    }
+
+    /// How this account appears to somebody who calls it `name`.
+    pub fn person_called(&self, name: &str) -> Person {
+        Person { id: self.id, name: name.to_owned(), avatar: self.avatar.clone() }
+    }
+
+    /// 1 normal, 0 disabled (data.md §2.1).
+    pub fn status(&self) -> i16 {
+        i16::from(!self.disabled)
+    }
+}
+
+impl User {
+    /// The account, if there is one.
+    pub fn account(&self) -> Option<&Account> {
+        match self {
+            Self::Unregistered => None,
+            Self::Registered(account) => Some(account),
+        }
+    }
+
+    /// The account, if it exists and has status 1.
+    pub fn active(&self) -> Option<&Account> {
+        self.account().filter(|account| !account.disabled)
+    }
+}
+
+/// What can be asked of an account.
+#[derive(Debug, Clone)]
+pub enum UserCommand {
+    /// Come to be.
+    Register {
+        /// Its number.
+        id: UserId,
+        /// Its public identifier.
+        uuid: Uuid,
+        /// Its log-in name.
+        username: Username,
+        /// Registered or guest.
+        role: Role,
+        /// A guest's device.
+        device: Option<Device>,
+        /// The picture to begin with.
+        avatar: String,
+        /// Now.
+        at: Timestamp,
+    },
+    /// Become a registered user.
+    Upgrade(Username),
+    /// Note what the device says of itself; `None` fields keep their value.
+    DescribeDevice(DeviceReport),
+    /// Another display name.
+    SetNickname(String),
+    /// Another picture.
+    SetAvatar(String),
+    /// Who may befriend me at once.
+    SetInviteConfirm(i16),
+    /// Other settings.
+    SetUserset(String),
+    /// Note that the password changed.
+    ChangePassword,
+    /// Shut the account.
+    Disable,
+    /// Open it again.
+    Enable,
+}
+
+/// A device about itself: what is absent stays as it was (clarification 6).
+#[derive(Debug, Clone, Default)]
+pub struct DeviceReport {
+    /// Kind of platform.
+    pub uniplatform: Option<String>,
+    /// Model.
+    pub model: Option<String>,
+    /// Operating system.
+    pub os: Option<String>,
+    /// Brand.
+    pub brand: Option<String>,
+}
+
+impl DeviceReport {
+    /// `known` with what this report adds.
+    pub fn over(&self, known: &Device) -> Device {
+        let pick = |new: &Option<String>, old: &String| new.as_ref().unwrap_or(old).clone();
+        Device {
+            fingerprint: known.fingerprint.clone(),
+            uniplatform: pick(&self.uniplatform, &known.uniplatform),
+            model: pick(&self.model, &known.model),
+            os: pick(&self.os, &known.os),
+            brand: pick(&self.brand, &known.brand),
+        }
+    }
+}
+
+/// Why an account says no.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum UserRejection {
+    /// The number belongs to another account.
+    #[error("this id belongs to another account")]
+    IdTaken,
+    /// There is no such account.
+    #[error("there is no such account")]
+    Unknown,
+    /// Only guests can be upgraded.
+    #[error("the account is registered already")]
+    AlreadyRegistered,
+}
+
+impl Decider for User {
+    type Id = UserId;
+    type Command = UserCommand;
+    type Event = UserEvent;
+    type Rejection = UserRejection;
+
+    fn decide(&self, command: &UserCommand) -> Result<Option<UserEvent>, UserRejection> {
+        match (self, command) {
+            (Self::Unregistered, UserCommand::Register { .. }) => Ok(Some(registered(command))),
+            (Self::Unregistered, _) => Err(UserRejection::Unknown),
+            (Self::Registered(account), command) => account.decide(command),
+        }
+    }
+
+    fn evolve(&mut self, event: &UserEvent) {
+        if let UserEvent::Registered { id, uuid, username, role, device, avatar, at } = event {
+            *self = Self::Registered(Box::new(Account {
+                id: *id,
+                uuid: *uuid,
+                username: username.clone(),
+                nickname: String::new(),
+                avatar: avatar.clone(),
+                role: *role,
+                device: device.clone(),
+                userset: String::new(),
+                invite_confirm: 0,
+                disabled: false,
+                registered_at: *at,
+            }));
+        } else if let Self::Registered(account) = self {
+            account.evolve(event);
+        }
+    }
+}
+
+fn registered(command: &UserCommand) -> UserEvent {
+    let UserCommand::Register { id, uuid, username, role, device, avatar, at } = command.clone()
+    else {
+        unreachable!("called for this command only")
+    };
+    UserEvent::Registered { id, uuid, username, role, device, avatar, at }
+}
+
+impl Account {
+    fn decide(&self, command: &UserCommand) -> Result<Option<UserEvent>, UserRejection> {
+        let event = match command.clone() {
+            UserCommand::Register { uuid, .. } if uuid == self.uuid => return Ok(None),
+            UserCommand::Register { .. } => return Err(UserRejection::IdTaken),
+            UserCommand::Upgrade(username) => match self.role {
+                Role::Visitor => Some(UserEvent::Upgraded { username }),
+                Role::User if username == self.username => None,
+                Role::User => return Err(UserRejection::AlreadyRegistered),
+            },
+            UserCommand::DescribeDevice(report) => self
+                .device
+                .as_ref()
+                .map(|known| report.over(known))
+                .filter(|device| Some(device) != self.device.as_ref())
+                .map(|device| UserEvent::DeviceDescribed { device }),
+            UserCommand::SetNickname(nickname) => {
+                (nickname != self.nickname).then_some(UserEvent::NicknameChanged { nickname })
+            }
+            UserCommand::SetAvatar(avatar) => {
+                (avatar != self.avatar).then_some(UserEvent::AvatarChanged { avatar })
+            }
+            UserCommand::SetInviteConfirm(invite_confirm) => (invite_confirm
+                != self.invite_confirm)
+                .then_some(UserEvent::InviteConfirmChanged { invite_confirm }),
+            UserCommand::SetUserset(userset) => {
+                (userset != self.userset).then_some(UserEvent::SettingsChanged { userset })
+            }
+            UserCommand::ChangePassword => Some(UserEvent::PasswordChanged),
+            UserCommand::Disable => (!self.disabled).then_some(UserEvent::Disabled),
+            UserCommand::Enable => self.disabled.then_some(UserEvent::Enabled),
+        };
+        Ok(event)
+    }
+
+    fn evolve(&mut self, event: &UserEvent) {
+        match event.clone() {
+            UserEvent::Registered { .. } | UserEvent::PasswordChanged => {}
+            UserEvent::Upgraded { username } => {
+                self.username = username;
+                self.role = Role::User;
+            }
+            UserEvent::DeviceDescribed { device } => self.device = Some(device),
+            UserEvent::NicknameChanged { nickname } => self.nickname = nickname,
+            UserEvent::AvatarChanged { avatar } => self.avatar = avatar,
+            UserEvent::InviteConfirmChanged { invite_confirm } => {
+                self.invite_confirm = invite_confirm;
+            }
+            UserEvent::SettingsChanged { userset } => self.userset = userset,
+            UserEvent::Disabled => self.disabled = true,
+            UserEvent::Enabled => self.disabled = false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn register(uuid: Uuid, role: Role) -> UserCommand {
+        UserCommand::Register {
+            id: UserId(1),
+            uuid,
+            username: Username("VIS12345678".into()),
+            role,
+            device: None,
+            avatar: "https://h/a.png".into(),
+            at: Timestamp(1),
+        }
+    }
+
+    fn given(role: Role) -> User {
+        let mut user = User::default();
+        let event = user.decide(&register(Uuid::nil(), role)).expect("free").expect("new");
+        user.evolve(&event);
+        user
+    }
+
+    #[test]
+    fn a_number_is_given_once() {
+        let user = given(Role::User);
+        assert_eq!(user.decide(&register(Uuid::nil(), Role::User)), Ok(None));
+        assert_eq!(user.decide(&register(Uuid::max(), Role::User)), Err(UserRejection::IdTaken));
+    }
+
+    #[test]
+    fn only_a_guest_is_upgraded() {
+        let upgrade = UserCommand::Upgrade(Username("alice".into()));
+        let mut guest = given(Role::Visitor);
+        let event = guest.decide(&upgrade).expect("a guest").expect("a change");
+        guest.evolve(&event);
+        let account = guest.account().expect("registered");
+        assert_eq!((account.role, account.username.0.as_str()), (Role::User, "alice"));
+        assert_eq!(guest.decide(&upgrade), Ok(None));
+        assert_eq!(given(Role::User).decide(&upgrade), Err(UserRejection::AlreadyRegistered));
+    }
+
+    #[test]
+    fn what_is_so_already_is_no_event() {
+        let user = given(Role::User);
+        assert_eq!(user.decide(&UserCommand::SetNickname(String::new())), Ok(None));
+        assert_eq!(user.decide(&UserCommand::Enable), Ok(None));
+        assert_eq!(user.decide(&UserCommand::SetInviteConfirm(0)), Ok(None));
+    }
+
+    #[test]
+    fn nobody_changes_an_account_that_is_not() {
+        assert_eq!(User::default().decide(&UserCommand::Disable), Err(UserRejection::Unknown));
+    }
+}

@@ -1,0 +1,274 @@
+//! Every setting, typed. `config/default.toml` says what each means.
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+    time::Duration,
+};
+
+use anyhow::{Context as _, ensure};
+use config::{Environment, File, FileFormat};
+use secrecy::{ExposeSecret, SecretString};
+use serde::Deserialize;
+
+/// The settings, read once.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs, reason = "config/default.toml documents each setting")]
+pub struct Config {
+    pub server: Server,
+    pub nats: Nats,
+    pub log: Log,
+    pub postgres: Postgres,
+    pub redis: Redis,
+    pub auth: Auth,
+    pub limits: Limits,
+    pub projections: Projections,
+    pub telemetry: Telemetry,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs, reason = "config/default.toml documents each setting")]
+pub struct Server {
+    pub listen: SocketAddr,
+    pub admin_listen: SocketAddr,
+    pub public_url: String,
+    pub asset_base: String,
+    pub shutdown_grace_s: u64,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs, reason = "config/default.toml documents each setting")]
+pub struct Nats {
+    pub url: String,
+    pub gateway_user: String,
+    pub gateway_password: SecretString,
+    pub projector_user: String,
+    pub projector_password: SecretString,
+    pub ops_user: String,
+    pub ops_password: SecretString,
+    pub analytics_user: String,
+    pub analytics_password: SecretString,
+}
+
+/// When a command is acknowledged (DESIGN §3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Durability {
+    /// After a `syncfs` that began after the append.
+    Synced,
+    /// After a quorum of servers that sync each write.
+    Replicated,
+    /// After the append.
+    Acked,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs, reason = "config/default.toml documents each setting")]
+pub struct Log {
+    pub durability: Durability,
+    pub store_dir: PathBuf,
+    pub replicas: usize,
+    pub fact_ttl_s: u64,
+    pub append_timeout_ms: u64,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs, reason = "config/default.toml documents each setting")]
+pub struct Postgres {
+    pub url: SecretString,
+    pub reader_url: SecretString,
+    pub max_connections: u32,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs, reason = "config/default.toml documents each setting")]
+pub struct Redis {
+    pub url: SecretString,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs, reason = "config/default.toml documents each setting")]
+pub struct Auth {
+    pub token_secret: SecretString,
+    pub password_pepper: SecretString,
+    pub signing_salt: String,
+    pub argon2_memory_kib: u32,
+    pub argon2_passes: u32,
+    pub argon2_parallel: usize,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs, reason = "config/default.toml documents each setting")]
+pub struct Limits {
+    pub exempt: Vec<Network>,
+    pub trusted_proxies: Vec<Network>,
+    pub client_ip_header: String,
+    pub body_bytes: usize,
+    pub login_failures: u32,
+    pub login_failures_per_address: u32,
+    pub login_window_s: u64,
+    pub signed_calls_per_hour: u32,
+    pub sockets_per_user: usize,
+    pub handshake_timeout_ms: u64,
+    pub write_timeout_ms: u64,
+    pub frame_bytes: usize,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs, reason = "config/default.toml documents each setting")]
+pub struct Projections {
+    pub batch: usize,
+    pub chat_log_length: usize,
+    pub wait_ms: u64,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs, reason = "config/default.toml documents each setting")]
+pub struct Telemetry {
+    pub log: String,
+    pub format: String,
+}
+
+impl Config {
+    /// Defaults, then a file, then the environment.
+    ///
+    /// # Errors
+    /// A setting is unknown, or has the wrong type; the message names it.
+    pub fn read(file: Option<&std::path::Path>) -> anyhow::Result<Self> {
+        let defaults = include_str!("../config/default.toml");
+        let mut builder =
+            config::Config::builder().add_source(File::from_str(defaults, FileFormat::Toml));
+        if let Some(file) = file {
+            builder = builder.add_source(File::from(file).format(FileFormat::Toml));
+        }
+        let environment = Environment::with_prefix("HONGYAN")
+            .prefix_separator("__")
+            .separator("__")
+            .list_separator(",")
+            .with_list_parse_key("limits.exempt")
+            .with_list_parse_key("limits.trusted_proxies")
+            .try_parsing(true);
+        builder
+            .add_source(environment)
+            .build()
+            .and_then(config::Config::try_deserialize)
+            .context("the configuration is wrong; config/default.toml lists every setting")
+    }
+
+    /// What `serve` needs before it may start.
+    ///
+    /// # Errors
+    /// A secret is missing or too short, or the durability cannot be had.
+    pub fn check_gateway(&self) -> anyhow::Result<()> {
+        let length = |secret: &SecretString| secret.expose_secret().len();
+        ensure!(
+            length(&self.auth.token_secret) >= 32,
+            "auth.token_secret needs at least 32 bytes; set HONGYAN__AUTH__TOKEN_SECRET (`openssl rand -hex 32`)"
+        );
+        ensure!(
+            length(&self.auth.password_pepper) >= 16,
+            "auth.password_pepper needs at least 16 bytes; set HONGYAN__AUTH__PASSWORD_PEPPER (`openssl rand -hex 16`)"
+        );
+        ensure!(
+            self.log.durability != Durability::Replicated || self.log.replicas >= 3,
+            "log.durability = replicated needs log.replicas = 3 or 5"
+        );
+        Ok(())
+    }
+
+    /// What readers connect to PostgreSQL with.
+    pub fn reader_url(&self) -> &SecretString {
+        if self.postgres.reader_url.expose_secret().is_empty() {
+            &self.postgres.url
+        } else {
+            &self.postgres.reader_url
+        }
+    }
+
+    /// How long one frame may take to be written.
+    pub fn write_timeout(&self) -> Duration {
+        Duration::from_millis(self.limits.write_timeout_ms)
+    }
+
+    /// How long an answer waits for its effect.
+    pub fn wait(&self) -> Duration {
+        Duration::from_millis(self.projections.wait_ms)
+    }
+}
+
+/// A network in CIDR form: `10.0.0.0/8`, `::1/128`, or a single address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Network {
+    address: u128,
+    mask: u128,
+}
+
+impl Network {
+    /// Is `address` in it? IPv4 counts as mapped into IPv6.
+    pub fn contains(&self, address: IpAddr) -> bool {
+        mapped(address) & self.mask == self.address
+    }
+}
+
+fn mapped(address: IpAddr) -> u128 {
+    match address {
+        IpAddr::V4(address) => address.to_ipv6_mapped().into(),
+        IpAddr::V6(address) => address.into(),
+    }
+}
+
+impl TryFrom<String> for Network {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let wrong = || format!("`{text}` is no network such as 10.0.0.0/8 or ::1/128");
+        let (address, bits) = match text.trim().split_once('/') {
+            Some((address, bits)) => (address, Some(bits.parse::<u32>().map_err(|_| wrong())?)),
+            None => (text.trim(), None),
+        };
+        let address: IpAddr = address.parse().map_err(|_| wrong())?;
+        let width = if address.is_ipv4() { 32 } else { 128 };
+        let bits = bits.unwrap_or(width);
+        if bits > width {
+            return Err(wrong());
+        }
+        let mask = u128::MAX.checked_shl(width - bits).unwrap_or(0);
+        Ok(Self { address: mapped(address) & mask, mask })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_are_complete() {
+        let config = Config::read(None).expect("the defaults are valid");
+        assert_eq!(config.server.listen.port(), 7001);
+        assert!(config.server.listen.ip().is_loopback());
+        assert!(config.check_gateway().is_err(), "secrets have no default");
+    }
+
+    #[test]
+    fn networks_contain_what_they_should() {
+        let net = |text: &str| Network::try_from(text.to_owned()).expect("a network");
+        let ip = |text: &str| text.parse::<IpAddr>().expect("an address");
+        assert!(net("127.0.0.0/8").contains(ip("127.8.9.1")));
+        assert!(!net("127.0.0.0/8").contains(ip("128.0.0.1")));
+        assert!(net("::1/128").contains(ip("::1")) && !net("::1/128").contains(ip("::2")));
+        assert!(net("0.0.0.0/0").contains(ip("8.8.8.8")) && !net("0.0.0.0/0").contains(ip("::1")));
+        assert!(Network::try_from("10.0.0.0/33".to_owned()).is_err());
+        assert!(Network::try_from("ten".to_owned()).is_err());
+    }
+}

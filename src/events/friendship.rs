@@ -1,0 +1,114 @@
+//! Facts about two users' address books: requests, edges and what is set on them.
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    ids::{EdgeId, MessageId, RequestId, UserId},
+    values::Person,
+};
+
+/// A fact about two users, both directions in one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", content = "data")]
+pub enum FriendshipEvent {
+    /// One asked the other to be friends.
+    #[serde(rename = "friendship.requested.v1")]
+    Requested {
+        /// The request.
+        request: RequestId,
+        /// Who asks, as the notice shows it.
+        asker: Person,
+        /// Who is asked.
+        asked: Person,
+        /// How the asker introduces himself.
+        text: String,
+        /// The picture beside the notice.
+        icon: String,
+        /// The notice P1 (ws.md §6.2).
+        notice: MessageId,
+    },
+    /// The asked one answered.
+    #[serde(rename = "friendship.answered.v1")]
+    Answered {
+        /// The request.
+        request: RequestId,
+        /// The answer.
+        answer: Answer,
+        /// Who answered.
+        caller: Person,
+        /// Who had asked.
+        other: Person,
+        /// What `agree` adds to the address books; none that was there before.
+        edges: Vec<NewEdge>,
+        /// The notice P2.
+        notice: MessageId,
+    },
+    /// One made both friends at once (rest.md §40).
+    #[serde(rename = "friendship.befriended.v1")]
+    Befriended {
+        /// The request, made and agreed in one.
+        request: RequestId,
+        /// Who did it.
+        caller: Person,
+        /// The other.
+        other: Person,
+        /// How the caller introduces himself.
+        text: String,
+        /// A pending request of the other side that this answers (clarification 8).
+        agreed: Option<RequestId>,
+        /// What it adds to the address books.
+        edges: Vec<NewEdge>,
+        /// The notice P2.
+        notice: MessageId,
+    },
+    /// Both edges and all requests between the two are gone.
+    #[serde(rename = "friendship.ended.v1")]
+    Ended {
+        /// Who ended it.
+        by: UserId,
+    },
+    /// One put the other on the blacklist or took him off.
+    #[serde(rename = "friendship.blacklist_set.v1")]
+    BlacklistSet {
+        /// Whose edge.
+        owner: UserId,
+        /// On it now?
+        blocked: bool,
+    },
+}
+
+/// An answer to a friend request that changes it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Answer {
+    /// Yes.
+    Agree,
+    /// No.
+    Refuse,
+    /// No, silently.
+    Ignore,
+}
+
+impl Answer {
+    /// As clients and the database spell it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Agree => "agree",
+            Self::Refuse => "refuse",
+            Self::Ignore => "ignore",
+        }
+    }
+}
+
+/// A row added to an address book.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NewEdge {
+    /// The row.
+    pub id: EdgeId,
+    /// Whose book.
+    pub owner: UserId,
+    /// Who is in it.
+    pub friend: UserId,
+    /// The owner's remark for the friend.
+    pub remark: String,
+}

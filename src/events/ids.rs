@@ -1,0 +1,167 @@
+//! Identities, each a type of its own, and the subjects that aggregates live on.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+macro_rules! id {
+    ($(#[$doc:meta])* $name:ident($inner:ty)) => {
+        $(#[$doc])*
+        #[derive(
+            Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+        )]
+        #[serde(transparent)]
+        pub struct $name(pub $inner);
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+    };
+}
+
+id!(
+    /// A user's number, as clients see it: positive, at most 2^53.
+    UserId(i64)
+);
+id!(
+    /// A row of somebody's address book.
+    EdgeId(i64)
+);
+id!(
+    /// A friend request.
+    RequestId(i64)
+);
+id!(
+    /// A message, or a notice shown like one.
+    MessageId(Uuid)
+);
+id!(
+    /// One open socket.
+    ConnectionId(Uuid)
+);
+id!(
+    /// The `jti` of a token; worthless without the signature.
+    TokenId(Uuid)
+);
+id!(
+    /// One process start of a gateway; never reused.
+    NodeId(Uuid)
+);
+id!(
+    /// A place in the log: the stream sequence. 0 is before the first event.
+    #[derive(Default)]
+    Position(u64)
+);
+
+/// Two users in a fixed order, so that both sides name the same thing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Pair {
+    lo: UserId,
+    hi: UserId,
+}
+
+impl Pair {
+    /// The pair of `a` and `b`, in either order.
+    pub fn of(a: UserId, b: UserId) -> Self {
+        Self { lo: a.min(b), hi: a.max(b) }
+    }
+
+    /// The smaller id.
+    pub fn lo(self) -> UserId {
+        self.lo
+    }
+
+    /// The larger id.
+    pub fn hi(self) -> UserId {
+        self.hi
+    }
+}
+
+/// What an event is about: one aggregate, one exact subject (DESIGN §3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Subject {
+    /// An account.
+    User(UserId),
+    /// Its log-ins and sockets.
+    Session(UserId),
+    /// Two users' address books.
+    Friendship(Pair),
+    /// What one of two people wrote to the other.
+    Chat {
+        /// Who talks.
+        pair: Pair,
+        /// Who of them wrote.
+        sender: UserId,
+    },
+    /// What one node has written to sockets.
+    Delivery(NodeId),
+}
+
+impl Subject {
+    /// What `sender` wrote to `to`.
+    pub fn chat(sender: UserId, to: UserId) -> Self {
+        Self::Chat { pair: Pair::of(sender, to), sender }
+    }
+
+    /// Reads a subject of the log back; `None` for one that this version does not know.
+    pub fn parse(text: &str) -> Option<Self> {
+        let user = |token: Option<&str>| token?.parse().ok().map(UserId);
+        let mut tokens = text.split('.');
+        let mut next = || tokens.next();
+        if next()? != "evt" {
+            return None;
+        }
+        let subject = match next()? {
+            "user" => Self::User(user(next())?),
+            "session" => Self::Session(user(next())?),
+            "friendship" => Self::Friendship(Pair::of(user(next())?, user(next())?)),
+            "chat" => {
+                Self::Chat { pair: Pair::of(user(next())?, user(next())?), sender: user(next())? }
+            }
+            "delivery" => Self::Delivery(NodeId(next()?.parse().ok()?)),
+            _ => return None,
+        };
+        next().is_none().then_some(subject)
+    }
+}
+
+impl fmt::Display for Subject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::User(id) => write!(f, "evt.user.{id}"),
+            Self::Session(id) => write!(f, "evt.session.{id}"),
+            Self::Friendship(pair) => write!(f, "evt.friendship.{}.{}", pair.lo, pair.hi),
+            Self::Chat { pair, sender } => write!(f, "evt.chat.{}.{}.{sender}", pair.lo, pair.hi),
+            Self::Delivery(node) => write!(f, "evt.delivery.{node}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_subject_reads_back_as_itself() {
+        let (ann, bob) = (UserId(3), UserId(9));
+        for subject in [
+            Subject::User(ann),
+            Subject::Session(bob),
+            Subject::Friendship(Pair::of(bob, ann)),
+            Subject::chat(bob, ann),
+            Subject::Delivery(NodeId(Uuid::nil())),
+        ] {
+            assert_eq!(Subject::parse(&subject.to_string()), Some(subject));
+        }
+    }
+
+    #[test]
+    fn a_strange_subject_is_no_subject() {
+        for text in ["", "evt", "evt.user", "evt.user.x", "evt.user.1.2", "sec.user.1"] {
+            assert_eq!(Subject::parse(text), None, "{text}");
+        }
+    }
+}

@@ -1,0 +1,38 @@
+//! Facts: what has happened, as plain data without I/O, clock or randomness.
+
+mod chat;
+mod codec;
+mod delivery;
+mod friendship;
+mod ids;
+mod recorded;
+mod session;
+mod user;
+mod values;
+
+pub use chat::{ChatEvent, Revocation, Sent};
+pub use codec::DecodeError;
+pub use delivery::{Delivered, DeliveryEvent};
+pub use friendship::{Answer, FriendshipEvent, NewEdge};
+pub use ids::{
+    ConnectionId, EdgeId, MessageId, NodeId, Pair, Position, RequestId, Subject, TokenId, UserId,
+};
+pub use recorded::Recorded;
+pub use session::{DisconnectReason, SessionEvent};
+pub use user::{Device, UserEvent};
+pub use values::{Person, Role, Timestamp, Username};
+
+/// Any fact of the log.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Event {
+    /// About an account.
+    User(UserEvent),
+    /// About log-ins and sockets of an account.
+    Session(SessionEvent),
+    /// About two users' address books.
+    Friendship(FriendshipEvent),
+    /// About one message between two people.
+    Chat(ChatEvent),
+    /// About what has been written to sockets.
+    Delivery(DeliveryEvent),
+}

@@ -1,0 +1,64 @@
+//! Facts about log-ins and sockets.
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    ids::{ConnectionId, NodeId, TokenId},
+    values::Role,
+};
+
+/// A fact about one account's sessions.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", content = "data")]
+pub enum SessionEvent {
+    /// A token was issued and became current (data.md §4.1).
+    #[serde(rename = "session.logged_in.v1")]
+    LoggedIn {
+        /// Which.
+        token: TokenId,
+        /// The role played with it.
+        role: Role,
+    },
+    /// A token was given back.
+    #[serde(rename = "session.logged_out.v1")]
+    LoggedOut {
+        /// Which.
+        token: TokenId,
+    },
+    /// A socket opened and became the account's socket (ws.md §3).
+    #[serde(rename = "session.connected.v1")]
+    Connected {
+        /// Which.
+        connection: ConnectionId,
+        /// The gateway that holds it.
+        node: NodeId,
+        /// The token it came with.
+        token: TokenId,
+        /// The role of that token.
+        role: Role,
+    },
+    /// A socket ended.
+    #[serde(rename = "session.disconnected.v1")]
+    Disconnected {
+        /// Which.
+        connection: ConnectionId,
+        /// Why.
+        reason: DisconnectReason,
+    },
+}
+
+/// Why a socket ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DisconnectReason {
+    /// The client closed it, or its network did.
+    Closed,
+    /// It did not read what was sent.
+    TooSlow,
+    /// The account had too many sockets, and this was the oldest.
+    TooMany,
+    /// The gateway stopped in order.
+    Shutdown,
+    /// The gateway was not heard of any more.
+    NodeLost,
+}

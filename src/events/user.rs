@@ -1,0 +1,97 @@
+//! Facts about an account.
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::{
+    ids::UserId,
+    values::{Role, Timestamp, Username},
+};
+
+/// A fact about one account. Additive only: what a log once held stays readable.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", content = "data")]
+pub enum UserEvent {
+    /// The account came to be.
+    #[serde(rename = "user.registered.v1")]
+    Registered {
+        /// Its number.
+        id: UserId,
+        /// Its public identifier.
+        uuid: Uuid,
+        /// Its log-in name; a guest's is made from the device.
+        username: Username,
+        /// Registered or guest.
+        role: Role,
+        /// The device that owns a guest's account.
+        device: Option<Device>,
+        /// Its picture, until it is changed.
+        avatar: String,
+        /// When.
+        at: Timestamp,
+    },
+    /// A guest became a registered user (rest.md §5).
+    #[serde(rename = "user.upgraded.v1")]
+    Upgraded {
+        /// The name chosen.
+        username: Username,
+    },
+    /// A guest's device told about itself.
+    #[serde(rename = "user.device_described.v1")]
+    DeviceDescribed {
+        /// As it is now.
+        device: Device,
+    },
+    /// Another display name.
+    #[serde(rename = "user.nickname_changed.v1")]
+    NicknameChanged {
+        /// May be empty.
+        nickname: String,
+    },
+    /// Another picture.
+    #[serde(rename = "user.avatar_changed.v1")]
+    AvatarChanged {
+        /// Its address.
+        avatar: String,
+    },
+    /// Another answer to "who may befriend me at once?" (data.md §6.2).
+    #[serde(rename = "user.invite_confirm_changed.v1")]
+    InviteConfirmChanged {
+        /// 0: anybody; 1: I approve.
+        invite_confirm: i16,
+    },
+    /// Other settings, kept word for word (data.md §6.1).
+    #[serde(rename = "user.settings_changed.v1")]
+    SettingsChanged {
+        /// The JSON text.
+        userset: String,
+    },
+    /// The password is another one; what it is stays in the vault.
+    #[serde(rename = "user.password_changed.v1")]
+    PasswordChanged,
+    /// An administrator shut the account.
+    #[serde(rename = "user.disabled.v1")]
+    Disabled,
+    /// An administrator opened it again.
+    #[serde(rename = "user.enabled.v1")]
+    Enabled,
+}
+
+/// A guest's device (rest.md §4).
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Device {
+    /// 36 letters, digits, `_` and `-`, made by the client.
+    pub fingerprint: String,
+    /// Kind of platform.
+    #[serde(default)]
+    pub uniplatform: String,
+    /// Model.
+    #[serde(default)]
+    pub model: String,
+    /// Operating system.
+    #[serde(default)]
+    pub os: String,
+    /// Brand.
+    #[serde(default)]
+    pub brand: String,
+}

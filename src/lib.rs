@@ -1,0 +1,21 @@
+//! Hongyan: an event-sourced instant-messaging backend.
+//!
+//! A *command* is judged by pure rules against the state folded from an aggregate's past *events*.
+//! The event it yields is appended to the log (NATS JetStream), which is the one truth.
+//! *Projections* turn the log into Postgres tables and Redis keys that can be dropped and rebuilt.
+//! HTTP and WebSocket only translate; what may be lost (rate limits, leases, pushes on their way)
+//! lives in Redis and plain NATS and never enters the log.
+//!
+//! Arrows point down: `main → cli → app → api, ws → commands, projections → adapters → events`.
+
+pub mod adapters;
+pub mod api;
+pub mod app;
+pub mod cli;
+pub mod clock;
+pub mod commands;
+pub mod config;
+pub mod events;
+pub mod projections;
+pub mod telemetry;
+pub mod ws;

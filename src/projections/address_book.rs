@@ -1,0 +1,310 @@
+//! Who is in whose address book, and who asked to be. In PostgreSQL.
+
+use sqlx::{PgConnection, PgPool};
+
+use super::{
+    Projection, StoreError,
+    in_postgres::{InPostgres, number},
+    user_directory::raise_sequence,
+};
+use crate::{
+    commands::friendship::{Edge, Friendship, Request},
+    events::{
+        EdgeId, Event, FriendshipEvent, NewEdge, Pair, Position, Recorded, RequestId, Subject,
+        Timestamp, UserId,
+    },
+};
+
+/// Its tables.
+pub const DDL: &str = include_str!("address_book.sql");
+
+/// The read model.
+pub struct AddressBook;
+
+impl Projection for AddressBook {
+    type Store = InPostgres;
+    type Effect = ();
+    const NAME: &'static str = "address_book";
+    const SUBJECTS: &'static [&'static str] = &["evt.friendship.>"];
+
+    async fn apply(
+        &self,
+        tx: &mut <InPostgres as super::generation::Store>::Tx,
+        batch: &[Recorded<Event>],
+    ) -> Result<Vec<()>, StoreError> {
+        for recorded in batch {
+            if let (Event::Friendship(event), Subject::Friendship(pair)) =
+                (&recorded.event, recorded.subject)
+            {
+                apply(tx, pair, event, recorded.at).await?;
+                note_version(tx, pair, recorded.position).await?;
+            }
+        }
+        Ok(Vec::new())
+    }
+}
+
+async fn note_version(
+    tx: &mut PgConnection,
+    pair: Pair,
+    position: Position,
+) -> Result<(), StoreError> {
+    sqlx::query!(
+        "insert into friendships (lo, hi, version) values ($1, $2, $3)
+         on conflict (lo, hi) do update set version = excluded.version",
+        pair.lo().0,
+        pair.hi().0,
+        number(position)
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+async fn apply(
+    tx: &mut PgConnection,
+    pair: Pair,
+    event: &FriendshipEvent,
+    at: Timestamp,
+) -> Result<(), StoreError> {
+    match event {
+        FriendshipEvent::Requested { request, asker, asked, text, .. } => {
+            add_request(tx, *request, (asker.id, asked.id), text, "pending", at).await
+        }
+        FriendshipEvent::Answered { request, answer, edges, .. } => {
+            answer_request(tx, *request, answer.as_str(), at).await?;
+            add_edges(tx, edges, at).await
+        }
+        FriendshipEvent::Befriended { request, caller, other, text, agreed, edges, .. } => {
+            add_request(tx, *request, (caller.id, other.id), text, "agree", at).await?;
+            if let Some(agreed) = agreed {
+                answer_request(tx, *agreed, "agree", at).await?;
+            }
+            add_edges(tx, edges, at).await
+        }
+        FriendshipEvent::Ended { .. } => {
+            let (lo, hi) = (pair.lo().0, pair.hi().0);
+            sqlx::query!(
+                "delete from friend_edges
+                 where (owner = $1 and friend = $2) or (owner = $2 and friend = $1)",
+                lo,
+                hi
+            )
+            .execute(&mut *tx)
+            .await?;
+            sqlx::query!(
+                "delete from friend_requests
+                 where (asker = $1 and asked = $2) or (asker = $2 and asked = $1)",
+                lo,
+                hi
+            )
+            .execute(tx)
+            .await?;
+            Ok(())
+        }
+        FriendshipEvent::BlacklistSet { owner, blocked } => {
+            let friend = if *owner == pair.lo() { pair.hi() } else { pair.lo() };
+            sqlx::query!(
+                "update friend_edges set blocked = $3, updated_at = $4
+                 where owner = $1 and friend = $2",
+                owner.0,
+                friend.0,
+                blocked,
+                at.date_time()
+            )
+            .execute(tx)
+            .await?;
+            Ok(())
+        }
+    }
+}
+
+async fn add_request(
+    tx: &mut PgConnection,
+    request: RequestId,
+    (asker, asked): (UserId, UserId),
+    text: &str,
+    status: &str,
+    at: Timestamp,
+) -> Result<(), StoreError> {
+    sqlx::query!(
+        "insert into friend_requests (id, asker, asked, text, status, created_at, updated_at)
+         values ($1, $2, $3, $4, $5, $6, $6)",
+        request.0,
+        asker.0,
+        asked.0,
+        text,
+        status,
+        at.date_time()
+    )
+    .execute(&mut *tx)
+    .await?;
+    raise_sequence(tx, "ids.friend_requests", request.0).await
+}
+
+async fn answer_request(
+    tx: &mut PgConnection,
+    request: RequestId,
+    status: &str,
+    at: Timestamp,
+) -> Result<(), StoreError> {
+    sqlx::query!(
+        "update friend_requests set status = $2, updated_at = $3 where id = $1",
+        request.0,
+        status,
+        at.date_time()
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+async fn add_edges(
+    tx: &mut PgConnection,
+    edges: &[NewEdge],
+    at: Timestamp,
+) -> Result<(), StoreError> {
+    for edge in edges {
+        sqlx::query!(
+            "insert into friend_edges (id, owner, friend, remark, created_at, updated_at)
+             values ($1, $2, $3, $4, $5, $5)",
+            edge.id.0,
+            edge.owner.0,
+            edge.friend.0,
+            edge.remark,
+            at.date_time()
+        )
+        .execute(&mut *tx)
+        .await?;
+        raise_sequence(tx, "ids.friend_edges", edge.id.0).await?;
+    }
+    Ok(())
+}
+
+/// Two users as the rules see them, with the version that it is.
+///
+/// # Errors
+/// The database cannot be reached.
+pub async fn load(pool: &PgPool, pair: Pair) -> sqlx::Result<(Friendship, Position)> {
+    let (lo, hi) = (pair.lo().0, pair.hi().0);
+    // One snapshot: the version must be that of the rows.
+    let mut tx = pool.begin_with("begin isolation level repeatable read read only").await?;
+    let version =
+        sqlx::query_scalar!("select version from friendships where lo = $1 and hi = $2", lo, hi)
+            .fetch_optional(&mut *tx)
+            .await?;
+    let edges = sqlx::query!(
+        "select id, owner, remark, blocked from friend_edges
+         where (owner = $1 and friend = $2) or (owner = $2 and friend = $1)",
+        lo,
+        hi
+    )
+    .fetch_all(&mut *tx)
+    .await?;
+    let requests = sqlx::query!(
+        "select id, asker, status from friend_requests
+         where ((asker = $1 and asked = $2) or (asker = $2 and asked = $1))
+           and status in ('pending', 'agree')",
+        lo,
+        hi
+    )
+    .fetch_all(&mut *tx)
+    .await?;
+    tx.commit().await?;
+    let edges = edges.into_iter().map(|row| Edge {
+        id: EdgeId(row.id),
+        owner: UserId(row.owner),
+        remark: row.remark,
+        blocked: row.blocked,
+    });
+    let requests = requests.into_iter().map(|row| Request {
+        id: RequestId(row.id),
+        asker: UserId(row.asker),
+        pending: row.status == "pending",
+    });
+    let friendship = Friendship::from_rows(edges.collect(), requests.collect());
+    Ok((friendship, Position(version.unwrap_or(0).unsigned_abs())))
+}
+
+/// A row of `goodfriend` (data.md §2.3).
+#[derive(Debug, Clone, PartialEq)]
+pub struct FriendRow {
+    /// The row.
+    pub id: EdgeId,
+    /// Whose book.
+    pub owner: UserId,
+    /// Who is in it.
+    pub friend: UserId,
+    /// The owner's remark.
+    pub remark: String,
+    /// May the friend see my posts?
+    pub friendlookme: i16,
+    /// Do I see his?
+    pub melookfriend: i16,
+    /// Starred?
+    pub starred: bool,
+    /// On the blacklist?
+    pub blocked: bool,
+}
+
+/// The row of `friend` in `owner`'s book.
+///
+/// # Errors
+/// The database cannot be reached.
+pub async fn edge(pool: &PgPool, owner: UserId, friend: UserId) -> sqlx::Result<Option<FriendRow>> {
+    let row = sqlx::query!(
+        "select id, remark, friendlookme, melookfriend, starred, blocked
+         from friend_edges where owner = $1 and friend = $2",
+        owner.0,
+        friend.0
+    )
+    .fetch_optional(pool)
+    .await?;
+    Ok(row.map(|row| FriendRow {
+        id: EdgeId(row.id),
+        owner,
+        friend,
+        remark: row.remark,
+        friendlookme: row.friendlookme,
+        melookfriend: row.melookfriend,
+        starred: row.starred,
+        blocked: row.blocked,
+    }))
+}
+
+/// Has `owner` a friend who is not on his blacklist?
+///
+/// # Errors
+/// The database cannot be reached.
+pub async fn has_friends(pool: &PgPool, owner: UserId) -> sqlx::Result<bool> {
+    sqlx::query_scalar!(
+        r#"select exists (select from friend_edges where owner = $1 and not blocked) as "any!""#,
+        owner.0
+    )
+    .fetch_one(pool)
+    .await
+}
+
+/// Who asked whom in a request.
+///
+/// # Errors
+/// The database cannot be reached.
+pub async fn request(pool: &PgPool, id: RequestId) -> sqlx::Result<Option<(UserId, UserId)>> {
+    let row = sqlx::query!("select asker, asked from friend_requests where id = $1", id.0);
+    let row = row.fetch_optional(pool).await?;
+    Ok(row.map(|row| (UserId(row.asker), UserId(row.asked))))
+}
+
+/// Draws numbers for a request and two rows.
+///
+/// # Errors
+/// The database cannot be reached.
+pub async fn next_ids(pool: &PgPool) -> sqlx::Result<(RequestId, [EdgeId; 2])> {
+    let row = sqlx::query!(
+        r#"select nextval('ids.friend_requests') as "request!",
+                  nextval('ids.friend_edges') as "mine!", nextval('ids.friend_edges') as "yours!""#
+    )
+    .fetch_one(pool)
+    .await?;
+    Ok((RequestId(row.request), [EdgeId(row.mine), EdgeId(row.yours)]))
+}

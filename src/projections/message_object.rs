@@ -1,0 +1,222 @@
+//! The chat message object (ws.md §6): what clients show, whoever made it.
+
+use serde::{Serialize, Serializer};
+use serde_json::value::RawValue;
+use uuid::Uuid;
+
+use crate::events::{MessageId, Person, Revocation, Sent, Timestamp, UserId};
+
+/// A `data` member of a `singleChat` frame. Field names are the clients'.
+#[derive(Debug, Clone, Serialize)]
+#[allow(missing_docs, reason = "ws.md §6.0 documents each field")]
+pub struct MessageObject<'a> {
+    pub id: MessageId,
+    pub from_avatar: &'a str,
+    pub from_name: &'a str,
+    pub from_id: From<'a>,
+    pub to_id: UserId,
+    pub to_name: &'a str,
+    pub to_avatar: &'a str,
+    #[serde(rename = "chatType")]
+    pub chat_type: &'static str,
+    #[serde(rename = "type")]
+    pub kind: &'a str,
+    #[serde(rename = "actionType", skip_serializing_if = "Option::is_none")]
+    pub action_type: Option<&'static str>,
+    pub data: Data<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub redirect: Option<Option<Redirect<'a>>>,
+    pub options: Options<'a>,
+    pub create_time: Timestamp,
+    pub isremove: u8,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub group: Option<Group>,
+    #[serde(rename = "msgidKey", skip_serializing_if = "Option::is_none")]
+    pub msgid_key: Option<&'a str>,
+    #[serde(rename = "showModel", skip_serializing_if = "Option::is_none")]
+    pub show_model: Option<ShowModel<'a>>,
+    #[serde(rename = "sendUUid", skip_serializing_if = "Option::is_none")]
+    pub send_uuid: Option<Uuid>,
+}
+
+/// Who it is from: a person, or the name of a page.
+#[derive(Debug, Clone, Copy, Serialize)]
+#[serde(untagged)]
+pub enum From<'a> {
+    /// A user's number; 0 for the account alert.
+    User(UserId),
+    /// `redirect-…`.
+    Page(&'a str),
+}
+
+/// The content: text of a person, or an object made by the server.
+#[derive(Debug, Clone, Copy, Serialize)]
+#[serde(untagged)]
+pub enum Data<'a> {
+    /// Passed through.
+    Person(&'a str),
+    /// A text of ours.
+    Server(ServerData<'a>),
+}
+
+/// What the server says.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct ServerData<'a> {
+    data: &'a str,
+    #[serde(rename = "dataType")]
+    data_type: bool,
+    #[serde(rename = "otherData")]
+    other_data: Option<()>,
+}
+
+impl<'a> Data<'a> {
+    /// A text of the server.
+    pub fn server(text: &'a str) -> Self {
+        Self::Server(ServerData { data: text, data_type: false, other_data: None })
+    }
+}
+
+/// Where the client goes when the entry is tapped.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct Redirect<'a> {
+    /// The page.
+    pub url: &'a str,
+    /// The navigation verb.
+    #[serde(rename = "type")]
+    pub verb: &'static str,
+}
+
+/// What the client shows at once (ws.md §6.4).
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct ShowModel<'a> {
+    /// `forceLogin`.
+    #[serde(rename = "showModelType")]
+    pub kind: &'static str,
+    /// The text.
+    pub content: &'a str,
+}
+
+/// The author's parameters, or `{}`, or `null`.
+#[derive(Debug, Clone, Copy)]
+pub enum Options<'a> {
+    /// Of a notice.
+    Empty,
+    /// Of a person.
+    Person(Option<&'a RawValue>),
+}
+
+impl Serialize for Options<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Empty => serde_json::Map::new().serialize(serializer),
+            Self::Person(options) => options.serialize(serializer),
+        }
+    }
+}
+
+/// The group of a message that has none, in the two forms in which clients expect that.
+#[derive(Debug, Clone, Copy)]
+pub enum Group {
+    /// `{}`.
+    Empty,
+    /// `null`.
+    Null,
+}
+
+impl Serialize for Group {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Empty => serde_json::Map::new().serialize(serializer),
+            Self::Null => serializer.serialize_none(),
+        }
+    }
+}
+
+impl<'a> MessageObject<'a> {
+    fn single(id: MessageId, from: &'a Person, to: &'a Person, at: Timestamp) -> Self {
+        Self {
+            id,
+            from_avatar: &from.avatar,
+            from_name: &from.name,
+            from_id: From::User(from.id),
+            to_id: to.id,
+            to_name: &to.name,
+            to_avatar: &to.avatar,
+            chat_type: "single",
+            kind: "systemNotice",
+            action_type: None,
+            data: Data::server(""),
+            redirect: None,
+            options: Options::Empty,
+            create_time: at,
+            isremove: 0,
+            group: None,
+            msgid_key: None,
+            show_model: None,
+            send_uuid: None,
+        }
+    }
+
+    /// C1: a message between two people.
+    pub fn chat(sent: &'a Sent) -> Self {
+        Self {
+            kind: &sent.kind,
+            data: Data::Person(&sent.data),
+            options: Options::Person(sent.options.as_deref()),
+            send_uuid: Some(sent.from_uuid),
+            ..Self::single(sent.id, &sent.from, &sent.to, sent.sent_at)
+        }
+    }
+
+    /// V1: a message taken back. `text` is [`revoked_text`].
+    pub fn revoked(revocation: &'a Revocation, text: &'a str) -> Self {
+        Self {
+            action_type: Some("revoke"),
+            data: Data::server(text),
+            group: Some(Group::Null),
+            ..Self::single(revocation.message, &revocation.by, &revocation.to, revocation.at)
+        }
+    }
+
+    /// P2: now friends, from one side to the other.
+    pub fn now_friends(id: MessageId, from: &'a Person, to: &'a Person, at: Timestamp) -> Self {
+        Self {
+            data: Data::server("我们已经是好友了，可以开始聊天了"),
+            ..Self::single(id, from, to, at)
+        }
+    }
+
+    /// An entry that opens a page: P1 and the start-up hints.
+    pub fn page(
+        id: MessageId,
+        (key, from): (&'a str, &'a Person),
+        to: &'a Person,
+        text: &'a str,
+        url: &'a str,
+        at: Timestamp,
+    ) -> Self {
+        Self {
+            from_id: From::Page(key),
+            kind: "text",
+            data: Data::server(text),
+            redirect: Some(Some(Redirect { url, verb: "navigateTo" })),
+            msgid_key: Some(key),
+            ..Self::single(id, from, to, at)
+        }
+    }
+
+    /// As JSON text.
+    pub fn json(&self) -> String {
+        serde_json::to_string(self).expect("a message object is plain data")
+    }
+}
+
+/// `six撤回了一条消息`.
+pub fn revoked_text(revocation: &Revocation) -> String {
+    format!("{}撤回了一条消息", revocation.by.name)
+}
+
+/// A `singleChat` frame around a message object's JSON.
+pub fn frame(object: &str, at: Timestamp) -> String {
+    format!(r#"{{"type":"singleChat","data":{object},"timestamp":{}}}"#, at.0)
+}

@@ -1,0 +1,147 @@
+//! Read models: tables and keys that can be thrown away, and built again from the log.
+
+pub mod address_book;
+pub mod chat_log;
+pub mod generation;
+pub mod in_postgres;
+pub mod in_redis;
+pub mod message_history;
+pub mod message_object;
+pub mod offline_queue;
+pub mod presence;
+pub mod runner;
+pub mod sessions;
+pub mod user_directory;
+
+use generation::Store;
+
+use crate::events::{Event, Position, Recorded};
+
+/// What a read model keeps, and how an event changes it. It sees only events: no clock, no other
+/// read model.
+pub trait Projection: Send + Sync + 'static {
+    /// Where it is kept.
+    type Store: Store;
+    /// Something to do once a batch is committed: a push.
+    type Effect: Send;
+    /// Its name: in checkpoints, schemas and key prefixes.
+    const NAME: &'static str;
+    /// The events it wants.
+    const SUBJECTS: &'static [&'static str];
+
+    /// Applies a batch through `tx`, which moves the checkpoint too: each event counts once.
+    ///
+    /// # Errors
+    /// The store refuses; nothing of the batch counts.
+    fn apply(
+        &self,
+        tx: &mut <Self::Store as Store>::Tx,
+        batch: &[Recorded<Event>],
+    ) -> impl Future<Output = Result<Vec<Self::Effect>, StoreError>> + Send;
+
+    /// Does what a committed batch asks for. Never while catching up or rebuilding.
+    fn publish(&self, _effects: Vec<Self::Effect>) -> impl Future<Output = ()> + Send {
+        async {}
+    }
+
+    /// The read model has caught up with the log: live from now on.
+    fn caught_up(&self) -> impl Future<Output = ()> + Send {
+        async {}
+    }
+}
+
+/// Why a store did not take a batch.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Another runner moved the checkpoint, or the store lost it.
+    #[error("the checkpoint is not where this runner left it")]
+    Fenced,
+    /// The store is away; the same batch will do later.
+    #[error("{0}")]
+    Passing(String),
+    /// The store will never take this batch.
+    #[error("{0}")]
+    Refused(String),
+}
+
+impl From<sqlx::Error> for StoreError {
+    fn from(error: sqlx::Error) -> Self {
+        if crate::adapters::postgres::is_passing(&error) {
+            Self::Passing(error.to_string())
+        } else {
+            Self::Refused(error.to_string())
+        }
+    }
+}
+
+impl From<crate::adapters::redis::RedisFailure> for StoreError {
+    fn from(error: crate::adapters::redis::RedisFailure) -> Self {
+        if error.code() == Some("FENCED") {
+            Self::Fenced
+        } else if error.is_passing() {
+            Self::Passing(error.to_string())
+        } else {
+            Self::Refused(error.to_string())
+        }
+    }
+}
+
+/// The names of all read models, in the order in which they are listed.
+pub const ALL: &[&str] = &[
+    "user_directory",
+    "address_book",
+    "message_history",
+    "sessions",
+    "presence",
+    "offline_queue",
+    "chat_log",
+];
+
+/// Does something with every read model, whatever its type.
+#[macro_export]
+macro_rules! for_each_projection {
+    ($parts:expr, |$projection:ident, $store:ident| $body:expr) => {{
+        use $crate::projections as p;
+        let parts = &$parts;
+        {
+            let ($projection, $store) = (p::user_directory::UserDirectory, parts.postgres.clone());
+            $body
+        }
+        {
+            let ($projection, $store) = (p::address_book::AddressBook, parts.postgres.clone());
+            $body
+        }
+        {
+            let ($projection, $store) =
+                (p::message_history::MessageHistory, parts.postgres.clone());
+            $body
+        }
+        {
+            let ($projection, $store) = (p::sessions::Sessions, parts.redis.clone());
+            $body
+        }
+        {
+            let ($projection, $store) = (p::presence::Presence, parts.redis.clone());
+            $body
+        }
+        {
+            let $projection = p::offline_queue::OfflineQueue::new(parts.pushes.clone());
+            let $store = parts.redis.clone();
+            $body
+        }
+        {
+            let $projection = p::chat_log::ChatLog::new(parts.chat_log_length);
+            let $store = parts.redis.clone();
+            $body
+        }
+    }};
+}
+
+/// Where a read model is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Checkpoint {
+    /// The last event that counts.
+    pub position: Position,
+    /// Its identity: the same position in another log is another event.
+    pub event: Option<uuid::Uuid>,
+}

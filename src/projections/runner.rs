@@ -1,0 +1,390 @@
+//! Runs a read model: event and checkpoint in one transaction, batch after batch.
+
+use std::time::Duration;
+
+use tokio::time::{interval, sleep};
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+use uuid::Uuid;
+
+use super::{
+    Checkpoint, Projection, StoreError,
+    generation::{Generation, Move, Store},
+};
+use crate::{
+    adapters::{
+        checkpoints::{Beat, Checkpoints, HEARTBEAT, LEASE},
+        event_log::{EventLog, LogError},
+        reader::{Entry, Reader},
+    },
+    events::{Event, NodeId, Position, Recorded},
+    telemetry::ProjectionHealth,
+};
+
+/// What every runner of a process shares.
+#[derive(Clone)]
+pub struct Runners {
+    /// The log.
+    pub log: EventLog,
+    /// Where runners tell how far they are.
+    pub checkpoints: Checkpoints,
+    /// This process.
+    pub node: NodeId,
+    /// Events in one transaction, at most.
+    pub batch: usize,
+    /// What `/health` says.
+    pub health: ProjectionHealth,
+    /// The end.
+    pub stop: CancellationToken,
+}
+
+/// Why a runner stopped working on a generation.
+#[derive(Debug, thiserror::Error)]
+pub enum Halt {
+    /// Another runner took it, or the store lost its state.
+    #[error("another runner works on it")]
+    Fenced,
+    /// The store or the log is away.
+    #[error("{0}")]
+    Passing(String),
+    /// An event that will never be applied.
+    #[error("the event at {position} cannot be applied: {reason}")]
+    Poison {
+        /// Where it is.
+        position: Position,
+        /// Why not.
+        reason: String,
+    },
+}
+
+impl From<LogError> for Halt {
+    fn from(error: LogError) -> Self {
+        Self::Passing(error.to_string())
+    }
+}
+
+impl From<StoreError> for Halt {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Fenced => Self::Fenced,
+            StoreError::Passing(why) | StoreError::Refused(why) => Self::Passing(why),
+        }
+    }
+}
+
+/// Keeps a read model up to date until the end, whatever happens to its store.
+pub async fn run<P: Projection>(projection: P, store: P::Store, runners: Runners) {
+    let mut pause = Duration::from_millis(50);
+    let mut told = String::new();
+    loop {
+        let mut work = Work::new(&projection, &store, &runners);
+        let halt = tokio::select! {
+            () = runners.stop.cancelled() => break,
+            halt = work.follow() => halt,
+        };
+        if work.progressed {
+            pause = Duration::from_millis(50);
+            told.clear();
+        }
+        match halt {
+            Halt::Fenced => tokio::select! {
+                () = runners.stop.cancelled() => break,
+                () = wait_for_silence::<P>(&runners) => {}
+            },
+            Halt::Passing(why) => {
+                if told != why {
+                    told.clone_from(&why); // once, however long it takes
+                    warn!(
+                        projection.name = P::NAME,
+                        why,
+                        "projection `{}` waits for its store or the log",
+                        P::NAME
+                    );
+                }
+                runners.health.waiting(P::NAME, &why);
+                tokio::select! {
+                    () = runners.stop.cancelled() => break,
+                    () = sleep(pause) => pause = (pause * 2).min(Duration::from_secs(1)),
+                }
+            }
+            Halt::Poison { position, reason } => {
+                error!(
+                    projection.name = P::NAME, %position, reason,
+                    "projection `{}` stopped: the event at {position} cannot be applied; see `hongyan events show {position}`",
+                    P::NAME
+                );
+                runners.health.stopped(P::NAME, position, &reason);
+                tokio::select! {
+                    () = runners.stop.cancelled() => break,
+                    () = sleep(LEASE) => {} // the store may have been mended, or the generation switched
+                }
+            }
+        }
+    }
+    let last = runners.checkpoints.positions();
+    let position =
+        last.into_iter().find(|(name, _)| name == P::NAME).map_or(Position(0), |(_, at)| at);
+    if runners.checkpoints.holder(P::NAME) == Some(runners.node) {
+        let beat = Beat { position, node: runners.node, leaving: true };
+        runners.checkpoints.tell(P::NAME, beat).await;
+    }
+}
+
+/// Waits until nobody else is heard to work on it. A runner that only lost its own state, or was
+/// fenced by a tool that has finished, does not wait.
+async fn wait_for_silence<P: Projection>(runners: &Runners) {
+    loop {
+        // Whoever took it says so at once, and goes on saying so.
+        sleep(Duration::from_millis(50)).await;
+        if runners.checkpoints.holder(P::NAME).is_none_or(|node| node == runners.node) {
+            return;
+        }
+    }
+}
+
+/// One stretch of work on one generation.
+pub struct Work<'a, P: Projection> {
+    projection: &'a P,
+    store: &'a P::Store,
+    runners: &'a Runners,
+    owner: Uuid,
+    at: Checkpoint,
+    progressed: bool,
+}
+
+impl<'a, P: Projection> Work<'a, P> {
+    /// Work that has not begun.
+    pub fn new(projection: &'a P, store: &'a P::Store, runners: &'a Runners) -> Self {
+        Self {
+            projection,
+            store,
+            runners,
+            owner: crate::clock::random_id(),
+            at: Checkpoint::default(),
+            progressed: false,
+        }
+    }
+
+    /// How far this work is.
+    pub fn position(&self) -> Position {
+        self.at.position
+    }
+
+    /// Follows the log on the live generation until something comes in between.
+    async fn follow(&mut self) -> Halt {
+        match self.try_follow().await {
+            Ok(never) => match never {},
+            Err(halt) => halt,
+        }
+    }
+
+    async fn try_follow(&mut self) -> Result<std::convert::Infallible, Halt> {
+        let end = self.runners.log.end().await?;
+        let mut generation = self.store.live(P::NAME, end.created).await?;
+        self.at = self.store.claim(&generation, self.owner).await?;
+        if generation.outdated || !self.log_holds(&generation, end.created, end.last).await? {
+            generation = self.start_over(&generation, end.created).await?;
+        }
+        let mut reader = self.reader().await?;
+        self.announce(reader.pending()).await;
+        let mut beat = interval(HEARTBEAT);
+        let mut live = false;
+        loop {
+            if !live && self.at.position >= self.runners.log.last_on(P::SUBJECTS).await? {
+                live = true;
+                info!(
+                    projection.name = P::NAME,
+                    "projection `{}` is live at {}",
+                    P::NAME,
+                    self.at.position
+                );
+                self.runners.health.live(P::NAME);
+                self.projection.caught_up().await;
+            }
+            let batch = tokio::select! {
+                batch = reader.next_batch(self.runners.batch) => batch?,
+                _ = beat.tick() => {
+                    // Somebody may have claimed or switched the generation while nothing happened.
+                    self.still_mine(&generation).await?;
+                    self.announce(reader.pending()).await;
+                    continue;
+                }
+            };
+            let effects = self.apply(&generation, batch).await?;
+            if live {
+                self.projection.publish(effects).await;
+            }
+            self.announce(reader.pending()).await;
+        }
+    }
+
+    /// Brings a generation up to exactly `target`, without effects.
+    ///
+    /// # Errors
+    /// What comes in between.
+    pub async fn build(
+        &mut self,
+        generation: &Generation,
+        target: Position,
+        mut progress: impl FnMut(Position, u64),
+    ) -> Result<(), Halt> {
+        self.at = self.store.claim(generation, self.owner).await?;
+        if self.at.position >= target {
+            return Ok(());
+        }
+        let mut reader = self.reader().await?;
+        while self.at.position < target {
+            let mut batch = reader.next_batch(self.runners.batch).await?;
+            batch.retain(|entry| position_of(entry) <= target);
+            if batch.is_empty() {
+                break; // the next event is behind the target: the rest of it has expired
+            }
+            let count = batch.len() as u64;
+            self.apply(generation, batch).await?;
+            progress(self.at.position, count);
+        }
+        Ok(())
+    }
+
+    async fn reader(&self) -> Result<Reader, LogError> {
+        let next = Position(self.at.position.0 + 1);
+        self.runners.log.read(P::SUBJECTS, next).await
+    }
+
+    async fn announce(&self, lag: u64) {
+        self.runners.health.at(P::NAME, self.at.position, lag);
+        let beat = Beat { position: self.at.position, node: self.runners.node, leaving: false };
+        self.runners.checkpoints.tell(P::NAME, beat).await;
+    }
+
+    /// Moves the checkpoint to where it is, which fails if it is somebody else's now.
+    async fn still_mine(&self, generation: &Generation) -> Result<(), Halt> {
+        let tx = self.store.begin(generation).await?;
+        let moved = Move { owner: self.owner, from: self.at, to: self.at };
+        self.store.commit(tx, generation, moved).await?;
+        let live = self.store.live(P::NAME, generation.log_created).await?;
+        if live.number == generation.number { Ok(()) } else { Err(Halt::Fenced) }
+    }
+
+    /// Does the log hold what the checkpoint says was applied? After a power loss it may end before.
+    async fn log_holds(
+        &self,
+        generation: &Generation,
+        log_created: i64,
+        last: Position,
+    ) -> Result<bool, Halt> {
+        if self.at.position.0 == 0 {
+            return Ok(generation.log_created == log_created);
+        }
+        if generation.log_created != log_created || self.at.position > last {
+            return Ok(false);
+        }
+        // An event that is not there any more was a short-lived one.
+        let stored = match self.runners.log.at(self.at.position).await {
+            Ok(stored) => stored,
+            Err(LogError::Corrupt { .. }) => return Ok(true),
+            Err(error) => return Err(error.into()),
+        };
+        Ok(stored.is_none_or(|event| Some(event.id) == self.at.event))
+    }
+
+    async fn start_over(&mut self, old: &Generation, log_created: i64) -> Result<Generation, Halt> {
+        if old.outdated {
+            info!(
+                projection.name = P::NAME,
+                "projection `{}` has a new shape and is built anew",
+                P::NAME
+            );
+        } else {
+            error!(
+                projection.name = P::NAME, position = %self.at.position,
+                "projection `{}` is ahead of the log: acknowledged events may be gone; it is built anew",
+                P::NAME
+            );
+        }
+        let generation = self.store.add(P::NAME, log_created).await?;
+        self.store.switch(&generation).await?;
+        self.at = self.store.claim(&generation, self.owner).await?;
+        Ok(generation)
+    }
+
+    async fn apply(
+        &mut self,
+        generation: &Generation,
+        batch: Vec<Entry>,
+    ) -> Result<Vec<P::Effect>, Halt> {
+        let mut events = Vec::with_capacity(batch.len());
+        let mut unreadable = None;
+        for entry in batch {
+            match entry {
+                Ok(event) => events.push(event),
+                Err(found) => {
+                    unreadable = Some(found);
+                    break;
+                }
+            }
+        }
+        let effects = match self.apply_all(generation, &events).await {
+            Err(StoreError::Refused(why)) => self.find_poison(generation, &events, why).await?,
+            result => result?,
+        };
+        match unreadable {
+            None => Ok(effects),
+            Some(found) => {
+                Err(Halt::Poison { position: found.position, reason: found.source.to_string() })
+            }
+        }
+    }
+
+    async fn apply_all(
+        &mut self,
+        generation: &Generation,
+        events: &[Recorded<Event>],
+    ) -> Result<Vec<P::Effect>, StoreError> {
+        let Some(last) = events.last() else {
+            return Ok(Vec::new());
+        };
+        let mut tx = self.store.begin(generation).await?;
+        let effects = self.projection.apply(&mut tx, events).await?;
+        let to = Checkpoint { position: last.position, event: Some(last.id) };
+        let moved = Move { owner: self.owner, from: self.at, to };
+        self.store.commit(tx, generation, moved).await?;
+        self.at = to;
+        self.progressed = true;
+        Ok(effects)
+    }
+
+    /// Applies one event after the other up to the one that the store refuses.
+    async fn find_poison(
+        &mut self,
+        generation: &Generation,
+        events: &[Recorded<Event>],
+        why: String,
+    ) -> Result<Vec<P::Effect>, Halt> {
+        // The tables themselves may be gone; then there is a new generation, and no poison.
+        let live = self.store.live(P::NAME, generation.log_created).await?;
+        if live.number != generation.number && events.len() > 1 {
+            warn!(projection.name = P::NAME, why, "the generation is not live any more");
+        }
+        if live.number > generation.number {
+            return Err(Halt::Fenced);
+        }
+        let mut effects = Vec::new();
+        for event in events {
+            match self.apply_all(generation, std::slice::from_ref(event)).await {
+                Err(StoreError::Refused(reason)) => {
+                    return Err(Halt::Poison { position: event.position, reason });
+                }
+                result => effects.extend(result?),
+            }
+        }
+        Ok(effects)
+    }
+}
+
+fn position_of(entry: &Entry) -> Position {
+    match entry {
+        Ok(event) => event.position,
+        Err(unreadable) => unreadable.position,
+    }
+}

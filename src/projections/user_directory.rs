@@ -1,0 +1,258 @@
+//! Everybody: accounts, settings, profiles. In PostgreSQL.
+
+use sqlx::{PgConnection, PgPool};
+use uuid::Uuid;
+
+use super::{
+    Projection, StoreError,
+    in_postgres::{InPostgres, number},
+};
+use crate::{
+    commands::user::{Account, User},
+    events::{
+        Device, Event, Position, Recorded, Role, SessionEvent, Timestamp, UserEvent, UserId,
+        Username,
+    },
+};
+
+/// Its tables.
+pub const DDL: &str = include_str!("user_directory.sql");
+
+/// The read model.
+pub struct UserDirectory;
+
+impl Projection for UserDirectory {
+    type Store = InPostgres;
+    type Effect = ();
+    const NAME: &'static str = "user_directory";
+    const SUBJECTS: &'static [&'static str] = &["evt.user.>", "evt.session.>"];
+
+    async fn apply(
+        &self,
+        tx: &mut <InPostgres as super::generation::Store>::Tx,
+        batch: &[Recorded<Event>],
+    ) -> Result<Vec<()>, StoreError> {
+        let mut highest = None;
+        for recorded in batch {
+            match &recorded.event {
+                Event::User(event) => {
+                    let crate::events::Subject::User(user) = recorded.subject else { continue };
+                    highest = highest.max(Some(user));
+                    apply_user(tx, user, event, recorded).await?;
+                }
+                Event::Session(SessionEvent::LoggedIn { .. }) => {
+                    let crate::events::Subject::Session(user) = recorded.subject else { continue };
+                    sqlx::query!(
+                        "update users set last_login = $2, updated_at = greatest(updated_at, $2)
+                         where id = $1",
+                        user.0,
+                        recorded.at.date_time()
+                    )
+                    .execute(&mut **tx)
+                    .await?;
+                }
+                _ => {}
+            }
+        }
+        if let Some(highest) = highest {
+            raise_sequence(tx, "ids.users", highest.0).await?;
+        }
+        Ok(Vec::new())
+    }
+}
+
+/// Keeps a sequence above every number that the log holds: the database may be older than the log.
+pub(super) async fn raise_sequence(
+    tx: &mut PgConnection,
+    sequence: &str,
+    highest: i64,
+) -> Result<(), StoreError> {
+    sqlx::query!(
+        "select setval($1::text::regclass, $2) from pg_sequences
+         where schemaname || '.' || sequencename = $1 and coalesce(last_value, 0) < $2",
+        sequence,
+        highest
+    )
+    .fetch_optional(tx)
+    .await?;
+    Ok(())
+}
+
+async fn apply_user(
+    tx: &mut PgConnection,
+    user: UserId,
+    event: &UserEvent,
+    recorded: &Recorded<Event>,
+) -> Result<(), StoreError> {
+    let at = recorded.at.date_time();
+    let version = number(recorded.position);
+    if let UserEvent::Registered { id, uuid, username, role, device, avatar, at } = event {
+        let device = device.clone().unwrap_or_default();
+        sqlx::query!(
+            "insert into users (id, uuid, username, username_fold, avatar, role, device,
+                 uniplatform, devicemodel, deviceos, devicebrand, registered_at, updated_at, version)
+             values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $12, $13)
+             on conflict (id) do nothing",
+            id.0,
+            uuid,
+            username.0,
+            username.folded(),
+            avatar,
+            role.as_str(),
+            device.fingerprint,
+            device.uniplatform,
+            device.model,
+            device.os,
+            device.brand,
+            at.date_time(),
+            version
+        )
+        .execute(&mut *tx)
+        .await?;
+        return Ok(());
+    }
+    sqlx::query!(
+        "update users set version = $2, updated_at = $3 where id = $1",
+        user.0,
+        version,
+        at
+    )
+    .execute(&mut *tx)
+    .await?;
+    let change = match event {
+        UserEvent::Registered { .. } | UserEvent::PasswordChanged => return Ok(()),
+        UserEvent::Upgraded { username } => sqlx::query!(
+            "update users set username = $2, username_fold = $3, role = 'user' where id = $1",
+            user.0,
+            username.0,
+            username.folded()
+        ),
+        UserEvent::DeviceDescribed { device } => sqlx::query!(
+            "update users set uniplatform = $2, devicemodel = $3, deviceos = $4, devicebrand = $5
+             where id = $1",
+            user.0,
+            device.uniplatform,
+            device.model,
+            device.os,
+            device.brand
+        ),
+        UserEvent::NicknameChanged { nickname } => {
+            sqlx::query!("update users set nickname = $2 where id = $1", user.0, nickname)
+        }
+        UserEvent::AvatarChanged { avatar } => {
+            sqlx::query!("update users set avatar = $2 where id = $1", user.0, avatar)
+        }
+        UserEvent::InviteConfirmChanged { invite_confirm } => sqlx::query!(
+            "update users set invite_confirm = $2 where id = $1",
+            user.0,
+            invite_confirm
+        ),
+        UserEvent::SettingsChanged { userset } => {
+            sqlx::query!("update users set userset = $2 where id = $1", user.0, userset)
+        }
+        UserEvent::Disabled => {
+            sqlx::query!("update users set disabled = true where id = $1", user.0)
+        }
+        UserEvent::Enabled => {
+            sqlx::query!("update users set disabled = false where id = $1", user.0)
+        }
+    };
+    change.execute(&mut *tx).await?;
+    Ok(())
+}
+
+/// An account as the rules see it, with the version that it is.
+///
+/// # Errors
+/// The database cannot be reached.
+pub async fn load(pool: &PgPool, user: UserId) -> sqlx::Result<(User, Position)> {
+    let row = sqlx::query!(
+        "select id, uuid, username, nickname, avatar, role, device, uniplatform, devicemodel,
+             deviceos, devicebrand, userset, invite_confirm, disabled, registered_at, version
+         from users where id = $1",
+        user.0
+    )
+    .fetch_optional(pool)
+    .await?;
+    let Some(row) = row else {
+        return Ok((User::Unregistered, Position(0)));
+    };
+    let device = (!row.device.is_empty()).then_some(Device {
+        fingerprint: row.device,
+        uniplatform: row.uniplatform,
+        model: row.devicemodel,
+        os: row.deviceos,
+        brand: row.devicebrand,
+    });
+    let account = Account {
+        id: UserId(row.id),
+        uuid: row.uuid,
+        username: Username(row.username),
+        nickname: row.nickname,
+        avatar: row.avatar,
+        role: Role::parse(&row.role),
+        device,
+        userset: row.userset,
+        invite_confirm: row.invite_confirm,
+        disabled: row.disabled,
+        registered_at: Timestamp::of(row.registered_at),
+    };
+    Ok((User::Registered(Box::new(account)), Position(row.version.unsigned_abs())))
+}
+
+/// What a profile shows beyond the account (data.md §2.2).
+#[derive(Debug, Clone, PartialEq)]
+pub struct Profile {
+    /// The account.
+    pub user: UserId,
+    /// `male`, `female` or `unknown`.
+    pub gender: String,
+    /// When born.
+    pub birthday: Option<Timestamp>,
+    /// About himself.
+    pub bio: Option<String>,
+    /// Where he lives.
+    pub location: Option<String>,
+    /// His page.
+    pub website: Option<String>,
+}
+
+/// Who has this public identifier, with his profile.
+///
+/// # Errors
+/// The database cannot be reached.
+pub async fn profile(pool: &PgPool, uuid: Uuid) -> sqlx::Result<Option<Profile>> {
+    let row = sqlx::query!(
+        "select id, gender, birthday, bio, location, website from users where uuid = $1",
+        uuid
+    )
+    .fetch_optional(pool)
+    .await?;
+    Ok(row.map(|row| Profile {
+        user: UserId(row.id),
+        gender: row.gender,
+        birthday: row.birthday.map(Timestamp::of),
+        bio: row.bio,
+        location: row.location,
+        website: row.website,
+    }))
+}
+
+/// Who has this log-in name, in any spelling that folds to it.
+///
+/// # Errors
+/// The database cannot be reached.
+pub async fn named(pool: &PgPool, name: &Username) -> sqlx::Result<Option<UserId>> {
+    let folded = name.folded();
+    let found = sqlx::query_scalar!("select id from users where username_fold = $1", folded);
+    Ok(found.fetch_optional(pool).await?.map(UserId))
+}
+
+/// Draws a number for a new account.
+///
+/// # Errors
+/// The database cannot be reached.
+pub async fn next_id(pool: &PgPool) -> sqlx::Result<UserId> {
+    let id = sqlx::query_scalar!(r#"select nextval('ids.users') as "id!""#);
+    Ok(UserId(id.fetch_one(pool).await?))
+}

@@ -1,0 +1,176 @@
+//! Logs, and what `/health` and `/metrics` say.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use prometheus_client::{
+    encoding::{EncodeLabelSet, text::encode},
+    metrics::{counter::Counter, family::Family, gauge::Gauge},
+    registry::Registry,
+};
+use serde::Serialize;
+use tracing_subscriber::EnvFilter;
+
+use crate::events::Position;
+
+/// Starts logging to standard error.
+///
+/// # Errors
+/// `telemetry.log` is no filter.
+pub fn init(filter: &str, json: bool) -> anyhow::Result<()> {
+    let filter = EnvFilter::try_new(filter)?;
+    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    if json {
+        logs.json().init();
+    } else {
+        logs.init();
+    }
+    Ok(())
+}
+
+/// How the projections of this process are.
+#[derive(Clone, Default)]
+pub struct ProjectionHealth {
+    states: Arc<Mutex<BTreeMap<&'static str, ProjectionState>>>,
+}
+
+/// How one projection is.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct ProjectionState {
+    /// `catching_up`, `live`, `waiting`, `stopped`.
+    pub state: &'static str,
+    /// The last event that counts.
+    pub position: u64,
+    /// Events that the server had for it when it last looked.
+    pub lag: u64,
+    /// What it waits for, or why it stopped.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+impl ProjectionHealth {
+    fn with(&self, name: &'static str, change: impl FnOnce(&mut ProjectionState)) {
+        let mut states = self.states.lock().unwrap_or_else(PoisonError::into_inner);
+        change(states.entry(name).or_default());
+    }
+
+    /// It has caught up.
+    pub fn live(&self, name: &'static str) {
+        self.with(name, |state| {
+            state.state = "live";
+            state.reason = None;
+        });
+    }
+
+    /// It is at `position`, with `lag` events to go.
+    pub fn at(&self, name: &'static str, position: Position, lag: u64) {
+        self.with(name, |state| {
+            if state.state != "live" {
+                state.state = "catching_up";
+            }
+            state.position = position.0;
+            state.lag = lag;
+        });
+    }
+
+    /// Its store or the log is away.
+    pub fn waiting(&self, name: &'static str, why: &str) {
+        self.with(name, |state| {
+            state.state = "waiting";
+            state.reason = Some(why.to_owned());
+        });
+    }
+
+    /// It met an event that it cannot apply.
+    pub fn stopped(&self, name: &'static str, position: Position, reason: &str) {
+        self.with(name, |state| {
+            state.state = "stopped";
+            state.reason = Some(format!("event {position}: {reason}"));
+        });
+    }
+
+    /// All of them.
+    pub fn all(&self) -> BTreeMap<&'static str, ProjectionState> {
+        self.states.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// What is counted.
+#[derive(Clone)]
+pub struct Metrics {
+    /// Requests by status.
+    pub requests: Family<StatusLabel, Counter>,
+    /// Messages accepted.
+    pub sent: Counter,
+    /// Frames written to sockets.
+    pub delivered: Counter,
+    /// Sockets open.
+    pub sockets: Gauge,
+    lag: Family<ProjectionLabel, Gauge>,
+    position: Family<ProjectionLabel, Gauge>,
+    stopped: Family<ProjectionLabel, Gauge>,
+    registry: Arc<Registry>,
+}
+
+/// A status code.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct StatusLabel {
+    /// 200, 400 ….
+    pub status: u32,
+}
+
+/// A projection.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ProjectionLabel {
+    /// Its name.
+    pub projection: &'static str,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let mut registry = Registry::with_prefix("hongyan");
+        let requests = Family::default();
+        let sent = Counter::default();
+        let delivered = Counter::default();
+        let sockets = Gauge::default();
+        let (lag, position, stopped) = (Family::default(), Family::default(), Family::default());
+        registry.register("requests", "HTTP requests by status", requests.clone());
+        registry.register("messages_sent", "messages accepted", sent.clone());
+        registry.register("frames_delivered", "messages written to sockets", delivered.clone());
+        registry.register("sockets", "open sockets", sockets.clone());
+        registry.register("projection_lag", "events not yet applied", lag.clone());
+        registry.register("projection_position", "last event applied", position.clone());
+        registry.register(
+            "projection_stopped",
+            "1 if it met an event it cannot apply",
+            stopped.clone(),
+        );
+        Self {
+            requests,
+            sent,
+            delivered,
+            sockets,
+            lag,
+            position,
+            stopped,
+            registry: Arc::new(registry),
+        }
+    }
+}
+
+impl Metrics {
+    /// In the Prometheus text format.
+    pub fn text(&self, health: &ProjectionHealth) -> String {
+        for (projection, state) in health.all() {
+            let label = ProjectionLabel { projection };
+            self.lag.get_or_create(&label).set(state.lag.cast_signed());
+            self.position.get_or_create(&label).set(state.position.cast_signed());
+            self.stopped.get_or_create(&label).set(i64::from(state.state == "stopped"));
+        }
+        let mut text = String::new();
+        encode(&mut text, &self.registry).expect("writing to a string");
+        text
+    }
+}

@@ -1,0 +1,401 @@
+//! One socket: one task, from the upgrade to its end (ws.md §1–§9).
+
+use std::{convert::Infallible, pin::Pin, time::Duration};
+
+use axum::extract::ws::{Message, Utf8Bytes, WebSocket};
+use serde::Deserialize;
+use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, timeout};
+use tracing::{debug, warn};
+
+use super::{
+    frames::{self, HintsFor},
+    hub::{Entry, Order},
+    inflow::{Arrival, Inflow},
+};
+use crate::{
+    adapters::{
+        nodes::HandOver,
+        push::{Inbox, Push},
+        tokens::Claims,
+    },
+    app::App,
+    clock,
+    commands::{
+        execute::CommandError,
+        session::{Session, SessionCommand, SessionRejection, Socket},
+        user::{Account, User},
+    },
+    events::{ConnectionId, DisconnectReason, Position, Role, UserId},
+    projections::{address_book, message_object, offline_queue},
+};
+
+const HEARTBEAT: Duration = Duration::from_secs(30);
+/// How long after a failed look into the queue the next one is tried.
+const RETRY: Duration = Duration::from_millis(300);
+
+/// Somebody who may have a socket. He hears pushes already: a client that asks for its queue as soon
+/// as the socket is open (rest.md §21) must not be earlier than we are.
+pub struct Admitted {
+    claims: Claims,
+    account: Account,
+    entry: Entry,
+    inbox: Inbox,
+}
+
+/// Why a socket is not admitted.
+pub enum Refused {
+    /// For good: an error frame and a close (ws.md §2).
+    Text(&'static str),
+    /// Something is down: dropped without a close frame, so that the client comes back.
+    Later,
+}
+
+fn later(error: impl std::fmt::Display) -> Refused {
+    warn!(%error, "a socket cannot be opened now");
+    Refused::Later
+}
+
+/// The checks of ws.md §2, in their order.
+///
+/// # Errors
+/// What the client is told.
+pub async fn admit(app: &App, token: Option<&str>) -> Result<Admitted, Refused> {
+    let token = token.filter(|token| !token.is_empty()).ok_or(Refused::Text("缺少 token 参数"))?;
+    let claims = app.tokens.read(token).ok_or(Refused::Text("Token 不合法"))?;
+    let session = app.executor.state::<Session>(claims.id).await.map_err(later)?;
+    if !session.state.is_current(claims.jti) {
+        return Err(Refused::Text("Token 不合法"));
+    }
+    let user = app.executor.state::<User>(claims.id).await.map_err(later)?;
+    let account = match user.state.account() {
+        None => return Err(Refused::Text("用户不存在")),
+        Some(account) if account.disabled => return Err(Refused::Text("你已被管理员禁用")),
+        Some(account) => account.clone(),
+    };
+    let inbox = app.pushes.inbox(account.id).await.map_err(later)?;
+    let entry = app.hub.enter(account.id, claims.jti);
+    Ok(Admitted { claims, account, entry, inbox })
+}
+
+/// Serves a socket to its end.
+pub async fn serve(app: App, socket: WebSocket, admitted: Result<Admitted, Refused>) {
+    let mut wire = Wire { socket, limit: app.config.write_timeout() };
+    app.metrics.sockets.inc();
+    let refused = match admitted {
+        // Boxed: what only the opening needs is not kept for the socket's life.
+        Ok(admitted) => match Box::pin(open(&app, admitted)).await {
+            Ok((mut connected, opening)) => {
+                let reason = connected.run(&app, opening, &mut wire).await;
+                connected.entry.end(reason);
+                None
+            }
+            Err(refused) => Some(refused),
+        },
+        Err(refused) => Some(refused),
+    };
+    if let Some(Refused::Text(text)) = refused {
+        wire.refuse(text).await;
+    }
+    app.metrics.sockets.dec();
+}
+
+/// The socket becomes the account's socket (ws.md §3).
+async fn open(app: &App, admitted: Admitted) -> Result<(Connected, Opening), Refused> {
+    let Admitted { claims, account, entry, inbox } = admitted;
+    let (user, connection, node) = (account.id, entry.connection, app.executor.node);
+    let before = app.executor.state::<Session>(user).await.map_err(later)?;
+    let socket = Socket { connection, node, token: claims.jti, role: claims.role };
+    let connect = SessionCommand::Connect(socket);
+    let done = app.executor.execute::<Session>(user, &connect, Some(user), "socket").await;
+    let position = match done {
+        Ok(done) => done.position,
+        Err(CommandError::Rejected(SessionRejection::NotCurrent)) => {
+            return Err(Refused::Text("Token 不合法"));
+        }
+        Err(error) => return Err(later(error)),
+    };
+    // Now the older sockets of this node are superseded, and have been alerted.
+    app.executor.seen_here(position).await;
+    let elsewhere = before.state.socket.as_ref().map(|socket| socket.node);
+    let elsewhere = elsewhere.filter(|other| *other != node);
+    let opening = opening(app.clone(), user, connection, position, elsewhere);
+    let inflow = Inflow::new(user);
+    let connected =
+        Connected { account, role: claims.role, entry, inbox: Some(inbox), inflow, current: true };
+    Ok((connected, Box::pin(opening)))
+}
+
+/// Finds out where the queue was when the socket opened, once whoever had the queue before has told
+/// what he delivered; `None` if the socket is not the user's any more.
+async fn opening(
+    app: App,
+    user: UserId,
+    connection: ConnectionId,
+    connected: Position,
+    elsewhere: Option<crate::events::NodeId>,
+) -> Option<u64> {
+    let here = app.hub.hand_over(user);
+    let there = async {
+        let request = HandOver { user, since: connected };
+        match elsewhere {
+            Some(node) => app.nodes.hand_over(node, request).await,
+            None => None,
+        }
+    };
+    let (here, there) = tokio::join!(here, there);
+    let position = connected.max(here.unwrap_or_default()).max(there.unwrap_or_default());
+    let queue = &["offline_queue"];
+    while !app.executor.checkpoints.passed(position, queue, false, Duration::from_secs(5)).await {
+        debug!(user.id = %user, "waiting for the queue of user `{user}`");
+    }
+    loop {
+        match offline_queue::opened_at(&app.executor.redis, user, connection).await {
+            Ok(number) => return number,
+            Err(error) => {
+                warn!(%error, "cannot look into a queue");
+                sleep(RETRY).await;
+            }
+        }
+    }
+}
+
+type Opening = Pin<Box<dyn Future<Output = Option<u64>> + Send>>;
+
+struct Connected {
+    account: Account,
+    role: Role,
+    entry: Entry,
+    /// Closed once another socket has taken over.
+    inbox: Option<Inbox>,
+    inflow: Inflow,
+    /// Is this the account's socket?
+    current: bool,
+}
+
+/// Why the loop of a socket ends.
+type Ended = DisconnectReason;
+
+impl Connected {
+    async fn run(&mut self, app: &App, opening: Opening, wire: &mut Wire) -> Ended {
+        match Box::pin(self.greet(app, wire)).await {
+            Ok(()) => match self.pump(app, opening, wire).await {
+                Ok(never) => match never {},
+                Err(ended) => ended,
+            },
+            Err(ended) => ended,
+        }
+    }
+
+    /// Welcome and hints (ws.md §3).
+    async fn greet(&self, app: &App, wire: &mut Wire) -> Result<(), Ended> {
+        wire.send(frames::welcome(clock::now())).await?;
+        let has_friends = self.role == Role::User
+            && address_book::has_friends(&app.executor.pool, self.account.id)
+                .await
+                .unwrap_or(false);
+        let wanted = HintsFor { role: self.role, in_groups: false, has_friends };
+        for hint in frames::hints(&self.account, &app.config.server.asset_base, wanted) {
+            wire.send(hint).await?;
+        }
+        Ok(())
+    }
+
+    async fn pump(
+        &mut self,
+        app: &App,
+        opening: Opening,
+        wire: &mut Wire,
+    ) -> Result<Infallible, Ended> {
+        let mut opening = Some(opening);
+        let mut heartbeat = interval_at(Instant::now() + HEARTBEAT, HEARTBEAT);
+        heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut patience = None; // until when a failed look into the queue is not repeated
+        loop {
+            let may_read = self.inflow.wants_reading() && patience.is_none();
+            tokio::select! {
+                biased;
+                Some(order) = self.entry.orders.recv() => Box::pin(self.obey(order, app, wire)).await?,
+                message = wire.socket.recv() => wire.hear(message, app).await?,
+                opened = async { opening.as_mut().expect("guarded").await },
+                    if opening.is_some() =>
+                {
+                    opening = None;
+                    match opened {
+                        Some(number) => self.inflow.open(number),
+                        None => self.stop(),
+                    }
+                }
+                () = async { sleep_until(patience).await }, if patience.is_some() => patience = None,
+                () = async {}, if may_read => {
+                    if let Err(error) = Box::pin(self.read_queue(app, wire)).await? {
+                        warn!(%error, "cannot read a queue");
+                        patience = Some(Instant::now() + RETRY);
+                    }
+                }
+                push = async { self.inbox.as_mut().expect("guarded").next().await },
+                    if self.inbox.is_some() => match push
+                {
+                    Some(push) => self.receive(push, app, wire).await?,
+                    None => return Err(DisconnectReason::Shutdown),
+                },
+                _ = heartbeat.tick() => wire.send(frames::PING.to_owned()).await?,
+            }
+        }
+    }
+
+    async fn receive(&mut self, push: Push, app: &App, wire: &mut Wire) -> Result<(), Ended> {
+        match push {
+            // A newer socket of the client is opening, and the drain is meant for that.
+            Push::Drain if !app.hub.is_newest(&self.entry) => {}
+            Push::Drain => self.inflow.drain(),
+            Push::Frame { number, connection, frame } => {
+                if connection == self.entry.connection
+                    && self.inflow.arrive(number) == Arrival::Write
+                    && let Ok(text) = Utf8Bytes::try_from(frame)
+                {
+                    wire.send(text).await?;
+                    self.written(app, number);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes a page of the queue. The outer error ends the socket, the inner one passes.
+    async fn read_queue(
+        &mut self,
+        app: &App,
+        wire: &mut Wire,
+    ) -> Result<Result<(), crate::adapters::redis::RedisFailure>, Ended> {
+        let page = match self.inflow.read(&app.executor.redis).await {
+            Ok(page) => page,
+            Err(error) => return Ok(Err(error)),
+        };
+        for (number, object) in page {
+            wire.send(message_object::frame(&object, clock::now())).await?;
+            self.written(app, number);
+        }
+        Ok(Ok(()))
+    }
+
+    /// Delivers nothing more.
+    fn stop(&mut self) {
+        self.inflow.stop();
+        self.inbox = None;
+    }
+
+    fn written(&mut self, app: &App, number: u64) {
+        self.inflow.written(number);
+        app.deliveries.note(self.account.id, number);
+        app.metrics.delivered.inc();
+    }
+
+    async fn obey(&mut self, order: Order, app: &App, wire: &mut Wire) -> Result<(), Ended> {
+        match order {
+            Order::Superseded(by) => {
+                let was_current = std::mem::replace(&mut self.current, false);
+                self.stop();
+                if was_current {
+                    self.alert(by, app, wire).await?;
+                }
+            }
+            Order::Yield(done) => {
+                self.stop();
+                _ = done.send(());
+            }
+            Order::Silence => {
+                self.current = false;
+                self.stop();
+            }
+            Order::Resync => self.inflow.resync(),
+            Order::Close => {
+                wire.close().await;
+                return Err(DisconnectReason::Closed);
+            }
+            Order::Drop(reason) => return Err(reason),
+        }
+        Ok(())
+    }
+
+    /// F1, if a registered user's socket took over from a registered user's (ws.md §5, DEV-24).
+    async fn alert(&self, by: Role, app: &App, wire: &mut Wire) -> Result<(), Ended> {
+        if (self.role, by) != (Role::User, Role::User) {
+            return Ok(());
+        }
+        let silenced = app.rate_limit.take_modified(self.account.id).await.unwrap_or(false);
+        let user = app.executor.state::<User>(self.account.id).await;
+        match user.as_ref().map(|user| user.state.account()) {
+            Ok(Some(account)) if !silenced => {
+                wire.send(frames::alert(account, &app.config.server.asset_base)).await
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+async fn sleep_until(when: Option<Instant>) {
+    if let Some(when) = when {
+        tokio::time::sleep_until(when).await;
+    }
+}
+
+/// The socket itself, with a bound on how long a write may take.
+struct Wire {
+    socket: WebSocket,
+    limit: Duration,
+}
+
+/// A frame that a client may send (ws.md §8).
+#[derive(Deserialize)]
+struct ClientFrame {
+    #[serde(rename = "type")]
+    kind: String,
+    token: Option<String>,
+}
+
+impl Wire {
+    async fn send(&mut self, text: impl Into<Utf8Bytes>) -> Result<(), Ended> {
+        match timeout(self.limit, self.socket.send(Message::Text(text.into()))).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) => Err(DisconnectReason::Closed),
+            Err(_) => Err(DisconnectReason::TooSlow),
+        }
+    }
+
+    /// An error frame, an ordinary close, and the client's answer to it (ws.md §2).
+    async fn refuse(&mut self, text: &str) {
+        if self.send(frames::refusal(text)).await.is_ok() {
+            self.close().await;
+        }
+    }
+
+    async fn close(&mut self) {
+        if timeout(self.limit, self.socket.send(Message::Close(None))).await.is_ok() {
+            // A close that is answered is no abrupt end, even if the client had more to say.
+            _ = timeout(Duration::from_secs(2), async {
+                while let Some(Ok(_)) = self.socket.recv().await {}
+            })
+            .await;
+        }
+    }
+
+    /// Whatever a client says: only pings are answered.
+    async fn hear(
+        &mut self,
+        message: Option<Result<Message, axum::Error>>,
+        app: &App,
+    ) -> Result<(), Ended> {
+        let text = match &message {
+            None | Some(Err(_) | Ok(Message::Close(_))) => return Err(DisconnectReason::Closed),
+            Some(Ok(Message::Text(text))) => text.as_str(),
+            Some(Ok(Message::Binary(bytes))) => str::from_utf8(bytes).unwrap_or_default(),
+            Some(Ok(Message::Ping(_) | Message::Pong(_))) => return Ok(()),
+        };
+        let wants_pong = text.trim() == "ping"
+            || serde_json::from_str::<ClientFrame>(text).is_ok_and(|frame| {
+                frame.kind == "ping"
+                    && frame.token.is_none_or(|token| app.tokens.read(&token).is_some())
+            });
+        if wants_pong { self.send(frames::pong(clock::now())).await } else { Ok(()) }
+    }
+}

@@ -1,0 +1,294 @@
+//! Who hears what on this node: the sockets that are open here, and what happens to them elsewhere.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use futures_util::future::join_all;
+use tokio::{
+    sync::{mpsc, oneshot, watch},
+    time::sleep,
+};
+use tracing::warn;
+
+use super::deliveries::Deliveries;
+use crate::{
+    adapters::event_log::{EventLog, Expect, LogError, NewEvent},
+    clock,
+    events::{
+        ConnectionId, DisconnectReason, Event, Position, Recorded, Role, SessionEvent, Subject,
+        TokenId, UserEvent, UserId,
+    },
+};
+
+/// The sockets of this node.
+#[derive(Clone)]
+pub struct Hub {
+    sockets: Arc<Mutex<Sockets>>,
+    deliveries: Deliveries,
+    endings: mpsc::UnboundedSender<Ending>,
+    /// Ends that the log has not been told yet.
+    untold: watch::Sender<usize>,
+    most_per_user: usize,
+}
+
+/// The users with sockets, until the node stops.
+#[derive(Default)]
+struct Sockets {
+    users: HashMap<UserId, Vec<Handle>>,
+    closed: bool,
+}
+
+struct Handle {
+    connection: ConnectionId,
+    token: TokenId,
+    stage: Stage,
+    orders: mpsc::UnboundedSender<Order>,
+}
+
+/// Where a socket is in its life, as the log tells it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// Its `connected` event has not come by: what has concerns older sockets.
+    Opening,
+    /// It is, or was, the account's socket.
+    Open,
+    /// Another has taken over.
+    Superseded,
+}
+
+/// A socket's place in the hub, given back when the socket ends.
+pub struct Entry {
+    hub: Hub,
+    user: UserId,
+    /// Its name in the log.
+    pub connection: ConnectionId,
+    /// What the hub tells it.
+    pub orders: mpsc::UnboundedReceiver<Order>,
+}
+
+impl Entry {
+    /// The socket, of which the log knows, has ended.
+    pub fn end(&self, reason: DisconnectReason) {
+        self.hub.untold.send_modify(|count| *count += 1);
+        let (user, connection) = (self.user, self.connection);
+        _ = self.hub.endings.send(Ending { user, connection, reason });
+    }
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        let mut sockets = self.hub.lock();
+        if let Some(handles) = sockets.users.get_mut(&self.user) {
+            handles.retain(|handle| handle.connection != self.connection);
+            if handles.is_empty() {
+                sockets.users.remove(&self.user);
+            }
+        }
+        drop(sockets);
+        self.hub.untold.send_modify(|_| {}); // who waits for the last one looks again
+    }
+}
+
+/// What the hub tells a socket.
+#[derive(Debug)]
+pub enum Order {
+    /// A newer socket of the account, with a token of this role, took over (ws.md §5).
+    Superseded(Role),
+    /// Deliver nothing more; say so when the last write is done.
+    Yield(oneshot::Sender<()>),
+    /// The token was logged out (DEV-30).
+    Silence,
+    /// Pushes may have been missed.
+    Resync,
+    /// The account was disabled: a close frame is right here (ws.md §7.7).
+    Close,
+    /// End without a close frame.
+    Drop(DisconnectReason),
+}
+
+/// A socket that ended, to be told to the log.
+struct Ending {
+    user: UserId,
+    connection: ConnectionId,
+    reason: DisconnectReason,
+}
+
+impl Hub {
+    /// With at most `most_per_user` sockets per user; run the returned future.
+    pub fn start(
+        log: EventLog,
+        deliveries: Deliveries,
+        most_per_user: usize,
+    ) -> (Self, impl Future<Output = ()> + Send + 'static) {
+        let (endings, ended) = mpsc::unbounded_channel();
+        let untold = watch::channel(0).0;
+        let hub = Self {
+            sockets: Arc::default(),
+            deliveries: deliveries.clone(),
+            endings,
+            untold: untold.clone(),
+            most_per_user: most_per_user.max(1),
+        };
+        (hub, tell_endings(log, deliveries, ended, untold))
+    }
+
+    /// Adds a socket that is about to be told to the log. Drops the user's oldest if he has too many.
+    pub fn enter(&self, user: UserId, token: TokenId) -> Entry {
+        let connection = ConnectionId(clock::random_id());
+        let (orders, inbox) = mpsc::unbounded_channel();
+        let mut sockets = self.lock();
+        let closed = sockets.closed;
+        let handles = sockets.users.entry(user).or_default();
+        if closed {
+            _ = orders.send(Order::Drop(DisconnectReason::Shutdown));
+        }
+        if handles.len() >= self.most_per_user {
+            handles[0].order(Order::Drop(DisconnectReason::TooMany));
+        }
+        handles.push(Handle { connection, token, stage: Stage::Opening, orders });
+        Entry { hub: self.clone(), user, connection, orders: inbox }
+    }
+
+    /// Is this the last socket of its user that came to this node?
+    pub fn is_newest(&self, entry: &Entry) -> bool {
+        let sockets = self.lock();
+        let newest = sockets.users.get(&entry.user).and_then(|handles| handles.last());
+        newest.is_some_and(|handle| handle.connection == entry.connection)
+    }
+
+    /// Takes in what happened anywhere.
+    pub fn observe(&self, recorded: &Recorded<Event>) {
+        let mut sockets = self.lock();
+        let users = &mut sockets.users;
+        match (&recorded.event, recorded.subject) {
+            (Event::Session(event), Subject::Session(user)) => {
+                if let Some(handles) = users.get_mut(&user) {
+                    observe_session(handles, event);
+                }
+            }
+            (Event::User(UserEvent::Disabled), Subject::User(user)) => {
+                for handle in users.get(&user).into_iter().flatten() {
+                    handle.order(Order::Close);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Waits until the user's superseded sockets have written their last, and tells the log what
+    /// they have received; answers where that is. Then another socket may have the rest.
+    ///
+    /// # Errors
+    /// The log cannot be reached.
+    pub async fn hand_over(&self, user: UserId) -> Result<Position, LogError> {
+        let waits: Vec<_> = {
+            let sockets = self.lock();
+            let handles = sockets.users.get(&user).into_iter().flatten();
+            let superseded = handles.filter(|handle| handle.stage == Stage::Superseded);
+            superseded
+                .map(|handle| {
+                    let (done, wait) = oneshot::channel();
+                    handle.order(Order::Yield(done));
+                    wait
+                })
+                .collect()
+        };
+        // A socket that is blocked in a write answers when it is dropped for that.
+        _ = join_all(waits).await;
+        self.deliveries.flush().await
+    }
+
+    /// Tells every socket that pushes may have been missed.
+    pub fn resync(&self) {
+        self.to_all(|| Order::Resync);
+    }
+
+    /// Ends every socket without a close frame (ws.md §7.7), and returns when the log knows.
+    pub async fn shut_down(&self) {
+        self.lock().closed = true;
+        self.to_all(|| Order::Drop(DisconnectReason::Shutdown));
+        let mut untold = self.untold.subscribe();
+        while self.count() > 0 || *untold.borrow_and_update() > 0 {
+            if untold.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// How many sockets are open.
+    pub fn count(&self) -> usize {
+        self.lock().users.values().map(Vec::len).sum()
+    }
+
+    fn to_all(&self, order: impl Fn() -> Order) {
+        self.lock().users.values().flatten().for_each(|handle| handle.order(order()));
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Sockets> {
+        self.sockets.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn observe_session(handles: &mut [Handle], event: &SessionEvent) {
+    match *event {
+        SessionEvent::Connected { connection, role, .. } => {
+            for handle in handles {
+                if handle.connection == connection {
+                    handle.stage = Stage::Open;
+                } else if handle.stage == Stage::Open {
+                    handle.stage = Stage::Superseded;
+                    handle.order(Order::Superseded(role));
+                }
+            }
+        }
+        SessionEvent::LoggedOut { token } => {
+            let of_token = handles.iter().filter(|handle| handle.token == token);
+            of_token.for_each(|handle| handle.order(Order::Silence));
+        }
+        // Another node declared this one lost: its users' queues fill while the sockets live on,
+        // so the sockets must go and come back.
+        SessionEvent::Disconnected { connection, reason: DisconnectReason::NodeLost } => {
+            let ours = handles.iter().filter(|handle| handle.connection == connection);
+            ours.for_each(|handle| handle.order(Order::Drop(DisconnectReason::NodeLost)));
+        }
+        SessionEvent::Disconnected { .. } | SessionEvent::LoggedIn { .. } => {}
+    }
+}
+
+impl Handle {
+    fn order(&self, order: Order) {
+        _ = self.orders.send(order); // the socket may have ended just now
+    }
+}
+
+/// Tells the log which sockets ended, after what they had received, however long the log is away.
+async fn tell_endings(
+    log: EventLog,
+    deliveries: Deliveries,
+    mut ended: mpsc::UnboundedReceiver<Ending>,
+    untold: watch::Sender<usize>,
+) {
+    let mut batch = Vec::new();
+    while ended.recv_many(&mut batch, 256).await > 0 {
+        while let Err(error) = deliveries.flush().await {
+            warn!(%error, "ends of sockets cannot be told yet");
+            sleep(Duration::from_millis(500)).await;
+        }
+        let count = batch.len();
+        let told = batch.drain(..).map(|ending| tell(&log, ending));
+        join_all(told).await;
+        untold.send_modify(|left| *left -= count);
+    }
+}
+
+async fn tell(log: &EventLog, Ending { user, connection, reason }: Ending) {
+    let event = Event::Session(SessionEvent::Disconnected { connection, reason });
+    let new = NewEvent::new(Subject::Session(user), event, Some(user), "socket");
+    while let Err(error) = log.append_unsynced(&new, Expect::Anything).await {
+        warn!(%error, "the end of a socket cannot be told yet");
+        sleep(Duration::from_millis(500)).await;
+    }
+}

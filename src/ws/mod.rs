@@ -1,0 +1,7 @@
+//! WebSockets: the server speaks, clients mostly listen (ws.md).
+
+pub mod connection;
+pub mod deliveries;
+pub mod frames;
+pub mod hub;
+mod inflow;
