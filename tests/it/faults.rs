@@ -1,0 +1,259 @@
+//! Any part may die at any moment: what was acknowledged arrives, once and in order (DESIGN §1, §6; `ws.md` §7).
+
+use crate::support::{App, Arrival, Traffic, until};
+
+/// A system of one process under traffic of two writers to one reader.
+async fn busy(own: &[(&str, &str)]) -> (App, Traffic) {
+    let app = App::configured(own).await;
+    let [ann, bob, cat] = app.users(["ann", "bob", "cat"]).await;
+    let traffic = Traffic::start(&[&ann, &bob], &cat).await;
+    (app, traffic)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_event_log_dies_in_the_middle_of_traffic() {
+    let (mut app, traffic) = busy(&[]).await;
+    for _ in 0..2 {
+        app.servers.nats.process().kill9();
+        app.servers.nats.start_again().await;
+        traffic.flows().await;
+    }
+    assert_eq!(traffic.connections(), 1, "sockets stay open");
+    traffic.end().await;
+    app.verify().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn postgres_dies_in_the_middle_of_traffic() {
+    let (mut app, traffic) = busy(&[]).await;
+    for _ in 0..2 {
+        app.servers.postgres.process().kill9();
+        app.servers.postgres.start_again().await;
+        traffic.flows().await;
+    }
+    assert_eq!(traffic.connections(), 1, "sockets stay open");
+    traffic.end().await;
+    app.verify().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn redis_dies_in_the_middle_of_traffic() {
+    let (mut app, traffic) = busy(&[]).await;
+    for _ in 0..2 {
+        app.servers.redis.process().kill9();
+        app.servers.redis.start_again().await;
+        traffic.flows().await;
+    }
+    assert_eq!(traffic.connections(), 1, "sockets stay open");
+    traffic.end().await;
+    app.verify().await;
+}
+
+/// With the durability of production.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_service_dies_in_the_middle_of_traffic() {
+    let (mut app, traffic) = busy(&[("LOG__DURABILITY", "synced")]).await;
+    for _ in 0..3 {
+        app.gateways[0].process().kill9();
+        app.gateways[0].start_again().await;
+        traffic.flows().await;
+    }
+    assert!(traffic.connections() >= 4);
+    traffic.end().await;
+    app.verify().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn servers_that_hang_for_a_while_cost_nothing() {
+    let (mut app, traffic) = busy(&[]).await;
+    let pause = std::time::Duration::from_millis(700);
+    for _ in 0..2 {
+        app.servers.redis.process().stop_signal();
+        tokio::time::sleep(pause).await;
+        app.servers.redis.process().cont_signal();
+        traffic.flows().await;
+        app.servers.postgres.process().stop_signal();
+        tokio::time::sleep(pause).await;
+        app.servers.postgres.process().cont_signal();
+        traffic.flows().await;
+        app.servers.nats.process().stop_signal();
+        tokio::time::sleep(pause).await;
+        app.servers.nats.process().cont_signal();
+        traffic.flows().await;
+    }
+    traffic.end().await;
+    app.verify().await;
+}
+
+/// `ws.md` §7.7: without a close frame, which would log people out.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stop_drops_sockets_without_a_close_frame() {
+    let (mut app, traffic) = busy(&[]).await;
+    let [dan, eve] = app.friends(["dan", "eve"]).await;
+    let guest = app.visitor(&crate::support::device(1)).await;
+    let mut sockets = [dan.connect().await, guest.connect().await];
+    let status = app.gateways[0].process().terminate();
+    assert!(status.success(), "{status}");
+    for socket in &mut sockets {
+        assert_eq!(socket.next().await, Arrival::Dropped);
+    }
+    app.gateways[0].start_again().await;
+    traffic.flows().await;
+    // The tokens are still good, and nobody is thought to be online.
+    eve.send(&dan, "welcome back").await.ok();
+    let mut socket = dan.connect().await;
+    dan.drain().await;
+    assert_eq!(socket.texts_until("welcome back").await.len(), 2); // after "now friends"
+    traffic.end().await;
+    app.verify().await;
+}
+
+/// DESIGN §5: a Redis that comes back empty fills itself.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_emptied_redis_is_filled_again() {
+    let (mut app, traffic) = busy(&[]).await;
+    let [dan, eve] = app.friends(["dan", "eve"]).await;
+    // Dan has read one message, and two wait for him.
+    let mut socket = dan.connect().await;
+    dan.drain().await;
+    eve.send(&dan, "read").await.ok();
+    assert_eq!(socket.texts_until("read").await.len(), 2);
+    socket.close().await;
+    eve.send(&dan, "one").await.ok();
+    eve.send(&dan, "two").await.ok();
+    app.settle().await;
+    app.servers.redis.wipe().await;
+    traffic.flows().await;
+    app.settle().await;
+    let mut socket = dan.connect().await; // his token is still good
+    dan.drain().await;
+    assert_eq!(socket.texts_until("two").await, ["one", "two"]);
+    socket.is_silent().await;
+    traffic.end().await;
+    app.verify().await;
+}
+
+/// DESIGN §3, §5: the read models in `PostgreSQL` can be thrown away, even the sequences can be lost.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn lost_tables_are_rebuilt() {
+    let mut app = App::start().await;
+    let [ann, bob] = app.friends(["ann", "bob"]).await;
+    ann.rename("Ann").await;
+    let message = ann.send(&bob, "hello").await.ok();
+    let before = (ann.profile().await, edge(&ann, bob.id).await);
+    for everything in [false, true] {
+        app.settle().await;
+        app.gateways[0].process().terminate();
+        if everything {
+            app.servers.postgres.lose_everything().await;
+        } else {
+            app.servers.postgres.drop_read_models().await;
+        }
+        app.cli(&["migrate"]).await.ok();
+        app.gateways[0].start_again().await;
+        app.verify().await;
+        assert_eq!((ann.profile().await, edge(&ann, bob.id).await), before);
+        let cat = app.register("cat").await;
+        assert!(cat.id > bob.id, "numbers are not used twice");
+        cat.befriend(&ann).await;
+    }
+    ann.post("/api/chat/revokeMessage", message).await.ok();
+    app.verify().await;
+}
+
+async fn edge(of: &crate::support::User, to: u64) -> serde_json::Value {
+    of.post_empty(&format!("/api/chat/ismygoodfriend/{to}")).await.ok()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rebuild_disturbs_nobody() {
+    let (app, traffic) = busy(&[]).await;
+    let [dan, eve] = app.friends(["dan", "eve"]).await;
+    eve.send(&dan, "waits").await.ok();
+    for _ in 0..2 {
+        app.cli(&["projections", "rebuild", "--all"]).await.ok();
+        traffic.flows().await;
+    }
+    let mut socket = dan.connect().await;
+    dan.drain().await;
+    assert_eq!(socket.texts_until("waits").await.len(), 2); // after "now friends"
+    assert_eq!(traffic.connections(), 1, "sockets stay open");
+    traffic.end().await;
+    app.verify().await;
+}
+
+/// DESIGN §5: a read model that is not what the log says is noticed, and a rebuild repairs it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tampering_is_noticed_and_repaired() {
+    let app = App::start().await;
+    let [ann, bob] = app.friends(["ann", "bob"]).await;
+    ann.send(&bob, "waits").await.ok();
+    app.verify().await;
+    for (name, statement) in [
+        ("user_directory", "update live.users set nickname = 'another'"),
+        ("address_book", "delete from live.friend_edges"),
+        ("message_history", "update live.messages set number = number + 1"),
+    ] {
+        app.servers.postgres.execute(statement).await;
+        assert!(!app.cli(&["projections", "verify", name]).await.success, "{statement}");
+    }
+    let mut redis = app.servers.redis.connect().await;
+    for (name, pattern) in
+        [("offline_queue", "*getmessage*"), ("chat_log", "*chatlog*"), ("sessions", "*chat_user*")]
+    {
+        let keys: Vec<String> =
+            redis::cmd("KEYS").arg(pattern).query_async(&mut redis).await.expect("keys");
+        let () = redis::cmd("DEL")
+            .arg(keys)
+            .query_async(&mut redis)
+            .await
+            .expect("there are keys to delete");
+        assert!(!app.cli(&["projections", "verify", name]).await.success, "{pattern}");
+    }
+    app.cli(&["projections", "rebuild", "--all"]).await.ok();
+    app.verify().await;
+    let mut socket = bob.connect().await;
+    bob.drain().await;
+    assert_eq!(socket.texts_until("waits").await.len(), 2); // after "now friends"
+}
+
+/// DESIGN §6: presence is right again after a kill, and what was meant for the dead gateway waits.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_gateway_dies_and_its_users_are_offline() {
+    let mut app = App::with_gateways(2).await;
+    let [ann, bob, cat, dan] = app.users(["ann", "bob", "cat", "dan"]).await;
+    let elsewhere = app.gateways[1].origin();
+    let traffic =
+        Traffic::start(&[&ann, &bob.via(elsewhere.clone())], &cat.via(elsewhere.clone())).await;
+    dan.let_strangers_send(2).await;
+    let _socket = dan.via(elsewhere).connect().await;
+    assert!(app.online(&dan).await);
+    app.gateways[1].process().kill9();
+    ann.send(&dan, "one").await.ok();
+    until("the user is offline", async || (!app.online(&dan).await).then_some(())).await;
+    ann.send(&dan, "two").await.ok();
+    let mut socket = dan.connect().await; // at the gateway that lives
+    dan.drain().await;
+    assert_eq!(socket.texts_until("two").await, ["one", "two"]);
+    app.gateways[1].start_again().await;
+    traffic.flows().await;
+    traffic.end().await;
+    app.verify().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_projector_dies_in_the_middle_of_traffic() {
+    let mut app = App::with_gateways(2).await;
+    let [ann, bob, cat] = app.users(["ann", "bob", "cat"]).await;
+    let elsewhere = app.gateways[1].origin();
+    let traffic = Traffic::start(&[&ann, &bob.via(elsewhere.clone())], &cat.via(elsewhere)).await;
+    for _ in 0..2 {
+        let projector = app.projector.as_mut().expect("a projector of its own");
+        projector.process().kill9();
+        projector.start_again().await;
+        traffic.flows().await;
+    }
+    assert_eq!(traffic.connections(), 1, "sockets stay open");
+    traffic.end().await;
+    app.verify().await;
+}

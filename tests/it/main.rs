@@ -1,0 +1,25 @@
+//! Stories against the real binary and real servers. Each test starts its own nats-server, PostgreSQL and Redis.
+//!
+//! Names begin with the part of the contract that they hold on to: `rest_41_…` is `rest.md` §41, `dev_15` a deviation
+//! of `data.md` §10. Nothing here waits for a time: only for a frame, a position, or a state.
+
+#![allow(clippy::disallowed_methods, reason = "tests choose their own times, ids and tasks")]
+
+mod support;
+
+mod cluster;
+mod faults;
+mod harness;
+mod rest_00_parameters;
+mod rest_00_tokens;
+mod rest_01_accounts;
+mod rest_04_guests;
+mod rest_08_profiles;
+mod rest_11_friends;
+mod rest_36_revoking;
+mod rest_41_messages;
+mod rest_41_who_may_write;
+mod security;
+mod ws_01_connecting;
+mod ws_05_taking_over;
+mod ws_07_delivery;

@@ -1,0 +1,171 @@
+//! The whole system of one test: servers, services, accounts.
+
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use futures_util::future::join_all;
+use serde_json::{Value, json};
+
+use super::api::Api;
+use super::process::until;
+use super::servers::Servers;
+use super::service::{Ran, Service, Settings, cli, settings};
+use super::signed::signed_call;
+use super::user::{PASSWORD, User};
+
+/// A running system.
+#[derive(Debug)]
+pub struct App {
+    /// The processes that clients talk to.
+    pub gateways: Vec<Service>,
+    /// The process that builds the read models, if it is not the only gateway.
+    pub projector: Option<Service>,
+    /// What they run on.
+    pub servers: Servers,
+    settings: Settings,
+    names: AtomicU32,
+}
+
+impl App {
+    /// One process that plays all roles.
+    pub async fn start() -> Self {
+        Self::configured(&[]).await
+    }
+
+    /// The same with settings of its own: `("LIMITS__BODY_BYTES", "1000")`.
+    pub async fn configured(own: &[(&str, &str)]) -> Self {
+        let (servers, settings) = migrated(own).await;
+        let service = Service::start("hongyan", "all", settings.clone(), servers.folder()).await;
+        Self {
+            gateways: vec![service],
+            projector: None,
+            servers,
+            settings,
+            names: AtomicU32::new(1),
+        }
+    }
+
+    /// One projector and `count` gateways.
+    pub async fn with_gateways(count: usize) -> Self {
+        let (servers, settings) = migrated(&[]).await;
+        let folder = servers.folder();
+        let projector = Service::start("projector", "projector", settings.clone(), folder).await;
+        let names: Vec<String> = (0..count).map(|number| format!("gateway-{number}")).collect();
+        let gateways =
+            names.iter().map(|name| Service::start(name, "gateway", settings.clone(), folder));
+        let gateways = join_all(gateways).await;
+        Self { gateways, projector: Some(projector), servers, settings, names: AtomicU32::new(1) }
+    }
+
+    /// A caller without a token, at the first gateway.
+    pub fn api(&self) -> Api {
+        self.api_of(0)
+    }
+
+    /// A caller without a token, at one of the gateways.
+    pub fn api_of(&self, gateway: usize) -> Api {
+        Api::new(self.gateways[gateway].origin())
+    }
+
+    /// A new account whose name begins with `name`, logged in.
+    pub async fn register(&self, name: &str) -> User {
+        let number = self.names.fetch_add(1, Ordering::Relaxed);
+        let username = format!("{name}_{number:04}");
+        let body = json!({ "username": username, "password": PASSWORD });
+        let api = self.api();
+        User::from_login(&api, api.post("/api/regChat", body).await.ok())
+    }
+
+    /// Several accounts.
+    pub async fn users<const N: usize>(&self, names: [&str; N]) -> [User; N] {
+        let users = join_all(names.map(|name| self.register(name))).await;
+        users.try_into().expect("one account per name")
+    }
+
+    /// Several accounts that are friends of each other.
+    pub async fn friends<const N: usize>(&self, names: [&str; N]) -> [User; N] {
+        let users = self.users(names).await;
+        for (index, user) in users.iter().enumerate() {
+            for other in &users[index + 1..] {
+                user.befriend(other).await;
+            }
+        }
+        users
+    }
+
+    /// The guest of a device.
+    pub async fn visitor(&self, device: &str) -> User {
+        let api = self.api();
+        User::from_login(
+            &api,
+            signed_call(&api, "/api/visitorRegister", device, json!({})).await.ok(),
+        )
+    }
+
+    /// The number of a pending friend request, looked up where the service keeps it.
+    pub async fn request(&self, from: &User, to: &User) -> u64 {
+        let row = format!(
+            "select id from live.friend_requests where asker = {} and asked = {}",
+            from.id, to.id
+        );
+        let id = self.servers.postgres.number(row + " and status = 'pending'").await;
+        u64::try_from(id).expect("numbers are positive")
+    }
+
+    /// Runs the binary as a command line.
+    pub async fn cli(&self, arguments: &[&str]) -> Ran {
+        cli(&self.settings, arguments).await
+    }
+
+    /// An operator's page: `/positions`, `/health/ready`, …
+    pub async fn admin(&self, path: &str) -> reqwest::Result<Value> {
+        let service = self.projector.as_ref().unwrap_or(&self.gateways[0]);
+        let client = reqwest::Client::builder().no_proxy().build()?;
+        client
+            .get(format!("{}{path}", service.admin_origin()))
+            .send()
+            .await?
+            .error_for_status()?
+            .json()
+            .await
+    }
+
+    /// Whether an operator sees this user online.
+    pub async fn online(&self, user: &User) -> bool {
+        let shown = self.cli(&["users", "show", &user.id.to_string(), "--json"]).await.json();
+        shown["online"].as_bool().unwrap_or_else(|| panic!("`online` of {shown}"))
+    }
+
+    /// Waits until every read model has taken in what the log holds now; more may come meanwhile.
+    pub async fn settle(&self) {
+        let mut end = None;
+        let mut behind: BTreeSet<String> = BTreeSet::new();
+        until("the read models have caught up", async || {
+            let positions = self.admin("/positions").await.ok()?;
+            let projections = positions["projections"].as_object()?;
+            let end = *end.get_or_insert_with(|| {
+                behind.extend(projections.keys().cloned());
+                positions["log"]["last"].as_u64()
+            });
+            behind.retain(|name| {
+                projections[name]["lag"] != 0 && projections[name]["position"].as_u64() < end
+            });
+            behind.is_empty().then_some(())
+        })
+        .await;
+    }
+
+    /// Insists that the read models are what the log says.
+    pub async fn verify(&self) {
+        self.settle().await;
+        self.cli(&["projections", "verify", "--json"]).await.ok();
+    }
+}
+
+/// Servers whose stores are laid out, and what a process needs to know of them.
+async fn migrated(own: &[(&str, &str)]) -> (Servers, Settings) {
+    let servers = Servers::start().await;
+    let settings = settings(&servers, own);
+    cli(&settings, &["migrate"]).await.ok();
+    (servers, settings)
+}

@@ -1,0 +1,164 @@
+//! One child process: its log, its signals, and its end with the test.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+/// How long anything may take before a test fails instead of hanging. Never the subject of an assertion.
+pub const PATIENCE: Duration = Duration::from_mins(1);
+
+/// A running child. Dropping it kills it; if the test is failing, or `HONGYAN_TEST_LOGS` is set, the end of its log is
+/// printed first.
+#[derive(Debug)]
+pub struct Process {
+    name: String,
+    child: Child,
+    log: PathBuf,
+}
+
+impl Process {
+    /// Starts `command` with its output appended to `log`.
+    pub fn spawn(name: &str, command: &mut Command, log: &Path) -> Self {
+        let out =
+            File::options().create(true).append(true).open(log).expect("the log can be opened");
+        let err = out.try_clone().expect("the log's handle can be copied");
+        let child = command.stdin(Stdio::null()).stdout(out).stderr(err).spawn();
+        let child =
+            child.unwrap_or_else(|error| panic!("{name} does not start: {command:?}: {error}"));
+        Self { name: name.to_owned(), child, log: log.to_owned() }
+    }
+
+    /// Whether it still runs.
+    pub fn is_alive(&mut self) -> bool {
+        self.child.try_wait().expect("a child can be asked").is_none()
+    }
+
+    /// Kills it and its children at once, as the kernel's out-of-memory killer would.
+    pub fn kill9(&mut self) {
+        self.signal_family(Signal::KILL);
+        self.child.wait().expect("a killed child ends");
+    }
+
+    /// Sends SIGTERM and waits for the end.
+    pub fn terminate(&mut self) -> ExitStatus {
+        self.signal(Signal::TERM);
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            if let Some(status) = self.child.try_wait().expect("a child can be asked") {
+                return status;
+            }
+            assert!(Instant::now() < deadline, "{} ignores SIGTERM", self.name);
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// Freezes it and its children.
+    pub fn stop_signal(&mut self) {
+        self.signal_family(Signal::STOP);
+    }
+
+    /// Lets it and its children go on.
+    pub fn cont_signal(&mut self) {
+        self.signal_family(Signal::CONT);
+    }
+
+    /// The end of its log.
+    pub fn log_tail(&self) -> String {
+        let log = fs::read(&self.log).unwrap_or_default();
+        let log = String::from_utf8_lossy(&log);
+        let lines: Vec<&str> = log.lines().collect();
+        lines[lines.len().saturating_sub(60)..].join("\n")
+    }
+
+    fn signal(&mut self, signal: Signal) {
+        if self.is_alive() {
+            kill_process(Pid::from_child(&self.child), signal)
+                .expect("a child of ours can be signalled");
+        }
+    }
+
+    fn signal_family(&mut self, signal: Signal) {
+        if !self.is_alive() {
+            return; // its number may belong to somebody else by now
+        }
+        let id = self.child.id();
+        let children =
+            fs::read_to_string(format!("/proc/{id}/task/{id}/children")).unwrap_or_default();
+        self.signal(signal);
+        for pid in children.split_whitespace().filter_map(|pid| Pid::from_raw(pid.parse().ok()?)) {
+            let _ = kill_process(pid, signal);
+        }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        if std::thread::panicking() || std::env::var_os("HONGYAN_TEST_LOGS").is_some() {
+            eprintln!("──── end of the log of {} ────\n{}", self.name, self.log_tail());
+        }
+        self.signal_family(Signal::KILL);
+        let _ = self.child.wait();
+    }
+}
+
+/// A command for `program` that the kernel kills when the thread that starts it dies, so that nothing survives a
+/// killed test. Call `spawn` on the test's own thread only: threads of a blocking pool come and go.
+pub fn mortal(program: impl AsRef<Path>) -> Command {
+    guarded(&["--pdeathsig", "KILL"], program.as_ref())
+}
+
+/// Like [`mortal`], as another account if we are root: some servers refuse to run as root.
+pub fn mortal_as(account: &str, program: impl AsRef<Path>) -> Command {
+    if !rustix::process::geteuid().is_root() {
+        return mortal(program);
+    }
+    let (uid, gid) = (format!("--reuid={account}"), format!("--regid={account}"));
+    guarded(&[&uid, &gid, "--clear-groups", "--pdeathsig", "KILL"], program.as_ref())
+}
+
+fn guarded(arguments: &[&str], program: &Path) -> Command {
+    if !has_setpriv() {
+        return Command::new(program);
+    }
+    let mut command = Command::new("setpriv");
+    command.args(arguments).arg("--").arg(program);
+    command
+}
+
+fn has_setpriv() -> bool {
+    static FOUND: OnceLock<bool> = OnceLock::new();
+    *FOUND.get_or_init(|| find_in_path("setpriv").is_some())
+}
+
+/// Where the shell would find `program`.
+pub fn find_in_path(program: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path).map(|folder| folder.join(program)).find(|file| file.is_file())
+}
+
+/// Runs a command to its end and insists that it succeeds.
+pub fn run(command: &mut Command) -> String {
+    let output = command
+        .stdin(Stdio::null())
+        .output()
+        .unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    assert!(output.status.success(), "{command:?}: {}\n{}", output.status, text(&output.stderr));
+    text(&output.stdout)
+}
+
+/// Asks `done` again and again until it is content. Bounded by [`PATIENCE`]; the pauses are only there to save work.
+pub async fn until<T>(what: &str, mut done: impl AsyncFnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(value) = done().await {
+            return value;
+        }
+        assert!(Instant::now() < deadline, "waited in vain until {what}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}

@@ -1,0 +1,167 @@
+//! The binary under test: as a server, and as a command line.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+
+use super::nats::PASSWORDS;
+use super::ports::Port;
+use super::process::{PATIENCE, Process, mortal, until};
+use super::servers::Servers;
+
+/// Settings of a service, as environment variables.
+pub type Settings = Vec<(String, String)>;
+
+/// One running `hongyan serve`.
+#[derive(Debug)]
+pub struct Service {
+    process: Process,
+    role: &'static str,
+    settings: Settings,
+    log: PathBuf,
+    listen: Port,
+    admin: Port,
+}
+
+impl Service {
+    /// Starts one and waits until it is ready. `role` is `all`, `gateway` or `projector`.
+    pub async fn start(name: &str, role: &'static str, settings: Settings, folder: &Path) -> Self {
+        let log = folder.join(format!("{name}.log"));
+        loop {
+            let (listen, admin) = (Port::take(), Port::take());
+            let process = spawn(role, &settings, &log, &listen, &admin);
+            let mut service =
+                Self { process, role, settings: settings.clone(), log: log.clone(), listen, admin };
+            if service.ready().await {
+                return service;
+            }
+        }
+    }
+
+    /// `http://127.0.0.1:…` for clients.
+    pub fn origin(&self) -> String {
+        format!("http://127.0.0.1:{}", self.listen.number())
+    }
+
+    /// `http://127.0.0.1:…` for operators.
+    pub fn admin_origin(&self) -> String {
+        format!("http://127.0.0.1:{}", self.admin.number())
+    }
+
+    /// The process, to be killed or frozen.
+    pub fn process(&mut self) -> &mut Process {
+        &mut self.process
+    }
+
+    /// Starts it again after its end, on the same ports, and waits until it is ready.
+    pub async fn start_again(&mut self) {
+        self.process = spawn(self.role, &self.settings, &self.log, &self.listen, &self.admin);
+        assert!(self.ready().await, "the ports were taken meanwhile:\n{}", self.process.log_tail());
+    }
+
+    /// Waits until it says that it is ready; `false` when somebody else holds its ports.
+    pub async fn ready(&mut self) -> bool {
+        let client = reqwest::Client::builder().no_proxy().build().expect("a client");
+        let url = format!("{}/health/ready", self.admin_origin());
+        until("the service is ready", async || {
+            if !self.process.is_alive() {
+                let tail = self.process.log_tail();
+                assert!(
+                    tail.to_lowercase().contains("address already in use"),
+                    "the service ended:\n{tail}"
+                );
+                return Some(false);
+            }
+            let reply = client.get(&url).send().await.ok()?;
+            reply.status().is_success().then_some(true)
+        })
+        .await
+    }
+}
+
+/// What every process of the binary needs to know.
+pub fn settings(servers: &Servers, own: &[(&str, &str)]) -> Settings {
+    let mut settings: Settings = Vec::new();
+    let mut set = |key: &str, value: String| settings.push((format!("HONGYAN__{key}"), value));
+    set("NATS__URL", servers.nats.url());
+    for (user, index) in [("GATEWAY", 0), ("PROJECTOR", 1), ("OPS", 2), ("ANALYTICS", 3)] {
+        set(&format!("NATS__{user}_PASSWORD"), PASSWORDS[index].1.to_owned());
+    }
+    set("POSTGRES__URL", servers.postgres.owner_url());
+    set("POSTGRES__READER_URL", servers.postgres.reader_url());
+    set("POSTGRES__MAX_CONNECTIONS", "5".to_owned());
+    set("REDIS__URL", servers.redis.url());
+    set("LOG__STORE_DIR", servers.nats.store_dir().display().to_string());
+    set("LOG__DURABILITY", "acked".to_owned());
+    set("AUTH__TOKEN_SECRET", "a secret of the tests, of no use elsewhere".to_owned());
+    set("AUTH__PASSWORD_PEPPER", "a pepper of the tests".to_owned());
+    set("AUTH__ARGON2_MEMORY_KIB", "64".to_owned());
+    set("AUTH__ARGON2_PASSES", "1".to_owned());
+    for (key, value) in own {
+        set(key, (*value).to_owned());
+    }
+    settings
+}
+
+/// What a command of the binary left behind.
+#[derive(Debug)]
+pub struct Ran {
+    /// Whether it ended with 0.
+    pub success: bool,
+    /// What it printed.
+    pub stdout: String,
+    /// What it complained about.
+    pub stderr: String,
+}
+
+impl Ran {
+    /// What it printed, if it ended well.
+    #[track_caller]
+    pub fn ok(self) -> String {
+        assert!(self.success, "the command failed:\n{}\n{}", self.stdout, self.stderr);
+        self.stdout
+    }
+
+    /// The JSON that it printed, if it ended well.
+    #[track_caller]
+    pub fn json(self) -> Value {
+        let text = self.ok();
+        serde_json::from_str(&text)
+            .unwrap_or_else(|error| panic!("{error} in what was printed: {text}"))
+    }
+}
+
+/// Runs the binary with `arguments` to its end.
+pub async fn cli(settings: &Settings, arguments: &[&str]) -> Ran {
+    let mut command = hongyan(settings);
+    command.args(arguments).stdin(std::process::Stdio::null());
+    let finished = tokio::task::spawn_blocking(move || command.output());
+    let output = tokio::time::timeout(PATIENCE, finished).await;
+    let output =
+        output.unwrap_or_else(|_| panic!("`hongyan {}` does not end", arguments.join(" ")));
+    let output = output.expect("waiting does not panic").expect("the binary starts");
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    Ran {
+        success: output.status.success(),
+        stdout: text(&output.stdout),
+        stderr: text(&output.stderr),
+    }
+}
+
+fn spawn(role: &str, settings: &Settings, log: &Path, listen: &Port, admin: &Port) -> Process {
+    let mut command = hongyan(settings);
+    command.args(["serve", "--role", role]);
+    command.env("HONGYAN__SERVER__LISTEN", format!("127.0.0.1:{}", listen.number()));
+    command.env("HONGYAN__SERVER__ADMIN_LISTEN", format!("127.0.0.1:{}", admin.number()));
+    Process::spawn(&format!("hongyan ({role})"), &mut command, log)
+}
+
+fn hongyan(settings: &Settings) -> Command {
+    let mut command = mortal(env!("CARGO_BIN_EXE_hongyan"));
+    for (key, _) in std::env::vars().filter(|(key, _)| key.starts_with("HONGYAN__")) {
+        command.env_remove(key);
+    }
+    command.envs(settings.iter().map(|(key, value)| (key, value)));
+    command
+}

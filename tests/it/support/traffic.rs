@@ -1,0 +1,206 @@
+//! Messages that flow while something breaks, and the proof that none was lost, doubled or shuffled.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::task::JoinHandle;
+
+use super::api::try_send;
+use super::process::{PATIENCE, until};
+use super::socket::{Arrival, Socket, text_of};
+use super::user::{SEND, User, text_to};
+
+/// What came over the sockets of one reader: a list per connection.
+type Seen = Arc<Mutex<Vec<Vec<Numbered>>>>;
+/// The sender and the number of a message.
+type Numbered = (u64, u64);
+
+/// Writers that number their messages, and a reader that comes back whenever its connection ends.
+#[derive(Debug)]
+pub struct Traffic {
+    stop: Arc<AtomicBool>,
+    acknowledged: Arc<Mutex<BTreeSet<Numbered>>>,
+    writers: Vec<JoinHandle<()>>,
+    reader: JoinHandle<()>,
+    seen: Seen,
+}
+
+impl Traffic {
+    /// Starts writing from each of `senders` to `reader`, who lets them.
+    pub async fn start(senders: &[&User], reader: &User) -> Self {
+        reader.let_strangers_send(2).await;
+        let (stop, acknowledged, seen) = (Arc::default(), Arc::default(), Seen::default());
+        let write_as = |sender: &&User| {
+            let write =
+                write((*sender).clone(), reader.id, Arc::clone(&stop), Arc::clone(&acknowledged));
+            tokio::spawn(write)
+        };
+        let writers = senders.iter().map(write_as).collect();
+        let reader = tokio::spawn(read(reader.clone(), Arc::clone(&seen)));
+        let traffic = Self { stop, acknowledged, writers, reader, seen };
+        traffic.flows().await;
+        traffic
+    }
+
+    /// Waits until fifty more messages were acknowledged, and fifty more arrived.
+    pub async fn flows(&self) {
+        let (written, read) = (self.written() + 50, self.read() + 50);
+        let both = async || (self.written() >= written && self.read() >= read).then_some(());
+        until("messages flow", both).await;
+    }
+
+    /// How many connections the reader needed so far.
+    pub fn connections(&self) -> usize {
+        self.seen.lock().expect("not poisoned").len()
+    }
+
+    /// Ends the writing, waits for the last message, and insists on the promises of `ws.md` §7.
+    pub async fn end(self) {
+        self.stop.store(true, Ordering::Relaxed);
+        for writer in self.writers {
+            writer.await.expect("a writer meets no refusal");
+        }
+        let acknowledged = self.acknowledged.lock().expect("not poisoned").clone();
+        let seen = Arc::clone(&self.seen);
+        let missing = || {
+            let seen = seen.lock().expect("not poisoned");
+            let arrived: BTreeSet<Numbered> = seen.iter().flatten().copied().collect();
+            acknowledged.difference(&arrived).copied().collect::<Vec<_>>()
+        };
+        let patience = tokio::time::timeout(PATIENCE, async {
+            while !missing().is_empty() && !self.reader.is_finished() {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        });
+        let in_time = patience.await.is_ok();
+        if self.reader.is_finished() {
+            self.reader.await.expect("the reader meets nothing that a client may not meet");
+            unreachable!("a reader reads until it is stopped");
+        }
+        self.reader.abort();
+        let missing = missing();
+        assert!(
+            in_time && missing.is_empty(),
+            "{} acknowledged messages were lost: {missing:?}",
+            missing.len()
+        );
+        for connection in self.seen.lock().expect("not poisoned").iter() {
+            nothing_twice(connection);
+            in_order(connection);
+        }
+    }
+
+    fn written(&self) -> usize {
+        self.acknowledged.lock().expect("not poisoned").len()
+    }
+
+    fn read(&self) -> usize {
+        self.seen.lock().expect("not poisoned").iter().map(Vec::len).sum()
+    }
+}
+
+/// Writes until told to stop. No answer, or "internal error", means "perhaps"; a refusal is a bug: a client would
+/// believe it.
+async fn write(
+    sender: User,
+    to: u64,
+    stop: Arc<AtomicBool>,
+    acknowledged: Arc<Mutex<BTreeSet<Numbered>>>,
+) {
+    for number in 0.. {
+        if stop.load(Ordering::Relaxed) {
+            return;
+        }
+        let body = text_to("single", to, &number.to_string());
+        let request = sender
+            .request(reqwest::Method::POST, SEND)
+            .json(&body)
+            .timeout(Duration::from_secs(10));
+        match try_send(request).await {
+            Ok(reply) if reply.status == 200 => {
+                acknowledged.lock().expect("not poisoned").insert((sender.id, number));
+            }
+            Ok(reply) if reply.status < 500 => {
+                panic!("message {number}: {} {}", reply.status, reply.text())
+            }
+            _ => tokio::time::sleep(Duration::from_millis(20)).await,
+        }
+    }
+}
+
+/// Connects, asks for what waited, and listens; again whenever the connection ends.
+async fn read(reader: User, seen: Seen) {
+    loop {
+        let path = format!("/ws?token={}", reader.token());
+        let Ok(mut socket) = Socket::open(reader.origin(), &path).await else {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            continue;
+        };
+        seen.lock().expect("not poisoned").push(Vec::new());
+        let drain = tokio::spawn(drain(reader.clone()));
+        listen(&mut socket, &seen).await;
+        drain.abort();
+    }
+}
+
+/// Asks until the answer is yes.
+async fn drain(reader: User) {
+    loop {
+        let request = reader.request(reqwest::Method::POST, "/api/chat/chatGetmessageOffLine");
+        match try_send(request.timeout(Duration::from_secs(10))).await {
+            Ok(reply) if reply.status == 200 => return,
+            Ok(reply) if reply.status < 500 => panic!("drain: {} {}", reply.status, reply.text()),
+            _ => tokio::time::sleep(Duration::from_millis(20)).await,
+        }
+    }
+}
+
+async fn listen(socket: &mut Socket, seen: &Seen) {
+    loop {
+        match socket.next_unhurried().await {
+            Arrival::Frame(frame) => {
+                // A refused token would log the client out, and so would a close frame (`ws.md` §7.7).
+                assert_ne!(frame["msg"], "fail", "{frame}");
+                let push = &frame["data"];
+                if push["type"] == "text" && push["from_id"].is_u64() && push["from_id"] != 0 {
+                    let number = text_of(push).parse().expect("a number");
+                    let from = push["from_id"].as_u64().expect("a person");
+                    seen.lock()
+                        .expect("not poisoned")
+                        .last_mut()
+                        .expect("a connection")
+                        .push((from, number));
+                }
+            }
+            Arrival::Dropped => return,
+            closed @ Arrival::Closed(_) => panic!("a client would log out: {closed:?}"),
+        }
+    }
+}
+
+fn nothing_twice(connection: &[Numbered]) {
+    let mut met = BTreeSet::new();
+    for message in connection {
+        assert!(met.insert(message), "{message:?} came twice on one connection: {connection:?}");
+    }
+}
+
+/// Each sender's messages keep their order, but for this: those accepted before the connection opened come with the
+/// drain, and live ones may precede them (`ws.md` §7.6). So there is a number that parts two rising sequences.
+fn in_order(connection: &[Numbered]) {
+    let mut numbers: BTreeMap<u64, Vec<u64>> = BTreeMap::new();
+    for (sender, number) in connection {
+        numbers.entry(*sender).or_default().push(*number);
+    }
+    for (sender, numbers) in numbers {
+        let rises = |wanted: &dyn Fn(u64) -> bool| {
+            numbers.iter().filter(|number| wanted(**number)).is_sorted()
+        };
+        let parted =
+            |last: &u64| rises(&|number| number <= *last) && rises(&|number| number > *last);
+        let ordered = numbers.is_sorted() || numbers.iter().any(parted);
+        assert!(ordered, "messages of {sender} are out of order: {numbers:?}");
+    }
+}
