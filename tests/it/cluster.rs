@@ -3,17 +3,19 @@
 use futures_util::future::join_all;
 use serde_json::json;
 
-use crate::support::{App, PASSWORD, User, one_wins};
+use crate::support::traffic::{Numbered, numbered};
+use crate::support::{App, PASSWORD, Socket, User, one_wins, until};
 
 const BAD_TOKEN: &str = "Token 令牌不合法！";
 const DRAIN: &str = "/api/chat/chatGetmessageOffLine";
 
-/// `ws.md` §5, §7.1, §7.2; `data.md` §4.1; clarification 18.
+/// `ws.md` §3, §5, §7.1, §7.2; `data.md` §4.1; clarification 18.
 #[tokio::test]
 async fn users_of_different_gateways_meet() {
     let app = App::with_gateways(2).await;
     messages_cross(&app).await;
     the_newest_socket_counts_everywhere(&app).await;
+    of_many_sockets_at_once_one_hears(&app).await;
     tokens_end_everywhere_at_once(&app).await;
     rules_bind_everywhere_at_once(&app).await;
     reads_follow_writes_everywhere(&app).await;
@@ -54,6 +56,42 @@ async fn the_newest_socket_counts_everywhere(app: &App) {
     let mut here = ann.connect().await;
     elsewhere(app, &ann).drain().await;
     assert_eq!(here.texts_until("while away").await.len(), 2); // after "now friends"
+}
+
+/// `ws.md` §3.2: however many connect at once, one is the newest, and hears everything.
+async fn of_many_sockets_at_once_one_hears(app: &App) {
+    let [ann, bob] = app.users(["ann", "bob"]).await;
+    bob.let_strangers_send(2).await;
+    let places = [bob.clone(), elsewhere(app, &bob)];
+    let mut sockets = join_all((0..12).map(|n| places[n % 2].connect())).await;
+    for round in 0..3 {
+        ann.send(&bob, &round.to_string()).await.ok();
+        let mut heard = Vec::new();
+        let all_asked = async || {
+            for socket in &mut sockets {
+                heard.extend(pushed(socket).await);
+            }
+            (!heard.is_empty()).then_some(())
+        };
+        until("somebody hears it", all_asked).await;
+        for socket in &mut sockets {
+            heard.extend(pushed(socket).await);
+        }
+        assert_eq!(heard, [(ann.id, round)]);
+    }
+}
+
+/// The messages that are on their way, up to the answer to a ping.
+async fn pushed(socket: &mut Socket) -> Vec<Numbered> {
+    socket.say("ping").await;
+    let mut seen = Vec::new();
+    loop {
+        let frame = socket.next_frame().await;
+        if frame["type"] == "pong" {
+            return seen;
+        }
+        seen.extend(numbered(&frame["data"]));
+    }
 }
 
 async fn tokens_end_everywhere_at_once(app: &App) {

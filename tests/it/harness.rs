@@ -1,6 +1,6 @@
 //! The test harness itself.
 
-use crate::support::{App, Servers};
+use crate::support::Servers;
 
 #[tokio::test]
 async fn servers_survive_a_kill_on_the_same_port() {
@@ -23,14 +23,4 @@ async fn servers_survive_a_kill_on_the_same_port() {
     servers.postgres.execute("create schema live").await;
     servers.redis.wipe().await;
     servers.redis.connect().await;
-}
-
-#[tokio::test]
-async fn the_service_starts_and_makes_friends() {
-    let app = App::start().await;
-    let [ann, bob] = app.friends(["ann", "bob"]).await;
-    let mut socket = bob.connect().await;
-    ann.send(&bob, "hi").await.ok();
-    assert_eq!(socket.next_text().await, "hi");
-    app.settle().await;
 }

@@ -7,6 +7,7 @@
 
 mod support;
 
+mod churn;
 mod cluster;
 mod faults;
 mod harness;

@@ -169,10 +169,16 @@ async fn odd_settings_mean_one(app: &App) {
     }
 }
 
-/// Step 6, DEV-11: exact when everybody hurries.
+/// `data.md` §6.3, DEV-11, clarification 18: exact when everybody hurries.
 #[tokio::test]
-async fn rest_41_one_message_of_a_stranger_means_one_even_at_once() {
+async fn rest_16_41_the_rules_hold_in_a_hurry() {
     let app = App::start().await;
+    one_message_of_a_stranger_means_one(&app).await;
+    a_block_holds_from_its_answer_on(&app).await;
+}
+
+/// Step 6.
+async fn one_message_of_a_stranger_means_one(app: &App) {
     let [ann, bob] = app.users(["ann", "bob"]).await;
     let guest = app.visitor(&device(1)).await;
     for sender in [&bob, &guest] {
@@ -190,10 +196,8 @@ async fn rest_41_one_message_of_a_stranger_means_one_even_at_once() {
     }
 }
 
-/// Clarification 18: once a block is answered, no message gets past it.
-#[tokio::test]
-async fn rest_16_41_a_block_holds_from_its_answer_on() {
-    let app = App::start().await;
+/// Once a block is answered, no message gets past it.
+async fn a_block_holds_from_its_answer_on(app: &App) {
     let [ann, bob] = app.friends(["ann", "bob"]).await;
     let mut socket = ann.connect().await;
     for round in 0..10 {

@@ -5,7 +5,7 @@ use time::macros::format_description;
 use time::{Duration, OffsetDateTime, PrimitiveDateTime};
 
 use crate::support::shapes::{assert_epoch_ms, assert_uuid, asset, keys};
-use crate::support::{App, PASSWORD, Socket, User, device, signed_call, until};
+use crate::support::{App, Arrival, PASSWORD, Socket, User, device, signed_call, until};
 
 /// `ws.md` §5, §6.4, clarification 4, DEV-3, DEV-24.
 #[tokio::test]
@@ -152,6 +152,7 @@ async fn ws_09_the_end_of_a_connection() {
     what_comes_after_the_end_waits(&app).await;
     logging_out_silences_the_socket(&app).await;
     logging_out_in_guest_mode_is_another_matter(&app).await;
+    disabling_an_account_closes_its_socket(&app).await;
 }
 
 async fn what_comes_after_the_end_waits(app: &App) {
@@ -210,4 +211,15 @@ async fn logging_out_in_guest_mode_is_another_matter(app: &App) {
     let bob = app.register("bob").await;
     bob.send(&mode, "hello guest").await.ok();
     assert_eq!(socket.next_text().await, "hello guest");
+}
+
+/// §7.7: one of the few times for a close frame. Nobody gets through to the account any more.
+async fn disabling_an_account_closes_its_socket(app: &App) {
+    let ann = app.register("ann").await;
+    let mut socket = ann.connect().await;
+    app.cli(&["users", "disable", &ann.id.to_string()]).await.ok();
+    let end = socket.next().await;
+    assert!(matches!(end, Arrival::Closed(1000 | 1005)), "{end:?}");
+    app.cli(&["users", "enable", &ann.id.to_string()]).await.ok();
+    until("the user is offline", async || (!app.online(&ann).await).then_some(())).await;
 }

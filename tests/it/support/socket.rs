@@ -126,8 +126,13 @@ impl Socket {
 
     /// Closes it as a browser would, and waits for the other side's agreement.
     pub async fn close(mut self) {
-        let _ = self.stream.close(None).await;
+        self.begin_close().await;
         while let Some(Ok(_)) = self.stream.next().await {}
+    }
+
+    /// Says that it wants to close; what the other side has sent meanwhile can still be read.
+    pub async fn begin_close(&mut self) {
+        let _ = self.stream.close(None).await; // the other side may have been faster
     }
 
     async fn read(&mut self) -> Arrival {

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use serde_json::Value;
 use tokio::task::JoinHandle;
 
 use super::api::try_send;
@@ -15,7 +16,7 @@ use super::user::{SEND, User, text_to};
 /// What came over the sockets of one reader: a list per connection.
 type Seen = Arc<Mutex<Vec<Vec<Numbered>>>>;
 /// The sender and the number of a message.
-type Numbered = (u64, u64);
+pub type Numbered = (u64, u64);
 
 /// Writers that number their messages, and a reader that comes back whenever its connection ends.
 #[derive(Debug)]
@@ -163,16 +164,8 @@ async fn listen(socket: &mut Socket, seen: &Seen) {
             Arrival::Frame(frame) => {
                 // A refused token would log the client out, and so would a close frame (`ws.md` §7.7).
                 assert_ne!(frame["msg"], "fail", "{frame}");
-                let push = &frame["data"];
-                if push["type"] == "text" && push["from_id"].is_u64() && push["from_id"] != 0 {
-                    let number = text_of(push).parse().expect("a number");
-                    let from = push["from_id"].as_u64().expect("a person");
-                    seen.lock()
-                        .expect("not poisoned")
-                        .last_mut()
-                        .expect("a connection")
-                        .push((from, number));
-                }
+                let mut seen = seen.lock().expect("not poisoned");
+                seen.last_mut().expect("a connection").extend(numbered(&frame["data"]));
             }
             Arrival::Dropped => return,
             closed @ Arrival::Closed(_) => panic!("a client would log out: {closed:?}"),
@@ -180,7 +173,15 @@ async fn listen(socket: &mut Socket, seen: &Seen) {
     }
 }
 
-fn nothing_twice(connection: &[Numbered]) {
+/// The sender and the number of a push, if it is a message of a person.
+pub fn numbered(push: &Value) -> Option<Numbered> {
+    let from = push["from_id"].as_u64().filter(|&from| from != 0)?;
+    let number = (push["type"] == "text").then(|| text_of(push).parse().expect("a number"))?;
+    Some((from, number))
+}
+
+/// Insists that no message came twice.
+pub fn nothing_twice(connection: &[Numbered]) {
     let mut met = BTreeSet::new();
     for message in connection {
         assert!(met.insert(message), "{message:?} came twice on one connection: {connection:?}");
@@ -189,7 +190,7 @@ fn nothing_twice(connection: &[Numbered]) {
 
 /// Each sender's messages keep their order, but for this: those accepted before the connection opened come with the
 /// drain, and live ones may precede them (`ws.md` §7.6). So there is a number that parts two rising sequences.
-fn in_order(connection: &[Numbered]) {
+pub fn in_order(connection: &[Numbered]) {
     let mut numbers: BTreeMap<u64, Vec<u64>> = BTreeMap::new();
     for (sender, number) in connection {
         numbers.entry(*sender).or_default().push(*number);
