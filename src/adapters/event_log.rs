@@ -26,7 +26,7 @@ use uuid::Uuid;
 use super::{group_commit::GroupCommit, nats::Nats, reader::Reader};
 use crate::{
     clock,
-    events::{DecodeError, Event, NodeId, Position, Recorded, Subject, UserId},
+    events::{Cause, DecodeError, Event, NodeId, Position, Recorded, Subject, TraceParent, UserId},
 };
 
 /// The one stream: one total order (DESIGN §3).
@@ -65,15 +65,15 @@ pub struct NewEvent {
     /// On whose behalf.
     pub actor: Option<UserId>,
     /// The request that led to it.
-    pub cause: String,
+    pub cause: Cause,
     /// Its identity; appending it twice has the effect of once.
     pub id: Uuid,
 }
 
 impl NewEvent {
     /// A fact with a new identity.
-    pub fn new(subject: Subject, event: Event, actor: Option<UserId>, cause: &str) -> Self {
-        Self { subject, event, actor, cause: cause.to_owned(), id: clock::event_id() }
+    pub fn new(subject: Subject, event: Event, actor: Option<UserId>, cause: &Cause) -> Self {
+        Self { subject, event, actor, cause: cause.clone(), id: clock::event_id() }
     }
 }
 
@@ -241,7 +241,10 @@ impl EventLog {
         if let Some(actor) = new.actor {
             headers.insert("hy-actor", actor.to_string());
         }
-        headers.insert("hy-cause", new.cause.as_str());
+        headers.insert("hy-cause", new.cause.request.as_str());
+        if let Some(trace) = &new.cause.trace {
+            headers.insert("traceparent", trace.as_str());
+        }
         if let Expect::Last(subject, position) = expect {
             headers.insert(EXPECTED, position.to_string());
             if subject != new.subject {
@@ -399,7 +402,10 @@ pub fn read_event(
         id: required("ce-id")?.parse().map_err(|_| DecodeError::Header("ce-id"))?,
         at: crate::events::Timestamp::of(at),
         actor: header(headers, "hy-actor").and_then(|actor| actor.parse().ok().map(UserId)),
-        cause: header(headers, "hy-cause").unwrap_or_default().to_owned(),
+        cause: Cause {
+            request: header(headers, "hy-cause").unwrap_or_default().to_owned(),
+            trace: header(headers, "traceparent").and_then(TraceParent::parse),
+        },
     })
 }
 

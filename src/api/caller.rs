@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use axum::{
     body::Body,
     extract::{ConnectInfo, FromRequestParts, Request, State},
-    http::{HeaderMap, Method, header, request::Parts},
+    http::{HeaderMap, Method, request::Parts},
     middleware::Next,
     response::{IntoResponse as _, Response},
 };
@@ -15,11 +15,12 @@ use super::{params::Params, refusal::Refusal};
 use crate::{
     adapters::tokens::Claims,
     app::App,
+    clock,
     commands::{
         session::Session,
         user::{Account, User},
     },
-    events::Role,
+    events::{Cause, Role, TraceParent},
 };
 
 /// Somebody with a good token.
@@ -30,7 +31,7 @@ pub struct Caller {
     /// What the token says.
     pub claims: Claims,
     /// Names this request in events and logs.
-    pub cause: String,
+    pub cause: Cause,
 }
 
 /// Where a request comes from, and what it is called.
@@ -39,7 +40,7 @@ pub struct Origin {
     /// The client's address, unless limits by address do not apply to it.
     pub address: Option<IpAddr>,
     /// Names this request in events and logs.
-    pub cause: String,
+    pub cause: Cause,
 }
 
 /// What guests may do: method and path (data.md §5.2).
@@ -147,9 +148,6 @@ async fn identify(
 }
 
 fn origin(app: &App, parts: &Parts) -> Origin {
-    let cause = text(&parts.headers, header::HeaderName::from_static("x-request-id").as_str())
-        .filter(|id| id.len() <= 64 && id.chars().all(|c| c.is_ascii_graphic()))
-        .map_or_else(|| crate::clock::event_id().to_string(), str::to_owned);
     let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip());
     let limits = &app.config.limits;
     let is_in = |networks: &[crate::config::Network], address: IpAddr| {
@@ -162,7 +160,23 @@ fn origin(app: &App, parts: &Parts) -> Origin {
             .and_then(|list| list.rsplit(',').next()?.trim().parse().ok());
         forwarded.unwrap_or(peer)
     });
-    Origin { address: address.filter(|address| !is_in(&limits.exempt, *address)), cause }
+    Origin {
+        address: address.filter(|address| !is_in(&limits.exempt, *address)),
+        cause: cause(&parts.headers),
+    }
+}
+
+/// The request by the name and in the trace that the caller gave it, or by new ones.
+pub fn cause(headers: &HeaderMap) -> Cause {
+    let request = text(headers, "x-request-id")
+        .filter(|id| id.len() <= 64 && id.chars().all(|c| c.is_ascii_graphic()))
+        .map_or_else(|| clock::event_id().to_string(), str::to_owned);
+    let trace = text(headers, "traceparent").and_then(TraceParent::parse);
+    let trace = trace.unwrap_or_else(|| {
+        let span = clock::random_id().as_u64_pair().1; // its variant bits keep it from being zero
+        TraceParent::begin(clock::random_id().as_u128(), span)
+    });
+    Cause { request, trace: Some(trace) }
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for Caller {

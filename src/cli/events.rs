@@ -110,7 +110,8 @@ fn describe(recorded: &Recorded<Event>) -> Value {
         "subject": recorded.subject.to_string(),
         "type": body["type"],
         "actor": recorded.actor,
-        "cause": recorded.cause,
+        "cause": recorded.cause.request,
+        "traceparent": recorded.cause.trace,
         "data": body["data"],
     })
 }

@@ -19,7 +19,7 @@ use crate::{
         user::{Account, User, UserCommand},
     },
     config::Config,
-    events::{NodeId, UserId, Username},
+    events::{Cause, NodeId, UserId, Username},
     projections::{presence, user_directory},
 };
 
@@ -52,7 +52,7 @@ pub(super) async fn run(
             let account = find(&accounts, &user).await?;
             let password = read_password()?;
             accounts
-                .set_password(&account, &password, "hongyan users set-password")
+                .set_password(&account, &password, &Cause::own("hongyan users set-password"))
                 .await
                 .context("the password was not changed")?;
             let done = json!({"id": account.id, "password": "changed"});
@@ -133,7 +133,7 @@ async fn change(
     let account = find(accounts, user).await?;
     let done = accounts
         .executor
-        .execute_visibly::<User>(account.id, &command, None, "hongyan users")
+        .execute_visibly::<User>(account.id, &command, None, &Cause::own("hongyan users"))
         .await?;
     let status = done.state.account().map(Account::status);
     let text = if done.event.is_some() { "changed" } else { "was so already" };

@@ -15,7 +15,7 @@ use crate::{
         vault::{Claimed, DeviceClaim, Held, NameClaim, Vault},
     },
     clock,
-    events::{Device, Role, TokenId, UserId, Username},
+    events::{Cause, Device, Role, TokenId, UserId, Username},
     projections::user_directory,
 };
 
@@ -84,7 +84,7 @@ impl Accounts {
         &self,
         username: &Username,
         password: &str,
-        cause: &str,
+        cause: &Cause,
     ) -> Result<Account> {
         let claim = NameClaim {
             user: self.next_id().await?,
@@ -106,7 +106,7 @@ impl Accounts {
         device: &str,
         username: &Username,
         password: &str,
-        cause: &str,
+        cause: &Cause,
     ) -> Result<Account> {
         let Some(guest) = self.guest_of(device).await? else {
             return self.register(username, password, cause).await;
@@ -146,7 +146,7 @@ impl Accounts {
         &self,
         device: &str,
         report: &DeviceReport,
-        cause: &str,
+        cause: &Cause,
     ) -> Result<Account> {
         let fresh = DeviceClaim { user: self.next_id().await?, uuid: clock::random_id() };
         let claim = match self.vault.claim(device, &fresh).await? {
@@ -170,7 +170,7 @@ impl Accounts {
         device: &str,
         mut claim: DeviceClaim,
         report: &DeviceReport,
-        cause: &str,
+        cause: &Cause,
     ) -> Result<Account> {
         loop {
             let username = self.guest_name(device, &claim, cause).await?;
@@ -201,7 +201,12 @@ impl Accounts {
     }
 
     /// `VIS` and as much of the device as makes it unique (DEV-9).
-    async fn guest_name(&self, device: &str, claim: &DeviceClaim, cause: &str) -> Result<Username> {
+    async fn guest_name(
+        &self,
+        device: &str,
+        claim: &DeviceClaim,
+        cause: &Cause,
+    ) -> Result<Username> {
         for length in 8..=device.len() {
             let username = Username(format!("VIS{}", &device[..length]));
             let name = NameClaim {
@@ -219,7 +224,7 @@ impl Accounts {
     }
 
     /// Claims a name; completes what somebody else began with it.
-    async fn claim_name(&self, claim: &NameClaim, cause: &str) -> Result<()> {
+    async fn claim_name(&self, claim: &NameClaim, cause: &Cause) -> Result<()> {
         let folded = claim.username.folded();
         loop {
             let held = match self.vault.claim(&folded, claim).await? {
@@ -264,7 +269,7 @@ impl Accounts {
     }
 
     /// Puts into the log what a claim with a password promises: a new account, or an upgrade.
-    async fn complete(&self, folded: &str, mut claim: NameClaim, cause: &str) -> Result<Account> {
+    async fn complete(&self, folded: &str, mut claim: NameClaim, cause: &Cause) -> Result<Account> {
         loop {
             match self.register_as(&claim, None, cause).await? {
                 Some(account) if account.role == Role::User => return Ok(account),
@@ -299,7 +304,7 @@ impl Accounts {
         &self,
         claim: &NameClaim,
         device: Option<Device>,
-        cause: &str,
+        cause: &Cause,
     ) -> Result<Option<Account>> {
         let command = UserCommand::Register {
             id: claim.user,
@@ -325,7 +330,7 @@ impl Accounts {
         &self,
         username: &Username,
         password: &str,
-        cause: &str,
+        cause: &Cause,
     ) -> Result<Account> {
         let folded = username.folded();
         let held = self.vault.held::<NameClaim>(&folded).await?.ok_or(AccountError::Gone)?;
@@ -351,7 +356,12 @@ impl Accounts {
     ///
     /// # Errors
     /// It has no name to log in with.
-    pub async fn set_password(&self, account: &Account, password: &str, cause: &str) -> Result<()> {
+    pub async fn set_password(
+        &self,
+        account: &Account,
+        password: &str,
+        cause: &Cause,
+    ) -> Result<()> {
         let folded = account.username.folded();
         let hash = self.passwords.hash(password).await;
         let held = self.vault.held::<NameClaim>(&folded).await?;
@@ -375,7 +385,7 @@ impl Accounts {
         user: UserId,
         token: TokenId,
         role: Role,
-        cause: &str,
+        cause: &Cause,
     ) -> Result<()> {
         let command = SessionCommand::LogIn { token, role };
         let done = self.executor.execute::<Session>(user, &command, Some(user), cause).await?;

@@ -19,7 +19,7 @@ use crate::{
         event_log::{Appended, EventLog, Expect, LogError, NewEvent},
         redis::Redis,
     },
-    events::{Event, NodeId, Pair, Position, Recorded, Subject, UserId},
+    events::{Cause, Event, NodeId, Pair, Position, Recorded, Subject, UserId},
     projections::{address_book, sessions, user_directory},
 };
 
@@ -189,7 +189,7 @@ impl Executor {
         id: A::Id,
         command: &A::Command,
         actor: Option<UserId>,
-        cause: &str,
+        cause: &Cause,
     ) -> Result<Done<A>, CommandError<A::Rejection>>
     where
         A::Event: Clone + Send,
@@ -233,7 +233,7 @@ impl Executor {
         id: A::Id,
         command: &A::Command,
         actor: Option<UserId>,
-        cause: &str,
+        cause: &Cause,
     ) -> Result<Done<A>, CommandError<A::Rejection>>
     where
         A::Event: Clone + Send,

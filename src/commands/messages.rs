@@ -15,8 +15,8 @@ use crate::{
     adapters::event_log::{Appended, Expect, LogError, NewEvent},
     clock,
     events::{
-        ChatEvent, Event, MessageId, Pair, Person, Position, Revocation, Role, Sent, Subject,
-        UserId,
+        Cause, ChatEvent, Event, MessageId, Pair, Person, Position, Revocation, Role, Sent,
+        Subject, UserId,
     },
     projections::message_history,
 };
@@ -43,7 +43,7 @@ pub async fn send(
     author: &Account,
     to: UserId,
     content: &Content,
-    cause: &str,
+    cause: &Cause,
 ) -> Result<Arc<Sent>> {
     let pair = Pair::of(author.id, to);
     let subject = Subject::chat(author.id, to);
@@ -127,7 +127,7 @@ fn seen_by(between: &Friendship, viewer: UserId, who: &Account, author: Role) ->
 pub async fn revoke(
     executor: &Executor,
     revocation: Revocation,
-    cause: &str,
+    cause: &Cause,
 ) -> Result<Revocation> {
     let (author, id) = (revocation.by.id, revocation.message);
     let subject = Subject::chat(author, revocation.to.id);

@@ -12,7 +12,7 @@ use crate::{
         event_log::{EventLog, Expect, LogError, NewEvent},
         redis::Redis,
     },
-    events::{ConnectionId, DisconnectReason, Event, NodeId, SessionEvent, UserId},
+    events::{Cause, ConnectionId, DisconnectReason, Event, NodeId, SessionEvent, UserId},
     projections::presence,
 };
 
@@ -84,7 +84,7 @@ impl Reaper {
         let new = NewEvent {
             // However often this is said, it is one fact.
             id: uuid::Uuid::new_v5(&connection.0, b"node_lost"),
-            ..NewEvent::new(Session::subject(user), event, None, "reaper")
+            ..NewEvent::new(Session::subject(user), event, None, &Cause::own("reaper"))
         };
         self.log.append_unsynced(&new, Expect::Anything).await?;
         Ok(())

@@ -1,5 +1,6 @@
 //! Facts: what has happened, as plain data without I/O, clock or randomness.
 
+mod cause;
 mod chat;
 mod codec;
 mod delivery;
@@ -10,6 +11,7 @@ mod session;
 mod user;
 mod values;
 
+pub use cause::{Cause, TraceParent};
 pub use chat::{ChatEvent, Revocation, Sent};
 pub use codec::DecodeError;
 pub use delivery::{Delivered, DeliveryEvent};

@@ -3,6 +3,7 @@
 use uuid::Uuid;
 
 use super::{
+    cause::Cause,
     ids::{Position, Subject, UserId},
     values::Timestamp,
 };
@@ -22,6 +23,6 @@ pub struct Recorded<E> {
     pub at: Timestamp,
     /// `hy-actor`: on whose behalf, if a user's.
     pub actor: Option<UserId>,
-    /// `hy-cause`: the request that led to it.
-    pub cause: String,
+    /// `hy-cause` and `traceparent`: the request that led to it.
+    pub cause: Cause,
 }

@@ -25,7 +25,7 @@ use crate::{
         session::{Session, SessionCommand, SessionRejection, Socket},
         user::{Account, User},
     },
-    events::{ConnectionId, DisconnectReason, Position, Role, UserId},
+    events::{Cause, ConnectionId, DisconnectReason, Position, Role, UserId},
     projections::{address_book, message_object, offline_queue},
 };
 
@@ -40,6 +40,7 @@ pub struct Admitted {
     account: Account,
     entry: Entry,
     inbox: Inbox,
+    cause: Cause,
 }
 
 /// Why a socket is not admitted.
@@ -59,7 +60,7 @@ fn later(error: impl std::fmt::Display) -> Refused {
 ///
 /// # Errors
 /// What the client is told.
-pub async fn admit(app: &App, token: Option<&str>) -> Result<Admitted, Refused> {
+pub async fn admit(app: &App, token: Option<&str>, cause: Cause) -> Result<Admitted, Refused> {
     let token = token.filter(|token| !token.is_empty()).ok_or(Refused::Text("缺少 token 参数"))?;
     let claims = app.tokens.read(token).ok_or(Refused::Text("Token 不合法"))?;
     let session = app.executor.state::<Session>(claims.id).await.map_err(later)?;
@@ -74,7 +75,7 @@ pub async fn admit(app: &App, token: Option<&str>) -> Result<Admitted, Refused> 
     };
     let inbox = app.pushes.inbox(account.id).await.map_err(later)?;
     let entry = app.hub.enter(account.id, claims.jti);
-    Ok(Admitted { claims, account, entry, inbox })
+    Ok(Admitted { claims, account, entry, inbox, cause })
 }
 
 /// Serves a socket to its end.
@@ -101,12 +102,12 @@ pub async fn serve(app: App, socket: WebSocket, admitted: Result<Admitted, Refus
 
 /// The socket becomes the account's socket (ws.md §3).
 async fn open(app: &App, admitted: Admitted) -> Result<(Connected, Opening), Refused> {
-    let Admitted { claims, account, entry, inbox } = admitted;
+    let Admitted { claims, account, entry, inbox, cause } = admitted;
     let (user, connection, node) = (account.id, entry.connection, app.executor.node);
     let before = app.executor.state::<Session>(user).await.map_err(later)?;
     let socket = Socket { connection, node, token: claims.jti, role: claims.role };
     let connect = SessionCommand::Connect(socket);
-    let done = app.executor.execute::<Session>(user, &connect, Some(user), "socket").await;
+    let done = app.executor.execute::<Session>(user, &connect, Some(user), &cause).await;
     let position = match done {
         Ok(done) => done.position,
         Err(CommandError::Rejected(SessionRejection::NotCurrent)) => {

@@ -11,7 +11,7 @@ use tracing::warn;
 
 use crate::{
     adapters::event_log::{EventLog, Expect, LogError, NewEvent},
-    events::{Delivered, DeliveryEvent, Event, NodeId, Position, Subject, UserId},
+    events::{Cause, Delivered, DeliveryEvent, Event, NodeId, Position, Subject, UserId},
 };
 
 /// How often deliveries are told.
@@ -73,8 +73,9 @@ impl Deliveries {
             .map(|(user, ranges)| Delivered { user, ranges })
             .collect();
         let event = Event::Delivery(DeliveryEvent::Written { users: users.clone() });
-        (!users.is_empty())
-            .then(|| NewEvent::new(Subject::Delivery(self.node), event, None, "delivery"))
+        (!users.is_empty()).then(|| {
+            NewEvent::new(Subject::Delivery(self.node), event, None, &Cause::own("delivery"))
+        })
     }
 
     /// Tells the log now and then, for ever.

@@ -18,8 +18,8 @@ use crate::{
     adapters::event_log::{EventLog, Expect, LogError, NewEvent},
     clock,
     events::{
-        ConnectionId, DisconnectReason, Event, Position, Recorded, Role, SessionEvent, Subject,
-        TokenId, UserEvent, UserId,
+        Cause, ConnectionId, DisconnectReason, Event, Position, Recorded, Role, SessionEvent,
+        Subject, TokenId, UserEvent, UserId,
     },
 };
 
@@ -286,7 +286,7 @@ async fn tell_endings(
 
 async fn tell(log: &EventLog, Ending { user, connection, reason }: Ending) {
     let event = Event::Session(SessionEvent::Disconnected { connection, reason });
-    let new = NewEvent::new(Subject::Session(user), event, Some(user), "socket");
+    let new = NewEvent::new(Subject::Session(user), event, Some(user), &Cause::own("socket"));
     while let Err(error) = log.append_unsynced(&new, Expect::Anything).await {
         warn!(%error, "the end of a socket cannot be told yet");
         sleep(Duration::from_millis(500)).await;

@@ -11,6 +11,7 @@ mod churn;
 mod cluster;
 mod faults;
 mod harness;
+mod log;
 mod rest_00_parameters;
 mod rest_00_tokens;
 mod rest_01_accounts;

@@ -1,0 +1,70 @@
+//! The log itself: what an event looks like there (DESIGN §3).
+
+use async_nats::HeaderMap;
+use async_nats::jetstream::{self, message::StreamMessage};
+use reqwest::Method;
+
+use crate::support::{App, SEND, send, text_to};
+
+/// CloudEvents 1.0 in binary mode, and why it happened: the caller's request id and trace, or new ones.
+#[tokio::test]
+async fn every_event_says_what_it_is_and_why() {
+    let app = App::start().await;
+    let [ann, bob] = app.friends(["ann", "bob"]).await;
+    let _socket = bob.connect().await;
+    let trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    let request = ann.request(Method::POST, SEND).json(&text_to("single", bob.id, "hello"));
+    let request = request.header("x-request-id", "a-call-of-ann").header("traceparent", trace);
+    send(request).await.ok();
+    let broken = ann.request(Method::POST, SEND).json(&text_to("single", bob.id, "again"));
+    send(broken.header("x-request-id", "not one word").header("traceparent", "00-x")).await.ok();
+
+    let (lo, hi) = (ann.id.min(bob.id), ann.id.max(bob.id));
+    let sent = last_on(&app, &format!("evt.chat.{lo}.{hi}.{}", ann.id)).await;
+    assert_eq!(header(&sent.headers, "ce-type"), "message.sent.v1");
+    assert_ne!(header(&sent.headers, "hy-cause"), "not one word");
+    let begun = header(&sent.headers, "traceparent");
+    assert!(begun.starts_with("00-") && begun.len() == 55, "{begun}");
+
+    let first = before(&app, &sent).await;
+    let said = |name| header(&first.headers, name);
+    assert_eq!(said("hy-cause"), "a-call-of-ann");
+    assert_eq!(said("traceparent"), trace);
+    assert_eq!(said("hy-actor"), ann.id.to_string());
+    assert_eq!(said("ce-specversion"), "1.0");
+    assert_eq!(said("ce-subject"), first.subject.as_str());
+    assert_eq!(said("ce-id"), said("Nats-Msg-Id"));
+    let id: uuid::Uuid = said("ce-id").parse().expect("a UUID");
+    assert_eq!(id.get_version_num(), 7);
+    assert!(said("ce-source").starts_with("/hongyan/") && said("ce-time").ends_with('Z'));
+
+    let connected = last_on(&app, &format!("evt.session.{}", bob.id)).await;
+    assert_eq!(header(&connected.headers, "ce-type"), "session.connected.v1");
+    assert_eq!(header(&connected.headers, "Nats-TTL"), "2592000");
+}
+
+fn header<'a>(headers: &'a HeaderMap, name: &str) -> &'a str {
+    headers.get(name).map_or_else(|| panic!("{name} in {headers:?}"), |value| value.as_str())
+}
+
+async fn log(app: &App) -> jetstream::stream::Stream {
+    let client = app.servers.nats.connect("ops", "opspw").await;
+    jetstream::new(client).get_stream("EVENTS").await.expect("the log is there")
+}
+
+async fn last_on(app: &App, subject: &str) -> StreamMessage {
+    let last = log(app).await.get_last_raw_message_by_subject(subject).await;
+    last.unwrap_or_else(|error| panic!("an event on {subject}: {error}"))
+}
+
+/// The event before another one on the same subject.
+async fn before(app: &App, later: &StreamMessage) -> StreamMessage {
+    let log = log(app).await;
+    for position in (1..later.sequence).rev() {
+        match log.get_raw_message(position).await {
+            Ok(found) if found.subject == later.subject => return found,
+            _ => {}
+        }
+    }
+    panic!("{} has one event only", later.subject)
+}
