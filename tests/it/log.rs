@@ -44,7 +44,9 @@ async fn every_event_says_what_it_is_and_why() {
 }
 
 fn header<'a>(headers: &'a HeaderMap, name: &str) -> &'a str {
-    headers.get(name).map_or_else(|| panic!("{name} in {headers:?}"), |value| value.as_str())
+    headers
+        .get(name)
+        .map_or_else(|| panic!("{name} in {headers:?}"), async_nats::HeaderValue::as_str)
 }
 
 async fn log(app: &App) -> jetstream::stream::Stream {
