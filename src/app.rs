@@ -4,7 +4,10 @@ use std::{sync::Arc, time::Duration};
 
 use anyhow::{Context as _, bail};
 use futures_util::StreamExt as _;
-use tokio::{net::TcpListener, time::timeout};
+use tokio::{
+    net::TcpListener,
+    time::{sleep, timeout},
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{info, warn};
 
@@ -38,6 +41,9 @@ use crate::{
     telemetry::{Metrics, ProjectionHealth},
     ws::{deliveries::Deliveries, hub::Hub},
 };
+
+/// How long a look into all queues is not repeated: a full subscription complains for each message.
+const RESYNC_PAUSE: Duration = Duration::from_millis(100);
 
 /// What a gateway's handlers and sockets work with.
 #[derive(Clone)]
@@ -195,7 +201,14 @@ impl Process {
             self.tasks.spawn(runner::run(projection, store, runners.clone()));
         });
         let reaper = Reaper::new(log.clone(), checkpoints, redis, self.node);
-        self.keep(reaper.run(nats.reconnects));
+        self.keep(reaper.run(nats.reconnects.clone()));
+        let (pushes, mut reconnects) = (parts.pushes, nats.reconnects);
+        self.keep(async move {
+            // What was pushed into a connection that broke has reached nobody.
+            while reconnects.changed().await.is_ok() {
+                pushes.resync().await;
+            }
+        });
         Ok(log)
     }
 
@@ -298,14 +311,17 @@ impl Process {
             }
         });
         let mut resyncs = app.pushes.resyncs().await?;
-        let (hub, mut reconnects) = (app.hub.clone(), nats.reconnects);
+        let (hub, mut reconnects, mut overflows) =
+            (app.hub.clone(), nats.reconnects, nats.overflows);
         self.keep(async move {
             loop {
                 tokio::select! {
                     resync = resyncs.next() => if resync.is_none() { return },
                     changed = reconnects.changed() => if changed.is_err() { return },
+                    changed = overflows.changed() => if changed.is_err() { return },
                 }
                 hub.resync();
+                sleep(RESYNC_PAUSE).await;
             }
         });
         Ok(())

@@ -19,7 +19,7 @@ use async_nats::{
     },
 };
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 use tracing::warn;
 use uuid::Uuid;
 
@@ -31,6 +31,9 @@ use crate::{
 
 /// The one stream: one total order (DESIGN §3).
 pub const STREAM: &str = "EVENTS";
+
+/// How long one attempt to append waits for its answer. Another under the same identity is harmless.
+const ANSWER: Duration = Duration::from_millis(1500);
 
 const EXPECTED: &str = "Nats-Expected-Last-Subject-Sequence";
 const EXPECTED_ON: &str = "Nats-Expected-Last-Subject-Sequence-Subject";
@@ -170,11 +173,18 @@ impl EventLog {
         let message = self.message(new, expect);
         let subject = new.subject.to_string();
         let deadline = Instant::now() + self.settings.timeout;
+        let mut reconnects = self.nats.reconnects.clone();
         let mut pause = Duration::from_millis(20);
         let before = Position(self.settings.seen.load(Ordering::Relaxed));
         let mut unknown = false; // an attempt ended without an answer: it may be in the log
         loop {
-            let error = match self.publish(&subject, message.clone()).await {
+            reconnects.mark_unchanged();
+            let ack = tokio::select! {
+                ack = self.publish(&subject, message.clone()) => ack,
+                // The answer, if there was one, went to a connection that is gone.
+                Ok(()) = reconnects.changed() => Err(PublishErrorKind::TimedOut.into()),
+            };
+            let error = match ack {
                 Ok(ack) => {
                     self.settings.seen.fetch_max(ack.sequence, Ordering::Relaxed);
                     return Ok(Appended {
@@ -211,7 +221,8 @@ impl EventLog {
         message: PublishMessage,
     ) -> Result<PublishAck, PublishError> {
         let ack = self.nats.jetstream.send_publish(subject.to_owned(), message);
-        ack.await?.await
+        let ack = timeout(ANSWER, async { ack.await?.await }).await;
+        ack.unwrap_or_else(|_| Err(PublishErrorKind::TimedOut.into()))
     }
 
     /// Where our own event is, if it was appended after `before`.
@@ -314,7 +325,8 @@ impl EventLog {
     /// # Errors
     /// The server cannot be reached.
     pub async fn read(&self, subjects: &[&str], from: Position) -> Result<Reader, LogError> {
-        Reader::open(self.stream.clone(), subjects, from).await
+        let reconnects = self.nats.reconnects.clone();
+        Reader::open(self.stream.clone(), reconnects, subjects, from).await
     }
 
     /// The end of the log and when it was created.

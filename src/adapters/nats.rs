@@ -11,15 +11,18 @@ use tracing::{info, warn};
 /// Older servers ignore fields and headers that we rely on, or lose data (`jetstream.md` §0–2).
 pub const OLDEST_SERVER: (u64, u64, u64) = (2, 14, 6);
 
-/// A connection, and a counter of how often it came back.
+/// A connection, and counters of when it was not to be relied on.
 #[derive(Clone)]
 pub struct Nats {
     /// The connection.
     pub client: Client,
     /// JetStream over it.
     pub jetstream: jetstream::Context,
-    /// Changes whenever the connection was lost and found again: pushes in between are gone.
+    /// Changes whenever the connection was lost and found again: what was sent meanwhile is gone,
+    /// and the server may be another one.
     pub reconnects: watch::Receiver<u64>,
+    /// Changes whenever a subscription was full and messages to it were dropped.
+    pub overflows: watch::Receiver<u64>,
 }
 
 /// Connects as `user`.
@@ -27,7 +30,8 @@ pub struct Nats {
 /// # Errors
 /// The server refuses the user, or is too old.
 pub async fn connect(url: &str, user: &str, password: &SecretString) -> anyhow::Result<Nats> {
-    let (count, reconnects) = watch::channel(0_u64);
+    let (connected, reconnects) = watch::channel(0_u64);
+    let (overflowed, overflows) = watch::channel(0_u64);
     let name = format!("hongyan-{user}");
     let servers: Vec<String> = url.split(',').map(|part| part.trim().to_owned()).collect();
     let client = ConnectOptions::with_user_and_password(
@@ -43,15 +47,19 @@ pub async fn connect(url: &str, user: &str, password: &SecretString) -> anyhow::
         Duration::from_millis((attempts as u64 * 50).clamp(10, 500))
     })
     .event_callback(move |event| {
-        let count = count.clone();
+        let (connected, overflowed) = (connected.clone(), overflowed.clone());
         async move {
             match event {
                 Event::Connected => {
-                    count.send_modify(|times| *times += 1);
+                    connected.send_if_modified(|times| {
+                        *times += 1;
+                        *times > 1 // the first one is no return
+                    });
                     info!("connected to nats");
                 }
-                // A slow consumer is noticed where the gap is; we closed it ourselves at the end.
-                Event::SlowConsumer(_) | Event::Closed => {}
+                // Comes once for each message dropped.
+                Event::SlowConsumer(_) => overflowed.send_modify(|times| *times += 1),
+                Event::Closed => {} // we closed it ourselves, at the end
                 other => warn!("nats: {other}"),
             }
         }
@@ -66,11 +74,10 @@ pub async fn connect(url: &str, user: &str, password: &SecretString) -> anyhow::
     check_version(&client.server_info().version)?;
     let jetstream = jetstream::context::ContextBuilder::new()
         .timeout(Duration::from_secs(5))
-        .ack_timeout(Duration::from_secs(2))
         .max_ack_inflight(8192)
         .backpressure_on_inflight(true)
         .build(client.clone());
-    Ok(Nats { client, jetstream, reconnects })
+    Ok(Nats { client, jetstream, reconnects, overflows })
 }
 
 /// As [`connect`], but waits for a server that is not there yet: parts start in any order.

@@ -10,7 +10,7 @@ use async_nats::jetstream::{
     stream::Stream,
 };
 use futures_util::{FutureExt as _, StreamExt as _};
-use tokio::time::timeout;
+use tokio::{sync::watch, time::timeout};
 use tracing::{debug, warn};
 
 use super::event_log::{LogError, read_event, unavailable};
@@ -23,6 +23,7 @@ const SILENCE: Duration = Duration::from_secs(30);
 /// Events of some subjects, in the order of the log.
 pub struct Reader {
     stream: Stream<()>,
+    reconnects: watch::Receiver<u64>,
     subjects: Vec<String>,
     messages: Ordered,
     next: Position,
@@ -44,14 +45,16 @@ pub struct Unreadable {
 impl Reader {
     pub(super) async fn open(
         stream: Stream<()>,
+        mut reconnects: watch::Receiver<u64>,
         subjects: &[&str],
         from: Position,
     ) -> Result<Self, LogError> {
+        reconnects.mark_unchanged();
         let subjects: Vec<String> = subjects.iter().map(|&subject| subject.to_owned()).collect();
         let next = Position(from.0.max(1));
         let policy = DeliverPolicy::ByStartSequence { start_sequence: next.0 };
         let (messages, pending) = consume(&stream, &subjects, policy).await?;
-        Ok(Self { stream, subjects, messages, next, pending })
+        Ok(Self { stream, reconnects, subjects, messages, next, pending })
     }
 
     /// How many events the server still had for us when it sent the last one.
@@ -62,11 +65,19 @@ impl Reader {
     /// The next events: at least one, at most `most`, no more than are there already.
     ///
     /// # Errors
-    /// The server cannot be reached; the reader stays usable.
+    /// The server cannot be reached, or was away. Then whoever reads begins anew and compares what he
+    /// has with what the log holds: after a power loss the log may end before the reader's place.
     pub async fn next_batch(&mut self, most: usize) -> Result<Vec<Entry>, LogError> {
         let mut batch = Vec::new();
         while batch.is_empty() {
-            match timeout(SILENCE, self.messages.next()).await {
+            let next = tokio::select! {
+                biased;
+                Ok(()) = self.reconnects.changed() => {
+                    return Err(LogError::Unavailable("the connection was lost meanwhile".into()));
+                }
+                next = timeout(SILENCE, self.messages.next()) => next,
+            };
+            match next {
                 Ok(Some(Ok(message))) => self.take(&message, &mut batch)?,
                 Ok(Some(Err(error))) => {
                     warn!(%error, "reading the log failed, starting again at {}", self.next);
