@@ -207,3 +207,27 @@ async fn ws_07_a_socket_that_does_not_read_is_dropped() {
 fn number_of(push: &Value) -> u64 {
     text_of(push).split(' ').next().and_then(|word| word.parse().ok()).expect("a number")
 }
+
+/// DESIGN §6: pushes that find no room on their way are dropped, the last ones too, but the queue has them all.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ws_07_a_burst_that_finds_no_room_arrives_whole() {
+    const MESSAGES: u64 = 1600; // a subscription has room for 1024
+    let app = App::configured(&[("LIMITS__WRITE_TIMEOUT_MS", "60000")]).await;
+    let [ann, bob] = open_pair(&app).await;
+    let mut socket = bob.connect().await; // does not read for now
+    let padding = "x".repeat(20_000); // so that the system's buffers are full soon
+    let send = async |first: u64| {
+        for number in (first..MESSAGES).step_by(8) {
+            ann.send(&bob, &format!("{number} {padding}")).await.ok();
+        }
+    };
+    join_all((0..8).map(send)).await;
+    app.settle().await;
+    let mut seen = Vec::new();
+    for _ in 0..MESSAGES {
+        seen.push(number_of(&socket.next_push().await));
+    }
+    seen.sort_unstable();
+    assert_eq!(seen, (0..MESSAGES).collect::<Vec<_>>());
+    socket.is_silent().await;
+}
