@@ -18,7 +18,10 @@ use crate::{
         user::{Account, User},
     },
     events::{Answer, EdgeId, MessageId, NewEdge, Pair, RequestId, UserId},
-    projections::address_book,
+    projections::{
+        address_book,
+        numbers::{EDGES, REQUESTS},
+    },
 };
 
 type Done = Result<Reply<&'static str>, Refusal>;
@@ -26,7 +29,7 @@ type Done = Result<Reply<&'static str>, Refusal>;
 /// Ask to be friends (§11)
 pub async fn apply(State(app): State<App>, caller: Caller, params: Params) -> Done {
     let (target, text) = target_and_text(&app, &caller, &params).await?;
-    let (request, _) = address_book::next_ids(&app.executor.pool).await?;
+    let [request] = app.executor.draw(REQUESTS).await?.map(RequestId);
     let command = FriendshipCommand::Request {
         request,
         asker: caller.account.person(),
@@ -44,7 +47,8 @@ pub async fn befriend(State(app): State<App>, caller: Caller, params: Params) ->
     if target.invite_confirm != 0 {
         return Err(Refusal::rule("需要对方审核，不能自动加对方为好友"));
     }
-    let (request, ids) = address_book::next_ids(&app.executor.pool).await?;
+    let [request] = app.executor.draw(REQUESTS).await?.map(RequestId);
+    let ids = app.executor.draw(EDGES).await?.map(EdgeId);
     let me = &caller.account;
     let command = FriendshipCommand::Befriend {
         request,
@@ -102,7 +106,7 @@ pub async fn answer(State(app): State<App>, caller: Caller, params: Params) -> D
     let (asker, me) = asked.filter(|(_, asked)| *asked == caller.account.id).ok_or_else(unknown)?;
     let user = app.executor.state::<User>(asker).await?;
     let asker = user.state.account().ok_or_else(unknown)?;
-    let (_, ids) = address_book::next_ids(&app.executor.pool).await?;
+    let ids = app.executor.draw(EDGES).await?.map(EdgeId);
     let name = if remark.is_empty() { asker.name() } else { &remark };
     let command = FriendshipCommand::Answer {
         request: id,

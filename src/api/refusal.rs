@@ -13,8 +13,12 @@ use super::reply::JSON;
 use crate::{
     adapters::{event_log::LogError, redis::RedisFailure},
     commands::{
-        accounts::AccountError, chat::MessageRejection, execute::CommandError,
-        friendship::FriendshipRejection, session::SessionRejection, user::UserRejection,
+        accounts::AccountError,
+        chat::MessageRejection,
+        execute::{CommandError, Undrawn},
+        friendship::FriendshipRejection,
+        session::SessionRejection,
+        user::UserRejection,
     },
     events::Role,
 };
@@ -76,6 +80,15 @@ impl From<sqlx::Error> for Refusal {
 impl From<RedisFailure> for Refusal {
     fn from(error: RedisFailure) -> Self {
         Self::internal(error)
+    }
+}
+
+impl From<Undrawn> for Refusal {
+    fn from(error: Undrawn) -> Self {
+        match error {
+            Undrawn::Log(error) => error.into(),
+            other => Self::internal(other),
+        }
     }
 }
 

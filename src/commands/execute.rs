@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use sqlx::PgPool;
-use tokio::time::{interval, sleep};
+use tokio::time::{Instant, interval, sleep};
 use tracing::{debug, warn};
 
 use super::{
@@ -20,7 +20,7 @@ use crate::{
         redis::Redis,
     },
     events::{Cause, Event, NodeId, Pair, Position, Recorded, Subject, UserId},
-    projections::{address_book, sessions, user_directory},
+    projections::{address_book, numbers::Numbers, sessions, user_directory},
 };
 
 /// How often a command is decided anew before it is refused as too busy.
@@ -97,6 +97,20 @@ pub enum CommandError<R: std::error::Error> {
     /// Others were faster each time.
     #[error("too many at once")]
     Contended,
+}
+
+/// Why no number could be drawn.
+#[derive(Debug, thiserror::Error)]
+pub enum Undrawn {
+    /// The log cannot be asked how far the database must be.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// The database cannot be reached.
+    #[error("no number can be drawn: {0}")]
+    Unavailable(#[from] sqlx::Error),
+    /// It has not seen all events, so its numbers may be in use.
+    #[error("no number can be drawn before `{0}` has caught up")]
+    Behind(&'static str),
 }
 
 impl Executor {
@@ -259,6 +273,27 @@ impl Executor {
     pub async fn shown(&self, subject: Subject, read_model: &str) -> Result<bool, LogError> {
         let last = self.log.last_of(subject).await?;
         Ok(self.checkpoints.passed(last, &[read_model], false, self.wait).await)
+    }
+
+    /// Draws numbers that no event of the log has (ADR 0004); waits, briefly, for a database that is behind.
+    ///
+    /// # Errors
+    /// The log or the database cannot be reached, or the database stays behind.
+    pub async fn draw<const N: usize>(&self, numbers: Numbers) -> Result<[i64; N], Undrawn> {
+        let seen = self.log.last_on(numbers.subjects).await?;
+        let deadline = Instant::now() + self.wait;
+        loop {
+            if let Some(drawn) = numbers.draw(&self.pool, seen).await? {
+                return Ok(drawn);
+            }
+            if Instant::now() >= deadline {
+                return Err(Undrawn::Behind(numbers.read_model));
+            }
+            // What was heard of the read model may be older than a restore of its database.
+            if self.checkpoints.passed(seen, &[numbers.read_model], false, self.wait).await {
+                sleep(Duration::from_millis(5)).await;
+            }
+        }
     }
 
     /// Waits until this process has seen `position` itself.

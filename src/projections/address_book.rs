@@ -294,17 +294,3 @@ pub async fn request(pool: &PgPool, id: RequestId) -> sqlx::Result<Option<(UserI
     let row = row.fetch_optional(pool).await?;
     Ok(row.map(|row| (UserId(row.asker), UserId(row.asked))))
 }
-
-/// Draws numbers for a request and two rows.
-///
-/// # Errors
-/// The database cannot be reached.
-pub async fn next_ids(pool: &PgPool) -> sqlx::Result<(RequestId, [EdgeId; 2])> {
-    let row = sqlx::query!(
-        r#"select nextval('ids.friend_requests') as "request!",
-                  nextval('ids.friend_edges') as "mine!", nextval('ids.friend_edges') as "yours!""#
-    )
-    .fetch_one(pool)
-    .await?;
-    Ok((RequestId(row.request), [EdgeId(row.mine), EdgeId(row.yours)]))
-}

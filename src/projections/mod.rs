@@ -7,6 +7,7 @@ pub mod in_postgres;
 pub mod in_redis;
 pub mod message_history;
 pub mod message_object;
+pub mod numbers;
 pub mod offline_queue;
 pub mod presence;
 pub mod runner;

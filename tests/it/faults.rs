@@ -1,5 +1,7 @@
 //! Any part may die at any moment: what was acknowledged arrives, once and in order (DESIGN §1, §6; `ws.md` §7).
 
+use serde_json::json;
+
 use crate::support::{App, Arrival, Traffic, until};
 
 /// A system of one process under traffic of two writers to one reader.
@@ -149,6 +151,25 @@ async fn lost_tables_are_rebuilt() {
         cat.befriend(&ann).await;
     }
     ann.post("/api/chat/revokeMessage", message).await.ok();
+    app.verify().await;
+}
+
+/// ADR 0004: a database that is behind the log gives no numbers, for they may be in use.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lost_database_gives_no_number_twice() {
+    let mut app = App::with_gateways(1).await;
+    let [ann, bob] = app.friends(["ann", "bob"]).await;
+    let cat = app.register("cat").await;
+    app.settle().await;
+    app.projector.as_mut().expect("there is one").process().kill9();
+    app.servers.postgres.lose_everything().await;
+    app.cli(&["migrate"]).await.ok();
+    let befriend = json!({ "friend_id": ann.id });
+    cat.post("/api/chat/autoAddFriendAndAgree", befriend).await.failed(500);
+    app.projector.as_mut().expect("there is one").start_again().await;
+    cat.befriend(&ann).await;
+    let numbers = [edge(&ann, bob.id).await, edge(&ann, cat.id).await].map(|row| row["id"].clone());
+    assert_ne!(numbers[0], numbers[1]);
     app.verify().await;
 }
 
