@@ -200,6 +200,11 @@ impl Config {
         Duration::from_millis(self.limits.write_timeout_ms)
     }
 
+    /// How old a connect may get before it is told again: it must not expire while the socket lives.
+    pub fn renewal(&self) -> Duration {
+        Duration::from_secs(self.log.fact_ttl_s) / 2
+    }
+
     /// How long an answer waits for its effect.
     pub fn wait(&self) -> Duration {
         Duration::from_millis(self.projections.wait_ms)

@@ -1,6 +1,6 @@
 //! Who is connected where. In Redis.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use super::{
     Projection, StoreError,
@@ -25,46 +25,51 @@ impl Projection for Presence {
         tx: &mut RedisTx,
         batch: &[Recorded<Event>],
     ) -> Result<Vec<()>, StoreError> {
-        let mut nodes = known_nodes(tx, batch).await?;
-        for recorded in batch {
-            let (Event::Session(event), Subject::Session(user)) =
-                (&recorded.event, recorded.subject)
-            else {
-                continue;
-            };
+        let mut places = known_places(tx, batch).await?;
+        let mut changes: BTreeMap<NodeId, i64> = BTreeMap::new();
+        for (user, event) in sessions(batch) {
             match *event {
                 SessionEvent::Connected { connection, node, .. } => {
-                    nodes.insert(connection, node.to_string());
-                    add(tx, user, connection, node);
+                    // A connection that is told of again, because the first event expires, counts once.
+                    if places.insert(connection, node).is_none() {
+                        *changes.entry(node).or_default() += 1;
+                        add(tx, user, connection, node);
+                    }
                 }
                 SessionEvent::Disconnected { connection, .. } => {
-                    if let Some(node) = nodes.remove(&connection) {
-                        remove(tx, user, connection, &node);
+                    if let Some(node) = places.remove(&connection) {
+                        *changes.entry(node).or_default() -= 1;
+                        remove(tx, user, connection, node);
                     }
                 }
                 SessionEvent::LoggedIn { .. } | SessionEvent::LoggedOut { .. } => {}
             }
         }
+        count(tx, changes).await?;
         Ok(Vec::new())
     }
 }
 
-/// The nodes of the connections that a batch ends.
-async fn known_nodes(
+fn sessions(batch: &[Recorded<Event>]) -> impl Iterator<Item = (UserId, &SessionEvent)> {
+    batch.iter().filter_map(|recorded| match (&recorded.event, recorded.subject) {
+        (Event::Session(event), Subject::Session(user)) => Some((user, event)),
+        _ => None,
+    })
+}
+
+/// The nodes of the connections that a batch tells of, as they are before it.
+async fn known_places(
     tx: &mut RedisTx,
     batch: &[Recorded<Event>],
-) -> Result<HashMap<ConnectionId, String>, StoreError> {
-    let ended: Vec<(UserId, ConnectionId)> = batch
-        .iter()
-        .filter_map(|recorded| match (&recorded.event, recorded.subject) {
-            (
-                Event::Session(SessionEvent::Disconnected { connection, .. }),
-                Subject::Session(user),
-            ) => Some((user, *connection)),
-            _ => None,
+) -> Result<HashMap<ConnectionId, NodeId>, StoreError> {
+    let told: Vec<(UserId, ConnectionId)> = sessions(batch)
+        .filter_map(|(user, event)| match event {
+            SessionEvent::Connected { connection, .. }
+            | SessionEvent::Disconnected { connection, .. } => Some((user, *connection)),
+            SessionEvent::LoggedIn { .. } | SessionEvent::LoggedOut { .. } => None,
         })
         .collect();
-    let commands: Vec<_> = ended
+    let commands: Vec<_> = told
         .iter()
         .map(|(user, connection)| {
             let key = tx.key(format_args!("online_{user}"));
@@ -72,8 +77,12 @@ async fn known_nodes(
         })
         .collect();
     let nodes: Vec<Option<String>> = tx.read(commands).await?;
-    let pairs = ended.into_iter().zip(nodes);
-    Ok(pairs.filter_map(|((_, connection), node)| Some((connection, node?))).collect())
+    let pairs = told.into_iter().zip(nodes);
+    Ok(pairs.filter_map(|((_, connection), node)| Some((connection, node_id(&node?)?))).collect())
+}
+
+fn node_id(text: &str) -> Option<NodeId> {
+    Some(NodeId(text.parse().ok()?))
 }
 
 fn add(tx: &mut RedisTx, user: UserId, connection: ConnectionId, node: NodeId) {
@@ -81,17 +90,29 @@ fn add(tx: &mut RedisTx, user: UserId, connection: ConnectionId, node: NodeId) {
     tx.run(&command("HSET", &key, (connection.to_string(), node.to_string())));
     let key = tx.key(format_args!("node_{node}"));
     tx.run(&command("SADD", &key, format!("{user} {connection}")));
-    let key = tx.key("nodes");
-    tx.run(&command("HINCRBY", &key, (node.to_string(), 1)));
 }
 
-fn remove(tx: &mut RedisTx, user: UserId, connection: ConnectionId, node: &str) {
+fn remove(tx: &mut RedisTx, user: UserId, connection: ConnectionId, node: NodeId) {
     let key = tx.key(format_args!("online_{user}"));
     tx.run(&command("HDEL", &key, connection.to_string()));
     let key = tx.key(format_args!("node_{node}"));
     tx.run(&command("SREM", &key, format!("{user} {connection}")));
+}
+
+/// Counts the connections of nodes. A node without any leaves no trace, or a rebuild from a log that has forgotten
+/// it would differ.
+async fn count(tx: &mut RedisTx, changes: BTreeMap<NodeId, i64>) -> Result<(), StoreError> {
     let key = tx.key("nodes");
-    tx.run(&command("HINCRBY", &key, (node, -1)));
+    let commands: Vec<_> =
+        changes.keys().map(|node| command("HGET", &key, node.to_string())).collect();
+    let counts: Vec<Option<i64>> = tx.read(commands).await?;
+    for ((node, change), count) in changes.into_iter().zip(counts) {
+        match count.unwrap_or(0) + change {
+            0 => tx.run(&command("HDEL", &key, node.to_string())),
+            count => tx.run(&command("HSET", &key, (node.to_string(), count))),
+        }
+    }
+    Ok(())
 }
 
 /// Every node that has connections, and how many.
@@ -106,7 +127,7 @@ pub async fn nodes(redis: &Redis) -> Result<HashMap<NodeId, u64>, RedisFailure> 
     Ok(counts
         .into_iter()
         .filter(|(_, count)| *count > 0)
-        .filter_map(|(node, count)| Some((NodeId(node.parse().ok()?), count.unsigned_abs())))
+        .filter_map(|(node, count)| Some((node_id(&node)?, count.unsigned_abs())))
         .collect())
 }
 

@@ -2,11 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
-
 use super::{
     Projection, StoreError,
-    in_redis::{InRedis, NONE, RedisTx, command, reading},
+    in_redis::{InRedis, RedisTx, VERSION, command, reading},
 };
 use crate::{
     adapters::redis::{Redis, RedisFailure},
@@ -17,12 +15,11 @@ use crate::{
 /// The read model.
 pub struct Sessions;
 
-/// A session as kept.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
-struct Row {
-    session: Session,
-    version: Position,
-}
+/// A session and the position of its last event, as kept.
+type Row = (Session, Position);
+type Fields = (Option<String>, Option<u64>);
+
+const FIELDS: &[&str] = &["session", VERSION];
 
 impl Projection for Sessions {
     type Store = InRedis;
@@ -42,24 +39,24 @@ impl Projection for Sessions {
             }
         }
         let keys: Vec<String> = rows.keys().map(|user| key(tx, *user)).collect();
-        let stored: Vec<Option<String>> =
-            tx.read(keys.into_iter().map(|key| command("GET", &key, NONE))).await?;
-        for (row, text) in rows.values_mut().zip(stored) {
-            *row = text.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
+        let stored: Vec<Fields> =
+            tx.read(keys.into_iter().map(|key| command("HMGET", &key, FIELDS))).await?;
+        for (row, fields) in rows.values_mut().zip(stored) {
+            *row = read(fields);
         }
         for recorded in batch {
             if let (Event::Session(event), Subject::Session(user)) =
                 (&recorded.event, recorded.subject)
             {
                 let row = rows.entry(user).or_default();
-                row.session.evolve(event);
-                row.version = recorded.position;
+                row.0.evolve(event);
+                row.1 = recorded.position;
             }
         }
-        for (user, row) in rows {
-            let text = serde_json::to_string(&row).expect("a session is plain data");
+        for (user, (session, version)) in rows {
+            let text = serde_json::to_string(&session).expect("a session is plain data");
             let key = key(tx, user);
-            tx.run(&command("SET", &key, text));
+            tx.run(&command("HSET", &key, ("session", text, VERSION, version.0)));
         }
         Ok(Vec::new())
     }
@@ -74,9 +71,13 @@ fn key(tx: &RedisTx, user: UserId) -> String {
 /// # Errors
 /// Redis cannot be reached, or has no sessions yet.
 pub async fn load(redis: &Redis, user: UserId) -> Result<(Session, Position), RedisFailure> {
-    let body = "return redis.call('GET', p .. 'chat_user_' .. ARGV[1])";
-    let stored: Option<String> =
-        reading("sessions", body).arg(user.0).invoke_async(&mut redis.shared()).await?;
-    let row: Row = stored.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
-    Ok((row.session, row.version))
+    let body = "return redis.call('HMGET', p .. 'chat_user_' .. ARGV[1], ARGV[2], ARGV[3])";
+    let mut connection = redis.shared();
+    let script = reading("sessions", body);
+    Ok(read(script.arg(user.0).arg(FIELDS).invoke_async(&mut connection).await?))
+}
+
+fn read((session, version): Fields) -> Row {
+    let session = session.and_then(|text| serde_json::from_str(&text).ok());
+    (session.unwrap_or_default(), Position(version.unwrap_or(0)))
 }

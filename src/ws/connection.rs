@@ -2,18 +2,19 @@
 
 use std::{convert::Infallible, pin::Pin, time::Duration};
 
-use axum::extract::ws::{Message, Utf8Bytes, WebSocket};
-use serde::Deserialize;
-use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, timeout};
+use axum::extract::ws::{Utf8Bytes, WebSocket};
+use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep};
 use tracing::{debug, warn};
 
 use super::{
     frames::{self, HintsFor},
     hub::{Entry, Order},
     inflow::{Arrival, Inflow},
+    wire::{Ended, Wire},
 };
 use crate::{
     adapters::{
+        event_log::{Expect, NewEvent},
         nodes::HandOver,
         push::{Inbox, Push},
         tokens::Claims,
@@ -25,7 +26,9 @@ use crate::{
         session::{Session, SessionCommand, SessionRejection, Socket},
         user::{Account, User},
     },
-    events::{Cause, ConnectionId, DisconnectReason, Position, Role, UserId},
+    events::{
+        Cause, ConnectionId, DisconnectReason, Event, Position, Role, SessionEvent, Subject, UserId,
+    },
     projections::{address_book, message_object, offline_queue},
 };
 
@@ -173,9 +176,6 @@ struct Connected {
     current: bool,
 }
 
-/// Why the loop of a socket ends.
-type Ended = DisconnectReason;
-
 impl Connected {
     async fn run(&mut self, app: &App, opening: Opening, wire: &mut Wire) -> Ended {
         match Box::pin(self.greet(app, wire)).await {
@@ -210,6 +210,7 @@ impl Connected {
         let mut opening = Some(opening);
         let mut heartbeat = interval_at(Instant::now() + HEARTBEAT, HEARTBEAT);
         heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut renewal = Instant::now() + app.config.renewal();
         let mut patience = None; // until when a failed look into the queue is not repeated
         loop {
             let may_read = self.inflow.wants_reading() && patience.is_none();
@@ -240,7 +241,32 @@ impl Connected {
                     None => return Err(DisconnectReason::Shutdown),
                 },
                 _ = heartbeat.tick() => wire.send(frames::PING.to_owned()).await?,
+                () = sleep_until(Some(renewal)), if self.current => {
+                    Box::pin(self.renew(app)).await;
+                    renewal += app.config.renewal();
+                }
             }
+        }
+    }
+
+    /// Tells the log of this socket again, if it is still the account's: the first event expires, and a rebuild would
+    /// not know of it.
+    async fn renew(&self, app: &App) {
+        let user = self.account.id;
+        let Ok(session) = app.executor.state::<Session>(user).await else { return };
+        let Some(Socket { connection, node, token, role }) = session.state.socket.clone() else {
+            return;
+        };
+        if connection != self.entry.connection {
+            return;
+        }
+        let event = Event::Session(SessionEvent::Connected { connection, node, token, role });
+        let subject = Subject::Session(user);
+        let new = NewEvent::new(subject, event, Some(user), &Cause::own("renewal"));
+        // Only as long as nothing has happened to the session: a newer socket must stay the newest.
+        let expect = Expect::Last(subject, session.version);
+        if let Err(error) = app.executor.log.append_unsynced(&new, expect).await {
+            debug!(%error, user.id = %user, "the socket of user `{user}` was not told again");
         }
     }
 
@@ -337,66 +363,5 @@ impl Connected {
 async fn sleep_until(when: Option<Instant>) {
     if let Some(when) = when {
         tokio::time::sleep_until(when).await;
-    }
-}
-
-/// The socket itself, with a bound on how long a write may take.
-struct Wire {
-    socket: WebSocket,
-    limit: Duration,
-}
-
-/// A frame that a client may send (ws.md §8).
-#[derive(Deserialize)]
-struct ClientFrame {
-    #[serde(rename = "type")]
-    kind: String,
-    token: Option<String>,
-}
-
-impl Wire {
-    async fn send(&mut self, text: impl Into<Utf8Bytes>) -> Result<(), Ended> {
-        match timeout(self.limit, self.socket.send(Message::Text(text.into()))).await {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(_)) => Err(DisconnectReason::Closed),
-            Err(_) => Err(DisconnectReason::TooSlow),
-        }
-    }
-
-    /// An error frame, an ordinary close, and the client's answer to it (ws.md §2).
-    async fn refuse(&mut self, text: &str) {
-        if self.send(frames::refusal(text)).await.is_ok() {
-            self.close().await;
-        }
-    }
-
-    async fn close(&mut self) {
-        if timeout(self.limit, self.socket.send(Message::Close(None))).await.is_ok() {
-            // A close that is answered is no abrupt end, even if the client had more to say.
-            _ = timeout(Duration::from_secs(2), async {
-                while let Some(Ok(_)) = self.socket.recv().await {}
-            })
-            .await;
-        }
-    }
-
-    /// Whatever a client says: only pings are answered.
-    async fn hear(
-        &mut self,
-        message: Option<Result<Message, axum::Error>>,
-        app: &App,
-    ) -> Result<(), Ended> {
-        let text = match &message {
-            None | Some(Err(_) | Ok(Message::Close(_))) => return Err(DisconnectReason::Closed),
-            Some(Ok(Message::Text(text))) => text.as_str(),
-            Some(Ok(Message::Binary(bytes))) => str::from_utf8(bytes).unwrap_or_default(),
-            Some(Ok(Message::Ping(_) | Message::Pong(_))) => return Ok(()),
-        };
-        let wants_pong = text.trim() == "ping"
-            || serde_json::from_str::<ClientFrame>(text).is_ok_and(|frame| {
-                frame.kind == "ping"
-                    && frame.token.is_none_or(|token| app.tokens.read(&token).is_some())
-            });
-        if wants_pong { self.send(frames::pong(clock::now())).await } else { Ok(()) }
     }
 }

@@ -5,3 +5,4 @@ pub mod deliveries;
 pub mod frames;
 pub mod hub;
 mod inflow;
+mod wire;

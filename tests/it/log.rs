@@ -4,7 +4,7 @@ use async_nats::HeaderMap;
 use async_nats::jetstream::{self, message::StreamMessage};
 use reqwest::Method;
 
-use crate::support::{App, SEND, send, text_to};
+use crate::support::{App, SEND, send, text_to, until};
 
 /// CloudEvents 1.0 in binary mode, and why it happened: the caller's request id and trace, or new ones.
 #[tokio::test]
@@ -41,6 +41,32 @@ async fn every_event_says_what_it_is_and_why() {
     let connected = last_on(&app, &format!("evt.session.{}", bob.id)).await;
     assert_eq!(header(&connected.headers, "ce-type"), "session.connected.v1");
     assert_eq!(header(&connected.headers, "Nats-TTL"), "2592000");
+}
+
+/// DESIGN §3, §5: connects and disconnects vanish by themselves. Read models that took them in are still what a
+/// rebuild gives, and a socket that outlives its connect is not forgotten.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rebuild_after_facts_have_expired_changes_nothing() {
+    let app = App::configured(&[("LOG__FACT_TTL_S", "4")]).await;
+    let [ann, bob] = app.friends(["ann", "bob"]).await;
+    ann.connect().await.close().await;
+    let mut socket = bob.connect().await;
+    app.settle().await;
+    let session = format!("evt.session.{}", bob.id);
+    let connected = last_on(&app, &session).await;
+    let expired = async || {
+        let first = log(&app).await.get_raw_message(connected.sequence).await;
+        first.is_err().then_some(())
+    };
+    until("the connect has expired", expired).await;
+    app.verify().await;
+    app.cli(&["projections", "rebuild", "--all"]).await.ok();
+    app.verify().await;
+    assert!(app.online(&bob).await && !app.online(&ann).await);
+    ann.send(&bob, "still there?").await.ok();
+    assert_eq!(socket.next_text().await, "still there?");
+    socket.close().await;
+    until("the user is offline", async || (!app.online(&bob).await).then_some(())).await;
 }
 
 fn header<'a>(headers: &'a HeaderMap, name: &str) -> &'a str {

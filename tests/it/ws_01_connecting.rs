@@ -69,6 +69,8 @@ async fn pings_are_answered(app: &App) {
     }
     let invalid = json!({ "type": "ping", "token": "nonsense", "timestamp": now_ms() }).to_string();
     socket.say(&invalid).await; // no answer: the next pong is the only one
+    ann.login().await;
+    socket.say(&with_token).await; // nor for a token that a newer log-in has ended
     socket.is_silent().await;
     socket.is_silent().await;
 }

@@ -1,0 +1,84 @@
+//! The WebSocket itself: writes with a bound on how long they may take, and what clients say.
+
+use std::time::Duration;
+
+use axum::extract::ws::{Message, Utf8Bytes, WebSocket};
+use serde::Deserialize;
+use tokio::time::timeout;
+
+use super::frames;
+use crate::{app::App, clock, commands::session::Session, events::DisconnectReason};
+
+/// Why the loop of a socket ends.
+pub(super) type Ended = DisconnectReason;
+
+/// Is it a token that opens doors now? (ws.md §8)
+async fn is_current(app: &App, token: &str) -> bool {
+    let Some(claims) = app.tokens.read(token) else { return false };
+    let session = app.executor.state::<Session>(claims.id).await;
+    session.is_ok_and(|session| session.state.is_current(claims.jti))
+}
+
+/// The socket itself, with a bound on how long a write may take.
+pub(super) struct Wire {
+    pub(super) socket: WebSocket,
+    pub(super) limit: Duration,
+}
+
+/// A frame that a client may send (ws.md §8).
+#[derive(Deserialize)]
+struct ClientFrame {
+    #[serde(rename = "type")]
+    kind: String,
+    token: Option<String>,
+}
+
+impl Wire {
+    pub(super) async fn send(&mut self, text: impl Into<Utf8Bytes>) -> Result<(), Ended> {
+        match timeout(self.limit, self.socket.send(Message::Text(text.into()))).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) => Err(DisconnectReason::Closed),
+            Err(_) => Err(DisconnectReason::TooSlow),
+        }
+    }
+
+    /// An error frame, an ordinary close, and the client's answer to it (ws.md §2).
+    pub(super) async fn refuse(&mut self, text: &str) {
+        if self.send(frames::refusal(text)).await.is_ok() {
+            self.close().await;
+        }
+    }
+
+    pub(super) async fn close(&mut self) {
+        if timeout(self.limit, self.socket.send(Message::Close(None))).await.is_ok() {
+            // A close that is answered is no abrupt end, even if the client had more to say.
+            _ = timeout(Duration::from_secs(2), async {
+                while let Some(Ok(_)) = self.socket.recv().await {}
+            })
+            .await;
+        }
+    }
+
+    /// Whatever a client says: only pings are answered.
+    pub(super) async fn hear(
+        &mut self,
+        message: Option<Result<Message, axum::Error>>,
+        app: &App,
+    ) -> Result<(), Ended> {
+        let text = match &message {
+            None | Some(Err(_) | Ok(Message::Close(_))) => return Err(DisconnectReason::Closed),
+            Some(Ok(Message::Text(text))) => text.as_str(),
+            Some(Ok(Message::Binary(bytes))) => str::from_utf8(bytes).unwrap_or_default(),
+            Some(Ok(Message::Ping(_) | Message::Pong(_))) => return Ok(()),
+        };
+        let wants_pong = text.trim() == "ping"
+            || match serde_json::from_str::<ClientFrame>(text) {
+                Ok(ClientFrame { kind, token: None }) => kind == "ping",
+                Ok(ClientFrame { kind, token: Some(token) }) => {
+                    kind == "ping" && is_current(app, &token).await
+                }
+                Err(_) => false,
+            };
+        if wants_pong { self.send(frames::pong(clock::now())).await } else { Ok(()) }
+    }
+}
