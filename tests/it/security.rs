@@ -51,6 +51,9 @@ async fn the_gateway_appends_and_keeps_credentials(nats: &Nats) {
     let not_publish = [
         "push.g.1",
         "push.resync",
+        "$JS.API.DIRECT.GET.KV_VAULT", // many at once, or the next after one
+        "$JS.API.DIRECT.GET.KV_VAULT.$KV.VAULT.>",
+        "$JS.API.STREAM.MSG.GET.KV_VAULT",
         "_INBOX_projector.x",
         "_INBOX_ops.x",
         "_INBOX.x",
@@ -69,7 +72,7 @@ async fn the_gateway_appends_and_keeps_credentials(nats: &Nats) {
     ];
     check(
         &mut line,
-        &["push.u.1"],
+        &["push.u.1", "$JS.API.DIRECT.GET.KV_VAULT.$KV.VAULT.name.1f"],
         &not_publish,
         &["push.u.1", "_INBOX_gateway.>"],
         &not_subscribe,
