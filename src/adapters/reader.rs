@@ -10,7 +10,10 @@ use async_nats::jetstream::{
     stream::Stream,
 };
 use futures_util::{FutureExt as _, StreamExt as _};
-use tokio::{sync::watch, time::timeout};
+use tokio::{
+    sync::watch,
+    time::{Instant, timeout_at},
+};
 use tracing::{debug, warn};
 
 use super::event_log::{LogError, read_event, unavailable};
@@ -28,6 +31,8 @@ pub struct Reader {
     messages: Ordered,
     next: Position,
     pending: u64,
+    /// When the consumer was made, or sent something.
+    heard: Instant,
 }
 
 /// One place of the log: an event, or bytes that this version cannot read.
@@ -54,7 +59,7 @@ impl Reader {
         let next = Position(from.0.max(1));
         let policy = DeliverPolicy::ByStartSequence { start_sequence: next.0 };
         let (messages, pending) = consume(&stream, &subjects, policy).await?;
-        Ok(Self { stream, reconnects, subjects, messages, next, pending })
+        Ok(Self { stream, reconnects, subjects, messages, next, pending, heard: Instant::now() })
     }
 
     /// How many events the server still had for us when it sent the last one.
@@ -75,7 +80,8 @@ impl Reader {
                 Ok(()) = self.reconnects.changed() => {
                     return Err(LogError::Unavailable("the connection was lost meanwhile".into()));
                 }
-                next = timeout(SILENCE, self.messages.next()) => next,
+                // Callers give up waiting and come back, so the silence is measured across calls.
+                next = timeout_at(self.heard + SILENCE, self.messages.next()) => next,
             };
             match next {
                 Ok(Some(Ok(message))) => self.take(&message, &mut batch)?,
@@ -110,6 +116,7 @@ impl Reader {
             return Ok(()); // a consumer that was recreated a step too early
         }
         self.next = Position(position.0 + 1);
+        self.heard = Instant::now();
         self.pending = info.pending;
         let empty = async_nats::HeaderMap::new();
         let headers = message.headers.as_ref().unwrap_or(&empty);
@@ -121,6 +128,7 @@ impl Reader {
     async fn restart(&mut self) -> Result<(), LogError> {
         let policy = DeliverPolicy::ByStartSequence { start_sequence: self.next.0 };
         (self.messages, self.pending) = consume(&self.stream, &self.subjects, policy).await?;
+        self.heard = Instant::now();
         Ok(())
     }
 }
