@@ -229,7 +229,10 @@ impl Process {
         self.keep(api::serve::serve(
             listener,
             api::router(app.clone()),
-            Duration::from_millis(config.limits.handshake_timeout_ms),
+            api::serve::Limits {
+                head: Duration::from_millis(config.limits.handshake_timeout_ms),
+                peer_ms: config.limits.peer_timeout_ms,
+            },
             self.requests.clone(),
             self.accept.clone(),
         ));
@@ -342,7 +345,7 @@ impl Process {
         self.keep(api::serve::serve(
             listener,
             api::admin::router(admin),
-            Duration::from_secs(10),
+            api::serve::Limits { head: Duration::from_secs(10), peer_ms: 0 },
             self.requests.clone(),
             self.accept.clone(),
         ));

@@ -118,6 +118,8 @@ pub struct Limits {
     pub signed_calls_per_hour: u32,
     pub sockets_per_user: usize,
     pub handshake_timeout_ms: u64,
+    pub body_timeout_ms: u64,
+    pub peer_timeout_ms: u32,
     pub write_timeout_ms: u64,
     pub frame_bytes: usize,
 }

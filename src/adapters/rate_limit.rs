@@ -61,17 +61,25 @@ impl RateLimit {
         Ok(by_account.unwrap_or(0) < self.failures.0 && by_address.unwrap_or(0) < self.failures.1)
     }
 
-    /// Notes a failed log-in.
+    /// Notes a failed log-in; was it still within the limits?
     ///
     /// # Errors
     /// Redis cannot be reached.
-    pub async fn failed(&self, account: &str, address: Option<IpAddr>) -> Result<(), RedisFailure> {
+    pub async fn failed(
+        &self,
+        account: &str,
+        address: Option<IpAddr>,
+    ) -> Result<bool, RedisFailure> {
         let seconds = i64::try_from(self.window.as_secs()).unwrap_or(i64::MAX);
         let mut pipe = redis::pipe();
         for key in [Some(by_account(account)), address.map(by_address)].into_iter().flatten() {
-            pipe.incr(&key, 1).ignore().expire(&key, seconds).ignore();
+            pipe.incr(&key, 1).expire(&key, seconds).ignore();
         }
-        Ok(pipe.query_async(&mut self.redis.shared()).await?)
+        let counts: Vec<u32> = pipe.query_async(&mut self.redis.shared()).await?;
+        Ok(counts
+            .iter()
+            .zip([self.failures.0, self.failures.1])
+            .all(|(count, most)| *count <= most))
     }
 
     /// Forgets an account's failed log-ins.

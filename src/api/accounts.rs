@@ -115,16 +115,24 @@ async fn authenticate(
     password: &str,
 ) -> Result<Account, Refusal> {
     let folded = username.folded();
+    let too_many = || Refusal::rule("登录失败次数过多，请稍后再试");
     if !app.rate_limit.may_try(&folded, origin.address).await? {
-        return Err(Refusal::rule("登录失败次数过多，请稍后再试"));
+        return Err(too_many());
     }
     let result = app.accounts.authenticate(username, password, &origin.cause).await;
-    match &result {
-        Ok(_) => app.rate_limit.succeeded(&folded).await?,
+    // Guesses that come at once are all let in, but those that end beyond the limit learn nothing.
+    let within = match &result {
+        Ok(_) => app.rate_limit.may_try(&folded, origin.address).await?,
         Err(AccountError::Gone | AccountError::WrongPassword) => {
-            app.rate_limit.failed(&folded, origin.address).await?;
+            app.rate_limit.failed(&folded, origin.address).await?
         }
-        Err(_) => {}
+        Err(_) => true,
+    };
+    if !within {
+        return Err(too_many());
+    }
+    if result.is_ok() {
+        app.rate_limit.succeeded(&folded).await?;
     }
     Ok(result?)
 }

@@ -1,6 +1,9 @@
 //! Who asks: the token, checked before anything else under `/api/chat/` (data.md §4.2).
 
-use std::net::{IpAddr, SocketAddr};
+use std::{
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
 
 use axum::{
     body::Body,
@@ -10,6 +13,7 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use tokio::time::timeout;
 
 use super::{params::Params, refusal::Refusal};
 use crate::{
@@ -113,11 +117,13 @@ async fn admit(app: &App, request: Request) -> Result<Request, Refusal> {
 }
 
 async fn read(app: &App, body: Body) -> Result<bytes::Bytes, Refusal> {
-    let limited = Limited::new(body, app.config.limits.body_bytes);
-    match limited.collect().await {
-        Ok(body) => Ok(body.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => Err(Refusal::too_large()),
-        Err(_) => Err(Refusal::rule("请求内容不完整")),
+    let limits = &app.config.limits;
+    let limited = Limited::new(body, limits.body_bytes);
+    match timeout(Duration::from_millis(limits.body_timeout_ms), limited.collect()).await {
+        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Refusal::too_large()),
+        Ok(Err(_)) => Err(Refusal::rule("请求内容不完整")),
+        Err(_) => Err(Refusal::too_slow()),
     }
 }
 
@@ -154,10 +160,12 @@ fn origin(app: &App, parts: &Parts) -> Origin {
         networks.iter().any(|network| network.contains(address))
     };
     let address = peer.map(|peer| {
-        let forwarded = text(&parts.headers, &limits.client_ip_header)
+        // The last entry of the last line is the one that our own proxy wrote; a client can write those before.
+        let mut lines = parts.headers.get_all(&limits.client_ip_header).iter();
+        let forwarded = lines
+            .next_back()
             .filter(|_| is_in(&limits.trusted_proxies, peer))
-            // The last entry is the one that our own proxy wrote.
-            .and_then(|list| list.rsplit(',').next()?.trim().parse().ok());
+            .and_then(|line| line.to_str().ok()?.rsplit(',').next()?.trim().parse().ok());
         forwarded.unwrap_or(peer)
     });
     Origin {

@@ -53,6 +53,11 @@ impl Refusal {
         Self { status: StatusCode::PAYLOAD_TOO_LARGE, text: "请求内容过大".into() }
     }
 
+    /// 408: the body does not come.
+    pub fn too_slow() -> Self {
+        Self { status: StatusCode::REQUEST_TIMEOUT, text: "请求超时".into() }
+    }
+
     /// 500: a part is down or broken. The caller learns nothing; the log has the cause.
     pub fn internal(cause: impl std::fmt::Display) -> Self {
         error!(%cause, "a request failed");

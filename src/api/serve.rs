@@ -13,12 +13,21 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::ServiceExt as _;
 use tracing::{debug, warn};
 
+/// How long connections may take for what.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// From accept, or the last answer, to a complete request head.
+    pub head: Duration,
+    /// For a peer to acknowledge what was sent, in milliseconds; 0: as the system does.
+    pub peer_ms: u32,
+}
+
 /// Accepts until `stop`, then lets open requests finish. Sockets that were upgraded live on in the
 /// tracker's tasks.
 pub async fn serve(
     listener: TcpListener,
     router: Router,
-    head_timeout: Duration,
+    limits: Limits,
     tasks: TaskTracker,
     stop: CancellationToken,
 ) {
@@ -31,7 +40,7 @@ pub async fn serve(
             Ok((stream, peer)) => {
                 let router = router.clone();
                 let stop = stop.clone();
-                tasks.spawn(connection(stream, peer, router, head_timeout, stop));
+                tasks.spawn(connection(stream, peer, router, limits, stop));
             }
             Err(error) => {
                 warn!(%error, "cannot accept a connection"); // out of files: others will end
@@ -41,14 +50,27 @@ pub async fn serve(
     }
 }
 
+/// A peer that vanished without a word (a phone in a tunnel) would be thought to be there for a quarter of an hour,
+/// and what was written to it to be delivered. The heartbeat sees to it that there is always something to acknowledge.
+#[cfg(target_os = "linux")]
+fn notice_when_gone(stream: &TcpStream, limit_ms: u32) {
+    if let Err(error) = rustix::net::sockopt::set_tcp_user_timeout(stream, limit_ms) {
+        debug!(%error, "a connection keeps the system's limit for a silent peer");
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn notice_when_gone(_: &TcpStream, _: u32) {}
+
 async fn connection(
     stream: TcpStream,
     peer: SocketAddr,
     router: Router,
-    head_timeout: Duration,
+    limits: Limits,
     stop: CancellationToken,
 ) {
     _ = stream.set_nodelay(true);
+    notice_when_gone(&stream, limits.peer_ms);
     let service = hyper::service::service_fn(move |request: hyper::Request<Incoming>| {
         let mut request: Request = request.map(axum::body::Body::new);
         request.extensions_mut().insert(ConnectInfo(peer));
@@ -56,7 +78,7 @@ async fn connection(
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(head_timeout)
+        .header_read_timeout(limits.head)
         .max_buf_size(64 * 1024)
         .serve_connection(TokioIo::new(stream), service)
         .with_upgrades();

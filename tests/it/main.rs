@@ -11,6 +11,7 @@ mod churn;
 mod cluster;
 mod faults;
 mod harness;
+mod limits;
 mod log;
 mod rest_00_parameters;
 mod rest_00_tokens;

@@ -1,0 +1,100 @@
+//! What attackers and broken networks like has an end, with a clear answer (config/default.toml, `[limits]`).
+
+use futures_util::future::join_all;
+use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use crate::support::{App, Arrival, PASSWORD, Reply, send, until};
+
+const TOO_MANY: &str = "登录失败次数过多，请稍后再试";
+const WRONG: &str = "账户或密码错误";
+
+#[tokio::test]
+async fn requests_that_do_not_come_to_an_end_are_ended() {
+    let own = [("LIMITS__HANDSHAKE_TIMEOUT_MS", "300"), ("LIMITS__BODY_TIMEOUT_MS", "300")];
+    let app = App::configured(&own).await;
+    let head = "POST /api/loginChat HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\n";
+    let answer = what_comes_back(&app, &format!("{head}{{")).await;
+    assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
+    assert!(answer.contains(r#"{"msg":"fail","data":"#), "{answer}");
+    assert_eq!(what_comes_back(&app, "POST /api/loginChat HTTP/1.1\r\nho").await, "");
+    let endless = format!("GET / HTTP/1.1\r\nx: {}", "x".repeat(100_000));
+    let answer = what_comes_back(&app, &endless).await;
+    assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 431 "), "{answer}");
+}
+
+/// Sends some bytes and no more, and reads until the other side ends it.
+async fn what_comes_back(app: &App, bytes: &str) -> String {
+    let address = app.api().origin().replace("http://", "");
+    let mut stream = TcpStream::connect(address).await.expect("the service listens");
+    stream.write_all(bytes.as_bytes()).await.ok(); // the other side may have had enough
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await.ok();
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+/// `data.md` §5.3, clarifications 22 and 23: by address, which a trusted proxy tells, and no client can make up.
+#[tokio::test]
+async fn failed_log_ins_are_counted_by_account_and_by_address() {
+    let own =
+        [("LIMITS__LOGIN_FAILURES_PER_ADDRESS", "3"), ("LIMITS__TRUSTED_PROXIES", "127.0.0.0/8")];
+    let app = App::configured(&own).await;
+    let names = join_all((0..8).map(|_| app.register("ann"))).await;
+    let guess = async |index: usize, forwarded: &[&str]| -> Reply {
+        let body = json!({ "username": names[index].username, "password": "not this one" });
+        let api = app.api();
+        let mut request = api.request(reqwest::Method::POST, "/api/loginChat").json(&body);
+        for line in forwarded {
+            request = request.header("x-forwarded-for", *line);
+        }
+        send(request).await
+    };
+    for index in 0..3 {
+        let made_up = format!("203.0.113.{index}");
+        guess(index, &[&made_up, "198.51.100.7"]).await.refused(400, WRONG);
+    }
+    guess(3, &["203.0.113.9, 198.51.100.7"]).await.refused(400, TOO_MANY);
+    guess(3, &["203.0.113.9", "198.51.100.7"]).await.refused(400, TOO_MANY);
+    guess(3, &["198.51.100.8"]).await.refused(400, WRONG); // another address
+    for index in 0..8 {
+        guess(index, &[]).await.refused(400, WRONG); // this machine
+    }
+}
+
+#[tokio::test]
+async fn guesses_at_once_learn_no_more_than_one_after_another() {
+    let app = App::start().await;
+    let ann = app.register("ann").await;
+    let guess = async |password: &str| {
+        let body = json!({ "username": ann.username, "password": password });
+        app.api().post("/api/loginChat", body).await
+    };
+    let answers = join_all((0..40).map(|_| guess("not this one"))).await;
+    let wrong = answers.iter().filter(|reply| reply.body["data"] == WRONG).count();
+    assert_eq!(wrong, 10, "guesses that were answered");
+    guess(PASSWORD).await.refused(400, TOO_MANY);
+}
+
+#[tokio::test]
+async fn a_user_has_so_many_sockets_and_the_oldest_goes() {
+    let app = App::configured(&[("LIMITS__SOCKETS_PER_USER", "3")]).await;
+    let [ann, bob] = app.friends(["ann", "bob"]).await;
+    let mut sockets = Vec::new();
+    for _ in 0..4 {
+        sockets.push(ann.connect_raw().await);
+    }
+    let mut newest = sockets.pop().expect("four were opened");
+    newest.greeting().await;
+    // Without a close frame, which would log the user out (`ws.md` §7.7).
+    while let Arrival::Frame(_) = sockets[0].next().await {}
+    let dropped = sockets[0].next().await;
+    assert_eq!(dropped, Arrival::Dropped);
+    bob.send(&ann, "to the newest").await.ok();
+    assert_eq!(newest.texts_until("to the newest").await, ["to the newest"]);
+    for socket in &mut sockets[1..] {
+        socket.say("ping").await; // still open
+    }
+    drop((sockets, newest));
+    until("the user is offline", async || (!app.online(&ann).await).then_some(())).await;
+}
