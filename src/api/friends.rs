@@ -1,4 +1,4 @@
-//! Friend requests and address books (rest.md §11, §13, §16, §19, §37, §40).
+//! Friend requests and address books (rest.md §11, §13, §16–§19, §37, §40).
 
 use axum::extract::State;
 use serde_json::{Value, json};
@@ -17,7 +17,7 @@ use crate::{
         friendship::{Friendship, FriendshipCommand, FriendshipRejection},
         user::{Account, User},
     },
-    events::{Answer, EdgeId, MessageId, NewEdge, Pair, RequestId, UserId},
+    events::{Answer, EdgeId, MessageId, NewEdge, Pair, RequestId, UserId, Visibility},
     projections::{
         address_book,
         numbers::{EDGES, REQUESTS},
@@ -137,6 +137,25 @@ pub async fn end(State(app): State<App>, caller: Caller, params: Params) -> Done
         }
         Err(error) => Err(error.into()),
     }
+}
+
+/// Toggle the star (§17)
+pub async fn toggle_star(State(app): State<App>, caller: Caller, params: Params) -> Done {
+    let friend = UserId(params.id("id", "好友id")?);
+    let command = FriendshipCommand::ToggleStar { owner: caller.account.id };
+    execute(&app, &caller, friend, command).await
+}
+
+/// Choose who sees whose posts (§18)
+pub async fn set_visibility(State(app): State<App>, caller: Caller, params: Params) -> Done {
+    let friend = UserId(params.id("id", "朋友id")?);
+    let visibility = Visibility {
+        friend_sees_mine: params.flag("friendlookme", "朋友是否可以看我的动态")?,
+        i_see_theirs: params
+            .flag("melookfriend", "我的朋友圈是否出现朋友的信息（我是否看朋友的动态）")?,
+    };
+    let command = FriendshipCommand::SetVisibility { owner: caller.account.id, visibility };
+    execute(&app, &caller, friend, command).await
 }
 
 /// Is this user in my book? (§19)

@@ -40,6 +40,8 @@ pub fn router(app: App) -> Router {
         .route("/api/chat/applyfriend", post(friends::apply))
         .route("/api/chat/handleapply/{id}", post(friends::answer))
         .route("/api/chat/setblackgoodfriend/{id}", post(friends::toggle_blacklist))
+        .route("/api/chat/setstargoodfriend/{id}", post(friends::toggle_star))
+        .route("/api/chat/setmeOrfriendCanSee/{id}", post(friends::set_visibility))
         .route("/api/chat/ismygoodfriend/{id}", post(friends::is_mine))
         .route("/api/chat/deletegoodfriend/{id}", post(friends::end))
         .route("/api/chat/autoAddFriendAndAgree", post(friends::befriend))

@@ -149,6 +149,20 @@ impl Params {
         }
         Ok(number)
     }
+
+    /// A required 0 or 1.
+    ///
+    /// # Errors
+    /// It is missing, no integer, or another one.
+    pub fn flag(&self, name: &str, label: &str) -> Checked<bool> {
+        match self.int(name, label)? {
+            0 => Ok(false),
+            1 => Ok(true),
+            other => {
+                Err(Refusal::parameter(format!("{label} 的值 `{other}` 必须在 [`0`、`1`] 中")))
+            }
+        }
+    }
 }
 
 fn missing(label: &str) -> Refusal {
@@ -292,6 +306,15 @@ mod tests {
         let long = format!(r#"{{"a":"{}"}}"#, "x".repeat(51));
         assert_eq!(json(&long).text_or_none("a", 1, 50), None);
         assert_eq!(json(r#"{"a":"ok"}"#).text_or_none("a", 1, 50).as_deref(), Some("ok"));
+    }
+
+    #[test]
+    fn a_flag_is_0_or_1() {
+        let params = json(r#"{"a":1,"b":"0","c":2,"d":true}"#);
+        assert_eq!([params.flag("a", "x"), params.flag("b", "x")], [Ok(true), Ok(false)]);
+        let refused = text(params.flag("c", "开关"));
+        assert!(refused.contains("开关 的值 `2` 必须在 [`0`、`1`] 中"), "{refused}");
+        assert!(text(params.flag("d", "x")).contains("的类型不是 `int`"));
     }
 
     #[test]

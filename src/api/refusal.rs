@@ -149,6 +149,7 @@ impl From<FriendshipRejection> for Refusal {
             FriendshipRejection::AlreadyAsked => "您已经申请过了，请勿重复申请",
             FriendshipRejection::NotPending => "申请不存在或已处理",
             FriendshipRejection::NotInBook => "好友不存在",
+            FriendshipRejection::NotInBookOrBlocked => "好友不存在或者被拉黑，无法操作",
         })
     }
 }

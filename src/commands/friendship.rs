@@ -3,6 +3,7 @@
 use super::decider::Decider;
 use crate::events::{
     Answer, EdgeId, FriendshipEvent, MessageId, NewEdge, Pair, Person, RequestId, UserId,
+    Visibility,
 };
 
 /// Both directions between two users.
@@ -23,6 +24,10 @@ pub struct Edge {
     pub remark: String,
     /// On the owner's blacklist?
     pub blocked: bool,
+    /// Starred by the owner?
+    pub starred: bool,
+    /// Who sees whose posts.
+    pub visibility: Visibility,
 }
 
 /// A request that still counts.
@@ -49,6 +54,16 @@ impl Friendship {
         self.edges.iter().find(|edge| edge.owner == owner)
     }
 
+    /// The same, as long as the owner has not put him on the blacklist.
+    fn usable_edge_of(&self, owner: UserId) -> Result<&Edge, FriendshipRejection> {
+        let edge = self.edge_of(owner).filter(|edge| !edge.blocked);
+        edge.ok_or(FriendshipRejection::NotInBookOrBlocked)
+    }
+
+    fn edge_mut(&mut self, owner: UserId) -> Option<&mut Edge> {
+        self.edges.iter_mut().find(|edge| edge.owner == owner)
+    }
+
     /// The request of `asker` that is pending or agreed.
     fn request_of(&self, asker: UserId) -> Option<&Request> {
         self.requests.iter().find(|request| request.asker == asker)
@@ -65,6 +80,8 @@ impl Friendship {
             owner: edge.owner,
             remark: edge.remark.clone(),
             blocked: false,
+            starred: false,
+            visibility: Visibility::default(),
         });
         self.edges.extend(fresh);
         self.edges.sort_by_key(|edge| edge.owner);
@@ -135,6 +152,18 @@ pub enum FriendshipCommand {
         /// Whose edge.
         owner: UserId,
     },
+    /// Star, or take the star away (rest.md §17).
+    ToggleStar {
+        /// Whose edge.
+        owner: UserId,
+    },
+    /// Choose who sees whose posts (rest.md §18).
+    SetVisibility {
+        /// Whose edge.
+        owner: UserId,
+        /// How it shall be.
+        visibility: Visibility,
+    },
 }
 
 /// Why not.
@@ -149,6 +178,9 @@ pub enum FriendshipRejection {
     /// The other is not in the caller's address book.
     #[error("not in the address book")]
     NotInBook,
+    /// The other is not in the caller's address book, or on the caller's blacklist.
+    #[error("not in the address book, or on the blacklist")]
+    NotInBookOrBlocked,
 }
 
 impl Decider for Friendship {
@@ -209,6 +241,15 @@ impl Decider for Friendship {
                 let edge = self.edge_of(owner).ok_or(FriendshipRejection::NotInBook)?;
                 Some(FriendshipEvent::BlacklistSet { owner, blocked: !edge.blocked })
             }
+            FriendshipCommand::ToggleStar { owner } => {
+                let edge = self.usable_edge_of(owner)?;
+                Some(FriendshipEvent::StarSet { owner, starred: !edge.starred })
+            }
+            FriendshipCommand::SetVisibility { owner, visibility } => {
+                let edge = self.usable_edge_of(owner)?;
+                (edge.visibility != visibility)
+                    .then_some(FriendshipEvent::VisibilitySet { owner, visibility })
+            }
         })
     }
 
@@ -233,10 +274,23 @@ impl Decider for Friendship {
             }
             FriendshipEvent::Ended { .. } => *self = Self::default(),
             FriendshipEvent::BlacklistSet { owner, blocked } => {
-                if let Some(edge) = self.edges.iter_mut().find(|edge| edge.owner == *owner) {
+                if let Some(edge) = self.edge_mut(*owner) {
                     edge.blocked = *blocked;
+                }
+            }
+            FriendshipEvent::StarSet { owner, starred } => {
+                if let Some(edge) = self.edge_mut(*owner) {
+                    edge.starred = *starred;
+                }
+            }
+            FriendshipEvent::VisibilitySet { owner, visibility } => {
+                if let Some(edge) = self.edge_mut(*owner) {
+                    edge.visibility = *visibility;
                 }
             }
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

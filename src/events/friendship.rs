@@ -75,6 +75,37 @@ pub enum FriendshipEvent {
         /// On it now?
         blocked: bool,
     },
+    /// One starred the other or took the star away.
+    #[serde(rename = "friendship.star_set.v1")]
+    StarSet {
+        /// Whose edge.
+        owner: UserId,
+        /// Starred now?
+        starred: bool,
+    },
+    /// One chose who of the two sees the other's posts.
+    #[serde(rename = "friendship.visibility_set.v1")]
+    VisibilitySet {
+        /// Whose edge.
+        owner: UserId,
+        /// How it is now.
+        visibility: Visibility,
+    },
+}
+
+/// Who sees whose posts, as the owner of an edge wants it. Stored only: there is no feed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Visibility {
+    /// The friend sees the owner's.
+    pub friend_sees_mine: bool,
+    /// The owner sees the friend's.
+    pub i_see_theirs: bool,
+}
+
+impl Default for Visibility {
+    fn default() -> Self {
+        Self { friend_sees_mine: true, i_see_theirs: true }
+    }
 }
 
 /// An answer to a friend request that changes it.
@@ -111,4 +142,35 @@ pub struct NewEdge {
     pub friend: UserId,
     /// The owner's remark for the friend.
     pub remark: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_is_set_on_an_edge_is_written_like_this() {
+        let owner = UserId(3);
+        let visibility = Visibility { friend_sees_mine: false, i_see_theirs: true };
+        for (event, written) in [
+            (
+                FriendshipEvent::BlacklistSet { owner, blocked: true },
+                json!({"type": "friendship.blacklist_set.v1", "data": {"owner": 3, "blocked": true}}),
+            ),
+            (
+                FriendshipEvent::StarSet { owner, starred: true },
+                json!({"type": "friendship.star_set.v1", "data": {"owner": 3, "starred": true}}),
+            ),
+            (
+                FriendshipEvent::VisibilitySet { owner, visibility },
+                json!({"type": "friendship.visibility_set.v1", "data": {"owner": 3,
+                    "visibility": {"friend_sees_mine": false, "i_see_theirs": true}}}),
+            ),
+        ] {
+            assert_eq!(serde_json::to_value(&event).expect("plain data"), written);
+            assert_eq!(serde_json::from_value::<FriendshipEvent>(written).expect("ours"), event);
+        }
+    }
 }

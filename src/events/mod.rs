@@ -15,7 +15,7 @@ pub use cause::{Cause, TraceParent};
 pub use chat::{ChatEvent, Revocation, Sent};
 pub use codec::DecodeError;
 pub use delivery::{Delivered, DeliveryEvent};
-pub use friendship::{Answer, FriendshipEvent, NewEdge};
+pub use friendship::{Answer, FriendshipEvent, NewEdge, Visibility};
 pub use ids::{
     ConnectionId, EdgeId, MessageId, NodeId, Pair, Position, RequestId, Subject, TokenId, UserId,
 };

@@ -11,7 +11,7 @@ use crate::{
     commands::friendship::{Edge, Friendship, Request},
     events::{
         EdgeId, Event, FriendshipEvent, NewEdge, Pair, Position, Recorded, RequestId, Subject,
-        Timestamp, UserId,
+        Timestamp, UserId, Visibility,
     },
 };
 
@@ -103,12 +103,12 @@ async fn apply(
             Ok(())
         }
         FriendshipEvent::BlacklistSet { owner, blocked } => {
-            let friend = if *owner == pair.lo() { pair.hi() } else { pair.lo() };
+            let (owner, friend) = both(pair, *owner);
             sqlx::query!(
                 "update friend_edges set blocked = $3, updated_at = $4
                  where owner = $1 and friend = $2",
-                owner.0,
-                friend.0,
+                owner,
+                friend,
                 blocked,
                 at.date_time()
             )
@@ -116,7 +116,42 @@ async fn apply(
             .await?;
             Ok(())
         }
+        FriendshipEvent::StarSet { owner, starred } => {
+            let (owner, friend) = both(pair, *owner);
+            sqlx::query!(
+                "update friend_edges set starred = $3, updated_at = $4
+                 where owner = $1 and friend = $2",
+                owner,
+                friend,
+                starred,
+                at.date_time()
+            )
+            .execute(tx)
+            .await?;
+            Ok(())
+        }
+        FriendshipEvent::VisibilitySet { owner, visibility } => {
+            let (owner, friend) = both(pair, *owner);
+            sqlx::query!(
+                "update friend_edges set friendlookme = $3, melookfriend = $4, updated_at = $5
+                 where owner = $1 and friend = $2",
+                owner,
+                friend,
+                i16::from(visibility.friend_sees_mine),
+                i16::from(visibility.i_see_theirs),
+                at.date_time()
+            )
+            .execute(tx)
+            .await?;
+            Ok(())
+        }
     }
+}
+
+/// The owner and the other one.
+fn both(pair: Pair, owner: UserId) -> (i64, i64) {
+    let friend = if owner == pair.lo() { pair.hi() } else { pair.lo() };
+    (owner.0, friend.0)
 }
 
 async fn add_request(
@@ -194,8 +229,8 @@ pub async fn load(pool: &PgPool, pair: Pair) -> sqlx::Result<(Friendship, Positi
             .fetch_optional(&mut *tx)
             .await?;
     let edges = sqlx::query!(
-        "select id, owner, remark, blocked from friend_edges
-         where (owner = $1 and friend = $2) or (owner = $2 and friend = $1)",
+        "select id, owner, remark, blocked, starred, friendlookme, melookfriend
+         from friend_edges where (owner = $1 and friend = $2) or (owner = $2 and friend = $1)",
         lo,
         hi
     )
@@ -216,6 +251,11 @@ pub async fn load(pool: &PgPool, pair: Pair) -> sqlx::Result<(Friendship, Positi
         owner: UserId(row.owner),
         remark: row.remark,
         blocked: row.blocked,
+        starred: row.starred,
+        visibility: Visibility {
+            friend_sees_mine: row.friendlookme != 0,
+            i_see_theirs: row.melookfriend != 0,
+        },
     });
     let requests = requests.into_iter().map(|row| Request {
         id: RequestId(row.id),

@@ -19,6 +19,7 @@ mod rest_01_accounts;
 mod rest_04_guests;
 mod rest_08_profiles;
 mod rest_11_friends;
+mod rest_17_star_and_visibility;
 mod rest_36_revoking;
 mod rest_41_messages;
 mod rest_41_who_may_write;

@@ -1,0 +1,153 @@
+//! The rules, told as: given what happened, when somebody asks, then this.
+
+use uuid::Uuid;
+
+use super::*;
+
+const ANN: UserId = UserId(3);
+const BOB: UserId = UserId(9);
+const NOTICE: MessageId = MessageId(Uuid::nil());
+
+fn person(id: UserId) -> Person {
+    Person { id, name: "n".into(), avatar: "a".into() }
+}
+
+fn other(id: UserId) -> UserId {
+    if id == ANN { BOB } else { ANN }
+}
+
+fn edge(id: i64, owner: UserId) -> NewEdge {
+    NewEdge { id: EdgeId(id), owner, friend: other(owner), remark: String::new() }
+}
+
+fn request(id: i64, asker: UserId) -> FriendshipCommand {
+    FriendshipCommand::Request {
+        request: RequestId(id),
+        asker: person(asker),
+        asked: person(other(asker)),
+        text: "hello".into(),
+        icon: "i".into(),
+        notice: NOTICE,
+    }
+}
+
+fn answer(id: i64, caller: UserId, answer: Option<Answer>) -> FriendshipCommand {
+    FriendshipCommand::Answer {
+        request: RequestId(id),
+        answer,
+        caller: person(caller),
+        other: person(other(caller)),
+        edges: [edge(1, caller), edge(2, other(caller))],
+        notice: NOTICE,
+    }
+}
+
+fn befriend(id: i64, caller: UserId) -> FriendshipCommand {
+    FriendshipCommand::Befriend {
+        request: RequestId(id),
+        caller: person(caller),
+        other: person(other(caller)),
+        text: String::new(),
+        edges: [edge(3, caller), edge(4, other(caller))],
+        notice: NOTICE,
+    }
+}
+
+/// What these commands, all of them allowed, lead to.
+fn given(commands: &[FriendshipCommand]) -> Friendship {
+    let mut friendship = Friendship::default();
+    for command in commands {
+        if let Some(event) = friendship.decide(command).expect("allowed") {
+            friendship.evolve(&event);
+        }
+    }
+    friendship
+}
+
+fn hide(owner: UserId) -> FriendshipCommand {
+    let visibility = Visibility { friend_sees_mine: false, i_see_theirs: true };
+    FriendshipCommand::SetVisibility { owner, visibility }
+}
+
+#[test]
+fn one_asks_once_until_the_answer_is_no() {
+    let again = |friendship: &Friendship| friendship.decide(&request(9, ANN)).map(|_| ());
+    let asked = [request(1, ANN)];
+    assert_eq!(again(&given(&asked)), Err(FriendshipRejection::AlreadyAsked));
+    for (answered, outcome) in [
+        (None, Err(FriendshipRejection::AlreadyAsked)),
+        (Some(Answer::Agree), Err(FriendshipRejection::AlreadyAsked)),
+        (Some(Answer::Refuse), Ok(())),
+        (Some(Answer::Ignore), Ok(())),
+    ] {
+        let commands = [request(1, ANN), answer(1, BOB, answered)];
+        assert_eq!(again(&given(&commands)), outcome, "{answered:?}");
+    }
+    let parted =
+        [request(1, ANN), answer(1, BOB, Some(Answer::Agree)), FriendshipCommand::End { by: ANN }];
+    assert_eq!(again(&given(&parted)), Ok(()));
+}
+
+#[test]
+fn only_the_asked_one_answers_and_only_once() {
+    let agree = |id, caller| answer(id, caller, Some(Answer::Agree));
+    let not_pending = Err(FriendshipRejection::NotPending);
+    assert_eq!(given(&[request(1, ANN)]).decide(&agree(1, ANN)), not_pending);
+    assert_eq!(given(&[request(1, ANN)]).decide(&agree(2, BOB)), not_pending);
+    assert_eq!(given(&[request(1, ANN), agree(1, BOB)]).decide(&agree(1, BOB)), not_pending);
+}
+
+#[test]
+fn edges_that_are_there_stay_as_they_are() {
+    let friends = [request(1, ANN), answer(1, BOB, Some(Answer::Agree))];
+    let before = given(&friends);
+    let after = given(&[&friends[..], &[befriend(2, BOB)]].concat());
+    assert_eq!(after.edges, before.edges);
+    assert_eq!(after.decide(&request(3, BOB)), Err(FriendshipRejection::AlreadyAsked));
+}
+
+/// Clarification 8.
+#[test]
+fn adding_answers_the_request_of_the_other_side() {
+    let friends = given(&[request(1, ANN), befriend(2, BOB)]);
+    let refuse = answer(1, BOB, Some(Answer::Refuse));
+    assert_eq!(friends.decide(&refuse), Err(FriendshipRejection::NotPending));
+    assert_eq!(friends.decide(&request(3, ANN)), Err(FriendshipRejection::AlreadyAsked));
+}
+
+#[test]
+fn star_and_visibility_want_a_friend_who_is_not_blocked() {
+    let (star, block) = (
+        FriendshipCommand::ToggleStar { owner: ANN },
+        FriendshipCommand::ToggleBlacklist { owner: ANN },
+    );
+    let blocked = given(&[befriend(1, ANN), block.clone()]);
+    for friendship in [&Friendship::default(), &blocked] {
+        for command in [&star, &hide(ANN)] {
+            let refused = friendship.decide(command);
+            assert_eq!(refused, Err(FriendshipRejection::NotInBookOrBlocked));
+        }
+    }
+    let unblocked = given(&[befriend(1, ANN), block.clone(), block, star, hide(ANN)]);
+    let edge = unblocked.edge_of(ANN).expect("a friend");
+    assert!(edge.starred && !edge.visibility.friend_sees_mine && edge.visibility.i_see_theirs);
+    let his = unblocked.edge_of(BOB).expect("a friend");
+    assert!(!his.starred && his.visibility == Visibility::default(), "only one's own edge");
+}
+
+#[test]
+fn a_star_is_a_toggle_and_visibility_is_set() {
+    let star = FriendshipCommand::ToggleStar { owner: ANN };
+    let starred = given(&[befriend(1, ANN), star.clone()]);
+    let event = FriendshipEvent::StarSet { owner: ANN, starred: false };
+    assert_eq!(starred.decide(&star), Ok(Some(event)));
+    assert_eq!(given(&[befriend(1, ANN), hide(ANN)]).decide(&hide(ANN)), Ok(None));
+}
+
+#[test]
+fn parting_forgets_what_was_set() {
+    let star = FriendshipCommand::ToggleStar { owner: ANN };
+    let end = FriendshipCommand::End { by: BOB };
+    let again = given(&[befriend(1, ANN), star, hide(ANN), end, befriend(2, ANN)]);
+    assert_eq!(again, given(&[befriend(2, ANN)]));
+}
