@@ -34,6 +34,7 @@ pub fn router(app: App) -> Router {
         .route("/api/visitorloginChat", post(accounts::visitor_log_in))
         .route("/api/userinfo/{uuid}", get(users::profile))
         .route("/api/chat/logout", post(accounts::log_out))
+        .route("/api/chat/searchUser", post(users::search))
         .route("/api/chat/userset", post(users::set_userset))
         .route("/api/chat/updateUserinfo", post(users::update))
         .route("/api/chat/getUserSetInfo", post(users::settings))

@@ -1,4 +1,4 @@
-//! Profiles and settings (rest.md §8, §10, §38, §39).
+//! Search, profiles and settings (rest.md §7, §8, §10, §38, §39).
 
 use axum::extract::State;
 use serde_json::{Value, json};
@@ -17,7 +17,7 @@ use crate::{
         user::{User, UserCommand},
     },
     events::{Pair, Role, UserId},
-    projections::user_directory,
+    projections::user_directory::{self, Found},
 };
 
 /// A profile (§8)
@@ -46,6 +46,27 @@ pub async fn profile(State(app): State<App>, params: Params) -> Result<Reply<Val
             "website": profile.website,
         },
     })))
+}
+
+/// Find users by a part of their username (§7)
+pub async fn search(
+    State(app): State<App>,
+    caller: Caller,
+    params: Params,
+) -> Result<Reply<Value>, Refusal> {
+    let keyword = params.text_in("keyword", "搜索关键词", 1, Some(50))?;
+    let found = user_directory::search(&app.executor.pool, &keyword, caller.account.id).await?;
+    let show = |user: Found| {
+        json!({
+            "id": user.id,
+            "username": user.username,
+            "avatar": user.avatar,
+            "role": Role::User,
+            "uuid": user.uuid,
+            "nickname": user.nickname,
+        })
+    };
+    Ok(Reply(found.into_iter().map(show).collect()))
 }
 
 /// Save my settings (§10)

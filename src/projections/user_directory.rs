@@ -238,6 +238,54 @@ pub async fn profile(pool: &PgPool, uuid: Uuid) -> sqlx::Result<Option<Profile>>
     }))
 }
 
+/// Somebody as others find him.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Found {
+    /// Who.
+    pub id: UserId,
+    /// The public identifier.
+    pub uuid: Uuid,
+    /// The log-in name.
+    pub username: String,
+    /// The display name; may be empty.
+    pub nickname: String,
+    /// The picture.
+    pub avatar: String,
+}
+
+/// Registered, enabled users whose username holds `part` in any spelling, but not `seeker`; by id.
+///
+/// This reads row after row until there are enough: a part may be a single character, which no
+/// index of trigrams finds. A part that nobody has costs 0.2 to 0.3 s among a million accounts.
+///
+/// # Errors
+/// The database cannot be reached.
+pub async fn search(pool: &PgPool, part: &str, seeker: UserId) -> sqlx::Result<Vec<Found>> {
+    let pattern = format!("%{}%", literal(&Username(part.to_owned()).folded()));
+    let rows = sqlx::query!(
+        "select id, uuid, username, nickname, avatar from users
+         where username_fold like $1 and role = 'user' and not disabled and id <> $2
+         order by id limit 200",
+        pattern,
+        seeker.0
+    )
+    .fetch_all(pool)
+    .await?;
+    let found = rows.into_iter().map(|row| Found {
+        id: UserId(row.id),
+        uuid: row.uuid,
+        username: row.username,
+        nickname: row.nickname,
+        avatar: row.avatar,
+    });
+    Ok(found.collect())
+}
+
+/// A text as a pattern of `like` that matches nothing else (DEV-31).
+fn literal(text: &str) -> String {
+    text.replace('\\', r"\\").replace('%', r"\%").replace('_', r"\_")
+}
+
 /// Who has this log-in name, in any spelling that folds to it.
 ///
 /// # Errors

@@ -17,6 +17,7 @@ mod rest_00_parameters;
 mod rest_00_tokens;
 mod rest_01_accounts;
 mod rest_04_guests;
+mod rest_07_search;
 mod rest_08_profiles;
 mod rest_11_friends;
 mod rest_17_star_and_visibility;
