@@ -1,7 +1,6 @@
-//! Friend requests and address books (rest.md §11, §13, §16–§19, §37, §40).
+//! What friends do: ask, answer, part, and set how they regard each other (rest.md §11, §13, §16–§18, §37, §40).
 
 use axum::extract::State;
-use serde_json::{Value, json};
 
 use super::{
     caller::Caller,
@@ -156,28 +155,6 @@ pub async fn set_visibility(State(app): State<App>, caller: Caller, params: Para
     };
     let command = FriendshipCommand::SetVisibility { owner: caller.account.id, visibility };
     execute(&app, &caller, friend, command).await
-}
-
-/// Is this user in my book? (§19)
-pub async fn is_mine(
-    State(app): State<App>,
-    caller: Caller,
-    params: Params,
-) -> Result<Reply<Value>, Refusal> {
-    let friend = UserId(params.id("id", "朋友id")?);
-    let row = address_book::edge(&app.executor.pool, caller.account.id, friend).await?;
-    let row = row.filter(|row| !row.blocked).ok_or_else(|| Refusal::rule("不是好友"))?;
-    Ok(Reply(json!({
-        "id": row.id,
-        "user_id": row.owner,
-        "friend_id": row.friend,
-        "nickname": row.remark,
-        "friendlookme": row.friendlookme,
-        "melookfriend": row.melookfriend,
-        "ismystarfriend": i16::from(row.starred),
-        "isblack": i16::from(row.blocked),
-        "status": 1,
-    })))
 }
 
 async fn execute(app: &App, caller: &Caller, other: UserId, command: FriendshipCommand) -> Done {

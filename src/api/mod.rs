@@ -1,6 +1,7 @@
 //! HTTP: translates between the contract (rest.md) and commands or queries.
 
 mod accounts;
+mod address_book;
 pub mod admin;
 mod caller;
 mod friends;
@@ -8,6 +9,7 @@ mod messages;
 mod params;
 mod refusal;
 mod reply;
+mod sections;
 pub mod serve;
 mod users;
 
@@ -43,7 +45,11 @@ pub fn router(app: App) -> Router {
         .route("/api/chat/setblackgoodfriend/{id}", post(friends::toggle_blacklist))
         .route("/api/chat/setstargoodfriend/{id}", post(friends::toggle_star))
         .route("/api/chat/setmeOrfriendCanSee/{id}", post(friends::set_visibility))
-        .route("/api/chat/ismygoodfriend/{id}", post(friends::is_mine))
+        .route("/api/chat/isApplyfriend/{uuid}", post(address_book::has_asked))
+        .route("/api/chat/listapplyfriend/{page}", get(address_book::requests))
+        .route("/api/chat/goodfriendlist/{page}", get(address_book::list))
+        .route("/api/chat/getgoodfriendinfo/{id}", get(address_book::friend))
+        .route("/api/chat/ismygoodfriend/{id}", post(address_book::is_mine))
         .route("/api/chat/deletegoodfriend/{id}", post(friends::end))
         .route("/api/chat/autoAddFriendAndAgree", post(friends::befriend))
         .route("/api/chat/chatGetmessageOffLine", post(messages::drain))

@@ -9,6 +9,7 @@ use axum::{
 use serde_json::{Map, Value};
 
 use super::refusal::Refusal;
+use crate::projections::Page;
 
 type Checked<T> = Result<T, Refusal>;
 
@@ -163,6 +164,18 @@ impl Params {
             }
         }
     }
+
+    /// A page of a list: `page` counts from 1, `limit` is `usual` unless it is a sensible one.
+    ///
+    /// # Errors
+    /// `page` is missing, no integer, or too small.
+    pub fn page(&self, usual: i64) -> Checked<Page> {
+        const MOST: i64 = 2000; // DEV-27
+        let number = self.id("page", "页码")?;
+        let limit = self.raw("limit").and_then(integer).filter(|limit| *limit >= 1);
+        let limit = limit.unwrap_or(usual).min(MOST);
+        Ok(Page { limit, offset: (number - 1).saturating_mul(limit) })
+    }
 }
 
 fn missing(label: &str) -> Refusal {
@@ -315,6 +328,28 @@ mod tests {
         let refused = text(params.flag("c", "开关"));
         assert!(refused.contains("开关 的值 `2` 必须在 [`0`、`1`] 中"), "{refused}");
         assert!(text(params.flag("d", "x")).contains("的类型不是 `int`"));
+    }
+
+    #[test]
+    fn dev_27_limits_are_tamed() {
+        for (limit, taken) in [
+            ("null", 30),
+            ("\"x\"", 30),
+            ("1.5", 30),
+            ("0", 30),
+            ("-1", 30),
+            ("\"99999999999999999999\"", 30),
+            ("1", 1),
+            ("\"7\"", 7),
+            ("2000", 2000),
+            ("2001", 2000),
+            ("9007199254740992", 2000),
+        ] {
+            let page = json(&format!(r#"{{"page":3,"limit":{limit}}}"#)).page(30);
+            assert_eq!(page, Ok(Page { limit: taken, offset: 2 * taken }), "{limit}");
+        }
+        let far = json(r#"{"page":9223372036854775807,"limit":2000}"#).page(30);
+        assert_eq!(far, Ok(Page { limit: 2000, offset: i64::MAX }));
     }
 
     #[test]

@@ -16,8 +16,8 @@ use crate::{
         friendship::Friendship,
         user::{User, UserCommand},
     },
-    events::{Pair, Role, UserId},
-    projections::user_directory::{self, Found},
+    events::{Pair, Role, Timestamp, UserId},
+    projections::user_directory::{self, Found, Profile},
 };
 
 /// A profile (§8)
@@ -37,15 +37,20 @@ pub async fn profile(State(app): State<App>, params: Params) -> Result<Reply<Val
         "avatar": account.avatar,
         "role": account.role,
         "userset": account.userset,
-        "userinfo": {
-            "id": account.id,
-            "gender": profile.gender,
-            "birthday": profile.birthday.map(crate::events::Timestamp::iso_text),
-            "bio": profile.bio,
-            "location": profile.location,
-            "website": profile.website,
-        },
+        "userinfo": info(&profile),
     })))
+}
+
+/// What a profile shows beyond the account; it has the number of its account (data.md §2.2).
+pub(super) fn info(profile: &Profile) -> Value {
+    json!({
+        "id": profile.user,
+        "gender": profile.gender,
+        "birthday": profile.birthday.map(Timestamp::iso_text),
+        "bio": profile.bio,
+        "location": profile.location,
+        "website": profile.website,
+    })
 }
 
 /// Find users by a part of their username (§7)

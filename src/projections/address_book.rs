@@ -1,5 +1,7 @@
 //! Who is in whose address book, and who asked to be. In PostgreSQL.
 
+mod pages;
+
 use sqlx::{PgConnection, PgPool};
 
 use super::{
@@ -14,6 +16,8 @@ use crate::{
         Timestamp, UserId, Visibility,
     },
 };
+
+pub use pages::{Friend, RequestRow, friends, pending_count, pending_request, requests};
 
 /// Its tables.
 pub const DDL: &str = include_str!("address_book.sql");

@@ -138,6 +138,15 @@ macro_rules! for_each_projection {
     }};
 }
 
+/// A part of a list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Page {
+    /// How many rows at most.
+    pub limit: i64,
+    /// How many come before it.
+    pub offset: i64,
+}
+
 /// Where a read model is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Checkpoint {

@@ -20,6 +20,7 @@ mod rest_04_guests;
 mod rest_07_search;
 mod rest_08_profiles;
 mod rest_11_friends;
+mod rest_14_address_books;
 mod rest_17_star_and_visibility;
 mod rest_36_revoking;
 mod rest_41_messages;

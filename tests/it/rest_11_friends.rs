@@ -186,7 +186,6 @@ async fn a_blacklisted_friend_is_no_friend_until_unblocked(app: &App) {
 
 /// `rest.md` §9, `data.md` §2.4.
 #[tokio::test]
-#[ignore = "§9 has no route yet"]
 async fn rest_09_has_this_user_asked() {
     let app = App::start().await;
     let [ann, bob] = app.users(["ann", "bob"]).await;
