@@ -14,7 +14,7 @@ async fn rest_08_10_profiles_and_settings() {
     profiles_are_public(&app).await;
     unknown_and_disabled_users_have_none(&app).await;
     settings_come_back_to_the_letter(&app).await;
-    settings_must_be_an_object(&app).await;
+    dev_13_settings_must_be_an_object(&app).await;
 }
 
 async fn profiles_are_public(app: &App) {
@@ -59,8 +59,7 @@ async fn settings_come_back_to_the_letter(app: &App) {
     }
 }
 
-/// DEV-13.
-async fn settings_must_be_an_object(app: &App) {
+async fn dev_13_settings_must_be_an_object(app: &App) {
     let dan = app.register("dan").await;
     dan.post("/api/chat/userset", json!({ "userset": "{}" })).await.done();
     for bad in [
@@ -85,6 +84,7 @@ async fn settings_must_be_an_object(app: &App) {
 async fn rest_38_39_changing_a_field_and_asking_before_befriending() {
     let app = App::start().await;
     fields_that_may_change(&app).await;
+    friends_are_not_told(&app).await;
     fields_that_may_not(&app).await;
     lengths_are_limited(&app).await;
     what_one_knows_before_befriending(&app).await;
@@ -113,6 +113,22 @@ async fn fields_that_may_change(app: &App) {
     bob.rename("Bobby").await;
     let full = bob.login().await.full;
     assert_eq!((&full["nickname"], &full["invite_confirm"]), (&json!("Bobby"), &json!(0)));
+}
+
+/// No push, and what others wrote down stays.
+async fn friends_are_not_told(app: &App) {
+    let [ann, bob] = app.users(["ann", "bob"]).await;
+    ann.rename("old Ann").await;
+    ann.befriend(&bob).await;
+    let mut socket = bob.connect().await;
+    bob.drain().await;
+    assert_eq!(socket.next_push().await["type"], "systemNotice"); // friends now
+    ann.rename("new Ann").await;
+    ann.change("avatar", "/public/new.png").await.ok();
+    ann.send(&bob, "still here").await.ok();
+    assert_eq!(socket.next_text().await, "still here");
+    let edge = bob.post_empty(&format!("/api/chat/ismygoodfriend/{}", ann.id)).await.ok();
+    assert_eq!(edge["nickname"], "old Ann");
 }
 
 async fn fields_that_may_not(app: &App) {

@@ -164,7 +164,8 @@ async fn only_the_asked_one_answers(app: &App) {
     }
     answer(&bob, 999_999, "agree", "").await.refused(400, ANSWERED);
     bob.post("/api/chat/handleapply/1", json!({})).await.refused(422, "处理状态不能为空");
-    bob.post("/api/chat/handleapply/0", json!({ "status": "agree" })).await.failed(422);
+    let zero = bob.post("/api/chat/handleapply/0", json!({ "status": "agree" })).await;
+    zero.refused(422, "申请表的id 的数值 必须 在 1 和 10000000000000000 之间");
     answer(&bob, request, "agree", &"x".repeat(51)).await.done(); // too long: no remark
     assert_eq!(remark(&bob, &ann).await, "");
     assert_eq!(remark(&ann, &bob).await, "");
@@ -182,6 +183,25 @@ async fn a_blacklisted_friend_is_no_friend_until_unblocked(app: &App) {
     let path = format!("/api/chat/setblackgoodfriend/{}", stranger.id);
     ann.post_empty(&path).await.refused(400, "好友不存在");
     edge(&ann, &stranger).await.refused(400, NOT_FRIENDS);
+    for (path, label) in [
+        ("setblackgoodfriend", "好友id"),
+        ("ismygoodfriend", "朋友id"),
+        ("deletegoodfriend", "朋友id"),
+    ] {
+        let reply = ann.post_empty(&format!("/api/chat/{path}/me")).await;
+        reply.refused(422, &format!("{label} 的值 `me` 的类型不是 `int`"));
+    }
+    // The blacklist keeps nobody from asking, and being friends keeps nobody from adding.
+    ann.toggle_black(&bob).await;
+    apply(&bob, &ann).await.done();
+    answer(&ann, app.request(&bob, &ann).await, "agree", "").await.done();
+    edge(&ann, &bob).await.refused(400, NOT_FRIENDS); // the edge stays as it was
+    let [cat, dan] = app.users(["cat", "dan"]).await;
+    apply(&cat, &dan).await.done();
+    answer(&dan, app.request(&cat, &dan).await, "agree", "Kitty").await.done();
+    dan.rename("Dan").await;
+    add(&dan, &cat).await.done();
+    assert_eq!((remark(&dan, &cat).await, remark(&cat, &dan).await), (json!("Kitty"), json!("")));
 }
 
 /// `rest.md` §9, `data.md` §2.4.
@@ -208,6 +228,21 @@ async fn rest_09_has_this_user_asked() {
     let long = json!({ "friend_id": bob.id, "nickname": "x".repeat(51) });
     cat.post("/api/chat/applyfriend", long).await.done();
     assert_eq!(asked(&cat).await.ok()["nickname"], "");
+    // 50 characters are not too long, whatever they take in bytes.
+    let dan = app.register("dan").await;
+    let full = json!({ "friend_id": bob.id, "nickname": "🦆".repeat(50) });
+    dan.post("/api/chat/applyfriend", full).await.done();
+    assert_eq!(asked(&dan).await.ok()["nickname"], "🦆".repeat(50));
+    // The other direction, oneself, and a request that was answered.
+    let path = format!("/api/chat/isApplyfriend/{}", bob.uuid);
+    ann.post_empty(&path).await.refused(400, "用户申请信息不存在");
+    bob.post_empty(&path).await.refused(400, "用户申请信息不存在");
+    for (user, status) in [(&cat, "refuse"), (&dan, "agree")] {
+        answer(&bob, app.request(user, &bob).await, status, "").await.done();
+        asked(user).await.refused(400, "用户申请信息不存在");
+    }
+    let no_uuid = format!("/api/chat/isApplyfriend/{}", "x".repeat(36));
+    bob.post_empty(&no_uuid).await.refused(400, "用户不存在");
     app.cli(&["users", "disable", &ann.id.to_string()]).await.ok();
     asked(&ann).await.refused(400, "用户不存在");
 }
