@@ -222,8 +222,8 @@ impl Process {
         )
         .await?;
         check_log(&nats, config).await?;
-        let commit = self.group_commit(&nats).await?;
-        let log = open_log(nats.clone(), config, self.node, commit).await?;
+        let (log, syncing) = open_durable_log(nats.clone(), config, self.node).await?;
+        self.tasks.spawn(syncing); // ends when the last who could wait is gone
         let app = self.app(&nats, log).await?;
         self.start_gateway_tasks(&app, nats).await?;
         self.keep(api::serve::serve(
@@ -237,18 +237,6 @@ impl Process {
             self.accept.clone(),
         ));
         Ok(app)
-    }
-
-    async fn group_commit(&self, nats: &Nats) -> anyhow::Result<Option<GroupCommit>> {
-        if self.config.log.durability != Durability::Synced {
-            return Ok(None);
-        }
-        let directory = &self.config.log.store_dir;
-        provision::check_store(nats, directory).await?;
-        let (commit, task) = GroupCommit::start(directory)
-            .with_context(|| format!("cannot open log.store_dir = {}", directory.display()))?;
-        self.tasks.spawn(task); // ends when the last who could wait is gone
-        Ok(Some(commit))
     }
 
     async fn app(&self, nats: &Nats, log: EventLog) -> anyhow::Result<App> {
@@ -426,6 +414,32 @@ pub async fn open_log(
     let timeout = Duration::from_millis(config.log.append_timeout_ms);
     let fact_ttl = Duration::from_secs(config.log.fact_ttl_s);
     Ok(EventLog::open(nats, node, commit, timeout, fact_ttl).await?)
+}
+
+/// The log for whoever answers that something was done, and the task that keeps `log.durability = synced`.
+///
+/// # Errors
+/// The server cannot be reached, or is not beside us.
+pub async fn open_durable_log(
+    nats: Nats,
+    config: &Config,
+    node: NodeId,
+) -> anyhow::Result<(EventLog, impl Future<Output = ()> + Send + use<>)> {
+    let (commit, task) = if config.log.durability == Durability::Synced {
+        let directory = &config.log.store_dir;
+        provision::check_store(&nats, directory).await?;
+        let (commit, task) = GroupCommit::start(directory)
+            .with_context(|| format!("cannot open log.store_dir = {}", directory.display()))?;
+        (Some(commit), Some(task))
+    } else {
+        (None, None)
+    };
+    let log = open_log(nats, config, node, commit).await?;
+    Ok((log, async move {
+        if let Some(task) = task {
+            task.await;
+        }
+    }))
 }
 
 async fn stop_signal() {

@@ -7,6 +7,7 @@ use std::{
 };
 
 use async_nats::Client;
+use bytes::Bytes;
 use futures_util::StreamExt as _;
 use serde::{Deserialize, Serialize};
 use tokio::{
@@ -21,11 +22,16 @@ pub const LEASE: Duration = Duration::from_secs(10);
 /// How often somebody who has nothing new to say repeats himself.
 pub const HEARTBEAT: Duration = Duration::from_secs(3);
 
+/// Somebody has come, and has heard nobody yet.
+const HELLO: &str = "checkpoint.hello";
+
 /// The positions of all projections and gateways, as last heard.
 #[derive(Clone)]
 pub struct Checkpoints {
     client: Client,
     seen: Arc<Mutex<HashMap<String, Heard>>>,
+    /// What this process says of itself, for those who come later.
+    own: Arc<Mutex<HashMap<String, Beat>>>,
     changed: watch::Sender<()>,
 }
 
@@ -48,7 +54,8 @@ struct Heard {
 }
 
 impl Checkpoints {
-    /// Listens from now on; run the returned future.
+    /// Listens from now on, and asks everybody to say at once how far he is: whoever has not been heard of yet is not
+    /// waited for. Run the returned future.
     ///
     /// # Errors
     /// Not connected to the server.
@@ -56,10 +63,20 @@ impl Checkpoints {
         client: Client,
     ) -> Result<(Self, impl Future<Output = ()> + Send + 'static), async_nats::SubscribeError> {
         let mut beats = client.subscribe("checkpoint.>").await?;
-        let this = Self { client, seen: Arc::default(), changed: watch::channel(()).0 };
+        let this = Self {
+            client,
+            seen: Arc::default(),
+            own: Arc::default(),
+            changed: watch::channel(()).0,
+        };
         let listener = this.clone();
         let listen = async move {
+            _ = listener.client.publish(HELLO, Bytes::new()).await;
             while let Some(message) = beats.next().await {
+                if message.subject.as_str() == HELLO {
+                    listener.repeat().await;
+                    continue;
+                }
                 let name = message.subject.strip_prefix("checkpoint.");
                 let beat = serde_json::from_slice(&message.payload);
                 if let (Some(name), Ok(beat)) = (name, beat) {
@@ -84,6 +101,18 @@ impl Checkpoints {
     /// Tells everybody, and ourselves at once.
     pub async fn tell(&self, name: &str, beat: Beat) {
         self.hear(name, beat);
+        self.own.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned(), beat);
+        self.publish(name, beat).await;
+    }
+
+    async fn repeat(&self) {
+        let own = self.own.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        for (name, beat) in own.into_iter().filter(|(_, beat)| !beat.leaving) {
+            self.publish(&name, beat).await;
+        }
+    }
+
+    async fn publish(&self, name: &str, beat: Beat) {
         let body = serde_json::to_vec(&beat).expect("a beat is plain data");
         _ = self.client.publish(format!("checkpoint.{name}"), body.into()).await;
     }

@@ -288,9 +288,16 @@ impl Tools {
                 differences.extend(first_differences(store, table, &live, &scratch).await?);
             }
         }
+        let stood_still = listed::<P>(store, live.number).await?.map(|listed| listed.position);
         frozen.thaw().await;
         store.drop(&scratch).await?;
         let equal = differences.is_empty() && ours == anew;
+        if !equal && stood_still != Some(position.0) {
+            bail!(
+                "{} went on while it was compared: its projector did not hear of it in time; try again",
+                P::NAME
+            );
+        }
         let rows: u64 = ours.values().map(|digest| digest.rows).sum();
         let text = if equal {
             format!("{:<16} equal at {position}: {rows} rows", P::NAME)
@@ -315,8 +322,8 @@ impl Tools {
         store: &P::Store,
         generation: i32,
     ) -> anyhow::Result<Value> {
-        let there = store.generations(P::NAME).await?;
-        if !there.iter().any(|listed| listed.generation == generation) {
+        if listed::<P>(store, generation).await?.is_none() {
+            let there = store.generations(P::NAME).await?;
             let known: Vec<_> =
                 there.iter().map(|listed| format!("g{}", listed.generation)).collect();
             bail!("{} has no generation {generation}; it has {}", P::NAME, known.join(", "));
@@ -345,6 +352,11 @@ impl Frozen {
         self.checkpoints.tell(self.name, Beat { leaving: true, ..self.beat }).await;
         self.checkpoints.flush().await;
     }
+}
+
+async fn listed<P: Projection>(store: &P::Store, number: i32) -> anyhow::Result<Option<Listed>> {
+    let all = store.generations(P::NAME).await?;
+    Ok(all.into_iter().find(|listed| listed.generation == number))
 }
 
 fn numbered<P: Projection>(number: i32) -> Generation {

@@ -65,7 +65,8 @@ pub(super) async fn run(
 async fn accounts(config: &Config) -> anyhow::Result<Accounts> {
     let nats = ops::connect(config).await?;
     let node = NodeId(clock::random_id());
-    let log = app::open_log(nats.clone(), config, node, None).await?;
+    let (log, syncing) = app::open_durable_log(nats.clone(), config, node).await?;
+    app::background(syncing);
     let (checkpoints, listen) = Checkpoints::start(nats.client.clone()).await?;
     app::background(listen);
     let pool = postgres::readers(config.reader_url(), 2)?;

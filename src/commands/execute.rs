@@ -24,7 +24,7 @@ use crate::{
 };
 
 /// How often a command is decided anew before it is refused as too busy.
-const ATTEMPTS: u32 = 40;
+pub(super) const ATTEMPTS: u32 = 40;
 
 /// What executes commands in this process.
 #[derive(Clone)]
@@ -371,7 +371,7 @@ impl Executor {
 }
 
 /// Spreads those who were too slow, so that they do not meet again.
-async fn jitter(attempt: u32) {
+pub(super) async fn jitter(attempt: u32) {
     let spread = u32::from(crate::clock::random_id().as_bytes()[0]) % 8;
     sleep(Duration::from_millis(u64::from(spread * attempt.min(4)))).await;
 }

@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 use super::{
     chat::{Draft, Message, MessageCommand, MessageRejection, Quota, Standing},
     decider::Decider as _,
-    execute::{CommandError, Executor},
+    execute::{ATTEMPTS, CommandError, Executor, jitter},
     friendship::Friendship,
     user::{Account, User},
 };
@@ -47,7 +47,7 @@ pub async fn send(
 ) -> Result<Arc<Sent>> {
     let pair = Pair::of(author.id, to);
     let subject = Subject::chat(author.id, to);
-    loop {
+    for attempt in 0..ATTEMPTS {
         let recipient = executor.state::<User>(to).await?;
         let between = executor.state::<Friendship>(pair).await?;
         let standing = Standing::of(author, recipient.state.active(), &between.state);
@@ -75,10 +75,12 @@ pub async fn send(
                     return Err(CommandError::Rejected(MessageRejection::QuotaUsed));
                 }
                 executor.refresh::<Friendship>(pair, between.version).await?;
+                jitter(attempt).await;
             }
             Err(error) => return Err(error.into()),
         }
     }
+    Err(CommandError::Contended)
 }
 
 fn sent(event: Event) -> Arc<Sent> {

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::{
     Checkpoint, Projection, StoreError,
-    generation::{Generation, Move, Store},
+    generation::{Generation, Listed, Move, Store},
 };
 use crate::{
     adapters::{
@@ -302,9 +302,21 @@ impl<'a, P: Projection> Work<'a, P> {
                 P::NAME
             );
         }
+        // What an earlier attempt left half built.
+        for Listed { generation, live, .. } in self.store.generations(P::NAME).await? {
+            if !live && generation > old.number {
+                self.store.drop(&Generation { number: generation, ..*old }).await?;
+            }
+        }
         let generation = self.store.add(P::NAME, log_created).await?;
+        // Readers keep what they have until there is something to replace it.
+        let target = self.runners.log.last_on(P::SUBJECTS).await?;
+        let health = self.runners.health.clone();
+        self.build(&generation, target, |at, _| {
+            health.at(P::NAME, at, target.0.saturating_sub(at.0));
+        })
+        .await?;
         self.store.switch(&generation).await?;
-        self.at = self.store.claim(&generation, self.owner).await?;
         Ok(generation)
     }
 
