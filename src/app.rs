@@ -14,7 +14,7 @@ use tracing::{info, warn};
 use crate::{
     adapters::{
         checkpoints::{Beat, Checkpoints},
-        event_log::EventLog,
+        event_log::{EventLog, Promises},
         group_commit::GroupCommit,
         nats::{self, Nats},
         nodes::Nodes,
@@ -411,9 +411,12 @@ pub async fn open_log(
     node: NodeId,
     commit: Option<GroupCommit>,
 ) -> anyhow::Result<EventLog> {
-    let timeout = Duration::from_millis(config.log.append_timeout_ms);
-    let fact_ttl = Duration::from_secs(config.log.fact_ttl_s);
-    Ok(EventLog::open(nats, node, commit, timeout, fact_ttl).await?)
+    let promises = Promises {
+        replicated: config.log.replicas > 1,
+        timeout: Duration::from_millis(config.log.append_timeout_ms),
+        fact_ttl: Duration::from_secs(config.log.fact_ttl_s),
+    };
+    Ok(EventLog::open(nats, node, commit, &promises).await?)
 }
 
 /// The log for whoever answers that something was done, and the task that keeps `log.durability = synced`.

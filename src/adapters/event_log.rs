@@ -1,6 +1,7 @@
 //! The log: compare-and-append on JetStream, and what the log says when asked.
 
 use std::{
+    collections::BTreeSet,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -8,25 +9,23 @@ use std::{
     time::Duration,
 };
 
-use async_nats::{
-    HeaderMap,
-    jetstream::{
-        self, ErrorCode,
-        context::{PublishError, PublishErrorKind},
-        message::{PublishMessage, StreamMessage},
-        publish::PublishAck,
-        stream::{DirectGetError, DirectGetErrorKind, Stream},
-    },
+use async_nats::jetstream::{
+    self, ErrorCode,
+    context::{PublishError, PublishErrorKind},
+    message::{PublishMessage, StreamMessage},
+    publish::PublishAck,
+    stream::Stream,
 };
-use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use tokio::time::{Instant, sleep, timeout};
 use tracing::warn;
 use uuid::Uuid;
 
-use super::{group_commit::GroupCommit, nats::Nats, reader::Reader};
+use super::{envelope, group_commit::GroupCommit, lookup::Lookup, nats::Nats, reader::Reader};
 use crate::{
     clock,
-    events::{Cause, DecodeError, Event, NodeId, Position, Recorded, Subject, TraceParent, UserId},
+    events::{
+        Cause, DecodeError, Event, NodeId, OperationsEvent, Position, Recorded, Subject, UserId,
+    },
 };
 
 /// The one stream: one total order (DESIGN §3).
@@ -35,9 +34,6 @@ pub const STREAM: &str = "EVENTS";
 /// How long one attempt to append waits for its answer. Another under the same identity is harmless.
 const ANSWER: Duration = Duration::from_millis(1500);
 
-const EXPECTED: &str = "Nats-Expected-Last-Subject-Sequence";
-const EXPECTED_ON: &str = "Nats-Expected-Last-Subject-Sequence-Subject";
-const TTL: &str = "Nats-TTL";
 /// The second code of a conflict, which the client library does not map (`jetstream.md` §1.3).
 const CONFLICT_IN_PROCESS: ErrorCode = ErrorCode(10164);
 
@@ -46,6 +42,7 @@ const CONFLICT_IN_PROCESS: ErrorCode = ErrorCode(10164);
 pub struct EventLog {
     nats: Nats,
     stream: Stream<()>,
+    lookup: Lookup,
     settings: Arc<Settings>,
 }
 
@@ -56,6 +53,17 @@ struct Settings {
     fact_ttl: Duration,
     /// The highest position that this process was told of.
     seen: AtomicU64,
+}
+
+/// What the configuration asks of a log.
+#[derive(Debug, Clone, Copy)]
+pub struct Promises {
+    /// Has the stream several replicas?
+    pub replicated: bool,
+    /// How long an append may take.
+    pub timeout: Duration,
+    /// How long connects and disconnects stay.
+    pub fact_ttl: Duration,
 }
 
 /// A fact on its way into the log.
@@ -129,19 +137,18 @@ impl EventLog {
         nats: Nats,
         node: NodeId,
         commit: Option<GroupCommit>,
-        timeout: Duration,
-        fact_ttl: Duration,
+        config: &Promises,
     ) -> Result<Self, LogError> {
         let stream = nats.jetstream.get_stream_no_info(STREAM).await.map_err(unavailable)?;
-        let source = format!("/hongyan/{node}");
         Ok(Self {
             nats,
+            lookup: Lookup::new(stream.clone(), config.replicated),
             stream,
             settings: Arc::new(Settings {
-                source,
+                source: format!("/hongyan/{node}"),
                 commit,
-                timeout,
-                fact_ttl,
+                timeout: config.timeout,
+                fact_ttl: config.fact_ttl,
                 seen: AtomicU64::new(0),
             }),
         })
@@ -170,7 +177,7 @@ impl EventLog {
         new: &NewEvent,
         expect: Expect,
     ) -> Result<Appended, LogError> {
-        let message = self.message(new, expect);
+        let message = envelope::write(new, expect, &self.settings.source, self.settings.fact_ttl);
         let subject = new.subject.to_string();
         let deadline = Instant::now() + self.settings.timeout;
         let mut reconnects = self.nats.reconnects.clone();
@@ -230,7 +237,7 @@ impl EventLog {
         let id = new.id.to_string();
         let mut from = Position(before.0 + 1);
         while let Some(stored) = self.raw_next(new.subject, from).await? {
-            if header(&stored.headers, "ce-id") == Some(id.as_str()) {
+            if envelope::header(&stored.headers, "ce-id") == Some(id.as_str()) {
                 return Ok(Some(Position(stored.sequence)));
             }
             from = Position(stored.sequence + 1);
@@ -238,43 +245,12 @@ impl EventLog {
         Ok(None)
     }
 
-    fn message(&self, new: &NewEvent, expect: Expect) -> PublishMessage {
-        let body = new.event.encode();
-        let id = new.id.to_string();
-        let mut headers = HeaderMap::new();
-        headers.insert("Nats-Msg-Id", id.as_str());
-        headers.insert("ce-specversion", "1.0");
-        headers.insert("ce-id", id);
-        headers.insert("ce-type", Event::type_name(&body));
-        headers.insert("ce-source", self.settings.source.as_str());
-        headers.insert("ce-subject", new.subject.to_string());
-        headers.insert("ce-time", clock::now().iso_text());
-        if let Some(actor) = new.actor {
-            headers.insert("hy-actor", actor.to_string());
-        }
-        headers.insert("hy-cause", new.cause.request.as_str());
-        if let Some(trace) = &new.cause.trace {
-            headers.insert("traceparent", trace.as_str());
-        }
-        if let Expect::Last(subject, position) = expect {
-            headers.insert(EXPECTED, position.to_string());
-            if subject != new.subject {
-                headers.insert(EXPECTED_ON, subject.to_string());
-            }
-        }
-        if is_short_lived(&new.event) {
-            headers.insert(TTL, self.settings.fact_ttl.as_secs().to_string());
-        }
-        PublishMessage::build().payload(body.into()).headers(headers)
-    }
-
     /// The position of a subject's last event, 0 if it has none.
     ///
     /// # Errors
     /// The server cannot be reached.
     pub async fn last_of(&self, subject: Subject) -> Result<Position, LogError> {
-        let found = self.stream.direct_get_last_for_subject(subject.to_string());
-        Ok(optional(found.await)?.map_or_else(Position::default, |last| Position(last.sequence)))
+        self.last_on(&[&subject.to_string()]).await
     }
 
     /// The position of the last event on any of `subjects`, wildcards allowed.
@@ -284,7 +260,7 @@ impl EventLog {
     pub async fn last_on(&self, subjects: &[&str]) -> Result<Position, LogError> {
         let mut last = Position::default();
         for &subject in subjects {
-            let found = optional(self.stream.direct_get_last_for_subject(subject).await)?;
+            let found = self.lookup.last(subject).await?;
             last = last.max(Position(found.map_or(0, |message| message.sequence)));
         }
         Ok(last)
@@ -307,9 +283,7 @@ impl EventLog {
         subject: Subject,
         from: Position,
     ) -> Result<Option<StreamMessage>, LogError> {
-        let next =
-            self.stream.direct_get_next_for_subject(subject.to_string(), Some(from.0.max(1)));
-        optional(next.await)
+        self.lookup.next(&subject.to_string(), from.0.max(1)).await
     }
 
     /// The event at a position, unless it has expired or never was.
@@ -317,7 +291,36 @@ impl EventLog {
     /// # Errors
     /// The server cannot be reached, or holds bytes that are no event.
     pub async fn at(&self, position: Position) -> Result<Option<Recorded<Event>>, LogError> {
-        optional(self.stream.direct_get(position.0).await)?.as_ref().map(recorded).transpose()
+        self.lookup.at(position.0).await?.as_ref().map(recorded).transpose()
+    }
+
+    /// The events that operators told a read model to leave out.
+    ///
+    /// # Errors
+    /// The server cannot be reached.
+    pub async fn skipped(&self, read_model: &str) -> Result<BTreeSet<Position>, LogError> {
+        let mut skipped = BTreeSet::new();
+        let mut from = Position(1);
+        loop {
+            let decided = match self.next_of(Subject::Operations, from).await {
+                Ok(Some(decided)) => decided,
+                Ok(None) => return Ok(skipped),
+                Err(LogError::Corrupt { position, .. }) => {
+                    from = Position(position.0 + 1); // a decision of a newer version
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
+            from = Position(decided.position.0 + 1);
+            match decided.event {
+                Event::Operations(OperationsEvent::EventSkipped {
+                    projection, position, ..
+                }) if projection == read_model => {
+                    skipped.insert(position);
+                }
+                _ => {}
+            }
+        }
     }
 
     /// Reads events of some subjects in order, from a position on, and then as they come.
@@ -357,13 +360,6 @@ pub struct LogEnd {
     pub created: i64,
 }
 
-/// Connects and disconnects vanish by themselves; deliveries stay, for without them a rebuild
-/// would deliver again (ADR 0003).
-fn is_short_lived(event: &Event) -> bool {
-    use crate::events::SessionEvent::{Connected, Disconnected};
-    matches!(event, Event::Session(Connected { .. } | Disconnected { .. }))
-}
-
 fn is_conflict(error: &PublishError) -> bool {
     let code = std::error::Error::source(error)
         .and_then(|source| source.downcast_ref::<jetstream::Error>())
@@ -376,51 +372,8 @@ pub fn unavailable(error: impl std::fmt::Display) -> LogError {
     LogError::Unavailable(error.to_string())
 }
 
-fn optional(
-    found: Result<StreamMessage, DirectGetError>,
-) -> Result<Option<StreamMessage>, LogError> {
-    match found {
-        Ok(message) => Ok(Some(message)),
-        Err(error) if error.kind() == DirectGetErrorKind::NotFound => Ok(None),
-        Err(error) => Err(unavailable(error)),
-    }
-}
-
 fn recorded(message: &StreamMessage) -> Result<Recorded<Event>, LogError> {
     let position = Position(message.sequence);
-    read_event(&message.subject, position, &message.headers, &message.payload)
+    envelope::read(&message.subject, position, &message.headers, &message.payload)
         .map_err(|source| LogError::Corrupt { position, source })
-}
-
-/// An event out of what the stream stores.
-///
-/// # Errors
-/// It is none.
-pub fn read_event(
-    subject: &str,
-    position: Position,
-    headers: &HeaderMap,
-    body: &[u8],
-) -> Result<Recorded<Event>, DecodeError> {
-    let subject =
-        Subject::parse(subject).ok_or_else(|| DecodeError::Subject(subject.to_owned()))?;
-    let required = |name: &'static str| header(headers, name).ok_or(DecodeError::Header(name));
-    let at = OffsetDateTime::parse(required("ce-time")?, &Rfc3339)
-        .map_err(|_| DecodeError::Header("ce-time"))?;
-    Ok(Recorded {
-        event: Event::decode(&subject, body)?,
-        position,
-        subject,
-        id: required("ce-id")?.parse().map_err(|_| DecodeError::Header("ce-id"))?,
-        at: crate::events::Timestamp::of(at),
-        actor: header(headers, "hy-actor").and_then(|actor| actor.parse().ok().map(UserId)),
-        cause: Cause {
-            request: header(headers, "hy-cause").unwrap_or_default().to_owned(),
-            trace: header(headers, "traceparent").and_then(TraceParent::parse),
-        },
-    })
-}
-
-fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
-    headers.get(name).map(async_nats::HeaderValue::as_str)
 }

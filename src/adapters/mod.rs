@@ -1,8 +1,10 @@
 //! The world: alone in naming `async_nats` and `redis`.
 
 pub mod checkpoints;
+mod envelope;
 pub mod event_log;
 pub mod group_commit;
+mod lookup;
 pub mod nats;
 pub mod nodes;
 pub mod passwords;

@@ -4,7 +4,7 @@ use std::{path::Path, time::Duration};
 
 use anyhow::{Context as _, bail};
 use async_nats::jetstream::{
-    self, kv,
+    self, consumer, kv,
     stream::{self, RetentionPolicy, StorageType},
 };
 
@@ -69,15 +69,14 @@ pub async fn create(nats: &Nats, replicas: usize) -> anyhow::Result<()> {
 
 /// The analysts' copy of the log, in an account of its own (nats.conf says which lanes it may have).
 const COPY: &str = "EVENTS_COPY";
+/// A durable consumer on it: the analysts' own user may pull from consumers, and make none.
+const REPLAY: &str = "replay";
 
 /// Creates the copy that analysts read, in their account; `nats` is connected as its owner.
 ///
 /// # Errors
 /// The server refuses, or cannot be reached.
 pub async fn create_copy(nats: &Nats) -> anyhow::Result<()> {
-    if nats.jetstream.get_stream(COPY).await.is_ok() {
-        return Ok(());
-    }
     let source = stream::Source {
         name: STREAM.into(),
         filter_subject: Some("evt.>".into()),
@@ -96,8 +95,23 @@ pub async fn create_copy(nats: &Nats) -> anyhow::Result<()> {
         allow_message_ttl: true,
         ..stream::Config::default()
     };
-    let created = nats.jetstream.create_stream(copy).await;
-    created.context("cannot create the analysts' copy EVENTS_COPY")?;
+    let stream = match nats.jetstream.get_stream(COPY).await {
+        Ok(there) => there,
+        Err(_) => nats
+            .jetstream
+            .create_stream(copy)
+            .await
+            .context("cannot create the analysts' copy EVENTS_COPY")?,
+    };
+    let replay = consumer::pull::Config {
+        durable_name: Some(REPLAY.into()),
+        description: Some(
+            "all events from the first on; more are made with the `nats` tool".into(),
+        ),
+        ..consumer::pull::Config::default()
+    };
+    let made = stream.get_or_create_consumer(REPLAY, replay).await;
+    made.context("cannot create the analysts' consumer `replay`")?;
     Ok(())
 }
 

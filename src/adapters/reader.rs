@@ -16,7 +16,10 @@ use tokio::{
 };
 use tracing::{debug, warn};
 
-use super::event_log::{LogError, read_event, unavailable};
+use super::{
+    envelope,
+    event_log::{LogError, unavailable},
+};
 use crate::events::{DecodeError, Event, Position, Recorded};
 
 /// A consumer that has been silent for this long is made anew: pull consumers have been seen to
@@ -120,7 +123,7 @@ impl Reader {
         self.pending = info.pending;
         let empty = async_nats::HeaderMap::new();
         let headers = message.headers.as_ref().unwrap_or(&empty);
-        let entry = read_event(&message.subject, position, headers, &message.payload);
+        let entry = envelope::read(&message.subject, position, headers, &message.payload);
         batch.push(entry.map_err(|source| Unreadable { position, source }));
         Ok(())
     }

@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use clap::Subcommand;
 use serde_json::{Value, json};
 
-use super::{Output, ops};
+use super::{Output, ops, progress::Progress};
 use crate::{
     adapters::{event_log::EventLog, reader::Entry},
     app, clock,
@@ -122,7 +122,7 @@ async fn stats(log: &EventLog, output: Output) -> anyhow::Result<ExitCode> {
     let mut seen = 0;
     if end.messages > 0 {
         let mut reader = log.read(&["evt.>"], Position(1)).await?;
-        let progress = super::projections::progress(end.messages, output);
+        let mut progress = Progress::new("events", end.messages, output);
         'log: loop {
             for entry in reader.next_batch(1000).await? {
                 let (name, position) = match entry {
@@ -136,13 +136,12 @@ async fn stats(log: &EventLog, output: Output) -> anyhow::Result<ExitCode> {
                 }
                 *types.entry(name).or_default() += 1;
                 seen += 1;
-                progress.set_position(seen);
+                progress.set(seen);
             }
             if reader.pending() == 0 {
                 break;
             }
         }
-        progress.finish_and_clear();
     }
     let shown = json!({"events": seen, "last": end.last, "bytes": end.bytes, "types": types});
     output.tell(&shown, || {

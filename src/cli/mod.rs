@@ -2,6 +2,7 @@
 
 mod events;
 mod ops;
+mod progress;
 mod projections;
 mod users;
 

@@ -1,18 +1,20 @@
-//! `projections status | rebuild | verify | switch`.
+//! `projections status | rebuild | verify | switch | skip`.
 
-use std::{process::ExitCode, time::Duration};
+mod beside;
+
+use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
+use beside::first_differences;
 use clap::Subcommand;
-use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
-use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::{Output, ops};
 use crate::{
     adapters::{
-        checkpoints::{Beat, Checkpoints},
+        checkpoints::Checkpoints,
+        event_log::{Expect, NewEvent},
         postgres,
         push::Pushes,
         redis::Redis,
@@ -20,14 +22,14 @@ use crate::{
     app::{self, ProjectionParts},
     clock,
     config::Config,
-    events::{NodeId, Position},
+    events::{Cause, Event, NodeId, OperationsEvent, Position, Subject},
     for_each_projection,
     projections::{
         self, Projection,
         generation::{Generation, Listed, Store},
         in_postgres::InPostgres,
         in_redis::InRedis,
-        runner::{Runners, Work},
+        runner::Runners,
     },
     telemetry::ProjectionHealth,
 };
@@ -48,6 +50,16 @@ pub(super) enum Command {
     Verify {
         /// Which; all if left out
         name: Option<String>,
+    },
+    /// Leave an event out that can never be applied; this is noted in the log, and rebuilds leave it out, too
+    Skip {
+        /// Which read model
+        name: String,
+        /// The position of the event
+        position: u64,
+        /// Why, for those who read the log later
+        #[arg(long, default_value = "")]
+        reason: String,
     },
     /// Go back (or forth) to a generation that is still there
     Switch {
@@ -76,7 +88,7 @@ pub(super) async fn run(
             bail!("name a read model ({}), or give --all", projections::ALL.join(", "))
         }
         Command::Rebuild { name, .. } | Command::Verify { name } => name.clone(),
-        Command::Switch { name, .. } => Some(name.clone()),
+        Command::Skip { name, .. } | Command::Switch { name, .. } => Some(name.clone()),
         Command::Status => None,
     };
     if let Some(name) = &wanted
@@ -91,6 +103,9 @@ pub(super) async fn run(
                 Command::Status => tools.status(&projection, &store).await?,
                 Command::Rebuild { .. } => tools.rebuild(&projection, &store).await?,
                 Command::Verify { .. } => tools.verify(&projection, &store).await?,
+                Command::Skip { position, reason, .. } => {
+                    tools.skip(&projection, &store, Position(*position), reason).await?
+                }
                 Command::Switch { generation, .. } => {
                     tools.switch(&projection, &store, *generation).await?
                 }
@@ -106,17 +121,6 @@ pub(super) async fn run(
 
 fn name_of<P: Projection>(_: &P) -> &'static str {
     P::NAME
-}
-
-/// A bar on a terminal, nothing where JSON is wanted.
-pub(super) fn progress(total: u64, output: Output) -> ProgressBar {
-    if output == Output::Json {
-        return ProgressBar::hidden();
-    }
-    let style = ProgressStyle::with_template(
-        "{prefix:<16} {wide_bar} {pos}/{len} events  {per_sec}  {eta}",
-    );
-    ProgressBar::new(total).with_style(style.expect("a valid template"))
 }
 
 impl Tools {
@@ -181,56 +185,6 @@ impl Tools {
         let created = self.runners.log.end().await?.created;
         let live = store.live(P::NAME, created).await;
         Ok((live.with_context(|| format!("the store of {} is unavailable", P::NAME))?, created))
-    }
-
-    /// Builds a generation to near the end of the log while the live one goes on, stops the live
-    /// one where it is, and builds up to exactly there. Until `Frozen` is thawed, nobody moves it.
-    async fn build_beside<P: Projection>(
-        &self,
-        projection: &P,
-        store: &P::Store,
-        live: &Generation,
-        created: i64,
-    ) -> anyhow::Result<(Generation, Frozen)> {
-        let built = store.add(P::NAME, created).await?;
-        let mut count = 0;
-        let bar = progress(self.runners.log.end().await?.messages, self.output);
-        bar.set_prefix(P::NAME);
-        let mut work = Work::new(projection, store, &self.runners);
-        let near = self.runners.log.last_on(P::SUBJECTS).await?;
-        let mut advance = |_, events| {
-            count += events;
-            bar.set_position(count);
-        };
-        work.build(&built, near, &mut advance).await?;
-        let mut frozen = self.freeze::<P>(store, live).await?;
-        work.build(&built, frozen.position, &mut advance).await?;
-        bar.finish_and_clear();
-        frozen.events = count;
-        Ok((built, frozen))
-    }
-
-    /// Takes the live generation away from its runner, which waits as long as it hears of us.
-    async fn freeze<P: Projection>(
-        &self,
-        store: &P::Store,
-        live: &Generation,
-    ) -> anyhow::Result<Frozen> {
-        let checkpoints = self.runners.checkpoints.clone();
-        let position = store.claim(live, clock::random_id()).await?.position;
-        let beat = Beat { position, node: self.runners.node, leaving: false };
-        let stop = CancellationToken::new();
-        let (stopped, listener) = (stop.clone(), checkpoints.clone());
-        app::background(async move {
-            while !stopped.is_cancelled() {
-                listener.tell(P::NAME, beat).await;
-                _ = timeout(Duration::from_millis(100), stopped.cancelled()).await;
-            }
-        });
-        // The runner may have claimed it back before it heard of us; by now it has heard.
-        tokio::time::sleep(Duration::from_millis(200)).await;
-        let position = store.claim(live, clock::random_id()).await?.position;
-        Ok(Frozen { name: P::NAME, position, events: 0, checkpoints, beat, stop })
     }
 
     async fn rebuild<P: Projection>(
@@ -316,6 +270,34 @@ impl Tools {
         }))
     }
 
+    async fn skip<P: Projection>(
+        &self,
+        _: &P,
+        store: &P::Store,
+        position: Position,
+        reason: &str,
+    ) -> anyhow::Result<Value> {
+        let (live, _) = self.live::<P>(store).await?;
+        let at = listed::<P>(store, live.number).await?.map_or(0, |listed| listed.position);
+        if position.0 <= at {
+            bail!(
+                "{} is at {at}: it has applied the event at {position}, or never wanted it",
+                P::NAME
+            );
+        }
+        let event = OperationsEvent::EventSkipped {
+            projection: P::NAME.to_owned(),
+            position,
+            reason: reason.to_owned(),
+        };
+        let subject = Subject::Operations;
+        let cause = Cause::own("hongyan projections skip");
+        let new = NewEvent::new(subject, Event::Operations(event), None, &cause);
+        self.runners.log.append(&new, Expect::Anything).await?;
+        let text = format!("{:<16} leaves out {position}; it goes on within ten seconds", P::NAME);
+        Ok(json!({"name": P::NAME, "skipped": position, "reason": reason, "text": text}))
+    }
+
     async fn switch<P: Projection>(
         &self,
         _: &P,
@@ -335,25 +317,6 @@ impl Tools {
     }
 }
 
-/// A live generation that stands still.
-struct Frozen {
-    name: &'static str,
-    position: Position,
-    events: u64,
-    checkpoints: Checkpoints,
-    beat: Beat,
-    stop: CancellationToken,
-}
-
-impl Frozen {
-    /// Lets the runner go on.
-    async fn thaw(self) {
-        self.stop.cancel();
-        self.checkpoints.tell(self.name, Beat { leaving: true, ..self.beat }).await;
-        self.checkpoints.flush().await;
-    }
-}
-
 async fn listed<P: Projection>(store: &P::Store, number: i32) -> anyhow::Result<Option<Listed>> {
     let all = store.generations(P::NAME).await?;
     Ok(all.into_iter().find(|listed| listed.generation == number))
@@ -361,24 +324,4 @@ async fn listed<P: Projection>(store: &P::Store, number: i32) -> anyhow::Result<
 
 fn numbered<P: Projection>(number: i32) -> Generation {
     Generation { name: P::NAME, number, log_created: 0, outdated: false }
-}
-
-async fn first_differences<S: Store>(
-    store: &S,
-    table: &str,
-    live: &Generation,
-    scratch: &Generation,
-) -> anyhow::Result<Vec<Value>> {
-    const MOST: usize = 5;
-    let ours = store.rows(live, table).await?;
-    let anew = store.rows(scratch, table).await?;
-    let keys: std::collections::BTreeSet<_> = ours.keys().chain(anew.keys()).collect();
-    Ok(keys
-        .into_iter()
-        .filter(|key| ours.get(*key) != anew.get(*key))
-        .take(MOST)
-        .map(|key| {
-            json!({"table": table, "row": key, "live": ours.get(key), "rebuilt": anew.get(key)})
-        })
-        .collect())
 }

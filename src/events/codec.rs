@@ -35,6 +35,7 @@ impl Event {
             Self::Friendship(event) => json(event),
             Self::Chat(event) => json(event),
             Self::Delivery(event) => json(event),
+            Self::Operations(event) => json(event),
         }
     }
 
@@ -49,6 +50,7 @@ impl Event {
             Subject::Friendship(_) => serde_json::from_slice(body).map(Self::Friendship),
             Subject::Chat { .. } => serde_json::from_slice(body).map(Self::Chat),
             Subject::Delivery(_) => serde_json::from_slice(body).map(Self::Delivery),
+            Subject::Operations => serde_json::from_slice(body).map(Self::Operations),
         }
         .map_err(|source| DecodeError::Body { subject: *subject, source })
     }

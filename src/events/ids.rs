@@ -98,6 +98,8 @@ pub enum Subject {
     },
     /// What one node has written to sockets.
     Delivery(NodeId),
+    /// What operators decided.
+    Operations,
 }
 
 impl Subject {
@@ -121,6 +123,7 @@ impl Subject {
             "chat" => {
                 Self::Chat { pair: Pair::of(user(next())?, user(next())?), sender: user(next())? }
             }
+            "operations" => Self::Operations,
             "delivery" => Self::Delivery(NodeId(next()?.parse().ok()?)),
             _ => return None,
         };
@@ -136,6 +139,7 @@ impl fmt::Display for Subject {
             Self::Friendship(pair) => write!(f, "evt.friendship.{}.{}", pair.lo, pair.hi),
             Self::Chat { pair, sender } => write!(f, "evt.chat.{}.{}.{sender}", pair.lo, pair.hi),
             Self::Delivery(node) => write!(f, "evt.delivery.{node}"),
+            Self::Operations => f.write_str("evt.operations"),
         }
     }
 }
@@ -153,6 +157,7 @@ mod tests {
             Subject::Friendship(Pair::of(bob, ann)),
             Subject::chat(bob, ann),
             Subject::Delivery(NodeId(Uuid::nil())),
+            Subject::Operations,
         ] {
             assert_eq!(Subject::parse(&subject.to_string()), Some(subject));
         }

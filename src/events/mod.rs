@@ -6,6 +6,7 @@ mod codec;
 mod delivery;
 mod friendship;
 mod ids;
+mod operations;
 mod recorded;
 mod session;
 mod user;
@@ -19,6 +20,7 @@ pub use friendship::{Answer, FriendshipEvent, NewEdge, Visibility};
 pub use ids::{
     ConnectionId, EdgeId, MessageId, NodeId, Pair, Position, RequestId, Subject, TokenId, UserId,
 };
+pub use operations::OperationsEvent;
 pub use recorded::Recorded;
 pub use session::{DisconnectReason, SessionEvent};
 pub use user::{Device, UserEvent};
@@ -37,4 +39,6 @@ pub enum Event {
     Chat(ChatEvent),
     /// About what has been written to sockets.
     Delivery(DeliveryEvent),
+    /// About running the service.
+    Operations(OperationsEvent),
 }

@@ -1,6 +1,6 @@
 //! Runs a read model: event and checkpoint in one transaction, batch after batch.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use tokio::time::{interval, sleep};
 use tokio_util::sync::CancellationToken;
@@ -110,7 +110,9 @@ pub async fn run<P: Projection>(projection: P, store: P::Store, runners: Runners
             Halt::Poison { position, reason } => {
                 error!(
                     projection.name = P::NAME, %position, reason,
-                    "projection `{}` stopped: the event at {position} cannot be applied; see `hongyan events show {position}`",
+                    "projection `{}` stopped: the event at {position} cannot be applied; \
+                     `hongyan events show {position}` shows it, `hongyan projections skip {} {position}` leaves it out",
+                    P::NAME,
                     P::NAME
                 );
                 runners.health.stopped(P::NAME, position, &reason);
@@ -150,6 +152,8 @@ pub struct Work<'a, P: Projection> {
     owner: Uuid,
     at: Checkpoint,
     progressed: bool,
+    /// Events that an operator told this read model to leave out.
+    skipped: BTreeSet<Position>,
 }
 
 impl<'a, P: Projection> Work<'a, P> {
@@ -162,6 +166,7 @@ impl<'a, P: Projection> Work<'a, P> {
             owner: crate::clock::random_id(),
             at: Checkpoint::default(),
             progressed: false,
+            skipped: BTreeSet::new(),
         }
     }
 
@@ -246,7 +251,8 @@ impl<'a, P: Projection> Work<'a, P> {
         Ok(())
     }
 
-    async fn reader(&self) -> Result<Reader, LogError> {
+    async fn reader(&mut self) -> Result<Reader, LogError> {
+        self.skipped = self.runners.log.skipped(P::NAME).await?;
         let next = Position(self.at.position.0 + 1);
         self.runners.log.read(P::SUBJECTS, next).await
     }
@@ -326,18 +332,27 @@ impl<'a, P: Projection> Work<'a, P> {
         batch: Vec<Entry>,
     ) -> Result<Vec<P::Effect>, Halt> {
         let mut events = Vec::with_capacity(batch.len());
+        let mut end = self.at;
         let mut unreadable = None;
         for entry in batch {
+            let position = position_of(&entry);
+            let skipped = self.skipped.contains(&position);
             match entry {
-                Ok(event) => events.push(event),
-                Err(found) => {
+                Err(found) if !skipped => {
                     unreadable = Some(found);
                     break;
                 }
+                entry => {
+                    let event = entry.ok();
+                    end = Checkpoint { position, event: event.as_ref().map(|event| event.id) };
+                    events.extend(event.filter(|_| !skipped));
+                }
             }
         }
-        let effects = match self.apply_all(generation, &events).await {
-            Err(StoreError::Refused(why)) => self.find_poison(generation, &events, why).await?,
+        let effects = match self.apply_all(generation, &events, end).await {
+            Err(StoreError::Refused(why)) => {
+                self.find_poison(generation, &events, end, why).await?
+            }
             result => result?,
         };
         match unreadable {
@@ -348,17 +363,18 @@ impl<'a, P: Projection> Work<'a, P> {
         }
     }
 
+    /// Applies events and moves the checkpoint to `to`, which is the last of them or a skipped one after it.
     async fn apply_all(
         &mut self,
         generation: &Generation,
         events: &[Recorded<Event>],
+        to: Checkpoint,
     ) -> Result<Vec<P::Effect>, StoreError> {
-        let Some(last) = events.last() else {
+        if to.position == self.at.position {
             return Ok(Vec::new());
-        };
+        }
         let mut tx = self.store.begin(generation).await?;
         let effects = self.projection.apply(&mut tx, events).await?;
-        let to = Checkpoint { position: last.position, event: Some(last.id) };
         let moved = Move { owner: self.owner, from: self.at, to };
         self.store.commit(tx, generation, moved).await?;
         self.at = to;
@@ -371,6 +387,7 @@ impl<'a, P: Projection> Work<'a, P> {
         &mut self,
         generation: &Generation,
         events: &[Recorded<Event>],
+        end: Checkpoint,
         why: String,
     ) -> Result<Vec<P::Effect>, Halt> {
         // The tables themselves may be gone; then there is a new generation, and no poison.
@@ -383,13 +400,15 @@ impl<'a, P: Projection> Work<'a, P> {
         }
         let mut effects = Vec::new();
         for event in events {
-            match self.apply_all(generation, std::slice::from_ref(event)).await {
+            let to = Checkpoint { position: event.position, event: Some(event.id) };
+            match self.apply_all(generation, std::slice::from_ref(event), to).await {
                 Err(StoreError::Refused(reason)) => {
                     return Err(Halt::Poison { position: event.position, reason });
                 }
                 result => effects.extend(result?),
             }
         }
+        effects.extend(self.apply_all(generation, &[], end).await?);
         Ok(effects)
     }
 }

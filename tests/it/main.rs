@@ -13,6 +13,7 @@ mod faults;
 mod harness;
 mod limits;
 mod log;
+mod operating;
 mod rest_00_parameters;
 mod rest_00_tokens;
 mod rest_01_accounts;

@@ -114,7 +114,20 @@ impl App {
 
     /// Runs the binary as a command line.
     pub async fn cli(&self, arguments: &[&str]) -> Ran {
-        cli(&self.settings, arguments).await
+        self.cli_told(arguments, "").await
+    }
+
+    /// The same with settings of its own.
+    pub async fn cli_with(&self, own: &[(&str, &str)], arguments: &[&str]) -> Ran {
+        let mut settings = self.settings.clone();
+        settings
+            .extend(own.iter().map(|(key, value)| (format!("HONGYAN__{key}"), (*value).into())));
+        cli(&settings, arguments, "").await
+    }
+
+    /// The same with something on its standard input.
+    pub async fn cli_told(&self, arguments: &[&str], input: &str) -> Ran {
+        cli(&self.settings, arguments, input).await
     }
 
     /// An operator's page: `/positions`, `/health/ready`, …
@@ -166,6 +179,6 @@ impl App {
 async fn migrated(own: &[(&str, &str)]) -> (Servers, Settings) {
     let servers = Servers::start().await;
     let settings = settings(&servers, own);
-    cli(&settings, &["migrate"]).await.ok();
+    cli(&settings, &["migrate"], "").await.ok();
     (servers, settings)
 }

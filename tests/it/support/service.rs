@@ -1,7 +1,8 @@
 //! The binary under test: as a server, and as a command line.
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
@@ -132,11 +133,17 @@ impl Ran {
     }
 }
 
-/// Runs the binary with `arguments` to its end.
-pub async fn cli(settings: &Settings, arguments: &[&str]) -> Ran {
+/// Runs the binary with `arguments` and `input` to its end.
+pub async fn cli(settings: &Settings, arguments: &[&str], input: &str) -> Ran {
     let mut command = hongyan(settings);
-    command.args(arguments).stdin(std::process::Stdio::null());
-    let finished = tokio::task::spawn_blocking(move || command.output());
+    command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let input = input.to_owned();
+    let finished = tokio::task::spawn_blocking(move || {
+        let mut child = command.spawn()?;
+        let written = child.stdin.take().map(|mut stdin| stdin.write_all(input.as_bytes()));
+        drop(written); // a command that reads nothing may be over
+        child.wait_with_output()
+    });
     let output = tokio::time::timeout(PATIENCE, finished).await;
     let output =
         output.unwrap_or_else(|_| panic!("`hongyan {}` does not end", arguments.join(" ")));

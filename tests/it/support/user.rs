@@ -105,6 +105,11 @@ impl User {
         self.post_empty("/api/chat/chatGetmessageOffLine").await.done();
     }
 
+    /// Asks for what waited with a token that is good no more.
+    pub async fn drain_refused(&self, text: &str) {
+        self.post_empty("/api/chat/chatGetmessageOffLine").await.refused(400, text);
+    }
+
     /// Blocks or unblocks a friend (`rest.md` §16).
     pub async fn toggle_black(&self, friend: &User) {
         self.post_empty(&format!("/api/chat/setblackgoodfriend/{}", friend.id)).await.done();

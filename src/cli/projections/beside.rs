@@ -1,0 +1,112 @@
+//! Building a generation beside the live one, up to the same event, and what differs then.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use super::Tools;
+use crate::{
+    adapters::checkpoints::{Beat, Checkpoints},
+    app,
+    cli::progress::Progress,
+    clock,
+    events::Position,
+    projections::{
+        Projection,
+        generation::{Generation, Store},
+        runner::Work,
+    },
+};
+
+impl Tools {
+    /// Builds a generation to near the end of the log while the live one goes on, stops the live
+    /// one where it is, and builds up to exactly there. Until `Frozen` is thawed, nobody moves it.
+    pub(super) async fn build_beside<P: Projection>(
+        &self,
+        projection: &P,
+        store: &P::Store,
+        live: &Generation,
+        created: i64,
+    ) -> anyhow::Result<(Generation, Frozen)> {
+        let built = store.add(P::NAME, created).await?;
+        let mut count = 0;
+        let total = self.runners.log.end().await?.messages;
+        let mut progress = Progress::new(P::NAME, total, self.output);
+        let mut work = Work::new(projection, store, &self.runners);
+        let near = self.runners.log.last_on(P::SUBJECTS).await?;
+        let mut advance = |_, events| {
+            count += events;
+            progress.set(count);
+        };
+        work.build(&built, near, &mut advance).await?;
+        let mut frozen = self.freeze::<P>(store, live).await?;
+        work.build(&built, frozen.position, &mut advance).await?;
+        frozen.events = count;
+        Ok((built, frozen))
+    }
+
+    /// Takes the live generation away from its runner, which waits as long as it hears of us.
+    async fn freeze<P: Projection>(
+        &self,
+        store: &P::Store,
+        live: &Generation,
+    ) -> anyhow::Result<Frozen> {
+        let checkpoints = self.runners.checkpoints.clone();
+        let position = store.claim(live, clock::random_id()).await?.position;
+        let beat = Beat { position, node: self.runners.node, leaving: false };
+        let stop = CancellationToken::new();
+        let (stopped, listener) = (stop.clone(), checkpoints.clone());
+        app::background(async move {
+            while !stopped.is_cancelled() {
+                listener.tell(P::NAME, beat).await;
+                _ = timeout(Duration::from_millis(100), stopped.cancelled()).await;
+            }
+        });
+        // The runner may have claimed it back before it heard of us; by now it has heard.
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        let position = store.claim(live, clock::random_id()).await?.position;
+        Ok(Frozen { name: P::NAME, position, events: 0, checkpoints, beat, stop })
+    }
+}
+
+/// A live generation that stands still.
+pub(super) struct Frozen {
+    name: &'static str,
+    pub(super) position: Position,
+    pub(super) events: u64,
+    checkpoints: Checkpoints,
+    beat: Beat,
+    stop: CancellationToken,
+}
+
+impl Frozen {
+    /// Lets the runner go on.
+    pub(super) async fn thaw(self) {
+        self.stop.cancel();
+        self.checkpoints.tell(self.name, Beat { leaving: true, ..self.beat }).await;
+        self.checkpoints.flush().await;
+    }
+}
+
+/// The first rows that are not the same in two generations.
+pub(super) async fn first_differences<S: Store>(
+    store: &S,
+    table: &str,
+    live: &Generation,
+    scratch: &Generation,
+) -> anyhow::Result<Vec<Value>> {
+    const MOST: usize = 5;
+    let ours = store.rows(live, table).await?;
+    let anew = store.rows(scratch, table).await?;
+    let keys: std::collections::BTreeSet<_> = ours.keys().chain(anew.keys()).collect();
+    Ok(keys
+        .into_iter()
+        .filter(|key| ours.get(*key) != anew.get(*key))
+        .take(MOST)
+        .map(|key| {
+            json!({"table": table, "row": key, "live": ours.get(key), "rebuilt": anew.get(key)})
+        })
+        .collect())
+}

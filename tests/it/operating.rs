@@ -1,0 +1,188 @@
+//! What operators do: the command line against a running service (DESIGN §5, §7).
+
+use async_nats::jetstream;
+use futures_util::TryStreamExt;
+use serde_json::{Value, json};
+
+use crate::support::{App, PASSWORD, until};
+
+/// `hongyan check-config`: a stream or a store that is not what is needed is named, and the service refuses to start.
+#[tokio::test]
+async fn a_stream_that_drifted_is_named() {
+    let app = App::start().await;
+    let checked = app.cli(&["check-config", "--json"]).await.json();
+    assert_eq!(checked["drift"], json!([]));
+    let client = app.servers.nats.connect("ops", "opspw").await;
+    let context = jetstream::new(client);
+    let stream = context.get_stream("EVENTS").await.expect("the log is there");
+    let good = stream.cached_info().config.clone();
+    let window = std::time::Duration::from_secs(1);
+    let drifted = jetstream::stream::Config { duplicate_window: window, ..good.clone() };
+    context.update_stream(drifted).await.expect("the operator may");
+    let checked = app.cli(&["check-config"]).await;
+    assert!(!checked.success && checked.stdout.contains("duplicate_window"), "{checked:?}");
+    let served = app.cli_with(&[], &["serve"]).await;
+    assert!(!served.success && served.stderr.contains("duplicate_window"), "{served:?}");
+    context.update_stream(good).await.expect("the operator may");
+    for (folder, reason) in [("", "needs log.store_dir"), ("/tmp", "is not the store")] {
+        let own = [("LOG__DURABILITY", "synced"), ("LOG__STORE_DIR", folder)];
+        for command in ["serve", "check-config"] {
+            let ran = app.cli_with(&own, &[command]).await;
+            assert!(!ran.success && ran.stderr.contains(reason), "{command}: {ran:?}");
+        }
+    }
+}
+
+/// DESIGN §5: what can never be applied stops one read model, loudly, until an operator leaves it out. Rebuilds do, too.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_poison_event_stops_one_read_model_until_it_is_skipped() {
+    let app = App::start().await;
+    let [ann, bob] = app.friends(["ann", "bob"]).await;
+    app.settle().await;
+    let gateway = app.servers.nats.connect("gateway", "gatewaypw").await;
+    let context = jetstream::new(gateway);
+    let ack = context.publish("evt.friendship.900.901", "no event".into()).await.expect("sent");
+    let position = ack.await.expect("stored").sequence.to_string();
+    let state = async |name: &str| {
+        let health = app.health().await;
+        health["projections"][name]["state"].as_str().unwrap_or_default().to_owned()
+    };
+    let stopped = async || (state("address_book").await == "stopped").then_some(());
+    until("the read model has stopped", stopped).await;
+    let health = app.health().await;
+    assert_eq!(health["ready"], false);
+    let reason = health["projections"]["address_book"]["reason"].as_str().unwrap_or_default();
+    assert!(reason.contains(&format!("event {position}")), "{health}");
+    // The others go on.
+    ann.send(&bob, "still here").await.ok();
+    assert_eq!(state("message_history").await, "live");
+    let skip =
+        |name| ["projections", "skip", name, &position, "--reason", "rubbish"].map(str::to_owned);
+    for name in ["address_book", "offline_queue"] {
+        let skip = skip(name);
+        app.cli(&skip.each_ref().map(String::as_str)).await.ok();
+    }
+    let live = async || (app.health().await["ready"] == true).then_some(());
+    until("everything is live again", live).await;
+    let late = skip("address_book");
+    let told = app.cli(&late.each_ref().map(String::as_str)).await;
+    assert!(!told.success, "an event that is behind cannot be skipped: {told:?}");
+    ann.befriend(&app.register("cat").await).await;
+    app.verify().await;
+    app.cli(&["projections", "rebuild", "--all"]).await.ok();
+    app.verify().await;
+}
+
+/// DESIGN §3, §5: read models of another shape, or ahead of the log, are built anew before anybody sees them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn read_models_that_do_not_fit_are_built_anew() {
+    let mut app = App::start().await;
+    let [ann, bob] = app.friends(["ann", "bob"]).await;
+    ann.send(&bob, "waits").await.ok();
+    app.settle().await;
+    app.gateways[0].process().terminate();
+    app.servers
+        .postgres
+        .execute(
+            "update hongyan.generations set shape = 'another' where projection = 'address_book';
+             update hongyan.generations set position = position + 1000 \
+             where projection = 'message_history'",
+        )
+        .await;
+    let mut redis = app.servers.redis.connect().await;
+    let () = redis::cmd("HSET")
+        .arg(&["hy:chat_log:g1", "shape", "another"])
+        .query_async(&mut redis)
+        .await
+        .expect("Redis answers");
+    app.gateways[0].start_again().await;
+    app.verify().await;
+    let status = app.cli(&["projections", "status", "--json"]).await.json();
+    let live = |name: &str| {
+        let all = status.as_array().expect("a list");
+        let found = all.iter().find(|model| model["name"] == name).expect("it is listed");
+        let generations = found["generations"].as_array().expect("a list");
+        generations.iter().find(|one| one["live"] == true).expect("one is live")["generation"]
+            .clone()
+    };
+    for (name, generation) in
+        [("address_book", 2), ("message_history", 2), ("chat_log", 2), ("user_directory", 1)]
+    {
+        assert_eq!(live(name), generation, "{name} in {status}");
+    }
+    // Back to the one before, which then catches up.
+    app.cli(&["projections", "switch", "chat_log", "1"]).await.ok();
+    app.settle().await;
+}
+
+#[tokio::test]
+async fn the_log_can_be_looked_at() {
+    let app = App::start().await;
+    let [ann, bob] = app.friends(["ann", "bob"]).await;
+    ann.send(&bob, "hello").await.ok();
+    let stats = app.cli(&["events", "stats", "--json"]).await.json();
+    assert_eq!(stats["types"]["message.sent.v1"], 1);
+    assert_eq!(stats["types"]["user.registered.v1"], 2);
+    assert_eq!(stats["events"], stats["last"]);
+    let (lo, hi) = (ann.id.min(bob.id), ann.id.max(bob.id));
+    let subject = format!("evt.chat.{lo}.{hi}.*");
+    let tail = ["events", "tail", "--subject", &subject, "--from", "1", "--count", "1", "--json"];
+    let shown = app.cli(&tail).await.json();
+    assert_eq!(shown["type"], "message.sent.v1");
+    assert_eq!(shown["actor"], ann.id);
+    let position = shown["position"].to_string();
+    assert_eq!(app.cli(&["events", "show", &position, "--json"]).await.json(), shown);
+    let gone = app.cli(&["events", "show", "999999"]).await;
+    assert!(!gone.success && gone.stderr.contains("there is no event at 999999"), "{gone:?}");
+    assert!(app.cli(&["version", "--json"]).await.json()["version"].is_string());
+    let unknown = app.cli(&["projections", "rebuild", "nothing"]).await;
+    assert!(!unknown.success && unknown.stderr.contains("there are"), "{unknown:?}");
+}
+
+#[tokio::test]
+async fn a_password_can_be_set_and_ends_all_sessions() {
+    let app = App::start().await;
+    let ann = app.register("ann").await;
+    app.cli_told(&["users", "set-password", &ann.username], "another one").await.ok();
+    ann.drain_refused("Token 令牌不合法！").await;
+    let log_in = |password: &str| json!({ "username": ann.username, "password": password });
+    app.api().post("/api/loginChat", log_in(PASSWORD)).await.refused(400, "账户或密码错误");
+    app.api().post("/api/loginChat", log_in("another one")).await.ok();
+    let short = app.cli_told(&["users", "set-password", &ann.username], "short").await;
+    assert!(!short.success && short.stderr.contains("6 to 20"), "{short:?}");
+    let nobody = app.cli(&["users", "show", "nobody_here"]).await;
+    assert!(!nobody.success && nobody.stderr.contains("there is no user"), "{nobody:?}");
+}
+
+/// DESIGN §1.5: analysts pull a copy of the events, from a durable that is there from the start.
+#[tokio::test]
+async fn analysts_replay_the_log() {
+    let app = App::start().await;
+    let [ann, bob] = app.friends(["ann", "bob"]).await;
+    ann.send(&bob, "hello").await.ok();
+    let analyst = jetstream::new(app.servers.nats.connect("analyst", "analystpw").await);
+    let stream = analyst.get_stream_no_info("EVENTS_COPY").await.expect("a handle");
+    let replay: jetstream::consumer::PullConsumer =
+        stream.get_consumer("replay").await.expect("the durable is there");
+    let mut types = Vec::new();
+    let all = async || {
+        let batch = replay.fetch().max_messages(100).messages().await.ok()?;
+        for message in batch.try_collect::<Vec<_>>().await.ok()? {
+            let headers = message.headers.clone().expect("an envelope");
+            types.push(headers.get("ce-type").map(ToString::to_string).unwrap_or_default());
+            message.ack().await.expect("acknowledged");
+        }
+        types.contains(&"message.sent.v1".to_owned()).then_some(())
+    };
+    until("the analyst has seen the message", all).await;
+    assert!(types.contains(&"user.registered.v1".to_owned()));
+}
+
+impl App {
+    /// What `/health/ready` says, also when it says no.
+    async fn health(&self) -> Value {
+        let url = format!("{}/health/ready", self.gateways[0].admin_origin());
+        let client = reqwest::Client::builder().no_proxy().build().expect("a client");
+        client.get(url).send().await.expect("it answers").json().await.expect("it is JSON")
+    }
+}
