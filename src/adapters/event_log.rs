@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeSet,
+    error::Error,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -33,9 +34,6 @@ pub const STREAM: &str = "EVENTS";
 
 /// How long one attempt to append waits for its answer. Another under the same identity is harmless.
 const ANSWER: Duration = Duration::from_millis(1500);
-
-/// The second code of a conflict, which the client library does not map (`jetstream.md` §1.3).
-const CONFLICT_IN_PROCESS: ErrorCode = ErrorCode(10164);
 
 /// The event log.
 #[derive(Clone)]
@@ -360,11 +358,20 @@ pub struct LogEnd {
     pub created: i64,
 }
 
-fn is_conflict(error: &PublishError) -> bool {
-    let code = std::error::Error::source(error)
-        .and_then(|source| source.downcast_ref::<jetstream::Error>())
-        .map(jetstream::Error::error_code);
-    error.kind() == PublishErrorKind::WrongLastSequence || code == Some(CONFLICT_IN_PROCESS)
+/// Did the server find another last sequence than the expected one? It has two codes for that.
+pub(super) fn is_conflict(error: &(dyn Error + 'static)) -> bool {
+    let codes = [
+        ErrorCode::STREAM_WRONG_LAST_SEQUENCE,
+        ErrorCode::STREAM_WRONG_LAST_SEQUENCE_CONSTANT, // while another append is in process
+    ];
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(error) = error.downcast_ref::<jetstream::Error>() {
+            return codes.contains(&error.error_code());
+        }
+        next = error.source();
+    }
+    false
 }
 
 /// Any failure to talk to the server.

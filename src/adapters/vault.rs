@@ -1,12 +1,15 @@
 //! Credentials and claims: a key-value bucket that only the server's account may read.
 
-use async_nats::jetstream::kv::{CreateErrorKind, Store, UpdateErrorKind};
+use std::time::Duration;
+
+use async_nats::jetstream::kv::{CreateErrorKind, Store};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use sha2::{Digest as _, Sha256};
+use tokio::time::sleep;
 use uuid::Uuid;
 
 use super::{
-    event_log::{LogError, unavailable},
+    event_log::{LogError, is_conflict, unavailable},
     nats::Nats,
 };
 use crate::events::{UserId, Username};
@@ -90,11 +93,14 @@ impl Vault {
         loop {
             match self.store.create(key::<C>(what), json(claim)).await {
                 Ok(_) => return Ok(Claimed::Made),
-                Err(error) if error.kind() == CreateErrorKind::AlreadyExists => {
+                Err(error)
+                    if error.kind() == CreateErrorKind::AlreadyExists || is_conflict(&error) =>
+                {
                     if let Some(held) = self.held(what).await? {
                         return Ok(Claimed::Taken(held));
                     }
-                    // released between the two calls: try again
+                    // Released between the two calls, or on its way to a replica: try again.
+                    sleep(Duration::from_millis(5)).await;
                 }
                 Err(error) => return Err(unavailable(error)),
             }
@@ -129,7 +135,7 @@ impl Vault {
     ) -> Result<bool, LogError> {
         match self.store.update(key::<C>(what), json(claim), revision).await {
             Ok(_) => Ok(true),
-            Err(error) if error.kind() == UpdateErrorKind::WrongLastRevision => Ok(false),
+            Err(error) if is_conflict(&error) => Ok(false),
             Err(error) => Err(unavailable(error)),
         }
     }

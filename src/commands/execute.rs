@@ -1,6 +1,12 @@
 //! Load, decide, append; again if somebody was faster.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use sqlx::PgPool;
 use tokio::time::{Instant, interval, sleep};
@@ -304,19 +310,35 @@ impl Executor {
 
     /// Keeps the caches fresh, for ever; `observe` hears every event after the caches.
     pub async fn follow(&self, observe: impl Fn(&Recorded<Event>)) {
-        let name = Checkpoints::gateway(self.node);
-        loop {
-            if let Err(error) = self.try_follow(&name, &observe).await {
-                warn!(%error, "the caches lost touch with the log");
-                self.clear();
-                sleep(Duration::from_millis(200)).await;
+        let seen = AtomicU64::new(0);
+        tokio::join!(self.keep_telling(&seen), async {
+            loop {
+                if let Err(error) = self.try_follow(&seen, &observe).await {
+                    warn!(%error, "the caches lost touch with the log");
+                    self.clear();
+                    sleep(Duration::from_millis(200)).await;
+                }
             }
+        });
+    }
+
+    /// Says that this gateway is alive, also while the log is away: its sockets are not lost then.
+    async fn keep_telling(&self, seen: &AtomicU64) {
+        let mut beat = interval(HEARTBEAT);
+        loop {
+            beat.tick().await;
+            self.tell(Position(seen.load(Ordering::Relaxed))).await;
         }
+    }
+
+    async fn tell(&self, position: Position) {
+        let beat = Beat { position, node: self.node, leaving: false };
+        self.checkpoints.tell(&Checkpoints::gateway(self.node), beat).await;
     }
 
     async fn try_follow(
         &self,
-        name: &str,
+        seen: &AtomicU64,
         observe: &impl Fn(&Recorded<Event>),
     ) -> Result<(), LogError> {
         const SUBJECTS: &[&str] = &["evt.user.>", "evt.session.>", "evt.friendship.>"];
@@ -324,28 +346,19 @@ impl Executor {
         let mut reader = self.log.read(SUBJECTS, Position(end.last.0 + 1)).await?;
         self.clear(); // nothing that was cached before this reader began has been kept fresh
         let mut position = end.last;
-        let mut beat = interval(HEARTBEAT);
-        let tell = async |position| {
-            let beat = Beat { position, node: self.node, leaving: false };
-            self.checkpoints.tell(name, beat).await;
-        };
         loop {
-            tokio::select! {
-                batch = reader.next_batch(1000) => {
-                    for entry in batch? {
-                        match entry {
-                            Ok(recorded) => {
-                                self.take(&recorded);
-                                observe(&recorded);
-                                position = recorded.position;
-                            }
-                            Err(unreadable) => position = unreadable.position,
-                        }
+            seen.store(position.0, Ordering::Relaxed);
+            self.tell(position).await;
+            for entry in reader.next_batch(1000).await? {
+                match entry {
+                    Ok(recorded) => {
+                        self.take(&recorded);
+                        observe(&recorded);
+                        position = recorded.position;
                     }
+                    Err(unreadable) => position = unreadable.position,
                 }
-                _ = beat.tick() => {}
             }
-            tell(position).await;
         }
     }
 

@@ -240,7 +240,11 @@ impl Connected {
                     Some(push) => self.receive(push, app, wire).await?,
                     None => return Err(DisconnectReason::Shutdown),
                 },
-                _ = heartbeat.tick() => wire.send(frames::PING.to_owned()).await?,
+                _ = heartbeat.tick() => {
+                    wire.send(frames::PING.to_owned()).await?;
+                    // A push can be lost where nobody notices, between two servers of a cluster.
+                    self.inflow.resync();
+                }
                 () = sleep_until(Some(renewal)), if self.current => {
                     Box::pin(self.renew(app)).await;
                     renewal += app.config.renewal();

@@ -14,6 +14,7 @@ mod harness;
 mod limits;
 mod log;
 mod operating;
+mod replicated;
 mod rest_00_parameters;
 mod rest_00_tokens;
 mod rest_01_accounts;

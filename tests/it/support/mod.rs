@@ -3,6 +3,7 @@
 pub mod api;
 pub mod app;
 pub mod nats;
+pub mod nats_cluster;
 pub mod nats_line;
 pub mod ports;
 pub mod postgres;
@@ -18,6 +19,7 @@ pub mod user;
 
 pub use api::{Api, Reply, one_wins, send};
 pub use app::App;
+pub use nats_cluster::NatsCluster;
 pub use nats_line::NatsLine;
 pub use process::until;
 pub use servers::Servers;

@@ -104,7 +104,8 @@ fn spawn(folder: &Path, port: u16) -> Process {
     Process::spawn("nats-server", &mut command, &folder.with_extension("log"))
 }
 
-fn binary() -> PathBuf {
+/// The program.
+pub fn binary() -> PathBuf {
     let named =
         ["HONGYAN_TEST_NATS_SERVER", "NATS_SERVER_BIN"].into_iter().find_map(std::env::var_os);
     named
