@@ -4,10 +4,14 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use redis::{
-    AsyncConnectionConfig, Client, RedisError,
-    aio::{ConnectionManager, ConnectionManagerConfig, MultiplexedConnection},
+    AsyncConnectionConfig, Client,
+    aio::{ConnectionManager, ConnectionManagerConfig},
 };
-pub use redis::{Script, Value};
+// What speaking to Redis takes. Who needs it takes it from here.
+pub use redis::{
+    Arg, AsyncCommands, Cmd, FromRedisValue, RedisError, Script, ToRedisArgs, Value,
+    aio::MultiplexedConnection, cmd, pipe,
+};
 use secrecy::{ExposeSecret, SecretString};
 
 /// Redis as this process uses it.

@@ -5,7 +5,6 @@ use std::{
     hash::{DefaultHasher, Hash as _, Hasher as _},
 };
 
-use redis::{AsyncCommands as _, FromRedisValue, ToRedisArgs, Value, aio::MultiplexedConnection};
 use tokio::sync::Mutex;
 use uuid::Uuid;
 
@@ -14,7 +13,10 @@ use super::{
     generation::{Digest, Generation, Listed, Move, Store},
 };
 use crate::{
-    adapters::redis::{Redis, RedisFailure, Script},
+    adapters::redis::{
+        self, AsyncCommands as _, FromRedisValue, MultiplexedConnection, Redis, RedisFailure,
+        Script, ToRedisArgs, Value,
+    },
     events::Position,
 };
 
