@@ -1,0 +1,294 @@
+//! The arrows: `main → cli → app → api, ws → commands, projections → adapters → events`, and who alone may do what.
+
+use crate::names::{Named, named};
+use crate::tree::{Complaint, none_of, texts};
+
+/// From the top down. A layer may name itself, what stands beside it, and what is below.
+const LAYERS: &[&[&str]] = &[
+    &["main"],
+    &["cli"],
+    &["app"],
+    &["api", "ws"],
+    &["commands", "projections"],
+    &["adapters"],
+    &["events"],
+];
+
+/// What sources may not name.
+struct Rule {
+    /// Why not.
+    because: &'static str,
+    /// Beginnings of the paths of the sources.
+    of: &'static [&'static str],
+    /// Paths, each with all that is in it.
+    never: &'static str,
+    /// File, what it may name nevertheless, and why.
+    except: &'static [(&'static str, &'static str, &'static str)],
+}
+
+const RULES: &[Rule] = &[
+    Rule {
+        because: "facts are plain data",
+        of: &["src/events/"],
+        never: "async axum futures_util sqlx std::env std::fs std::io std::net std::process \
+                std::thread std::time tokio tracing crate::clock crate::config crate::telemetry",
+        except: &[],
+    },
+    Rule {
+        because: "rules are pure: what they need is handed in",
+        of: &["src/commands/"],
+        never: "async axum futures_util sqlx std::env std::fs std::io std::net std::process \
+                std::thread std::time tokio tracing crate::adapters crate::clock crate::config \
+                crate::projections crate::telemetry",
+        except: &[
+            ("src/commands/accounts.rs", "", "keeps credentials in the vault beside the account"),
+            ("src/commands/execute.rs", "", "loads, appends, and tries again"),
+            ("src/commands/messages.rs", "", "appends a message guarded by another aggregate"),
+            ("src/commands/reaper.rs", "", "waits for nodes that are not heard of"),
+            ("src/commands/state_cache.rs", "", "shares among tasks what was loaded"),
+        ],
+    },
+    Rule {
+        because: "adapters alone speak to NATS and Redis",
+        of: &["src/"],
+        never: "async_nats redis",
+        except: &[("src/adapters/", "", "they are the adapters")],
+    },
+    Rule {
+        because: "a table belongs to one read model, which has its queries",
+        of: &["src/"],
+        never: "sqlx::query sqlx::query_as sqlx::query_scalar sqlx::raw_sql",
+        except: &[
+            ("src/projections/", "", "they are the read models"),
+            ("src/api/admin.rs", "sqlx::query_scalar", "asks whether PostgreSQL answers at all"),
+        ],
+    },
+    Rule {
+        because: "time and chance are in clock.rs alone",
+        of: &["src/"],
+        never: "getrandom rand std::time::SystemTime time::OffsetDateTime::now_local \
+                time::OffsetDateTime::now_utc time::UtcDateTime::now uuid::Uuid::new_v4 \
+                uuid::Uuid::now_v7",
+        except: &[("src/clock.rs", "", "it is the clock")],
+    },
+    Rule {
+        because: "a read model sees only events, so that it can be built again",
+        of: &["src/projections/"],
+        never: "crate::clock",
+        except: &[
+            (
+                "src/projections/offline_queue.rs",
+                "crate::clock",
+                "stamps a push, which is not kept",
+            ),
+            ("src/projections/runner.rs", "crate::clock::random_id", "tells runners apart"),
+        ],
+    },
+    Rule {
+        because: "of the commands a read model knows the rules and their states alone",
+        of: &["src/projections/"],
+        never: "crate::commands::accounts crate::commands::execute crate::commands::messages \
+                crate::commands::reaper crate::commands::state_cache",
+        except: &[],
+    },
+    Rule {
+        because: "HTTP and WebSocket are the business of api and ws",
+        of: &["src/adapters/", "src/commands/", "src/events/", "src/projections/"],
+        never: "axum hyper hyper_util tower",
+        except: &[],
+    },
+    Rule {
+        because: "HTTP and WebSocket do not know of each other",
+        of: &["src/api/"],
+        never: "crate::ws",
+        except: &[(
+            "src/api/mod.rs",
+            "crate::ws::connection",
+            "the one router has the socket's route",
+        )],
+    },
+    Rule {
+        because: "HTTP and WebSocket do not know of each other",
+        of: &["src/ws/"],
+        never: "crate::api",
+        except: &[],
+    },
+    Rule {
+        because: "settings are handed down, not looked up",
+        of: &["src/adapters/", "src/commands/", "src/projections/", "src/ws/"],
+        never: "crate::config",
+        except: &[],
+    },
+    Rule {
+        because: "what everybody uses knows nobody",
+        of: &["src/clock.rs", "src/config.rs", "src/telemetry.rs"],
+        never: "crate::adapters crate::api crate::app crate::cli crate::commands crate::projections \
+                crate::ws",
+        except: &[],
+    },
+];
+
+/// The only names that go up: what handlers are handed as their state.
+const UP: &[(&str, &str)] = &[("src/api/", "crate::app::App"), ("src/ws/", "crate::app::App")];
+
+/// What one source does against layers and rules.
+fn complaints(file: &str, source: &str) -> Vec<Complaint> {
+    let mut complaints = Vec::new();
+    for named in named(file, source) {
+        let mut complain = |why: String| {
+            let what = format!("names `{}`: {why}", named.path.join("::"));
+            complaints.push(Complaint { file: file.to_owned(), line: named.line, what });
+        };
+        if let Some((own, other)) = goes_up(file, &named) {
+            complain(format!("`{other}` is above `{own}`"));
+        }
+        for rule in RULES.iter().filter(|rule| rule.is_broken(file, &named)) {
+            complain(rule.because.to_owned());
+        }
+    }
+    complaints
+}
+
+/// The layer of `file` and the one above it that it names.
+fn goes_up<'a>(file: &'a str, named: &'a Named) -> Option<(&'a str, &'a str)> {
+    let own = file.strip_prefix("src/")?.split(['/', '.']).next()?;
+    let other = named.path.get(1).filter(|_| named.path[0] == "crate")?.as_str();
+    let height = |name| LAYERS.iter().position(|layer| layer.contains(&name));
+    let allowed = UP.iter().any(|(from, path)| file.starts_with(from) && named.is_in(path));
+    (height(other)? < height(own)? && !allowed).then_some((own, other))
+}
+
+impl Rule {
+    fn is_broken(&self, file: &str, named: &Named) -> bool {
+        self.forbids(file, named)
+            && !self.except.iter().any(|(except, path, _)| covers((*except, *path), file, named))
+    }
+
+    fn forbids(&self, file: &str, named: &Named) -> bool {
+        self.of.iter().any(|of| file.starts_with(of))
+            && self.never.split(' ').any(|path| named.is_in(path))
+    }
+}
+
+fn covers((except, path): (&str, &str), file: &str, named: &Named) -> bool {
+    file.starts_with(except) && (path.is_empty() || named.is_in(path))
+}
+
+#[test]
+fn arrows_point_down() {
+    let sources = texts("src", &[".rs"]);
+    let complaints: Vec<_> =
+        sources.iter().flat_map(|(file, source)| complaints(file, source)).collect();
+    none_of(&complaints);
+}
+
+#[test]
+fn no_exception_is_left_over() {
+    let sources = texts("src", &[".rs"]);
+    let all: Vec<(&str, Named)> = sources
+        .iter()
+        .flat_map(|(file, source)| named(file, source).into_iter().map(move |n| (&**file, n)))
+        .collect();
+    for rule in RULES {
+        for (file, path, reason) in rule.except {
+            let used = all.iter().any(|(name, named)| {
+                covers((*file, *path), name, named) && rule.forbids(name, named)
+            });
+            assert!(used, "nobody needs this any more: {file} names {path:?}: {reason}");
+        }
+    }
+}
+
+/// `now()` of a database is a clock too; so is Redis's.
+#[test]
+fn read_models_ask_no_server_for_time_or_chance() {
+    let complaints: Vec<_> = texts("src/projections", &[".rs", ".sql"])
+        .iter()
+        .flat_map(|(file, text)| foreign_clocks(file, text))
+        .collect();
+    none_of(&complaints);
+}
+
+fn foreign_clocks(file: &str, text: &str) -> Vec<Complaint> {
+    const CLOCKS: &[&str] =
+        &["now()", "_timestamp()", "current_", "random()", "random_uuid()", "'TIME'"];
+    let code = |line: &str| !["//", "--"].iter().any(|mark| line.trim_start().starts_with(mark));
+    let broken = |line: &str| {
+        let line = line.replace("::now()", "");
+        CLOCKS.iter().find(|clock| line.contains(**clock)).copied()
+    };
+    crate::tree::lines(text)
+        .filter(|(_, line)| code(line))
+        .filter_map(|(line, text)| {
+            let what = format!("asks a server for {}", broken(text)?);
+            Some(Complaint { file: file.to_owned(), line, what })
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn refused(file: &str, source: &str, expected: &str) {
+        let found: Vec<String> = complaints(file, source).iter().map(ToString::to_string).collect();
+        assert!(found.iter().any(|found| found.starts_with(expected)), "{found:?}");
+    }
+
+    #[test]
+    fn each_broken_arrow_is_named_with_its_place() {
+        let source = "//! Bad.\n\nuse sqlx::PgPool;\n";
+        refused("src/events/user.rs", source, "src/events/user.rs:3: names `sqlx::PgPool`: facts");
+        let source = "async fn f() {}";
+        refused("src/commands/group.rs", source, "src/commands/group.rs:1: names `async`: rules");
+        let source = "use crate::{\n    events::Event,\n    api::params::Params,\n};";
+        refused(
+            "src/ws/hub.rs",
+            source,
+            "src/ws/hub.rs:3: names `crate::api::params::Params`: HTTP",
+        );
+        refused("src/adapters/vault.rs", source, "src/adapters/vault.rs:3: names `crate::api");
+        let source = "use crate::adapters as a;\nfn f() { a::redis::x(); redis::cmd(\"\") }";
+        refused("src/api/users.rs", source, "src/api/users.rs:2: names `redis::cmd`: adapters");
+        let source = "use time::OffsetDateTime as T;\nfn f() -> T { T::now_utc() }";
+        refused(
+            "src/cli/ops.rs",
+            source,
+            "src/cli/ops.rs:2: names `time::OffsetDateTime::now_utc`",
+        );
+        let source = "use super::super::app::Role;";
+        refused("src/api/users.rs", source, "src/api/users.rs:1: names `crate::app::Role`: `app`");
+        let source = "fn f() { crate::clock::now() }";
+        let expected = "src/projections/chat_log.rs:1: names `crate::clock::now`: a read model";
+        refused("src/projections/chat_log.rs", source, expected);
+    }
+
+    #[test]
+    fn what_is_allowed_is_not_refused() {
+        for (file, source) in [
+            ("src/api/mod.rs", "use crate::{app::App, ws::connection};"),
+            (
+                "src/events/ids.rs",
+                "use super::values::Role;\n// async sqlx\nconst A: &str = \"tokio\";",
+            ),
+            (
+                "src/cli/users.rs",
+                "use crate::adapters::{postgres, redis::Redis};\nfn f() { Redis::open() }",
+            ),
+            ("src/commands/execute.rs", "async fn f() { tokio::time::sleep(x).await }"),
+        ] {
+            assert_eq!(complaints(file, source), [], "{file}");
+        }
+    }
+
+    #[test]
+    fn a_servers_clock_is_noticed() {
+        let found = foreign_clocks(
+            "a.sql",
+            "-- now()\ncreate table a (\n    at timestamptz default now()\n);",
+        );
+        assert_eq!(found.iter().map(|found| found.line).collect::<Vec<_>>(), [3]);
+        assert_eq!(foreign_clocks("a.rs", "frame(clock::now());"), []);
+    }
+}

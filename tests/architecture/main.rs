@@ -1,0 +1,9 @@
+//! What stays true of these sources: who may name whom, and tidiness.
+//!
+//! Nothing is started here: each test reads files and fails with file and line.
+
+mod arrows;
+mod links;
+mod names;
+mod tidiness;
+mod tree;
