@@ -1,8 +1,9 @@
-//! What stays true of these sources: who may name whom, and tidiness.
+//! What stays true of these sources: who may name whom, what a log once held stays readable, and tidiness.
 //!
 //! Nothing is started here: each test reads files and fails with file and line.
 
 mod arrows;
+mod golden;
 mod links;
 mod names;
 mod tidiness;
