@@ -7,6 +7,8 @@ pub mod decider;
 pub mod execute;
 pub mod friendship;
 pub mod messages;
+#[cfg(test)]
+mod properties;
 pub mod reaper;
 pub mod session;
 pub mod state_cache;
