@@ -14,6 +14,7 @@ mod harness;
 mod limits;
 mod log;
 mod operating;
+mod read_models;
 mod replicated;
 mod rest_00_parameters;
 mod rest_00_tokens;

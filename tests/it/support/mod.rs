@@ -14,8 +14,10 @@ pub mod service;
 pub mod shapes;
 pub mod signed;
 pub mod socket;
+pub mod steps;
 pub mod traffic;
 pub mod user;
+pub mod world;
 
 pub use api::{Api, Reply, one_wins, send};
 pub use app::App;
