@@ -211,6 +211,7 @@ impl<'a, P: Projection> Work<'a, P> {
                 _ = beat.tick() => {
                     // Somebody may have claimed or switched the generation while nothing happened.
                     self.still_mine(&generation).await?;
+                    self.still_live(&generation).await?;
                     self.announce(reader.pending()).await;
                     continue;
                 }
@@ -267,7 +268,10 @@ impl<'a, P: Projection> Work<'a, P> {
     async fn still_mine(&self, generation: &Generation) -> Result<(), Halt> {
         let tx = self.store.begin(generation).await?;
         let moved = Move { owner: self.owner, from: self.at, to: self.at };
-        self.store.commit(tx, generation, moved).await?;
+        Ok(self.store.commit(tx, generation, moved).await?)
+    }
+
+    async fn still_live(&self, generation: &Generation) -> Result<(), Halt> {
         let live = self.store.live(P::NAME, generation.log_created).await?;
         if live.number == generation.number { Ok(()) } else { Err(Halt::Fenced) }
     }
@@ -403,6 +407,8 @@ impl<'a, P: Projection> Work<'a, P> {
             let to = Checkpoint { position: event.position, event: Some(event.id) };
             match self.apply_all(generation, std::slice::from_ref(event), to).await {
                 Err(StoreError::Refused(reason)) => {
+                    // A store also refuses what another runner has applied meanwhile.
+                    self.still_mine(generation).await?;
                     return Err(Halt::Poison { position: event.position, reason });
                 }
                 result => effects.extend(result?),

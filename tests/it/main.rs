@@ -28,6 +28,7 @@ mod rest_17_star_and_visibility;
 mod rest_36_revoking;
 mod rest_41_messages;
 mod rest_41_who_may_write;
+mod runners;
 mod security;
 mod ws_01_connecting;
 mod ws_05_taking_over;

@@ -1,0 +1,50 @@
+//! Two runners of one read model.
+
+use std::time::Duration;
+
+use hongyan::adapters::checkpoints::Checkpoints;
+use hongyan::adapters::event_log::{EventLog, Promises};
+use hongyan::adapters::{nats, postgres};
+use hongyan::events::NodeId;
+use hongyan::projections::address_book::AddressBook;
+use hongyan::projections::runner::{Halt, Runners, Work};
+use hongyan::projections::{Projection, generation::Store, in_postgres::InPostgres};
+use hongyan::telemetry::ProjectionHealth;
+use secrecy::SecretString;
+use tokio::runtime::Handle;
+use tokio::task::block_in_place;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::support::App;
+
+/// Two runners meet the same event: whoever is late is told so, and does not take the event for one that no store takes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_runner_that_was_overtaken_blames_no_event() {
+    let app = App::start().await;
+    app.friends(["ann", "bob", "cat"]).await;
+    let url = app.servers.nats.url();
+    let nats = nats::connect(&url, "ops", &"opspw".into()).await.expect("nats-server");
+    let second = Duration::from_secs(1);
+    let node = NodeId(Uuid::new_v4());
+    let promises = Promises { replicated: false, timeout: second, fact_ttl: second };
+    let log = EventLog::open(nats.clone(), node, None, &promises).await.expect("the log");
+    let (checkpoints, listen) = Checkpoints::start(nats.client).await.expect("nats-server");
+    tokio::spawn(listen);
+    let (health, stop) = (ProjectionHealth::default(), CancellationToken::new());
+    let runners = Runners { log, checkpoints, node, batch: 1, health, stop };
+
+    let owner = SecretString::from(app.servers.postgres.owner_url());
+    let store = InPostgres::new(postgres::writers(&owner, 4).expect("a URL"));
+    let created = runners.log.end().await.expect("the log").created;
+    let last = runners.log.last_on(AddressBook::SUBJECTS).await.expect("the log");
+    let generation = store.add(AddressBook::NAME, created).await.expect("a new generation");
+    let mut late = Work::new(&AddressBook, &store, &runners);
+    let halt = late.build(&generation, last, |_, _| {
+        let mut early = Work::new(&AddressBook, &store, &runners);
+        let all = early.build(&generation, last, |_, _| ());
+        block_in_place(|| Handle::current().block_on(all)).expect("nobody overtakes this one");
+    });
+    let halt = halt.await.expect_err("it was overtaken");
+    assert!(matches!(halt, Halt::Fenced), "{halt}");
+}
