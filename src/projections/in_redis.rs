@@ -33,7 +33,13 @@ pub struct RedisTx {
     connection: MultiplexedConnection,
     prefix: String,
     args: Vec<Vec<u8>>,
+    /// Words that many commands end with, sent once.
+    shared: Vec<Vec<u8>>,
 }
+
+/// A word that many commands of a transaction end with.
+#[derive(Debug, Clone, Copy)]
+pub struct Shared(usize);
 
 /// Bumped when keys change their meaning, so that old generations are known as such.
 const SHAPE: &str = "2";
@@ -43,14 +49,22 @@ const SHAPE: &str = "2";
 pub const VERSION: &str = "version";
 
 /// Runs the commands of a batch and moves the checkpoint, or does neither.
-/// ARGV: owner, expected position, new position, new event; then per command its length and words.
+/// ARGV: owner, expected position, new position, new event; the number of shared words, and they; then per
+/// command its length and words. A negative length says that the last word is the number of a shared one.
 const COMMIT: &str = "
 local at = redis.call('HMGET', KEYS[1], 'owner', 'position')
 if at[1] ~= ARGV[1] or at[2] ~= ARGV[2] then return redis.error_reply('FENCED checkpoint moved') end
-local i = 5
+local i = 6 + tonumber(ARGV[5])
 while i <= #ARGV do
   local n = tonumber(ARGV[i])
-  redis.call(unpack(ARGV, i + 1, i + n))
+  if n > 0 then
+    redis.call(unpack(ARGV, i + 1, i + n))
+  else
+    n = -n
+    local words = {unpack(ARGV, i + 1, i + n)}
+    words[n] = ARGV[5 + tonumber(words[n])]
+    redis.call(unpack(words))
+  end
   i = i + n + 1
 end
 redis.call('HSET', KEYS[1], 'position', ARGV[3], 'event', ARGV[4])
@@ -201,6 +215,21 @@ impl RedisTx {
         self.args[at] = (self.args.len() - at - 1).to_string().into_bytes();
     }
 
+    /// Keeps a word that many commands end with: a message for everybody in a group is sent once.
+    pub fn share(&mut self, word: &[u8]) -> Shared {
+        self.shared.push(word.to_vec());
+        Shared(self.shared.len())
+    }
+
+    /// The same as [`RedisTx::run`] for a command that ends with a shared word.
+    pub fn run_with(&mut self, command: &redis::Cmd, last: Shared) {
+        let at = self.args.len();
+        self.run(command);
+        self.args.push(last.0.to_string().into_bytes());
+        let words = self.args.len() - at - 1;
+        self.args[at] = format!("-{words}").into_bytes();
+    }
+
     /// Reads many keys as they are before the transaction, in one round trip.
     ///
     /// # Errors
@@ -249,6 +278,7 @@ impl Store for InRedis {
             connection: self.connection().await?,
             prefix: prefix(generation),
             args: Vec::new(),
+            shared: Vec::new(),
         })
     }
 
@@ -265,8 +295,9 @@ impl Store for InRedis {
             .arg(moved.owner.to_string())
             .arg(moved.from.position.0)
             .arg(moved.to.position.0)
-            .arg(moved.to.event.map(|id| id.to_string()).unwrap_or_default());
-        for word in &tx.args {
+            .arg(moved.to.event.map(|id| id.to_string()).unwrap_or_default())
+            .arg(tx.shared.len());
+        for word in tx.shared.iter().chain(&tx.args) {
             invocation.arg(word.as_slice());
         }
         let mut connection = tx.connection;
