@@ -245,8 +245,15 @@ impl Process {
         self.keep(listen);
         let redis = Redis::open(&config.redis.url)?;
         let pool = postgres::readers(config.reader_url(), config.postgres.max_connections)?;
-        let executor =
-            Executor::new(log.clone(), checkpoints, pool, redis.clone(), self.node, config.wait());
+        let executor = Executor::new(
+            log.clone(),
+            checkpoints,
+            pool,
+            redis.clone(),
+            self.node,
+            config.log.durability == Durability::Replicated,
+            config.wait(),
+        );
         let auth = &config.auth;
         let passwords = Passwords::new(
             auth.password_pepper.clone(),
@@ -367,9 +374,9 @@ impl Process {
 /// What the projections listen to.
 const SUBJECTS: &[(&str, &[&str])] = {
     use crate::projections::{
-        address_book::AddressBook, chat_log::ChatLog, message_history::MessageHistory,
-        offline_queue::OfflineQueue, presence::Presence, sessions::Sessions,
-        user_directory::UserDirectory,
+        address_book::AddressBook, chat_log::ChatLog, group_roster::GroupRoster,
+        message_history::MessageHistory, offline_queue::OfflineQueue, presence::Presence,
+        sessions::Sessions, user_directory::UserDirectory,
     };
     const fn of<P: Projection>() -> (&'static str, &'static [&'static str]) {
         (P::NAME, P::SUBJECTS)
@@ -377,6 +384,7 @@ const SUBJECTS: &[(&str, &[&str])] = {
     &[
         of::<UserDirectory>(),
         of::<AddressBook>(),
+        of::<GroupRoster>(),
         of::<MessageHistory>(),
         of::<Sessions>(),
         of::<Presence>(),

@@ -117,6 +117,7 @@ pub struct Limits {
     pub login_window_s: u64,
     pub signed_calls_per_hour: u32,
     pub sockets_per_user: usize,
+    pub group_members: usize,
     pub handshake_timeout_ms: u64,
     pub body_timeout_ms: u64,
     pub peer_timeout_ms: u32,

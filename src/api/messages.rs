@@ -15,30 +15,35 @@ use crate::{
     clock,
     commands::{
         chat::{MessageRejection, REVOKE_WINDOW_MS},
+        group_messages,
         messages::{self, Content},
     },
-    events::{MessageId, Person, Revocation, UserId},
-    projections::message_object::{MessageObject, revoked_text},
+    events::{GroupId, MessageId, Person, Revocation, Room, UserId},
+    projections::message_object::{MessageObject, revoked_text, revoked_text_in_group},
 };
 
 type Object = Result<Reply<Box<RawValue>>, Refusal>;
 
 /// Send a chat message (§41)
 pub async fn send(State(app): State<App>, caller: Caller, params: Params) -> Object {
-    let to = UserId(params.id("sendto_id", "接收人/群的id值")?);
+    let to = params.id("sendto_id", "接收人/群的id值")?;
     let chat_type = params.one_of("chatType", "接收类型", &["single", "group"])?;
     let kind = params.text("type", "消息类型")?;
     let data = params.text("data", "消息内容")?;
     if kind == "systemNotice" {
         return Err(Refusal::rule("消息类型不合法")); // DEV-14
     }
-    if chat_type == "group" {
-        return Err(Refusal::rule("群不存在或者已解散或者被封禁，无法发消息"));
-    }
     let content = Content { kind, data, options: options(&params) };
-    let sent = messages::send(&app.executor, &caller.account, to, &content, &caller.cause).await?;
+    let (executor, Caller { account, cause, .. }) = (&app.executor, &caller);
+    let sent = if chat_type == "group" {
+        let posted = group_messages::send(executor, account, GroupId(to), &content, cause).await?;
+        object(&MessageObject::group_chat(&posted.sent, posted.group.active()))
+    } else {
+        let sent = messages::send(executor, account, UserId(to), &content, cause).await?;
+        object(&MessageObject::chat(&sent))
+    };
     app.metrics.sent.inc();
-    object(&MessageObject::chat(&sent))
+    sent
 }
 
 /// What becomes of `options` (ws.md §6.0.3): percent-encoded JSON text, or JSON as it is
@@ -69,7 +74,7 @@ fn compact(text: &str) -> Option<String> {
 
 /// Take back a message (§36)
 pub async fn revoke(State(app): State<App>, caller: Caller, params: Params) -> Object {
-    let to = UserId(params.id("to_id", "接收者id或者群id")?);
+    let to = params.id("to_id", "接收者id或者群id")?;
     let name = params.text_in("to_name", "接收者或者群名称", 1, Some(50))?;
     let avatar = params.text_in("to_avatar", "接收者或者群头像", 10, Some(4000))?;
     let id = params.text("id", "消息uuid")?;
@@ -80,17 +85,18 @@ pub async fn revoke(State(app): State<App>, caller: Caller, params: Params) -> O
     if now.0 - created > REVOKE_WINDOW_MS {
         return Err(MessageRejection::TooLate.into());
     }
+    // What is no UUID is the id of no message.
+    let message = MessageId(id.parse().unwrap_or_default());
+    let (executor, Caller { account, cause, .. }) = (&app.executor, &caller);
     if chat_type == "group" {
-        return Err(Refusal::rule("群不存在"));
+        let to = Room { id: GroupId(to), name, avatar };
+        let revoked = group_messages::revoke(executor, account, (message, to), cause).await?;
+        let text = revoked_text_in_group(&revoked);
+        return object(&MessageObject::revoked_in_group(&revoked, &text));
     }
-    let id = id.parse().map_err(|_| Refusal::from(MessageRejection::NotYours))?;
-    let revocation = Revocation {
-        message: MessageId(id),
-        by: caller.account.person(),
-        to: Person { id: to, name, avatar },
-        at: now,
-    };
-    let revoked = messages::revoke(&app.executor, revocation, &caller.cause).await?;
+    let to = Person { id: UserId(to), name, avatar };
+    let revocation = Revocation { message, by: account.person(), to, at: now };
+    let revoked = messages::revoke(executor, revocation, cause).await?;
     object(&MessageObject::revoked(&revoked, &revoked_text(&revoked)))
 }
 

@@ -5,6 +5,8 @@ mod address_book;
 pub mod admin;
 mod caller;
 mod friends;
+mod groups;
+mod memberships;
 mod messages;
 mod params;
 mod refusal;
@@ -52,6 +54,17 @@ pub fn router(app: App) -> Router {
         .route("/api/chat/ismygoodfriend/{id}", post(address_book::is_mine))
         .route("/api/chat/deletegoodfriend/{id}", post(friends::end))
         .route("/api/chat/autoAddFriendAndAgree", post(friends::befriend))
+        .route("/api/chat/group/create", post(groups::create))
+        .route("/api/chat/grouplist/{page}", get(groups::list))
+        .route("/api/chat/groupinfo/{id}", get(groups::info))
+        .route("/api/chat/groupUpdateName", post(groups::rename))
+        .route("/api/chat/groupremark", post(groups::announce))
+        .route("/api/chat/groupAddUserSet", post(groups::set_policy))
+        .route("/api/chat/groupDeleteUser", post(memberships::remove))
+        .route("/api/chat/groupAgreeOrNo", post(memberships::decide))
+        .route("/api/chat/groupInviteUser", post(memberships::join))
+        .route("/api/chat/groupnickname", post(memberships::set_nickname))
+        .route("/api/chat/groupDeleteOrQuit", post(memberships::leave))
         .route("/api/chat/chatGetmessageOffLine", post(messages::drain))
         .route("/api/chat/revokeMessage", post(messages::revoke))
         .route("/api/chat/socket/sendmessage", post(messages::send))

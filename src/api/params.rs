@@ -176,6 +176,41 @@ impl Params {
         let limit = limit.unwrap_or(usual).min(MOST);
         Ok(Page { limit, offset: (number - 1).saturating_mul(limit) })
     }
+
+    /// A required integer from 0 to `max`.
+    ///
+    /// # Errors
+    /// It is missing, no integer, or out of bounds.
+    pub fn int_up_to(&self, name: &str, label: &str, max: i64) -> Checked<i64> {
+        let number = self.int(name, label)?;
+        if !(0..=max).contains(&number) {
+            let bounds = format!("大于等于 `0` 小于等于 `{max}`");
+            return Err(Refusal::parameter(format!("{label} 的数值 必须 {bounds}")));
+        }
+        Ok(number)
+    }
+
+    /// An integer that may be left out: an invalid one counts as such.
+    pub fn int_or(&self, name: &str, default: i64) -> i64 {
+        self.raw(name).and_then(integer).unwrap_or(default)
+    }
+
+    /// A required list of numbers: JSON, JSON in a text, `1,2,3`, or a field that is repeated. What is
+    /// no number in it is left out.
+    ///
+    /// # Errors
+    /// It is missing, or no list.
+    pub fn ids(&self, name: &str, label: &str) -> Checked<Vec<i64>> {
+        let value = self.raw(name).ok_or_else(|| missing(label))?;
+        Ok(match value {
+            Value::Array(items) => items.iter().filter_map(integer).collect(),
+            Value::String(text) => match serde_json::from_str(text) {
+                Ok(Value::Array(items)) => items.iter().filter_map(integer).collect(),
+                _ => text.split(',').filter_map(|item| item.trim().parse().ok()).collect(),
+            },
+            _ => return Err(wrong_type(label, &value.to_string(), "array")),
+        })
+    }
 }
 
 fn missing(label: &str) -> Refusal {
@@ -350,6 +385,19 @@ mod tests {
         }
         let far = json(r#"{"page":9223372036854775807,"limit":2000}"#).page(30);
         assert_eq!(far, Ok(Page { limit: 2000, offset: i64::MAX }));
+    }
+
+    #[test]
+    fn a_list_comes_in_four_forms() {
+        for body in [r#"{"l":[3,"4",5.0]}"#, r#"{"l":"[3, 4, 5]"}"#, r#"{"l":"3, 4,5"}"#] {
+            assert_eq!(json(body).ids("l", "x"), Ok(vec![3, 4, 5]), "{body}");
+        }
+        let repeated = Params::of_query(Some("l=3&l=4&l=5"));
+        assert_eq!(repeated.ids("l", "x"), Ok(vec![3, 4, 5]));
+        assert_eq!(json(r#"{"l":[]}"#).ids("l", "x"), Ok(vec![]));
+        assert_eq!(json(r#"{"l":"7"}"#).ids("l", "x"), Ok(vec![7]));
+        assert!(text(json(r#"{"l":{}}"#).ids("l", "x")).contains("的类型不是 `array`"));
+        assert!(text(json(r#"{"l":""}"#).ids("l", "x")).contains("x不能为空"));
     }
 
     #[test]

@@ -17,6 +17,7 @@ use crate::{
         chat::MessageRejection,
         execute::{CommandError, Undrawn},
         friendship::FriendshipRejection,
+        group_rules::{GroupRejection, OwnersTask},
         session::SessionRejection,
         user::UserRejection,
     },
@@ -157,7 +158,8 @@ impl From<FriendshipRejection> for Refusal {
 impl From<MessageRejection> for Refusal {
     fn from(rejection: MessageRejection) -> Self {
         use MessageRejection::{
-            Blocked, FriendsOnly, IdTaken, NotYours, QuotaUsed, RecipientGone, TooLate,
+            Blocked, FriendsOnly, GroupGone, IdTaken, NoGroupToRevokeIn, NotInGroup, NotYours,
+            QuotaUsed, RecipientGone, RevokerNotInGroup, TooLate,
         };
         Self::rule(match rejection {
             RecipientGone => "对方不存在或者被禁用，不能发消息",
@@ -168,7 +170,36 @@ impl From<MessageRejection> for Refusal {
             QuotaUsed => "在成为好友之前，对方只允许向他发一条消息",
             NotYours => "消息不存在或无权撤回",
             TooLate => "消息超过5分钟，不能撤回",
+            GroupGone => "群不存在或者已解散或者被封禁，无法发消息",
+            NotInGroup => "您不在群里，无法发消息",
+            NoGroupToRevokeIn => "群不存在",
+            RevokerNotInGroup => "你不在该群聊中，操作失败",
             IdTaken => return Self::internal(IdTaken),
+        })
+    }
+}
+
+impl From<GroupRejection> for Refusal {
+    fn from(rejection: GroupRejection) -> Self {
+        use GroupRejection as No;
+        Self::rule(match rejection {
+            No::OwnersOnly(OwnersTask::Rename) => "只有群主才能修改群名称",
+            No::OwnersOnly(OwnersTask::Announce) => "只有群主才能修改群公告",
+            No::OwnersOnly(OwnersTask::Remove) => "只有群主才能操作",
+            No::OwnersOnly(OwnersTask::Admit) => "群不存在或者被封禁或者你无权操作",
+            No::OwnerStays => "群主不能删除自己",
+            No::NotWaiting | No::NotTheInviter => "非法操作",
+            No::ApplicantGone => "用户不存在或者被封禁",
+            No::NoGroupToJoin => "群不存在或者被封禁",
+            No::WaitingAlready => "已申请加入群聊，正在等待群主同意",
+            No::MemberAlready => "用户已经在群里",
+            No::JoinerGone => "加群的用户不存在或已被封禁，无法加入群聊",
+            No::NoGuests => "请先登录再申请进群",
+            No::Full => "群成员已达上限",
+            No::NotAMember => "你不在该群聊中，无法修改昵称",
+            No::NoGroupToLeave => "群不存在",
+            No::NothingToLeave => "你不在该群聊中，操作失败",
+            No::IdTaken => return Self::internal(rejection),
         })
     }
 }

@@ -18,7 +18,7 @@ use crate::{
         session::Session,
         user::{Account, User, UserCommand},
     },
-    config::Config,
+    config::{Config, Durability},
     events::{Cause, NodeId, UserId, Username},
     projections::{presence, user_directory},
 };
@@ -72,8 +72,9 @@ async fn accounts(config: &Config) -> anyhow::Result<Accounts> {
     let pool = postgres::readers(config.reader_url(), 2)?;
     let redis = Redis::open(&config.redis.url)?;
     let auth = &config.auth;
+    let replicated = config.log.durability == Durability::Replicated;
     Ok(Accounts {
-        executor: Executor::new(log, checkpoints, pool, redis, node, config.wait()),
+        executor: Executor::new(log, checkpoints, pool, redis, node, replicated, config.wait()),
         vault: Vault::open(&nats).await.context("cannot open VAULT; run `hongyan migrate`")?,
         passwords: Passwords::new(
             auth.password_pepper.clone(),

@@ -1,4 +1,4 @@
-//! The rules of a message between two people: may it be sent (data.md §6.3), may it be revoked?
+//! The rules of a message: may it be sent to a person (data.md §6.3), may it be taken back?
 
 use std::sync::Arc;
 
@@ -6,21 +6,23 @@ use serde_json::{Value, value::RawValue};
 use uuid::Uuid;
 
 use super::{decider::Decider, friendship::Friendship, user::Account};
-use crate::events::{ChatEvent, MessageId, Person, Revocation, Role, Sent, Timestamp, UserId};
+use crate::events::{
+    ChatEvent, GroupId, MessageId, Person, Revocation, Role, Room, Sent, Timestamp, UserId,
+};
 
 /// How long an author may take a message back.
 pub const REVOKE_WINDOW_MS: i64 = 5 * 60 * 1000;
 
-/// One message.
+/// One message, to a person or to a group.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub enum Message {
+pub enum Message<To = Person> {
     /// Nobody sent it.
     #[default]
     Unsent,
     /// It was accepted.
     Sent(Accepted),
     /// Its author took it back.
-    Revoked(Accepted, Revocation),
+    Revoked(Accepted, Revocation<To>),
 }
 
 /// What the rules remember of a message.
@@ -28,10 +30,31 @@ pub enum Message {
 pub struct Accepted {
     /// The author.
     pub author: UserId,
-    /// The recipient.
-    pub to: UserId,
+    /// Where it went.
+    pub to: Target,
     /// When the server accepted it.
     pub sent_at: Timestamp,
+}
+
+/// Where a message goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Target {
+    /// To a person.
+    User(UserId),
+    /// To a group.
+    Group(GroupId),
+}
+
+impl From<&Person> for Target {
+    fn from(person: &Person) -> Self {
+        Self::User(person.id)
+    }
+}
+
+impl From<&Room> for Target {
+    fn from(room: &Room) -> Self {
+        Self::Group(room.id)
+    }
 }
 
 /// What can be asked of a message.
@@ -128,6 +151,47 @@ pub enum MessageRejection {
     /// Later than [`REVOKE_WINDOW_MS`].
     #[error("too late to revoke")]
     TooLate,
+    /// There is no such group to write to (rest.md §41).
+    #[error("there is no such group")]
+    GroupGone,
+    /// Only members write to a group.
+    #[error("the author is not in the group")]
+    NotInGroup,
+    /// There is no such group to take something back from (rest.md §36).
+    #[error("there is no such group")]
+    NoGroupToRevokeIn,
+    /// Who is not in the group takes nothing back.
+    #[error("the caller is not in the group")]
+    RevokerNotInGroup,
+}
+
+impl<To: Clone> Message<To>
+where
+    for<'a> Target: From<&'a To>,
+{
+    /// May it be taken back? `None`: it was already (rest.md §36, DEV-15).
+    ///
+    /// # Errors
+    /// The rule that says no.
+    pub fn revoke(
+        &self,
+        revocation: &Revocation<To>,
+    ) -> Result<Option<Revocation<To>>, MessageRejection> {
+        match self {
+            Self::Unsent => Err(MessageRejection::NotYours),
+            Self::Sent(message) | Self::Revoked(message, _)
+                if message.author != revocation.by.id
+                    || message.to != Target::from(&revocation.to) =>
+            {
+                Err(MessageRejection::NotYours)
+            }
+            Self::Sent(message) if revocation.at.0 - message.sent_at.0 > REVOKE_WINDOW_MS => {
+                Err(MessageRejection::TooLate)
+            }
+            Self::Sent(_) => Ok(Some(revocation.clone())),
+            Self::Revoked(..) => Ok(None),
+        }
+    }
 }
 
 impl Standing {
@@ -188,29 +252,17 @@ impl Decider for Message {
             (Self::Sent(_) | Self::Revoked(..), MessageCommand::Send(_)) => {
                 Err(MessageRejection::IdTaken)
             }
-            (Self::Unsent, MessageCommand::Revoke { .. }) => Err(MessageRejection::NotYours),
-            (
-                Self::Sent(message) | Self::Revoked(message, _),
-                MessageCommand::Revoke { revocation },
-            ) if message.author != revocation.by.id || message.to != revocation.to.id => {
-                Err(MessageRejection::NotYours)
+            (message, MessageCommand::Revoke { revocation }) => {
+                Ok(message.revoke(revocation)?.map(ChatEvent::Revoked))
             }
-            (Self::Sent(message), MessageCommand::Revoke { revocation })
-                if revocation.at.0 - message.sent_at.0 > REVOKE_WINDOW_MS =>
-            {
-                Err(MessageRejection::TooLate)
-            }
-            (Self::Sent(_), MessageCommand::Revoke { revocation }) => {
-                Ok(Some(ChatEvent::Revoked(revocation.clone())))
-            }
-            (Self::Revoked(..), MessageCommand::Revoke { .. }) => Ok(None),
         }
     }
 
     fn evolve(&mut self, event: &ChatEvent) {
         *self = match (std::mem::take(self), event) {
             (Self::Unsent, ChatEvent::Sent(sent)) => {
-                Self::Sent(Accepted { author: sent.from.id, to: sent.to.id, sent_at: sent.sent_at })
+                let (author, to) = (sent.from.id, Target::from(&sent.to));
+                Self::Sent(Accepted { author, to, sent_at: sent.sent_at })
             }
             (Self::Sent(message), ChatEvent::Revoked(revocation)) => {
                 Self::Revoked(message, revocation.clone())

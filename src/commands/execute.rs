@@ -15,6 +15,7 @@ use tracing::{debug, warn};
 use super::{
     decider::Decider,
     friendship::Friendship,
+    group::Group,
     session::Session,
     state_cache::{StateCache, Versioned},
     user::User,
@@ -25,8 +26,8 @@ use crate::{
         event_log::{Appended, EventLog, Expect, LogError, NewEvent},
         redis::Redis,
     },
-    events::{Cause, Event, NodeId, Pair, Position, Recorded, Subject, UserId},
-    projections::{address_book, numbers::Numbers, sessions, user_directory},
+    events::{Cause, Event, GroupId, NodeId, Pair, Position, Recorded, Subject, UserId},
+    projections::{address_book, group_roster, numbers::Numbers, sessions, user_directory},
 };
 
 /// How often a command is decided anew before it is refused as too busy.
@@ -46,6 +47,8 @@ pub struct Executor {
     caches: Arc<Caches>,
     /// This process.
     pub node: NodeId,
+    /// Is the log kept by several servers? Guards that many writers share collapse there (DESIGN §4).
+    pub replicated: bool,
     wait: Duration,
 }
 
@@ -54,6 +57,7 @@ pub struct Caches {
     users: StateCache<User>,
     sessions: StateCache<Session>,
     friendships: StateCache<Friendship>,
+    groups: StateCache<Group>,
 }
 
 /// An aggregate that lives in the log on a subject of its own, and is cached.
@@ -119,6 +123,15 @@ pub enum Undrawn {
     Behind(&'static str),
 }
 
+impl<R: std::error::Error> From<Undrawn> for CommandError<R> {
+    fn from(error: Undrawn) -> Self {
+        match error {
+            Undrawn::Log(error) => Self::Log(error),
+            other => Self::Unavailable(other.to_string()),
+        }
+    }
+}
+
 impl Executor {
     /// Over the log and the read models; an answer waits for its effect at most `wait`.
     pub fn new(
@@ -127,14 +140,16 @@ impl Executor {
         pool: PgPool,
         redis: Redis,
         node: NodeId,
+        replicated: bool,
         wait: Duration,
     ) -> Self {
         let caches = Arc::new(Caches {
             users: StateCache::new(200_000),
             sessions: StateCache::new(200_000),
             friendships: StateCache::new(400_000),
+            groups: StateCache::new(20_000),
         });
-        Self { log, checkpoints, pool, redis, caches, node, wait }
+        Self { log, checkpoints, pool, redis, caches, node, replicated, wait }
     }
 
     /// An aggregate as it is now.
@@ -215,32 +230,51 @@ impl Executor {
         A::Event: Clone + Send,
     {
         for attempt in 0..ATTEMPTS {
-            let Versioned { state, version } = self.state::<A>(id).await?;
-            let decided = state.decide(command).map_err(CommandError::Rejected)?;
-            let Some(event) = decided else {
-                return Ok(Done { event: None, position: version, state: A::clone(&state) });
-            };
-            let subject = A::subject(id);
-            let new = NewEvent::new(subject, A::wrap(event.clone()), actor, cause);
-            let expect = if A::GUARDED { Expect::Last(subject, version) } else { Expect::Anything };
-            match self.log.append(&new, expect).await {
-                Ok(Appended { position, .. }) => {
-                    if A::GUARDED {
-                        // Nothing came in between, so the next command here may build on it.
-                        A::cache(&self.caches).apply(id, position, &event);
-                    }
-                    let mut state = A::clone(&state);
-                    state.evolve(&event);
-                    return Ok(Done { event: Some(event), position, state });
-                }
-                Err(LogError::Conflict) => {
-                    self.refresh::<A>(id, version).await?;
-                    jitter(attempt).await;
-                }
-                Err(error) => return Err(error.into()),
+            let seen = self.state::<A>(id).await?;
+            if let Some(done) = self.attempt::<A>(id, seen, command, actor, cause).await? {
+                return Ok(done);
             }
+            jitter(attempt).await;
         }
         Err(CommandError::Contended)
+    }
+
+    /// Judges and appends once; `None` if somebody was faster, which the cache knows by now. For
+    /// commands with facts that depend on the state; the others leave the repeating to `execute`.
+    pub(super) async fn attempt<A: Aggregate>(
+        &self,
+        id: A::Id,
+        Versioned { state, version }: Versioned<A>,
+        command: &A::Command,
+        actor: Option<UserId>,
+        cause: &Cause,
+    ) -> Result<Option<Done<A>>, CommandError<A::Rejection>>
+    where
+        A::Event: Clone + Send,
+    {
+        let decided = state.decide(command).map_err(CommandError::Rejected)?;
+        let Some(event) = decided else {
+            return Ok(Some(Done { event: None, position: version, state: A::clone(&state) }));
+        };
+        let subject = A::subject(id);
+        let new = NewEvent::new(subject, A::wrap(event.clone()), actor, cause);
+        let expect = if A::GUARDED { Expect::Last(subject, version) } else { Expect::Anything };
+        match self.log.append(&new, expect).await {
+            Ok(Appended { position, .. }) => {
+                if A::GUARDED {
+                    // Nothing came in between, so the next command here may build on it.
+                    A::cache(&self.caches).apply(id, position, &event);
+                }
+                let mut state = A::clone(&state);
+                state.evolve(&event);
+                Ok(Some(Done { event: Some(event), position, state }))
+            }
+            Err(LogError::Conflict) => {
+                self.refresh::<A>(id, version).await?;
+                Ok(None)
+            }
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Executes, and then waits until everybody sees it: the read models, and the rules on every
@@ -286,10 +320,19 @@ impl Executor {
     /// # Errors
     /// The log or the database cannot be reached, or the database stays behind.
     pub async fn draw<const N: usize>(&self, numbers: Numbers) -> Result<[i64; N], Undrawn> {
+        let drawn = self.draw_many(numbers, N).await?;
+        Ok(drawn.try_into().expect("as many as were asked for"))
+    }
+
+    /// The same for a count that is not known beforehand; in rising order.
+    ///
+    /// # Errors
+    /// As [`Executor::draw`].
+    pub async fn draw_many(&self, numbers: Numbers, count: usize) -> Result<Vec<i64>, Undrawn> {
         let seen = self.log.last_on(numbers.subjects).await?;
         let deadline = Instant::now() + self.wait;
         loop {
-            if let Some(drawn) = numbers.draw(&self.pool, seen).await? {
+            if let Some(drawn) = numbers.draw(&self.pool, seen, count).await? {
                 return Ok(drawn);
             }
             if Instant::now() >= deadline {
@@ -341,7 +384,8 @@ impl Executor {
         seen: &AtomicU64,
         observe: &impl Fn(&Recorded<Event>),
     ) -> Result<(), LogError> {
-        const SUBJECTS: &[&str] = &["evt.user.>", "evt.session.>", "evt.friendship.>"];
+        const SUBJECTS: &[&str] =
+            &["evt.user.>", "evt.session.>", "evt.friendship.>", "evt.group.>"];
         let end = self.log.end().await?;
         let mut reader = self.log.read(SUBJECTS, Position(end.last.0 + 1)).await?;
         self.clear(); // nothing that was cached before this reader began has been kept fresh
@@ -372,6 +416,7 @@ impl Executor {
             (Event::Friendship(event), Subject::Friendship(pair)) => {
                 self.caches.friendships.apply(pair, at, event);
             }
+            (Event::Group(event), Subject::Group(id)) => self.caches.groups.apply(id, at, event),
             _ => {}
         }
     }
@@ -380,6 +425,7 @@ impl Executor {
         self.caches.users.clear();
         self.caches.sessions.clear();
         self.caches.friendships.clear();
+        self.caches.groups.clear();
     }
 }
 
@@ -471,5 +517,33 @@ impl Aggregate for Friendship {
 
     async fn stored(executor: &Executor, id: Pair) -> anyhow::Result<(Self, Position)> {
         Ok(address_book::load(&executor.pool, id).await?)
+    }
+}
+
+impl Aggregate for Group {
+    const SHOWN_BY: &'static [&'static str] = &["group_roster"];
+    const GUARDED: bool = true;
+
+    fn subject(id: GroupId) -> Subject {
+        Subject::Group(id)
+    }
+
+    fn wrap(event: Self::Event) -> Event {
+        Event::Group(event)
+    }
+
+    fn own(event: &Event) -> Option<&Self::Event> {
+        match event {
+            Event::Group(event) => Some(event),
+            _ => None,
+        }
+    }
+
+    fn cache(caches: &Caches) -> &StateCache<Self> {
+        &caches.groups
+    }
+
+    async fn stored(executor: &Executor, id: GroupId) -> anyhow::Result<(Self, Position)> {
+        Ok(group_roster::load(&executor.pool, id).await?)
     }
 }

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
 use super::{
-    chat::{Draft, Message, MessageCommand, MessageRejection, Quota, Standing},
+    chat::{Draft, Message, MessageCommand, MessageRejection, Quota, Standing, Target},
     decider::Decider as _,
     execute::{ATTEMPTS, CommandError, Executor, jitter},
     friendship::Friendship,
@@ -15,8 +16,8 @@ use crate::{
     adapters::event_log::{Appended, Expect, LogError, NewEvent},
     clock,
     events::{
-        Cause, ChatEvent, Event, MessageId, Pair, Person, Position, Revocation, Role, Sent,
-        Subject, UserId,
+        Cause, ChatEvent, Event, GroupChatEvent, MessageId, Pair, Person, Position, Revocation,
+        Role, Room, Sent, Subject, UserId,
     },
     projections::message_history,
 };
@@ -122,27 +123,76 @@ fn seen_by(between: &Friendship, viewer: UserId, who: &Account, author: Role) ->
     who.person_called(remark.unwrap_or(who.name()))
 }
 
-/// Takes a message back; answers with what the recipient was told, the first time.
+/// Where messages go that can be taken back.
+pub trait Revocable: DeserializeOwned + Clone
+where
+    for<'a> Target: From<&'a Self>,
+{
+    /// What `author` wrote there.
+    fn subject(&self, author: UserId) -> Subject;
+    /// The fact that one of it was taken back.
+    fn revoked(revocation: Revocation<Self>) -> Event;
+    /// The reverse.
+    fn revocation(event: Event) -> Option<Revocation<Self>>;
+}
+
+impl Revocable for Person {
+    fn subject(&self, author: UserId) -> Subject {
+        Subject::chat(author, self.id)
+    }
+
+    fn revoked(revocation: Revocation) -> Event {
+        Event::Chat(ChatEvent::Revoked(revocation))
+    }
+
+    fn revocation(event: Event) -> Option<Revocation> {
+        match event {
+            Event::Chat(ChatEvent::Revoked(revocation)) => Some(revocation),
+            _ => None,
+        }
+    }
+}
+
+impl Revocable for Room {
+    fn subject(&self, _: UserId) -> Subject {
+        Subject::GroupChat(self.id)
+    }
+
+    fn revoked(revocation: Revocation<Self>) -> Event {
+        Event::GroupChat(GroupChatEvent::Revoked(revocation))
+    }
+
+    fn revocation(event: Event) -> Option<Revocation<Self>> {
+        match event {
+            Event::GroupChat(GroupChatEvent::Revoked(revocation)) => Some(revocation),
+            _ => None,
+        }
+    }
+}
+
+/// Takes a message back; answers with what the recipients were told, the first time.
 ///
 /// # Errors
 /// DEV-15, the five minutes, or the log.
-pub async fn revoke(
+pub async fn revoke<To: Revocable>(
     executor: &Executor,
-    revocation: Revocation,
+    revocation: Revocation<To>,
     cause: &Cause,
-) -> Result<Revocation> {
+) -> Result<Revocation<To>>
+where
+    for<'a> Target: From<&'a To>,
+{
     let (author, id) = (revocation.by.id, revocation.message);
-    let subject = Subject::chat(author, revocation.to.id);
+    let subject = revocation.to.subject(author);
     // The history must know all of this chat before it is asked: what was sent a moment ago, and
     // whether another node revoked it already.
     if !executor.shown(subject, "message_history").await? {
         return Err(CommandError::Unavailable("message_history lags".into()));
     }
-    let message = message_history::load(&executor.pool, id)
+    let message = message_history::load::<To>(&executor.pool, id)
         .await
         .map_err(|error| CommandError::Unavailable(error.to_string()))?;
-    let command = MessageCommand::Revoke { revocation };
-    let Some(event) = message.decide(&command).map_err(CommandError::Rejected)? else {
+    let Some(revocation) = message.revoke(&revocation).map_err(CommandError::Rejected)? else {
         let Message::Revoked(_, first) = message else {
             unreachable!("only a revoked message is revoked already")
         };
@@ -150,12 +200,10 @@ pub async fn revoke(
     };
     // Two at once become one: the identity of the fact is that of the message.
     let id = uuid::Uuid::new_v5(&id.0, b"revoked");
-    let new = NewEvent { id, ..NewEvent::new(subject, Event::Chat(event), Some(author), cause) };
+    let event = To::revoked(revocation);
+    let new = NewEvent { id, ..NewEvent::new(subject, event, Some(author), cause) };
     let Appended { position, duplicate } = executor.log.append(&new, Expect::Anything).await?;
     let stored = if duplicate { executor.log.at(position).await? } else { None };
-    match (stored.map(|stored| stored.event), new.event) {
-        (Some(Event::Chat(ChatEvent::Revoked(first))), _)
-        | (_, Event::Chat(ChatEvent::Revoked(first))) => Ok(first),
-        _ => unreachable!("revoking yields that it is revoked"),
-    }
+    let first = stored.and_then(|stored| To::revocation(stored.event));
+    Ok(first.or(To::revocation(new.event)).expect("revoking yields that it is revoked"))
 }

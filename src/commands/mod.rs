@@ -1,11 +1,15 @@
 //! Rules: what may happen, judged against what has happened. Pure but for `execute`, `accounts`,
-//! `messages` and `reaper`, which fetch, append and wait.
+//! `messages`, `groups`, `group_messages` and `reaper`, which fetch, append and wait.
 
 pub mod accounts;
 pub mod chat;
 pub mod decider;
 pub mod execute;
 pub mod friendship;
+pub mod group;
+pub mod group_messages;
+pub mod group_rules;
+pub mod groups;
 pub mod messages;
 #[cfg(test)]
 mod properties;

@@ -1,4 +1,4 @@
-//! Facts about messages between two people.
+//! Facts about messages: between two people, and to a group.
 
 use std::sync::Arc;
 
@@ -7,11 +7,11 @@ use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use super::{
-    ids::MessageId,
+    ids::{GroupId, MessageId},
     values::{Person, Timestamp},
 };
 
-/// A fact about one message.
+/// A fact about one message between two people.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", content = "data")]
 pub enum ChatEvent {
@@ -23,17 +23,30 @@ pub enum ChatEvent {
     Revoked(Revocation),
 }
 
-/// A message as accepted: everything that its recipient will see (ws.md §6.2, C1).
+/// A fact about one message to a group.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", content = "data")]
+pub enum GroupChatEvent {
+    /// The server accepted a message for delivery.
+    #[serde(rename = "group_message.sent.v1")]
+    Sent(Arc<Sent<Room>>),
+    /// Its author took it back.
+    #[serde(rename = "group_message.revoked.v1")]
+    Revoked(Revocation<Room>),
+}
+
+/// A message as accepted: everything that its recipients will see and that may change later (ws.md §6.2
+/// C1, §6.3 C2).
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Sent {
+pub struct Sent<To = Person> {
     /// The message.
     pub id: MessageId,
-    /// The author, by the name that the recipient sees.
+    /// The author, by the name that the recipients see.
     pub from: Person,
     /// The author's public identifier.
     pub from_uuid: Uuid,
-    /// The recipient, by the name that the author sees.
-    pub to: Person,
+    /// The recipient, by the name that the author sees, or the group.
+    pub to: To,
     /// `text`, `image` …: passed through.
     pub kind: String,
     /// The content: JSON text that the server does not interpret.
@@ -44,7 +57,7 @@ pub struct Sent {
     pub sent_at: Timestamp,
 }
 
-impl PartialEq for Sent {
+impl<To: PartialEq> PartialEq for Sent<To> {
     fn eq(&self, other: &Self) -> bool {
         let text = |sent: &Self| sent.options.as_ref().map(|raw| raw.get().to_owned());
         (self.id, &self.from, self.from_uuid, &self.to, &self.kind, &self.data, self.sent_at)
@@ -63,13 +76,24 @@ impl PartialEq for Sent {
 
 /// A message taken back (ws.md §6.3, V1).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Revocation {
+pub struct Revocation<To = Person> {
     /// The message.
     pub message: MessageId,
-    /// The author, by account name.
+    /// The author, by account name, or by his name in the group.
     pub by: Person,
-    /// The recipient, as the author's client named it.
-    pub to: Person,
+    /// The recipient or the group, as the author's client named it.
+    pub to: To,
     /// When.
     pub at: Timestamp,
+}
+
+/// How a group appeared when something happened; messages keep it for ever.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Room {
+    /// Which.
+    pub id: GroupId,
+    /// Its name.
+    pub name: String,
+    /// Its picture: up to nine, joined by commas.
+    pub avatar: String,
 }

@@ -34,6 +34,8 @@ impl Event {
             Self::Session(event) => json(event),
             Self::Friendship(event) => json(event),
             Self::Chat(event) => json(event),
+            Self::Group(event) => json(event),
+            Self::GroupChat(event) => json(event),
             Self::Delivery(event) => json(event),
             Self::Operations(event) => json(event),
         }
@@ -49,6 +51,8 @@ impl Event {
             Subject::Session(_) => serde_json::from_slice(body).map(Self::Session),
             Subject::Friendship(_) => serde_json::from_slice(body).map(Self::Friendship),
             Subject::Chat { .. } => serde_json::from_slice(body).map(Self::Chat),
+            Subject::Group(_) => serde_json::from_slice(body).map(Self::Group),
+            Subject::GroupChat(_) => serde_json::from_slice(body).map(Self::GroupChat),
             Subject::Delivery(_) => serde_json::from_slice(body).map(Self::Delivery),
             Subject::Operations => serde_json::from_slice(body).map(Self::Operations),
         }

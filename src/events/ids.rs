@@ -35,6 +35,14 @@ id!(
     RequestId(i64)
 );
 id!(
+    /// A group, as clients see it.
+    GroupId(i64)
+);
+id!(
+    /// Somebody's membership of a group, waiting or not.
+    MembershipId(i64)
+);
+id!(
     /// A message, or a notice shown like one.
     MessageId(Uuid)
 );
@@ -96,6 +104,10 @@ pub enum Subject {
         /// Who of them wrote.
         sender: UserId,
     },
+    /// A group: its name, its rules, who is in it.
+    Group(GroupId),
+    /// What its members wrote to it.
+    GroupChat(GroupId),
     /// What one node has written to sockets.
     Delivery(NodeId),
     /// What operators decided.
@@ -111,6 +123,7 @@ impl Subject {
     /// Reads a subject of the log back; `None` for one that this version does not know.
     pub fn parse(text: &str) -> Option<Self> {
         let user = |token: Option<&str>| token?.parse().ok().map(UserId);
+        let group = |token: Option<&str>| token?.parse().ok().map(GroupId);
         let mut tokens = text.split('.');
         let mut next = || tokens.next();
         if next()? != "evt" {
@@ -123,6 +136,8 @@ impl Subject {
             "chat" => {
                 Self::Chat { pair: Pair::of(user(next())?, user(next())?), sender: user(next())? }
             }
+            "group" => Self::Group(group(next())?),
+            "groupchat" => Self::GroupChat(group(next())?),
             "operations" => Self::Operations,
             "delivery" => Self::Delivery(NodeId(next()?.parse().ok()?)),
             _ => return None,
@@ -138,6 +153,8 @@ impl fmt::Display for Subject {
             Self::Session(id) => write!(f, "evt.session.{id}"),
             Self::Friendship(pair) => write!(f, "evt.friendship.{}.{}", pair.lo, pair.hi),
             Self::Chat { pair, sender } => write!(f, "evt.chat.{}.{}.{sender}", pair.lo, pair.hi),
+            Self::Group(id) => write!(f, "evt.group.{id}"),
+            Self::GroupChat(id) => write!(f, "evt.groupchat.{id}"),
             Self::Delivery(node) => write!(f, "evt.delivery.{node}"),
             Self::Operations => f.write_str("evt.operations"),
         }
@@ -156,6 +173,8 @@ mod tests {
             Subject::Session(bob),
             Subject::Friendship(Pair::of(bob, ann)),
             Subject::chat(bob, ann),
+            Subject::Group(GroupId(33)),
+            Subject::GroupChat(GroupId(33)),
             Subject::Delivery(NodeId(Uuid::nil())),
             Subject::Operations,
         ] {

@@ -5,6 +5,7 @@ mod chat;
 mod codec;
 mod delivery;
 mod friendship;
+mod group;
 mod ids;
 mod operations;
 mod recorded;
@@ -13,18 +14,20 @@ mod user;
 mod values;
 
 pub use cause::{Cause, TraceParent};
-pub use chat::{ChatEvent, Revocation, Sent};
+pub use chat::{ChatEvent, GroupChatEvent, Revocation, Room, Sent};
 pub use codec::DecodeError;
 pub use delivery::{Delivered, DeliveryEvent};
 pub use friendship::{Answer, FriendshipEvent, NewEdge, Visibility};
+pub use group::{Applicant, Card, Entrance, GroupEvent, Inviter, NewMember};
 pub use ids::{
-    ConnectionId, EdgeId, MessageId, NodeId, Pair, Position, RequestId, Subject, TokenId, UserId,
+    ConnectionId, EdgeId, GroupId, MembershipId, MessageId, NodeId, Pair, Position, RequestId,
+    Subject, TokenId, UserId,
 };
 pub use operations::OperationsEvent;
 pub use recorded::Recorded;
 pub use session::{DisconnectReason, SessionEvent};
 pub use user::{Device, UserEvent};
-pub use values::{Person, Role, Timestamp, Username};
+pub use values::{Person, Role, Timestamp, Username, enc};
 
 /// Any fact of the log.
 #[derive(Debug, Clone, PartialEq)]
@@ -37,6 +40,10 @@ pub enum Event {
     Friendship(FriendshipEvent),
     /// About one message between two people.
     Chat(ChatEvent),
+    /// About a group.
+    Group(GroupEvent),
+    /// About one message to a group.
+    GroupChat(GroupChatEvent),
     /// About what has been written to sockets.
     Delivery(DeliveryEvent),
     /// About running the service.

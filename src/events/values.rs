@@ -1,5 +1,6 @@
 //! Values that several events share, parsed once and then always valid.
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::{Deserialize, Serialize};
 use time::{
     OffsetDateTime, UtcOffset,
@@ -109,6 +110,22 @@ pub struct Person {
     pub avatar: String,
 }
 
+const COMPONENT: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'_')
+    .remove(b'.')
+    .remove(b'!')
+    .remove(b'~')
+    .remove(b'*')
+    .remove(b'\'')
+    .remove(b'(')
+    .remove(b')');
+
+/// As `encodeURIComponent` does it: the `enc` of the contract, for parts of a page's address.
+pub fn enc(text: &str) -> String {
+    utf8_percent_encode(text, COMPONENT).to_string()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -119,6 +136,11 @@ mod tests {
         assert_eq!(at.row_text(), "2025-09-24 09:05:07");
         assert_eq!(at.iso_text(), "2025-09-24T01:05:07.004Z");
         assert_eq!(at.alert_text(), "2025年09月24日 9:05:07");
+    }
+
+    #[test]
+    fn an_address_holds_only_what_a_browser_leaves() {
+        assert_eq!(enc("a-_.!~*'()z09 /?&=你"), "a-_.!~*'()z09%20%2F%3F%26%3D%E4%BD%A0");
     }
 
     #[test]

@@ -329,6 +329,21 @@ pub async fn has_friends(pool: &PgPool, owner: UserId) -> sqlx::Result<bool> {
     .await
 }
 
+/// Whom these rows of `owner`'s book name, by user id. Rows of other books, and of who is on the
+/// blacklist, name nobody (DEV-16).
+///
+/// # Errors
+/// The database cannot be reached.
+pub async fn friends_in(pool: &PgPool, owner: UserId, rows: &[i64]) -> sqlx::Result<Vec<UserId>> {
+    let friends = sqlx::query_scalar!(
+        "select friend from friend_edges
+         where owner = $1 and id = any($2) and not blocked order by friend",
+        owner.0,
+        rows
+    );
+    Ok(friends.fetch_all(pool).await?.into_iter().map(UserId).collect())
+}
+
 /// Who asked whom in a request.
 ///
 /// # Errors

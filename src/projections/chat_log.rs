@@ -1,4 +1,4 @@
-//! The last messages of each chat, newest last, once per side. In Redis.
+//! The last messages of each chat, newest last: once per side, and once per group. In Redis.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use super::{
     in_redis::{InRedis, NONE, RedisTx, command},
     message_object::MessageObject,
 };
-use crate::events::{ChatEvent, Event, MessageId, Recorded, UserId};
+use crate::events::{ChatEvent, Event, GroupChatEvent, GroupId, MessageId, Recorded, UserId};
 
 /// The read model.
 pub struct ChatLog {
@@ -27,7 +27,7 @@ impl Projection for ChatLog {
     type Store = InRedis;
     type Effect = ();
     const NAME: &'static str = "chat_log";
-    const SUBJECTS: &'static [&'static str] = &["evt.chat.>"];
+    const SUBJECTS: &'static [&'static str] = &["evt.chat.>", "evt.groupchat.>"];
 
     async fn apply(
         &self,
@@ -40,21 +40,24 @@ impl Projection for ChatLog {
                 Event::Chat(ChatEvent::Sent(sent)) => {
                     let object = MessageObject::chat(sent).json();
                     for key in keys(tx, sent.from.id, sent.to.id) {
-                        match rewritten.get_mut(&key) {
-                            Some(log) => log.push(object.clone()),
-                            None => self.append(tx, &key, &object),
-                        }
+                        self.log(tx, &mut rewritten, &key, &object);
                     }
                 }
-                Event::Chat(ChatEvent::Revoked(revocation)) => {
-                    for key in keys(tx, revocation.by.id, revocation.to.id) {
+                Event::GroupChat(GroupChatEvent::Sent(sent)) => {
+                    // Without the group: who was in it then is not for this read model to know.
+                    let object = MessageObject::group_chat(sent, None).json();
+                    let key = group_key(tx, sent.to.id);
+                    self.log(tx, &mut rewritten, &key, &object);
+                }
+                event => {
+                    let Some((revoked, keys)) = revoked(tx, event) else { continue };
+                    for key in keys {
                         let log = rewritten.entry(key).or_default();
-                        for object in log.iter_mut() {
-                            blank(object, revocation.message);
+                        for object in log {
+                            blank(object, revoked);
                         }
                     }
                 }
-                _ => {}
             }
         }
         for (key, log) in rewritten {
@@ -69,6 +72,19 @@ impl Projection for ChatLog {
 }
 
 impl ChatLog {
+    fn log(
+        &self,
+        tx: &mut RedisTx,
+        rewritten: &mut BTreeMap<String, Vec<String>>,
+        key: &str,
+        object: &str,
+    ) {
+        match rewritten.get_mut(key) {
+            Some(log) => log.push(object.to_owned()),
+            None => self.append(tx, key, object),
+        }
+    }
+
     fn append(&self, tx: &mut RedisTx, key: &str, object: &str) {
         tx.run(&command("RPUSH", key, object));
         tx.run(&command("LTRIM", key, (format!("-{}", self.length), -1)));
@@ -81,18 +97,31 @@ fn keys(tx: &RedisTx, a: UserId, b: UserId) -> Vec<String> {
     if a == b { vec![key(a, b)] } else { vec![key(a, b), key(b, a)] }
 }
 
+/// `chatlog:chatlog_{group}_group_{group}`: one log, whoever reads it.
+fn group_key(tx: &RedisTx, group: GroupId) -> String {
+    tx.key(format_args!("chatlog:chatlog_{group}_group_{group}"))
+}
+
+/// Which message an event takes back, and the logs that have it.
+fn revoked(tx: &RedisTx, event: &Event) -> Option<(MessageId, Vec<String>)> {
+    match event {
+        Event::Chat(ChatEvent::Revoked(told)) => {
+            Some((told.message, keys(tx, told.by.id, told.to.id)))
+        }
+        Event::GroupChat(GroupChatEvent::Revoked(told)) => {
+            Some((told.message, vec![group_key(tx, told.to.id)]))
+        }
+        _ => None,
+    }
+}
+
 async fn logs_with_revokes(
     tx: &mut RedisTx,
     batch: &[Recorded<Event>],
 ) -> Result<BTreeMap<String, Vec<String>>, StoreError> {
     let mut wanted: Vec<String> = batch
         .iter()
-        .filter_map(|recorded| match &recorded.event {
-            Event::Chat(ChatEvent::Revoked(revocation)) => {
-                Some(keys(tx, revocation.by.id, revocation.to.id))
-            }
-            _ => None,
-        })
+        .filter_map(|recorded| Some(revoked(tx, &recorded.event)?.1))
         .flatten()
         .collect();
     wanted.sort_unstable();

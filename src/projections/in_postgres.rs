@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::{
     Checkpoint, StoreError, address_book,
     generation::{Digest, Generation, Listed, Move, Store},
-    message_history, user_directory,
+    group_roster, message_history, user_directory,
 };
 use crate::{adapters::postgres::LIVE, events::Position};
 
@@ -38,9 +38,16 @@ fn shape(name: &str) -> Shape {
                 ("friendships", "lo || '.' || hi"),
             ],
         },
+        "group_roster" => {
+            Shape { ddl: group_roster::DDL, tables: &[("groups", "id"), ("group_users", "id")] }
+        }
         "message_history" => Shape {
             ddl: message_history::DDL,
-            tables: &[("messages", "id"), ("chats", "lo || '.' || hi")],
+            tables: &[
+                ("messages", "id"),
+                ("chats", "lo || '.' || hi"),
+                ("group_chats", "group_id"),
+            ],
         },
         other => unreachable!("{other} is not kept in PostgreSQL"),
     }

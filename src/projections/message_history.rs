@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
+use serde::{Serialize, de::DeserializeOwned};
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
@@ -10,8 +11,11 @@ use super::{
     in_postgres::{InPostgres, number},
 };
 use crate::{
-    commands::chat::{Accepted, Message},
-    events::{ChatEvent, Event, MessageId, Pair, Recorded, Revocation, Sent, Timestamp, UserId},
+    commands::chat::{Accepted, Message, Target},
+    events::{
+        ChatEvent, Event, GroupChatEvent, GroupId, MessageId, Pair, Person, Recorded, Revocation,
+        Sent, Timestamp, UserId,
+    },
 };
 
 /// Its tables.
@@ -24,64 +28,125 @@ impl Projection for MessageHistory {
     type Store = InPostgres;
     type Effect = ();
     const NAME: &'static str = "message_history";
-    const SUBJECTS: &'static [&'static str] = &["evt.chat.>"];
+    const SUBJECTS: &'static [&'static str] = &["evt.chat.>", "evt.groupchat.>"];
 
     async fn apply(
         &self,
         tx: &mut <InPostgres as super::generation::Store>::Tx,
         batch: &[Recorded<Event>],
     ) -> Result<Vec<()>, StoreError> {
-        let mut sent = Vec::new();
+        let mut rows = Vec::new();
         let mut revoked = Vec::new();
         for recorded in batch {
             match &recorded.event {
-                Event::Chat(ChatEvent::Sent(message)) => sent.push((recorded, message.as_ref())),
-                Event::Chat(ChatEvent::Revoked(revocation)) => revoked.push(revocation),
+                Event::Chat(ChatEvent::Sent(sent)) => {
+                    let chat = Chat::Pair(Pair::of(sent.from.id, sent.to.id));
+                    rows.push(Row::of(recorded, sent, chat, Some(sent.to.id)));
+                }
+                Event::GroupChat(GroupChatEvent::Sent(sent)) => {
+                    rows.push(Row::of(recorded, sent, Chat::Group(sent.to.id), None));
+                }
+                Event::Chat(ChatEvent::Revoked(revocation)) => revoked.push(told(revocation)),
+                Event::GroupChat(GroupChatEvent::Revoked(revocation)) => {
+                    revoked.push(told(revocation));
+                }
                 _ => {}
             }
         }
-        insert(tx, sent).await?;
-        revoke(tx, &revoked).await?;
+        insert(tx, rows).await?;
+        revoke(tx, revoked).await?;
         Ok(Vec::new())
     }
 }
 
-async fn insert(
-    tx: &mut PgConnection,
-    mut sent: Vec<(&Recorded<Event>, &Sent)>,
-) -> Result<(), StoreError> {
-    if sent.is_empty() {
+/// Where messages are numbered: between two people, or in a group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Chat {
+    Pair(Pair),
+    Group(GroupId),
+}
+
+impl Chat {
+    fn lo(self) -> Option<i64> {
+        if let Self::Pair(pair) = self { Some(pair.lo().0) } else { None }
+    }
+
+    fn hi(self) -> Option<i64> {
+        if let Self::Pair(pair) = self { Some(pair.hi().0) } else { None }
+    }
+
+    fn group(self) -> Option<i64> {
+        if let Self::Group(group) = self { Some(group.0) } else { None }
+    }
+}
+
+/// A message to be stored.
+struct Row<'a> {
+    recorded: &'a Recorded<Event>,
+    chat: Chat,
+    id: MessageId,
+    sender: &'a Person,
+    recipient: Option<UserId>,
+    kind: &'a str,
+    data: &'a str,
+    options: Option<&'a str>,
+    sent_at: Timestamp,
+}
+
+impl<'a> Row<'a> {
+    fn of<To>(
+        recorded: &'a Recorded<Event>,
+        sent: &'a Sent<To>,
+        chat: Chat,
+        recipient: Option<UserId>,
+    ) -> Self {
+        Self {
+            recorded,
+            chat,
+            id: sent.id,
+            sender: &sent.from,
+            recipient,
+            kind: &sent.kind,
+            data: &sent.data,
+            options: sent.options.as_ref().map(|raw| raw.get()),
+            sent_at: sent.sent_at,
+        }
+    }
+}
+
+async fn insert(tx: &mut PgConnection, mut rows: Vec<Row<'_>>) -> Result<(), StoreError> {
+    if rows.is_empty() {
         return Ok(());
     }
-    let ids: Vec<Uuid> = sent.iter().map(|(recorded, _)| recorded.id).collect();
+    let ids: Vec<Uuid> = rows.iter().map(|row| row.recorded.id).collect();
     let known = sqlx::query_scalar!("select event_id from messages where event_id = any($1)", &ids)
         .fetch_all(&mut *tx)
         .await?;
     let mut known: HashSet<Uuid> = known.into_iter().collect();
-    sent.retain(|(recorded, _)| known.insert(recorded.id));
-    let mut last = last_numbers(tx, &sent).await?;
+    rows.retain(|row| known.insert(row.recorded.id));
+    let mut last = last_numbers(tx, &rows).await?;
 
-    let mut rows = Rows::default();
-    for (recorded, message) in sent {
-        let pair = Pair::of(message.from.id, message.to.id);
-        let number = last.entry(pair).or_default();
+    let mut columns = Columns::default();
+    for row in &rows {
+        let number = last.entry(row.chat).or_default();
         *number += 1;
-        rows.push(recorded, message, pair, *number);
+        columns.push(row, *number);
     }
-    rows.insert(tx).await?;
+    columns.insert(tx).await?;
     store_last_numbers(tx, &last).await
 }
 
 #[derive(Default)]
-struct Rows {
+struct Columns {
     id: Vec<Uuid>,
     event: Vec<Uuid>,
     position: Vec<i64>,
-    lo: Vec<i64>,
-    hi: Vec<i64>,
+    lo: Vec<Option<i64>>,
+    hi: Vec<Option<i64>>,
+    group: Vec<Option<i64>>,
     number: Vec<i64>,
     sender: Vec<i64>,
-    recipient: Vec<i64>,
+    recipient: Vec<Option<i64>>,
     sender_name: Vec<String>,
     kind: Vec<String>,
     data: Vec<String>,
@@ -89,38 +154,40 @@ struct Rows {
     sent_at: Vec<time::OffsetDateTime>,
 }
 
-impl Rows {
-    fn push(&mut self, recorded: &Recorded<Event>, message: &Sent, pair: Pair, at: i64) {
-        self.id.push(message.id.0);
-        self.event.push(recorded.id);
-        self.position.push(number(recorded.position));
-        self.lo.push(pair.lo().0);
-        self.hi.push(pair.hi().0);
+impl Columns {
+    fn push(&mut self, row: &Row<'_>, at: i64) {
+        self.id.push(row.id.0);
+        self.event.push(row.recorded.id);
+        self.position.push(number(row.recorded.position));
+        self.lo.push(row.chat.lo());
+        self.hi.push(row.chat.hi());
+        self.group.push(row.chat.group());
         self.number.push(at);
-        self.sender.push(message.from.id.0);
-        self.recipient.push(message.to.id.0);
-        self.sender_name.push(storable(&message.from.name));
-        self.kind.push(storable(&message.kind));
-        self.data.push(storable(&message.data));
-        self.options.push(message.options.as_ref().map(|raw| storable(raw.get())));
-        self.sent_at.push(message.sent_at.date_time());
+        self.sender.push(row.sender.id.0);
+        self.recipient.push(row.recipient.map(|user| user.0));
+        self.sender_name.push(storable(&row.sender.name));
+        self.kind.push(storable(row.kind));
+        self.data.push(storable(row.data));
+        self.options.push(row.options.map(storable));
+        self.sent_at.push(row.sent_at.date_time());
     }
 
     async fn insert(self, tx: &mut PgConnection) -> Result<(), StoreError> {
         sqlx::query!(
-            "insert into messages (id, event_id, position, lo, hi, number, sender, recipient,
-                 sender_name, kind, data, options, sent_at)
+            "insert into messages (id, event_id, position, lo, hi, group_id, number, sender,
+                 recipient, sender_name, kind, data, options, sent_at)
              select * from unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::bigint[], $5::bigint[],
-                 $6::bigint[], $7::bigint[], $8::bigint[], $9::text[], $10::text[], $11::text[],
-                 $12::text[], $13::timestamptz[])",
+                 $6::bigint[], $7::bigint[], $8::bigint[], $9::bigint[], $10::text[], $11::text[],
+                 $12::text[], $13::text[], $14::timestamptz[])",
             &self.id,
             &self.event,
             &self.position,
-            &self.lo,
-            &self.hi,
+            &self.lo as &[Option<i64>],
+            &self.hi as &[Option<i64>],
+            &self.group as &[Option<i64>],
             &self.number,
             &self.sender,
-            &self.recipient,
+            &self.recipient as &[Option<i64>],
             &self.sender_name,
             &self.kind,
             &self.data,
@@ -140,55 +207,91 @@ fn storable(text: &str) -> String {
 
 async fn last_numbers(
     tx: &mut PgConnection,
-    sent: &[(&Recorded<Event>, &Sent)],
-) -> Result<HashMap<Pair, i64>, StoreError> {
-    let pairs: HashSet<Pair> =
-        sent.iter().map(|(_, message)| Pair::of(message.from.id, message.to.id)).collect();
-    let (lo, hi): (Vec<i64>, Vec<i64>) =
-        pairs.iter().map(|pair| (pair.lo().0, pair.hi().0)).unzip();
-    let rows = sqlx::query!(
-        "select lo, hi, last_number from chats
-         where (lo, hi) in (select * from unnest($1::bigint[], $2::bigint[]))",
-        &lo,
-        &hi
-    )
-    .fetch_all(tx)
-    .await?;
-    Ok(rows
-        .into_iter()
-        .map(|row| (Pair::of(UserId(row.lo), UserId(row.hi)), row.last_number))
-        .collect())
+    rows: &[Row<'_>],
+) -> Result<HashMap<Chat, i64>, StoreError> {
+    let chats: HashSet<Chat> = rows.iter().map(|row| row.chat).collect();
+    let pairs = chats.iter().filter_map(|chat| Some((chat.lo()?, chat.hi()?)));
+    let (lo, hi): (Vec<i64>, Vec<i64>) = pairs.unzip();
+    let groups: Vec<i64> = chats.iter().filter_map(|chat| chat.group()).collect();
+    let mut last = HashMap::new();
+    if !lo.is_empty() {
+        let rows = sqlx::query!(
+            "select lo, hi, last_number from chats
+             where (lo, hi) in (select * from unnest($1::bigint[], $2::bigint[]))",
+            &lo,
+            &hi
+        );
+        for row in rows.fetch_all(&mut *tx).await? {
+            last.insert(Chat::Pair(Pair::of(UserId(row.lo), UserId(row.hi))), row.last_number);
+        }
+    }
+    if !groups.is_empty() {
+        let rows = sqlx::query!(
+            "select group_id, last_number from group_chats where group_id = any($1)",
+            &groups
+        );
+        for row in rows.fetch_all(tx).await? {
+            last.insert(Chat::Group(GroupId(row.group_id)), row.last_number);
+        }
+    }
+    Ok(last)
 }
 
 async fn store_last_numbers(
     tx: &mut PgConnection,
-    last: &HashMap<Pair, i64>,
+    last: &HashMap<Chat, i64>,
 ) -> Result<(), StoreError> {
-    let lo: Vec<i64> = last.keys().map(|pair| pair.lo().0).collect();
-    let hi: Vec<i64> = last.keys().map(|pair| pair.hi().0).collect();
-    let numbers: Vec<i64> = last.values().copied().collect();
-    sqlx::query!(
-        "insert into chats (lo, hi, last_number)
-         select * from unnest($1::bigint[], $2::bigint[], $3::bigint[])
-         on conflict (lo, hi) do update set last_number = excluded.last_number",
-        &lo,
-        &hi,
-        &numbers
-    )
-    .execute(tx)
-    .await?;
+    let (mut lo, mut hi, mut pair_numbers) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut groups, mut group_numbers) = (Vec::new(), Vec::new());
+    for (chat, number) in last {
+        match chat {
+            Chat::Pair(pair) => {
+                lo.push(pair.lo().0);
+                hi.push(pair.hi().0);
+                pair_numbers.push(*number);
+            }
+            Chat::Group(group) => {
+                groups.push(group.0);
+                group_numbers.push(*number);
+            }
+        }
+    }
+    if !lo.is_empty() {
+        sqlx::query!(
+            "insert into chats (lo, hi, last_number)
+             select * from unnest($1::bigint[], $2::bigint[], $3::bigint[])
+             on conflict (lo, hi) do update set last_number = excluded.last_number",
+            &lo,
+            &hi,
+            &pair_numbers
+        )
+        .execute(&mut *tx)
+        .await?;
+    }
+    if !groups.is_empty() {
+        sqlx::query!(
+            "insert into group_chats (group_id, last_number)
+             select * from unnest($1::bigint[], $2::bigint[])
+             on conflict (group_id) do update set last_number = excluded.last_number",
+            &groups,
+            &group_numbers
+        )
+        .execute(tx)
+        .await?;
+    }
     Ok(())
 }
 
-async fn revoke(tx: &mut PgConnection, revoked: &[&Revocation]) -> Result<(), StoreError> {
+/// A message that was taken back, and what its recipients were told.
+fn told<To: Serialize>(revocation: &Revocation<To>) -> (Uuid, String) {
+    (revocation.message.0, serde_json::to_string(revocation).unwrap_or_default())
+}
+
+async fn revoke(tx: &mut PgConnection, revoked: Vec<(Uuid, String)>) -> Result<(), StoreError> {
     if revoked.is_empty() {
         return Ok(());
     }
-    let ids: Vec<Uuid> = revoked.iter().map(|revocation| revocation.message.0).collect();
-    let texts: Vec<String> = revoked
-        .iter()
-        .map(|revocation| serde_json::to_string(revocation).unwrap_or_default())
-        .collect();
+    let (ids, texts): (Vec<Uuid>, Vec<String>) = revoked.into_iter().unzip();
     sqlx::query!(
         "update messages set data = null, options = null, revocation = revoked.told
          from unnest($1::uuid[], $2::text[]) as revoked (id, told)
@@ -205,9 +308,9 @@ async fn revoke(tx: &mut PgConnection, revoked: &[&Revocation]) -> Result<(), St
 ///
 /// # Errors
 /// The database cannot be reached.
-pub async fn load(pool: &PgPool, id: MessageId) -> sqlx::Result<Message> {
+pub async fn load<To: DeserializeOwned>(pool: &PgPool, id: MessageId) -> sqlx::Result<Message<To>> {
     let row = sqlx::query!(
-        "select sender, recipient, sent_at, revocation from messages where id = $1",
+        "select sender, recipient, group_id, sent_at, revocation from messages where id = $1",
         id.0
     )
     .fetch_optional(pool)
@@ -215,11 +318,12 @@ pub async fn load(pool: &PgPool, id: MessageId) -> sqlx::Result<Message> {
     let Some(row) = row else {
         return Ok(Message::Unsent);
     };
-    let accepted = Accepted {
-        author: UserId(row.sender),
-        to: UserId(row.recipient),
-        sent_at: Timestamp::of(row.sent_at),
+    let to_user = row.recipient.map(|user| Target::User(UserId(user)));
+    let to_group = row.group_id.map(|group| Target::Group(GroupId(group)));
+    let Some(to) = to_user.or(to_group) else {
+        return Ok(Message::Unsent);
     };
+    let accepted = Accepted { author: UserId(row.sender), to, sent_at: Timestamp::of(row.sent_at) };
     let revocation = row.revocation.and_then(|text| serde_json::from_str(&text).ok());
     Ok(match revocation {
         Some(revocation) => Message::Revoked(accepted, revocation),

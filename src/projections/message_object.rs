@@ -4,7 +4,12 @@ use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
-use crate::events::{MessageId, Person, Revocation, Sent, Timestamp, UserId};
+use crate::{
+    commands::{chat::Target, group::ActiveGroup},
+    events::{MessageId, Person, Revocation, Room, Sent, Timestamp, UserId},
+};
+
+use super::group_object::{Columns, GroupObject};
 
 /// A `data` member of a `singleChat` frame. Field names are the clients'.
 #[derive(Debug, Clone, Serialize)]
@@ -14,7 +19,7 @@ pub struct MessageObject<'a> {
     pub from_avatar: &'a str,
     pub from_name: &'a str,
     pub from_id: From<'a>,
-    pub to_id: UserId,
+    pub to_id: To,
     pub to_name: &'a str,
     pub to_avatar: &'a str,
     #[serde(rename = "chatType")]
@@ -30,7 +35,7 @@ pub struct MessageObject<'a> {
     pub create_time: Timestamp,
     pub isremove: u8,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub group: Option<Group>,
+    pub group: Option<Group<'a>>,
     #[serde(rename = "msgidKey", skip_serializing_if = "Option::is_none")]
     pub msgid_key: Option<&'a str>,
     #[serde(rename = "showModel", skip_serializing_if = "Option::is_none")]
@@ -47,6 +52,20 @@ pub enum From<'a> {
     User(UserId),
     /// `redirect-…`.
     Page(&'a str),
+}
+
+/// Whom it is to, or which group.
+#[derive(Debug, Clone, Copy, Serialize)]
+#[serde(transparent)]
+pub struct To(i64);
+
+impl std::convert::From<Target> for To {
+    fn from(target: Target) -> Self {
+        match target {
+            Target::User(user) => Self(user.0),
+            Target::Group(group) => Self(group.0),
+        }
+    }
 }
 
 /// The content: text of a person, or an object made by the server.
@@ -84,6 +103,9 @@ pub struct Redirect<'a> {
     /// The navigation verb.
     #[serde(rename = "type")]
     pub verb: &'static str,
+    /// What the page needs beside its address.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub desc: Option<&'a RawValue>,
 }
 
 /// What the client shows at once (ws.md §6.4).
@@ -114,20 +136,23 @@ impl Serialize for Options<'_> {
     }
 }
 
-/// The group of a message that has none, in the two forms in which clients expect that.
-#[derive(Debug, Clone, Copy)]
-pub enum Group {
+/// The group of a message, with the two forms in which clients expect none.
+#[derive(Debug, Clone)]
+pub enum Group<'a> {
     /// `{}`.
     Empty,
     /// `null`.
     Null,
+    /// It.
+    Of(Box<GroupObject<'a>>),
 }
 
-impl Serialize for Group {
+impl Serialize for Group<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
             Self::Empty => serde_json::Map::new().serialize(serializer),
             Self::Null => serializer.serialize_none(),
+            Self::Of(group) => group.serialize(serializer),
         }
     }
 }
@@ -139,7 +164,7 @@ impl<'a> MessageObject<'a> {
             from_avatar: &from.avatar,
             from_name: &from.name,
             from_id: From::User(from.id),
-            to_id: to.id,
+            to_id: Target::from(to).into(),
             to_name: &to.name,
             to_avatar: &to.avatar,
             chat_type: "single",
@@ -154,6 +179,54 @@ impl<'a> MessageObject<'a> {
             msgid_key: None,
             show_model: None,
             send_uuid: None,
+        }
+    }
+
+    /// What is said in a group, or of it.
+    pub fn in_group(id: MessageId, from: &'a Person, to: &'a Room, at: Timestamp) -> Self {
+        Self {
+            id,
+            from_avatar: &from.avatar,
+            from_name: &from.name,
+            from_id: From::User(from.id),
+            to_id: Target::from(to).into(),
+            to_name: &to.name,
+            to_avatar: &to.avatar,
+            chat_type: "group",
+            kind: "systemNotice",
+            action_type: None,
+            data: Data::server(""),
+            redirect: None,
+            options: Options::Empty,
+            create_time: at,
+            isremove: 0,
+            group: None,
+            msgid_key: None,
+            show_model: None,
+            send_uuid: None,
+        }
+    }
+
+    /// C2: a message to a group, with the group as it was then.
+    pub fn group_chat(sent: &'a Sent<Room>, group: Option<&'a ActiveGroup>) -> Self {
+        let group = group.map(|group| GroupObject::of(group, Columns::Chat));
+        Self {
+            kind: &sent.kind,
+            data: Data::Person(&sent.data),
+            options: Options::Person(sent.options.as_deref()),
+            send_uuid: Some(sent.from_uuid),
+            group: group.map(|group| Group::Of(Box::new(group))),
+            ..Self::in_group(sent.id, &sent.from, &sent.to, sent.sent_at)
+        }
+    }
+
+    /// V1 in a group. `text` is [`revoked_text_in_group`].
+    pub fn revoked_in_group(revocation: &'a Revocation<Room>, text: &'a str) -> Self {
+        Self {
+            action_type: Some("revoke"),
+            data: Data::server(text),
+            group: Some(Group::Null),
+            ..Self::in_group(revocation.message, &revocation.by, &revocation.to, revocation.at)
         }
     }
 
@@ -199,7 +272,7 @@ impl<'a> MessageObject<'a> {
             from_id: From::Page(key),
             kind: "text",
             data: Data::server(text),
-            redirect: Some(Some(Redirect { url, verb: "navigateTo" })),
+            redirect: Some(Some(Redirect { url, verb: "navigateTo", desc: None })),
             msgid_key: Some(key),
             ..Self::single(id, from, to, at)
         }
@@ -214,6 +287,11 @@ impl<'a> MessageObject<'a> {
 /// `six撤回了一条消息`.
 pub fn revoked_text(revocation: &Revocation) -> String {
     format!("{}撤回了一条消息", revocation.by.name)
+}
+
+/// `six 撤回了一条消息`, with a space.
+pub fn revoked_text_in_group(revocation: &Revocation<Room>) -> String {
+    format!("{} 撤回了一条消息", revocation.by.name)
 }
 
 /// A `singleChat` frame around a message object's JSON.

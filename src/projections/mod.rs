@@ -3,11 +3,15 @@
 pub mod address_book;
 pub mod chat_log;
 pub mod generation;
+pub mod group_notices;
+pub mod group_object;
+pub mod group_roster;
 pub mod in_postgres;
 pub mod in_redis;
 pub mod message_history;
 pub mod message_object;
 pub mod numbers;
+mod offline_groups;
 pub mod offline_queue;
 pub mod presence;
 pub mod runner;
@@ -91,6 +95,7 @@ impl From<crate::adapters::redis::RedisFailure> for StoreError {
 pub const ALL: &[&str] = &[
     "user_directory",
     "address_book",
+    "group_roster",
     "message_history",
     "sessions",
     "presence",
@@ -110,6 +115,10 @@ macro_rules! for_each_projection {
         }
         {
             let ($projection, $store) = (p::address_book::AddressBook, parts.postgres.clone());
+            $body
+        }
+        {
+            let ($projection, $store) = (p::group_roster::GroupRoster, parts.postgres.clone());
             $body
         }
         {

@@ -6,7 +6,9 @@
 
 use sqlx::PgPool;
 
-use super::{Projection as _, address_book::AddressBook, in_postgres::number};
+use super::{
+    Projection, address_book::AddressBook, group_roster::GroupRoster, in_postgres::number,
+};
 use crate::events::Position;
 
 /// A sequence, and the read model that raises it.
@@ -20,36 +22,41 @@ pub struct Numbers {
 }
 
 /// Of friend requests.
-pub const REQUESTS: Numbers = of_address_book("ids.friend_requests");
+pub const REQUESTS: Numbers = raised_by::<AddressBook>("ids.friend_requests");
 /// Of rows of address books.
-pub const EDGES: Numbers = of_address_book("ids.friend_edges");
+pub const EDGES: Numbers = raised_by::<AddressBook>("ids.friend_edges");
+/// Of groups.
+pub const GROUPS: Numbers = raised_by::<GroupRoster>("ids.groups");
+/// Of memberships.
+pub const MEMBERSHIPS: Numbers = raised_by::<GroupRoster>("ids.group_members");
 
-const fn of_address_book(sequence: &'static str) -> Numbers {
-    Numbers { sequence, read_model: AddressBook::NAME, subjects: AddressBook::SUBJECTS }
+const fn raised_by<P: Projection>(sequence: &'static str) -> Numbers {
+    Numbers { sequence, read_model: P::NAME, subjects: P::SUBJECTS }
 }
 
 impl Numbers {
-    /// Draws some; `None` if the database has not seen all events up to `seen`.
+    /// Draws `count` of them, in rising order; `None` if the database has not seen all events up to `seen`.
     ///
     /// # Errors
     /// The database cannot be reached.
-    pub async fn draw<const N: usize>(
+    pub async fn draw(
         self,
         pool: &PgPool,
         seen: Position,
-    ) -> sqlx::Result<Option<[i64; N]>> {
+        count: usize,
+    ) -> sqlx::Result<Option<Vec<i64>>> {
         // One statement: a position that it sees was committed after the sequence was raised for it.
         let drawn = sqlx::query_scalar!(
             r#"select nextval($1::text::regclass) as "number!"
                from hongyan.positions, generate_series(1, $2)
                where projection = $3 and position >= $4"#,
             self.sequence,
-            i32::try_from(N).unwrap_or(i32::MAX),
+            i32::try_from(count).unwrap_or(i32::MAX),
             self.read_model,
             number(seen)
         )
         .fetch_all(pool)
         .await?;
-        Ok(drawn.try_into().ok())
+        Ok((drawn.len() == count).then_some(drawn))
     }
 }

@@ -4,7 +4,9 @@
 //! a socket. Entries above the number at which a socket opened are its to receive live; those at or
 //! below it wait for a drain. The two sets never meet.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
+
+use bytes::Bytes;
 
 use crate::{
     adapters::{
@@ -13,15 +15,16 @@ use crate::{
     },
     clock,
     events::{
-        Answer, ChatEvent, ConnectionId, DeliveryEvent, Event, FriendshipEvent, MessageId, Person,
-        Recorded, SessionEvent, Subject, Timestamp, TokenId, UserId,
+        Answer, ChatEvent, ConnectionId, DeliveryEvent, Event, FriendshipEvent, GroupChatEvent,
+        MessageId, Person, Recorded, SessionEvent, Subject, Timestamp, TokenId, UserId,
     },
 };
 
 use super::{
-    Projection, StoreError,
-    in_redis::{InRedis, RedisTx, command, reading},
-    message_object::{self, MessageObject, revoked_text},
+    Projection, StoreError, group_notices,
+    in_redis::{InRedis, RedisTx, Shared, command, reading},
+    message_object::{self, MessageObject, revoked_text, revoked_text_in_group},
+    offline_groups::Groups,
 };
 
 /// The read model.
@@ -34,8 +37,12 @@ pub struct Waiting {
     user: UserId,
     number: u64,
     connection: ConnectionId,
-    object: String,
+    /// Shared by all who get it.
+    object: Arc<str>,
 }
+
+/// A message object, and who gets it.
+type Told = (Vec<UserId>, String);
 
 /// One user's queue, without its entries.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -57,15 +64,22 @@ impl Projection for OfflineQueue {
     type Store = InRedis;
     type Effect = Waiting;
     const NAME: &'static str = "offline_queue";
-    const SUBJECTS: &'static [&'static str] =
-        &["evt.chat.>", "evt.friendship.>", "evt.session.>", "evt.delivery.>"];
+    const SUBJECTS: &'static [&'static str] = &[
+        "evt.chat.>",
+        "evt.friendship.>",
+        "evt.group.>",
+        "evt.groupchat.>",
+        "evt.session.>",
+        "evt.delivery.>",
+    ];
 
     async fn apply(
         &self,
         tx: &mut RedisTx,
         batch: &[Recorded<Event>],
     ) -> Result<Vec<Waiting>, StoreError> {
-        let mut queues = load(tx, batch).await?;
+        let mut groups = Groups::load(tx, batch).await?;
+        let mut queues = load(tx, batch, &groups).await?;
         let before = queues.clone();
         let mut waiting = Vec::new();
         for recorded in batch {
@@ -78,20 +92,19 @@ impl Projection for OfflineQueue {
                         forget(tx, delivered.user, &delivered.ranges);
                     }
                 }
-                (event, _) => {
-                    for (user, object) in messages(event, recorded.at) {
-                        let queue = queues.entry(user).or_default();
-                        queue.last += 1;
-                        let key = tx.key(format_args!("chat_getmessage_{user}"));
-                        let id = format!("{}-0", queue.last);
-                        tx.run(&command("XADD", &key, (id, "m", &object)));
-                        if let Some((connection, ..)) = queue.socket {
-                            waiting.push(Waiting { user, number: queue.last, connection, object });
+                _ => {
+                    for (users, object) in messages(recorded, &mut groups) {
+                        let object: Arc<str> = object.into();
+                        let shared = (users.len() > 1).then(|| tx.share(object.as_bytes()));
+                        for user in users {
+                            let queue = queues.entry(user).or_default();
+                            waiting.extend(queue.push(tx, user, &object, shared));
                         }
                     }
                 }
             }
         }
+        groups.store(tx);
         for (user, queue) in queues.iter().filter(|(user, queue)| before.get(user) != Some(queue)) {
             queue.store(tx, *user);
         }
@@ -99,8 +112,13 @@ impl Projection for OfflineQueue {
     }
 
     async fn publish(&self, waiting: Vec<Waiting>) {
+        let mut last: Option<(Arc<str>, Bytes)> = None;
         for entry in waiting {
-            let frame = message_object::frame(&entry.object, clock::now()).into();
+            let frame = match &last {
+                Some((object, frame)) if Arc::ptr_eq(object, &entry.object) => frame.clone(),
+                _ => message_object::frame(&entry.object, clock::now()).into(),
+            };
+            last = Some((entry.object, frame.clone()));
             self.pushes.frame(entry.user, entry.number, entry.connection, frame).await;
         }
     }
@@ -112,14 +130,32 @@ impl Projection for OfflineQueue {
 }
 
 /// Who hears what of an event (ws.md §7.2).
-fn messages(event: &Event, at: Timestamp) -> Vec<(UserId, String)> {
-    match event {
+fn messages(recorded: &Recorded<Event>, groups: &mut Groups) -> Vec<Told> {
+    let at = recorded.at;
+    match &recorded.event {
         Event::Chat(ChatEvent::Sent(sent)) => {
-            vec![(sent.to.id, MessageObject::chat(sent).json())]
+            vec![(vec![sent.to.id], MessageObject::chat(sent).json())]
         }
         Event::Chat(ChatEvent::Revoked(revocation)) => {
             let text = revoked_text(revocation);
-            vec![(revocation.to.id, MessageObject::revoked(revocation, &text).json())]
+            vec![(vec![revocation.to.id], MessageObject::revoked(revocation, &text).json())]
+        }
+        Event::Group(event) => {
+            let Subject::Group(id) = recorded.subject else { return Vec::new() };
+            let (before, after) = groups.take(id, event);
+            group_notices::of(event, &before, after).into_iter().collect()
+        }
+        Event::GroupChat(GroupChatEvent::Sent(sent)) => {
+            let Some(group) = groups.get(sent.to.id) else { return Vec::new() };
+            let others = group.members().map(|member| member.user);
+            let others = others.filter(|user| *user != sent.from.id).collect();
+            vec![(others, MessageObject::group_chat(sent, Some(group)).json())]
+        }
+        Event::GroupChat(GroupChatEvent::Revoked(revocation)) => {
+            let Some(group) = groups.get(revocation.to.id) else { return Vec::new() };
+            let everybody = group.members().map(|member| member.user).collect();
+            let text = revoked_text_in_group(revocation);
+            vec![(everybody, MessageObject::revoked_in_group(revocation, &text).json())]
         }
         Event::Friendship(FriendshipEvent::Requested { asker, asked, icon, notice, .. }) => {
             let key = format!("redirect-applyFriend-{}", asker.id);
@@ -128,7 +164,7 @@ fn messages(event: &Event, at: Timestamp) -> Vec<(UserId, String)> {
             let text = format!("用户[{}]申请添加您为好友，请尽快处理", asker.name);
             let url = "/pages/applyMyfriend/applyMyfriend";
             let object = MessageObject::page(*notice, (&key, &from), asked, &text, url, at);
-            vec![(asked.id, object.json())]
+            vec![(vec![asked.id], object.json())]
         }
         Event::Friendship(
             FriendshipEvent::Answered { answer: Answer::Agree, caller, other, notice, .. }
@@ -138,14 +174,9 @@ fn messages(event: &Event, at: Timestamp) -> Vec<(UserId, String)> {
     }
 }
 
-fn now_friends(
-    id: MessageId,
-    caller: &Person,
-    other: &Person,
-    at: Timestamp,
-) -> Vec<(UserId, String)> {
+fn now_friends(id: MessageId, caller: &Person, other: &Person, at: Timestamp) -> Vec<Told> {
     [(caller, other), (other, caller)]
-        .map(|(from, to)| (to.id, MessageObject::now_friends(id, from, to, at).json()))
+        .map(|(from, to)| (vec![to.id], MessageObject::now_friends(id, from, to, at).json()))
         .into()
 }
 
@@ -164,6 +195,25 @@ impl Queue {
             }
             SessionEvent::LoggedIn { .. } => {}
         }
+    }
+
+    /// A new entry; a push of it, if a socket is open.
+    fn push(
+        &mut self,
+        tx: &mut RedisTx,
+        user: UserId,
+        object: &Arc<str>,
+        shared: Option<Shared>,
+    ) -> Option<Waiting> {
+        self.last += 1;
+        let key = tx.key(format_args!("chat_getmessage_{user}"));
+        let id = format!("{}-0", self.last);
+        match shared {
+            Some(shared) => tx.run_with(&command("XADD", &key, (id, "m")), shared),
+            None => tx.run(&command("XADD", &key, (id, "m", &**object))),
+        }
+        let (connection, ..) = self.socket?;
+        Some(Waiting { user, number: self.last, connection, object: Arc::clone(object) })
     }
 
     fn store(&self, tx: &mut RedisTx, user: UserId) {
@@ -191,8 +241,10 @@ type Fields = (Option<u64>, Option<String>, Option<String>, Option<String>);
 async fn load(
     tx: &mut RedisTx,
     batch: &[Recorded<Event>],
+    groups: &Groups,
 ) -> Result<HashMap<UserId, Queue>, StoreError> {
     let mut users: Vec<UserId> = batch.iter().flat_map(touched).collect();
+    users.extend(groups.users(batch));
     users.sort_unstable();
     users.dedup();
     let commands: Vec<_> = users

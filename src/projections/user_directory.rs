@@ -286,6 +286,46 @@ fn literal(text: &str) -> String {
     text.replace('\\', r"\\").replace('%', r"\%").replace('_', r"\_")
 }
 
+/// An account as rosters show it (rest.md §23).
+#[derive(Debug, Clone, PartialEq)]
+pub struct Face {
+    /// Whose.
+    pub id: UserId,
+    /// The public identifier.
+    pub uuid: Uuid,
+    /// The log-in name.
+    pub username: String,
+    /// The display name; may be empty.
+    pub nickname: String,
+    /// Picture.
+    pub avatar: String,
+    /// The row role.
+    pub role: String,
+}
+
+/// Some accounts at once, in no particular order.
+///
+/// # Errors
+/// The database cannot be reached.
+pub async fn faces(pool: &PgPool, users: &[UserId]) -> sqlx::Result<Vec<Face>> {
+    let ids: Vec<i64> = users.iter().map(|user| user.0).collect();
+    let rows = sqlx::query!(
+        "select id, uuid, username, nickname, avatar, role from users where id = any($1)",
+        &ids
+    )
+    .fetch_all(pool)
+    .await?;
+    let faces = rows.into_iter().map(|row| Face {
+        id: UserId(row.id),
+        uuid: row.uuid,
+        username: row.username,
+        nickname: row.nickname,
+        avatar: row.avatar,
+        role: row.role,
+    });
+    Ok(faces.collect())
+}
+
 /// Who has this log-in name, in any spelling that folds to it.
 ///
 /// # Errors

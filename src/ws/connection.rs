@@ -29,7 +29,7 @@ use crate::{
     events::{
         Cause, ConnectionId, DisconnectReason, Event, Position, Role, SessionEvent, Subject, UserId,
     },
-    projections::{address_book, message_object, offline_queue},
+    projections::{address_book, group_roster, message_object, offline_queue},
 };
 
 const HEARTBEAT: Duration = Duration::from_secs(30);
@@ -194,7 +194,9 @@ impl Connected {
             && address_book::has_friends(&app.executor.pool, self.account.id)
                 .await
                 .unwrap_or(false);
-        let wanted = HintsFor { role: self.role, in_groups: false, has_friends };
+        let in_groups = group_roster::has_groups(&app.executor.pool, self.account.id).await;
+        let in_groups = in_groups.unwrap_or(false);
+        let wanted = HintsFor { role: self.role, in_groups, has_friends };
         for hint in frames::hints(&self.account, &app.config.server.asset_base, wanted) {
             wire.send(hint).await?;
         }

@@ -1,12 +1,11 @@
 //! What is said on a socket beside messages: refusals, welcome, hints, alert, ping and pong.
 
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::json;
 
 use crate::{
     clock,
     commands::user::Account,
-    events::{MessageId, Person, Role, Timestamp},
+    events::{MessageId, Person, Role, Timestamp, enc},
     projections::message_object::{From, MessageObject, ShowModel, frame},
 };
 
@@ -26,22 +25,6 @@ pub const PING: &str = r#"{"type":"ping"}"#;
 /// The answer to a client's ping (ws.md §8).
 pub fn pong(at: Timestamp) -> String {
     json!({"type": "pong", "timestamp": at.0}).to_string()
-}
-
-/// As `encodeURIComponent` does it.
-const COMPONENT: &AsciiSet = &NON_ALPHANUMERIC
-    .remove(b'-')
-    .remove(b'_')
-    .remove(b'.')
-    .remove(b'!')
-    .remove(b'~')
-    .remove(b'*')
-    .remove(b'\'')
-    .remove(b'(')
-    .remove(b')');
-
-fn enc(text: &str) -> String {
-    utf8_percent_encode(text, COMPONENT).to_string()
 }
 
 /// What the hints depend on beside the account.

@@ -2,6 +2,7 @@
 
 pub mod api;
 pub mod app;
+pub mod group;
 pub mod nats;
 pub mod nats_cluster;
 pub mod nats_line;
@@ -21,6 +22,7 @@ pub mod world;
 
 pub use api::{Api, Reply, one_wins, send};
 pub use app::App;
+pub use group::Group;
 pub use nats_cluster::NatsCluster;
 pub use nats_line::NatsLine;
 pub use process::until;

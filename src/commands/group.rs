@@ -1,0 +1,256 @@
+//! A group: what it is now, folded from what has happened. `group_rules` judges what may happen next.
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::user::Account;
+use crate::events::{
+    Applicant, Card, GroupEvent, GroupId, Inviter, MembershipId, NewMember, Person, Room,
+    Timestamp, UserId,
+};
+
+/// A group from its beginning to its end.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Group {
+    /// Nobody made it yet.
+    #[default]
+    Unborn,
+    /// It is there.
+    Active(Box<ActiveGroup>),
+    /// It was, and its number is not given again.
+    Dissolved,
+}
+
+/// A group that is there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ActiveGroup {
+    /// The group itself.
+    pub row: GroupRow,
+    /// Who is in it, waiting ones too; by membership id.
+    members: Vec<Member>,
+}
+
+/// A group without its members (data.md §2.5).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GroupRow {
+    /// Its number.
+    pub id: GroupId,
+    /// Its public identifier.
+    pub uuid: Uuid,
+    /// Whose it is.
+    pub owner: UserId,
+    /// Its name.
+    pub name: String,
+    /// Its picture: up to nine, joined by commas.
+    pub avatar: String,
+    /// The announcement; may be empty.
+    pub remark: String,
+    /// How people get in (data.md §8).
+    pub policy: i16,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When something of the above changed last.
+    pub updated_at: Timestamp,
+}
+
+/// A membership (data.md §2.6).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Member {
+    /// The membership.
+    pub id: MembershipId,
+    /// Whose.
+    pub user: UserId,
+    /// His name in the group; empty: the account's.
+    pub nickname: String,
+    /// Status 2: the owner has not decided yet.
+    pub waiting: bool,
+    /// Since when.
+    pub created_at: Timestamp,
+    /// When something of the above changed last.
+    pub updated_at: Timestamp,
+}
+
+impl Member {
+    /// 1 member, 2 waiting (data.md §2.6).
+    pub fn status(&self) -> i16 {
+        if self.waiting { 2 } else { 1 }
+    }
+
+    /// As when it began.
+    pub fn as_new(&self) -> NewMember {
+        NewMember { id: self.id, user: self.user }
+    }
+
+    /// How he appears in the group: by his name there, else as everywhere.
+    pub fn person(&self, account: &Account) -> Person {
+        let own = Some(self.nickname.as_str()).filter(|name| !name.is_empty());
+        account.person_called(own.unwrap_or(account.name()))
+    }
+}
+
+impl Group {
+    /// The group, if it is there.
+    pub fn active(&self) -> Option<&ActiveGroup> {
+        match self {
+            Self::Active(group) => Some(group),
+            Self::Unborn | Self::Dissolved => None,
+        }
+    }
+
+    /// What a read model holds of it.
+    pub fn from_rows(row: GroupRow, mut members: Vec<Member>) -> Self {
+        members.sort_by_key(|member| member.id);
+        Self::Active(Box::new(ActiveGroup { row, members }))
+    }
+
+    /// Takes a fact in.
+    pub fn evolve(&mut self, event: &GroupEvent) {
+        match (&mut *self, event) {
+            (Self::Unborn, GroupEvent::Created { .. }) => *self = created(event),
+            (Self::Active(_), GroupEvent::Dissolved { .. }) => *self = Self::Dissolved,
+            (Self::Active(group), event) => group.evolve(event),
+            (Self::Unborn | Self::Dissolved, _) => {}
+        }
+    }
+}
+
+fn created(event: &GroupEvent) -> Group {
+    let GroupEvent::Created { id, uuid, owner, name, avatar, members, at, .. } = event else {
+        unreachable!("called for this event only")
+    };
+    let row = GroupRow {
+        id: *id,
+        uuid: *uuid,
+        owner: owner.id,
+        name: name.clone(),
+        avatar: avatar.clone(),
+        remark: String::new(),
+        policy: 0,
+        created_at: *at,
+        updated_at: *at,
+    };
+    Group::from_rows(row, members.iter().map(|new| Member::new(new.id, new.user, *at)).collect())
+}
+
+impl Member {
+    fn new(id: MembershipId, user: UserId, at: Timestamp) -> Self {
+        let nickname = String::new();
+        Self { id, user, nickname, waiting: false, created_at: at, updated_at: at }
+    }
+}
+
+impl ActiveGroup {
+    /// The status-1 members, by membership id.
+    pub fn members(&self) -> impl Iterator<Item = &Member> {
+        self.members.iter().filter(|member| !member.waiting)
+    }
+
+    /// All memberships, waiting ones too.
+    pub fn memberships(&self) -> &[Member] {
+        &self.members
+    }
+
+    /// Somebody's membership, waiting or not.
+    pub fn membership(&self, user: UserId) -> Option<&Member> {
+        self.members.iter().find(|member| member.user == user)
+    }
+
+    /// Somebody's status-1 membership.
+    pub fn member(&self, user: UserId) -> Option<&Member> {
+        self.membership(user).filter(|member| !member.waiting)
+    }
+
+    /// How the group appears now.
+    pub fn room(&self) -> Room {
+        let GroupRow { id, name, avatar, .. } = &self.row;
+        Room { id: *id, name: name.clone(), avatar: avatar.clone() }
+    }
+
+    fn evolve(&mut self, event: &GroupEvent) {
+        match event {
+            GroupEvent::Created { .. } | GroupEvent::Dissolved { .. } => {}
+            GroupEvent::Renamed { name, at, .. } => {
+                self.row.name.clone_from(name);
+                self.row.updated_at = *at;
+            }
+            GroupEvent::Announced { remark, at, .. } => {
+                self.row.remark.clone_from(remark);
+                self.row.updated_at = *at;
+            }
+            GroupEvent::PolicySet { policy, at } => {
+                self.row.policy = *policy;
+                self.row.updated_at = *at;
+            }
+            GroupEvent::Joined { membership, avatar, entry, at, .. } => {
+                self.insert(Member::new(*membership, entry.user.id, *at));
+                self.set_avatar(avatar, *at);
+            }
+            GroupEvent::Applied { membership, entry, at, .. } => {
+                let member = Member::new(*membership, entry.user.id, *at);
+                self.insert(Member { waiting: true, ..member });
+            }
+            GroupEvent::Approved { user, avatar, at, .. } => {
+                self.change(user.id, *at, |member| member.waiting = false);
+                self.set_avatar(avatar, *at);
+            }
+            GroupEvent::MemberRemoved { user, avatar, at } => {
+                self.remove(*user);
+                self.set_avatar(avatar, *at);
+            }
+            GroupEvent::NicknameSet { user, nickname, at } => {
+                self.change(*user, *at, |member| member.nickname.clone_from(nickname));
+            }
+            GroupEvent::Refused { user, .. } => self.remove(*user),
+            GroupEvent::Left { by, .. } => self.remove(by.id),
+        }
+    }
+
+    /// Numbers may be drawn in one order and used in another.
+    fn insert(&mut self, member: Member) {
+        let at = self.members.partition_point(|other| other.id < member.id);
+        self.members.insert(at, member);
+    }
+
+    fn remove(&mut self, user: UserId) {
+        self.members.retain(|member| member.user != user);
+    }
+
+    fn change(&mut self, user: UserId, at: Timestamp, change: impl FnOnce(&mut Member)) {
+        if let Some(member) = self.members.iter_mut().find(|member| member.user == user) {
+            change(member);
+            member.updated_at = at;
+        }
+    }
+
+    fn set_avatar(&mut self, avatar: &str, at: Timestamp) {
+        avatar.clone_into(&mut self.row.avatar);
+        self.row.updated_at = at;
+    }
+}
+
+impl Card {
+    /// An account as a group's notices show it.
+    pub fn of(account: &Account) -> Self {
+        Self {
+            id: account.id,
+            username: account.username.clone(),
+            nickname: account.nickname.clone(),
+            avatar: account.avatar.clone(),
+        }
+    }
+}
+
+impl Applicant {
+    /// An account that joins.
+    pub fn of(account: &Account) -> Self {
+        let Person { id, name, avatar } = account.person();
+        Self { id, uuid: account.uuid, name, avatar, role: account.role }
+    }
+}
+
+impl Inviter {
+    /// A member who brings somebody.
+    pub fn of(member: &Member, account: &Account) -> Self {
+        Self { id: member.user, name: member.person(account).name }
+    }
+}

@@ -1,0 +1,93 @@
+//! Writing to a group: rules on its cached state, and an append that depends on it.
+
+use std::sync::Arc;
+
+use super::{
+    chat::MessageRejection,
+    execute::{ATTEMPTS, CommandError, Executor, jitter},
+    group::Group,
+    group_rules::may_write,
+    messages::{self, Content},
+    user::Account,
+};
+use crate::{
+    adapters::event_log::{Expect, LogError, NewEvent},
+    clock,
+    events::{Cause, Event, GroupChatEvent, GroupId, MessageId, Revocation, Room, Sent, Subject},
+};
+
+type Result<T> = std::result::Result<T, CommandError<MessageRejection>>;
+
+/// A message that was accepted, and the group as it was then.
+#[derive(Debug)]
+pub struct Posted {
+    /// The message.
+    pub sent: Arc<Sent<Room>>,
+    /// The group.
+    pub group: Arc<Group>,
+}
+
+/// Accepts a message to a group.
+///
+/// # Errors
+/// There is no such group, the author is not in it, or the log says no.
+pub async fn send(
+    executor: &Executor,
+    author: &Account,
+    to: GroupId,
+    content: &Content,
+    cause: &Cause,
+) -> Result<Posted> {
+    for attempt in 0..ATTEMPTS {
+        let group = executor.state::<Group>(to).await?;
+        let (active, member) =
+            may_write(&group.state, author.id).map_err(CommandError::Rejected)?;
+        let sent = Arc::new(Sent {
+            id: MessageId(clock::random_id()),
+            from: member.person(author),
+            from_uuid: author.uuid,
+            to: active.room(),
+            kind: content.kind.clone(),
+            data: content.data.clone(),
+            options: content.options.clone(),
+            sent_at: clock::now(),
+        });
+        let event = Event::GroupChat(GroupChatEvent::Sent(Arc::clone(&sent)));
+        let new = NewEvent::new(Subject::GroupChat(to), event, Some(author.id), cause);
+        // Who has left meanwhile writes no more: the append depends on the group that the rules saw.
+        // Where many servers keep the log such a guard collapses, and who gets the message is for the
+        // queue to say (DESIGN §4).
+        let expect = if executor.replicated {
+            Expect::Anything
+        } else {
+            Expect::Last(Subject::Group(to), group.version)
+        };
+        match executor.log.append(&new, expect).await {
+            Ok(_) => return Ok(Posted { sent, group: group.state }),
+            Err(LogError::Conflict) => {
+                executor.refresh::<Group>(to, group.version).await?;
+                jitter(attempt).await;
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Err(CommandError::Contended)
+}
+
+/// Takes a message back; answers with what the members were told, the first time.
+///
+/// # Errors
+/// rest.md §36, in its order, or the log.
+pub async fn revoke(
+    executor: &Executor,
+    by: &Account,
+    (message, to): (MessageId, Room),
+    cause: &Cause,
+) -> Result<Revocation<Room>> {
+    let group = executor.state::<Group>(to.id).await?.state;
+    let refuse = |rejection| CommandError::Rejected(rejection);
+    let active = group.active().ok_or(refuse(MessageRejection::NoGroupToRevokeIn))?;
+    let member = active.membership(by.id).ok_or(refuse(MessageRejection::RevokerNotInGroup))?;
+    let revocation = Revocation { message, by: member.person(by), to, at: clock::now() };
+    messages::revoke(executor, revocation, cause).await
+}

@@ -1,0 +1,147 @@
+//! Changing groups: the accounts that the rules ask about are fetched, and the answer is awaited.
+
+use futures_util::future::try_join_all;
+
+use super::{
+    execute::{ATTEMPTS, Aggregate as _, CommandError, Done, Executor, jitter},
+    group::{ActiveGroup, Group},
+    group_rules::{GroupAction, GroupCommand, GroupRejection, PICTURES, People, ROSTER},
+    user::{Account, User},
+};
+use crate::{
+    adapters::event_log::LogError,
+    clock,
+    events::{Cause, GroupId, MembershipId, MessageId, NewMember, Room, UserId},
+    projections::numbers::{GROUPS, MEMBERSHIPS},
+};
+
+type Result<T> = std::result::Result<T, CommandError<GroupRejection>>;
+
+/// Who changes a group, and what notices need beside that.
+#[derive(Debug, Clone, Copy)]
+pub struct Change<'a> {
+    /// Who asks.
+    pub by: &'a Account,
+    /// The picture beside notices that are from nobody.
+    pub icon: &'a str,
+    /// The request.
+    pub cause: &'a Cause,
+}
+
+/// Makes a group of the caller and `friends`, in this order.
+///
+/// # Errors
+/// The log or the database says no.
+pub async fn create(executor: &Executor, change: Change<'_>, friends: &[UserId]) -> Result<()> {
+    let users = || std::iter::once(change.by.id).chain(friends.iter().copied());
+    loop {
+        let [id] = executor.draw(GROUPS).await?.map(GroupId);
+        let ids = executor.draw_many(MEMBERSHIPS, friends.len() + 1).await?;
+        let ids = ids.into_iter().map(MembershipId);
+        let members = ids.zip(users()).map(|(id, user)| NewMember { id, user });
+        let members = members.collect();
+        let action = GroupAction::Create { id, uuid: clock::random_id(), members };
+        match run(executor, change, id, action).await {
+            Err(CommandError::Rejected(GroupRejection::IdTaken)) => {} // the log knew it already
+            done => return done.map(|_| ()),
+        }
+    }
+}
+
+/// Brings somebody into a group, or the caller himself. Says whether he is in.
+///
+/// # Errors
+/// The rules of rest.md §29, or the log.
+pub async fn join(
+    executor: &Executor,
+    change: Change<'_>,
+    group: GroupId,
+    (user, inviter): (UserId, Option<UserId>),
+    text: String,
+    most: usize,
+) -> Result<bool> {
+    let [id] = executor.draw(MEMBERSHIPS).await?.map(MembershipId);
+    let member = NewMember { id, user };
+    let action = GroupAction::Join { member, inviter, text, most };
+    let done = run(executor, change, group, action).await?;
+    Ok(done.state.active().is_some_and(|group| group.member(user).is_some()))
+}
+
+/// Does something to a group, and waits until everybody sees it.
+///
+/// # Errors
+/// A rule or the log says no.
+pub async fn run(
+    executor: &Executor,
+    change: Change<'_>,
+    id: GroupId,
+    action: GroupAction,
+) -> Result<Done<Group>> {
+    let by = change.by.id;
+    for attempt in 0..ATTEMPTS {
+        let seen = executor.state::<Group>(id).await?;
+        let command = GroupCommand {
+            by,
+            at: clock::now(),
+            notice: MessageId(clock::random_id()),
+            icon: change.icon.to_owned(),
+            people: people(executor, asked_about(&seen.state, by, &action)).await?,
+            action: action.clone(),
+        };
+        let done = executor.attempt::<Group>(id, seen, &command, Some(by), change.cause).await?;
+        if let Some(done) = done {
+            executor.visible(done.position, Group::SHOWN_BY).await;
+            return Ok(done);
+        }
+        jitter(attempt).await;
+    }
+    Err(CommandError::Contended)
+}
+
+/// Whose accounts the rules may ask for: of who is shown in the group's picture, and of who is told
+/// of in a notice.
+fn asked_about(group: &Group, by: UserId, action: &GroupAction) -> Vec<UserId> {
+    let mut users = vec![by];
+    match action {
+        GroupAction::Create { members, .. } => {
+            users.extend(members.iter().map(|member| member.user));
+        }
+        GroupAction::Join { member, .. } => users.push(member.user),
+        GroupAction::Approve(user) => users.push(*user),
+        GroupAction::Remove(_) | GroupAction::Leave => {}
+        GroupAction::Rename(_)
+        | GroupAction::Announce(_)
+        | GroupAction::SetPolicy(_)
+        | GroupAction::Refuse(_)
+        | GroupAction::SetNickname(_) => return users,
+    }
+    if let Some(group) = group.active() {
+        users.push(group.row.owner);
+        let few = group.members().count() <= ROSTER + 1; // one may leave
+        let members = group.members().map(|member| member.user);
+        users.extend(members.take(if few { ROSTER + 1 } else { PICTURES + 1 }));
+    }
+    users.sort_unstable();
+    users.dedup();
+    users
+}
+
+async fn people(executor: &Executor, users: Vec<UserId>) -> std::result::Result<People, LogError> {
+    let states = users
+        .into_iter()
+        .map(async |user| Ok::<_, LogError>((user, executor.state::<User>(user).await?.state)));
+    Ok(try_join_all(states).await?.into_iter().collect())
+}
+
+/// A group as it appears now, if `user` is a status-1 member of it.
+///
+/// # Errors
+/// The log cannot be reached.
+pub async fn room_of(
+    executor: &Executor,
+    group: GroupId,
+    user: UserId,
+) -> std::result::Result<Option<Room>, LogError> {
+    let group = executor.state::<Group>(group).await?.state;
+    Ok(group.active().filter(|group| group.member(user).is_some()).map(ActiveGroup::room))
+}

@@ -1,0 +1,126 @@
+//! A group, as its members see it.
+
+use serde_json::{Value, json};
+
+use super::api::Reply;
+use super::app::App;
+use super::socket::Socket;
+use super::user::{SEND, User, text_to};
+
+/// A group that somebody made.
+#[derive(Debug, Clone, Copy)]
+pub struct Group {
+    /// The numeric id.
+    pub id: u64,
+}
+
+impl App {
+    /// A group that `owner` makes of himself and `others`, who become his friends.
+    pub async fn group(&self, owner: &User, others: &[&User]) -> Group {
+        for other in others {
+            if owner.post_empty(&format!("/api/chat/ismygoodfriend/{}", other.id)).await.status
+                != 200
+            {
+                owner.befriend(other).await;
+            }
+        }
+        owner.create_group(others).await.done();
+        Group { id: owner.groups().await[0]["id"].as_u64().expect("an id") }
+    }
+}
+
+impl User {
+    /// Makes a group with friends (`rest.md` §20).
+    pub async fn create_group(&self, friends: &[&User]) -> Reply {
+        let mut rows = Vec::new();
+        for friend in friends {
+            rows.push(self.friend_row(friend).await);
+        }
+        self.post("/api/chat/group/create", json!({ "userIds": rows })).await
+    }
+
+    /// The number of a friend's row in my book (`rest.md` §19).
+    pub async fn friend_row(&self, friend: &User) -> u64 {
+        let path = format!("/api/chat/ismygoodfriend/{}", friend.id);
+        self.post_empty(&path).await.ok()["id"].as_u64().expect("a row")
+    }
+
+    /// My groups, newest first (`rest.md` §22).
+    pub async fn groups(&self) -> Vec<Value> {
+        let list = self.get("/api/chat/grouplist/1").await.ok();
+        list.as_array().expect("a list").clone()
+    }
+
+    /// A group with its roster (`rest.md` §23).
+    pub async fn group_info(&self, group: Group) -> Reply {
+        self.get(&format!("/api/chat/groupinfo/{}", group.id)).await
+    }
+
+    /// The users in a group, in the order of its roster.
+    pub async fn roster(&self, group: Group) -> Vec<u64> {
+        let info = self.group_info(group).await.ok();
+        let rows = info["group_users"].as_array().expect("a roster");
+        rows.iter().map(|row| row["user_id"].as_u64().expect("an id")).collect()
+    }
+
+    /// Joins a group (`rest.md` §29).
+    pub async fn join(&self, group: Group) -> Reply {
+        self.bring(group, self, -1).await
+    }
+
+    /// Invites somebody to a group.
+    pub async fn invite(&self, group: Group, user: &User) -> Reply {
+        self.bring(group, user, i64::try_from(self.id).expect("ids are small")).await
+    }
+
+    /// Invites somebody in the name of whomever.
+    pub async fn bring(&self, group: Group, user: &User, inviter: i64) -> Reply {
+        let body = json!({ "group_id": group.id, "user_id": user.id, "inviteuser_id": inviter,
+            "addGroupDesc": "please" });
+        self.post("/api/chat/groupInviteUser", body).await
+    }
+
+    /// Sets how people get in (`rest.md` §27).
+    pub async fn set_policy(&self, group: Group, policy: u8) -> Reply {
+        let body = json!({ "group_id": group.id, "addGroupSet": policy });
+        self.post("/api/chat/groupAddUserSet", body).await
+    }
+
+    /// Decides on an application (`rest.md` §28): `agree` or `no`.
+    pub async fn decide(&self, group: Group, user: &User, decision: &str) -> Reply {
+        let body = json!({ "group_id": group.id, "user_id": user.id, "type": decision });
+        self.post("/api/chat/groupAgreeOrNo", body).await
+    }
+
+    /// Puts somebody out (`rest.md` §26).
+    pub async fn remove(&self, group: Group, user: &User) -> Reply {
+        let body = json!({ "group_id": group.id, "user_id": user.id });
+        self.post("/api/chat/groupDeleteUser", body).await
+    }
+
+    /// Chooses a name in a group (`rest.md` §30).
+    pub async fn rename_in(&self, group: Group, nickname: &str) -> Reply {
+        let body = json!({ "id": group.id, "nickname": nickname });
+        self.post("/api/chat/groupnickname", body).await
+    }
+
+    /// Leaves or dissolves (`rest.md` §31).
+    pub async fn leave(&self, group: Group) -> Reply {
+        self.post("/api/chat/groupDeleteOrQuit", json!({ "id": group.id })).await
+    }
+
+    /// Sends a text to a group (`rest.md` §41).
+    pub async fn say(&self, group: Group, text: &str) -> Reply {
+        self.post(SEND, text_to("group", group.id, text)).await
+    }
+
+    /// Opens a socket and waits until nothing of the past comes any more.
+    pub async fn listen(&self) -> Socket {
+        let mut socket = self.connect().await;
+        self.drain().await;
+        // What comes to oneself comes behind the drain.
+        let mark = self.send(self, "mark").await.ok()["id"].clone();
+        while socket.next_push().await["id"] != mark {}
+        socket
+    }
+}
