@@ -15,7 +15,7 @@ use crate::{
     app::App,
     commands::{
         group::{Group, GroupRow, Member},
-        group_rules::{GroupAction, GroupRejection},
+        group_command::{GroupAction, GroupRejection},
         groups::{self, Change},
         user::User,
     },

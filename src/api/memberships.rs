@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     app::App,
-    commands::{group_rules::GroupAction, groups},
+    commands::{group_command::GroupAction, groups},
     events::{GroupId, UserId},
 };
 

@@ -17,7 +17,7 @@ use crate::{
         chat::MessageRejection,
         execute::{CommandError, Undrawn},
         friendship::FriendshipRejection,
-        group_rules::{GroupRejection, OwnersTask},
+        group_command::{GroupRejection, OwnersTask},
         session::SessionRejection,
         user::UserRejection,
     },

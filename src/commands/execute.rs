@@ -26,8 +26,8 @@ use crate::{
         event_log::{Appended, EventLog, Expect, LogError, NewEvent},
         redis::Redis,
     },
-    events::{Cause, Event, GroupId, NodeId, Pair, Position, Recorded, Subject, UserId},
-    projections::{address_book, group_roster, numbers::Numbers, sessions, user_directory},
+    events::{Cause, Event, NodeId, Position, Recorded, Subject, UserId},
+    projections::numbers::Numbers,
 };
 
 /// How often a command is decided anew before it is refused as too busy.
@@ -54,10 +54,10 @@ pub struct Executor {
 
 /// The state of everything that rules ask about.
 pub struct Caches {
-    users: StateCache<User>,
-    sessions: StateCache<Session>,
-    friendships: StateCache<Friendship>,
-    groups: StateCache<Group>,
+    pub(super) users: StateCache<User>,
+    pub(super) sessions: StateCache<Session>,
+    pub(super) friendships: StateCache<Friendship>,
+    pub(super) groups: StateCache<Group>,
 }
 
 /// An aggregate that lives in the log on a subject of its own, and is cached.
@@ -433,117 +433,4 @@ impl Executor {
 pub(super) async fn jitter(attempt: u32) {
     let spread = u32::from(crate::clock::random_id().as_bytes()[0]) % 8;
     sleep(Duration::from_millis(u64::from(spread * attempt.min(4)))).await;
-}
-
-impl Aggregate for User {
-    const SHOWN_BY: &'static [&'static str] = &["user_directory"];
-    const GUARDED: bool = true;
-
-    fn subject(id: UserId) -> Subject {
-        Subject::User(id)
-    }
-
-    fn wrap(event: Self::Event) -> Event {
-        Event::User(event)
-    }
-
-    fn own(event: &Event) -> Option<&Self::Event> {
-        match event {
-            Event::User(event) => Some(event),
-            _ => None,
-        }
-    }
-
-    fn cache(caches: &Caches) -> &StateCache<Self> {
-        &caches.users
-    }
-
-    async fn stored(executor: &Executor, id: UserId) -> anyhow::Result<(Self, Position)> {
-        Ok(user_directory::load(&executor.pool, id).await?)
-    }
-}
-
-impl Aggregate for Session {
-    const SHOWN_BY: &'static [&'static str] = &[];
-    /// The last log-in counts, whatever came before it; so does the last socket.
-    const GUARDED: bool = false;
-
-    fn subject(id: UserId) -> Subject {
-        Subject::Session(id)
-    }
-
-    fn wrap(event: Self::Event) -> Event {
-        Event::Session(event)
-    }
-
-    fn own(event: &Event) -> Option<&Self::Event> {
-        match event {
-            Event::Session(event) => Some(event),
-            _ => None,
-        }
-    }
-
-    fn cache(caches: &Caches) -> &StateCache<Self> {
-        &caches.sessions
-    }
-
-    async fn stored(executor: &Executor, id: UserId) -> anyhow::Result<(Self, Position)> {
-        Ok(sessions::load(&executor.redis, id).await?)
-    }
-}
-
-impl Aggregate for Friendship {
-    const SHOWN_BY: &'static [&'static str] = &["address_book"];
-    const GUARDED: bool = true;
-
-    fn subject(id: Pair) -> Subject {
-        Subject::Friendship(id)
-    }
-
-    fn wrap(event: Self::Event) -> Event {
-        Event::Friendship(event)
-    }
-
-    fn own(event: &Event) -> Option<&Self::Event> {
-        match event {
-            Event::Friendship(event) => Some(event),
-            _ => None,
-        }
-    }
-
-    fn cache(caches: &Caches) -> &StateCache<Self> {
-        &caches.friendships
-    }
-
-    async fn stored(executor: &Executor, id: Pair) -> anyhow::Result<(Self, Position)> {
-        Ok(address_book::load(&executor.pool, id).await?)
-    }
-}
-
-impl Aggregate for Group {
-    const SHOWN_BY: &'static [&'static str] = &["group_roster"];
-    const GUARDED: bool = true;
-
-    fn subject(id: GroupId) -> Subject {
-        Subject::Group(id)
-    }
-
-    fn wrap(event: Self::Event) -> Event {
-        Event::Group(event)
-    }
-
-    fn own(event: &Event) -> Option<&Self::Event> {
-        match event {
-            Event::Group(event) => Some(event),
-            _ => None,
-        }
-    }
-
-    fn cache(caches: &Caches) -> &StateCache<Self> {
-        &caches.groups
-    }
-
-    async fn stored(executor: &Executor, id: GroupId) -> anyhow::Result<(Self, Position)> {
-        Ok(group_roster::load(&executor.pool, id).await?)
-    }
 }

@@ -1,194 +1,17 @@
 //! The rules of a group (data.md §8): who may do what to it.
 
-use std::{collections::HashMap, sync::Arc};
-
 use uuid::Uuid;
 
 use super::{
     chat::MessageRejection,
     decider::Decider,
     group::{ActiveGroup, Group, Member},
-    user::{Account, User},
+    group_command::{GroupAction, GroupCommand, GroupRejection, NAME_CHARS, OwnersTask},
+    user::Account,
 };
 use crate::events::{
-    Applicant, Card, Entrance, GroupEvent, GroupId, Inviter, MessageId, NewMember, Person, Role,
-    Timestamp, UserId,
+    Applicant, Card, Entrance, GroupEvent, GroupId, Inviter, NewMember, Person, Role, UserId,
 };
-
-/// A group's picture shows this many members.
-pub const PICTURES: usize = 9;
-/// Notices tell of the members up to this many (DEV-33).
-pub const ROSTER: usize = 50;
-/// What a picture may be long (data.md §2.5): clients hand it back when they revoke (rest.md §36).
-const AVATAR_CHARS: usize = 4000;
-/// What a name made of names may be long (data.md §5.3).
-const NAME_CHARS: usize = 50;
-
-/// Something asked of a group, with all that the rules need to know from elsewhere.
-#[derive(Debug, Clone)]
-pub struct GroupCommand {
-    /// Who asks.
-    pub by: UserId,
-    /// Now.
-    pub at: Timestamp,
-    /// The id of a notice.
-    pub notice: MessageId,
-    /// The picture beside notices that are from nobody.
-    pub icon: String,
-    /// The accounts that rules and notices ask about.
-    pub people: People,
-    /// What is asked.
-    pub action: GroupAction,
-}
-
-/// What can be asked of a group.
-#[derive(Debug, Clone)]
-pub enum GroupAction {
-    /// Make it (rest.md §20).
-    Create {
-        /// Its number.
-        id: GroupId,
-        /// Its public identifier.
-        uuid: Uuid,
-        /// Everybody in it, the owner first.
-        members: Vec<NewMember>,
-    },
-    /// Give it another name (rest.md §24).
-    Rename(String),
-    /// Announce something (rest.md §25).
-    Announce(String),
-    /// Put somebody out (rest.md §26).
-    Remove(UserId),
-    /// Set how people get in (rest.md §27).
-    SetPolicy(i16),
-    /// Let somebody in who waits (rest.md §28).
-    Approve(UserId),
-    /// Do not (rest.md §28).
-    Refuse(UserId),
-    /// Bring somebody, or come oneself (rest.md §29).
-    Join {
-        /// Who comes, and the number of his membership.
-        member: NewMember,
-        /// Who brings him, as the client says (DEV-17).
-        inviter: Option<UserId>,
-        /// What is said to the owner.
-        text: String,
-        /// How many memberships a group may have.
-        most: usize,
-    },
-    /// Choose a name for oneself in the group (rest.md §30).
-    SetNickname(String),
-    /// Leave; the owner dissolves it (rest.md §31).
-    Leave,
-}
-
-/// Accounts as they are now.
-#[derive(Debug, Clone, Default)]
-pub struct People(HashMap<UserId, Arc<User>>);
-
-impl FromIterator<(UserId, Arc<User>)> for People {
-    fn from_iter<T: IntoIterator<Item = (UserId, Arc<User>)>>(people: T) -> Self {
-        Self(people.into_iter().collect())
-    }
-}
-
-impl People {
-    fn account(&self, user: UserId) -> Option<&Account> {
-        self.0.get(&user)?.account()
-    }
-
-    fn active(&self, user: UserId) -> Option<&Account> {
-        self.0.get(&user)?.active()
-    }
-
-    /// The pictures of the first few of `members`, joined by commas.
-    fn picture(&self, members: impl Iterator<Item = UserId>) -> String {
-        let mut picture = String::new();
-        for account in members.take(PICTURES).filter_map(|user| self.account(user)) {
-            let length = picture.chars().count() + account.avatar.chars().count() + 1;
-            if length > AVATAR_CHARS && !picture.is_empty() {
-                break;
-            }
-            if !picture.is_empty() {
-                picture.push(',');
-            }
-            picture.push_str(&account.avatar);
-        }
-        picture
-    }
-
-    /// The accounts of all `members`; of none if they are many.
-    fn roster(&self, members: impl Iterator<Item = UserId>) -> Vec<Card> {
-        let members: Vec<UserId> = members.take(ROSTER + 1).collect();
-        if members.len() > ROSTER {
-            return Vec::new();
-        }
-        members.into_iter().filter_map(|user| self.account(user)).map(Card::of).collect()
-    }
-}
-
-/// Why not.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum GroupRejection {
-    /// The number belongs to another group.
-    #[error("this id belongs to another group")]
-    IdTaken,
-    /// There is no such group, or it is another's.
-    #[error("only the owner may do this")]
-    OwnersOnly(OwnersTask),
-    /// The owner cannot put himself out.
-    #[error("the owner stays in his group")]
-    OwnerStays,
-    /// There is nobody to decide about.
-    #[error("this user does not wait")]
-    NotWaiting,
-    /// Who waits has no account any more.
-    #[error("who waits does not exist or is disabled")]
-    ApplicantGone,
-    /// There is no such group to join.
-    #[error("there is no such group")]
-    NoGroupToJoin,
-    /// Only members bring others, and only in their own name.
-    #[error("the caller may not invite")]
-    NotTheInviter,
-    /// He waits already.
-    #[error("waiting already")]
-    WaitingAlready,
-    /// He is in already.
-    #[error("a member already")]
-    MemberAlready,
-    /// Who is to join has no account.
-    #[error("who is to join does not exist or is disabled")]
-    JoinerGone,
-    /// Guests do not get in.
-    #[error("guests do not get in")]
-    NoGuests,
-    /// Nobody gets in.
-    #[error("the group is full")]
-    Full,
-    /// He is not in it, so has no name there.
-    #[error("not a member")]
-    NotAMember,
-    /// There is no such group to leave.
-    #[error("there is no such group")]
-    NoGroupToLeave,
-    /// He is not in it.
-    #[error("not in this group")]
-    NothingToLeave,
-}
-
-/// What only the owner does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OwnersTask {
-    /// Renaming.
-    Rename,
-    /// Announcing.
-    Announce,
-    /// Putting somebody out.
-    Remove,
-    /// Deciding who gets in.
-    Admit,
-}
 
 impl Decider for Group {
     type Id = GroupId;
@@ -411,4 +234,194 @@ pub fn may_write(
     let group = group.active().ok_or(MessageRejection::GroupGone)?;
     let member = group.member(author).ok_or(MessageRejection::NotInGroup)?;
     Ok((group, member))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use proptest::{collection::vec, prelude::*};
+
+    use super::*;
+    use crate::{
+        commands::{group_command::People, user::User},
+        events::{MembershipId, MessageId, Timestamp, Username},
+    };
+
+    const ANN: UserId = UserId(1);
+    const BOB: UserId = UserId(2);
+    const EVE: UserId = UserId(3);
+    /// A guest.
+    const GUS: UserId = UserId(4);
+    /// Disabled.
+    const DAN: UserId = UserId(5);
+    const MOST: usize = 4;
+
+    fn account(id: UserId) -> Account {
+        Account {
+            id,
+            uuid: Uuid::from_u128(id.0.unsigned_abs().into()),
+            username: Username(format!("user {id}")),
+            nickname: String::new(),
+            avatar: format!("a{id}"),
+            role: if id == GUS { Role::Visitor } else { Role::User },
+            device: None,
+            userset: String::new(),
+            invite_confirm: 0,
+            disabled: id == DAN,
+            registered_at: Timestamp(1),
+        }
+    }
+
+    fn command(by: UserId, action: GroupAction) -> GroupCommand {
+        let people = [ANN, BOB, EVE, GUS, DAN];
+        let people = people.map(|id| (id, Arc::new(User::Registered(Box::new(account(id))))));
+        GroupCommand {
+            by,
+            at: Timestamp(7),
+            notice: MessageId(Uuid::nil()),
+            icon: "icon".into(),
+            people: people.into_iter().collect::<People>(),
+            action,
+        }
+    }
+
+    fn create() -> (UserId, GroupAction) {
+        let members = [(1, ANN), (2, BOB)];
+        let members = members.map(|(id, user)| NewMember { id: MembershipId(id), user });
+        (ANN, GroupAction::Create { id: GroupId(1), uuid: Uuid::nil(), members: members.into() })
+    }
+
+    fn join(membership: i64, user: UserId) -> GroupAction {
+        let member = NewMember { id: MembershipId(membership), user };
+        GroupAction::Join { member, inviter: None, text: String::new(), most: MOST }
+    }
+
+    fn given(actions: impl IntoIterator<Item = (UserId, GroupAction)>) -> Group {
+        let mut group = Group::default();
+        for (by, action) in [create()].into_iter().chain(actions) {
+            let event = group.decide(&command(by, action)).expect("allowed").expect("a change");
+            group.evolve(&event);
+        }
+        group
+    }
+
+    fn refused(group: &Group, by: UserId, action: GroupAction) -> GroupRejection {
+        group.decide(&command(by, action)).expect_err("refused")
+    }
+
+    fn picture(group: &Group) -> &str {
+        &group.active().expect("it is there").row.avatar
+    }
+
+    #[test]
+    fn a_number_is_given_once() {
+        let (by, create) = create();
+        assert_eq!(refused(&given([]), by, create.clone()), GroupRejection::IdTaken);
+        let dissolved = given([(ANN, GroupAction::Leave)]);
+        assert_eq!(refused(&dissolved, by, create), GroupRejection::IdTaken);
+    }
+
+    #[test]
+    fn dev_17_only_members_invite_and_in_their_own_name() {
+        let group = given([]);
+        let by = |by, user, inviter| {
+            let member = NewMember { id: MembershipId(9), user };
+            let action = GroupAction::Join { member, inviter, text: String::new(), most: MOST };
+            group.decide(&command(by, action)).map(|event| event.is_some())
+        };
+        assert_eq!(by(EVE, EVE, Some(ANN)), Err(GroupRejection::NotTheInviter));
+        assert_eq!(by(EVE, GUS, None), Err(GroupRejection::NotTheInviter));
+        assert_eq!(by(EVE, EVE, None), Ok(true));
+        assert_eq!(by(BOB, EVE, Some(BOB)), Ok(true));
+    }
+
+    #[test]
+    fn dev_18_registered_users_need_no_word_of_the_owner_under_policy_2() {
+        let group = given([(ANN, GroupAction::SetPolicy(2))]);
+        let joined = group.decide(&command(EVE, join(9, EVE))).expect("allowed");
+        assert!(matches!(joined, Some(GroupEvent::Joined { notice: Some(_), .. })));
+        assert_eq!(refused(&group, GUS, join(9, GUS)), GroupRejection::NoGuests);
+        assert_eq!(refused(&group, BOB, join(9, GUS)), GroupRejection::NoGuests);
+        assert!(group.decide(&command(ANN, join(9, GUS))).is_ok(), "the owner brings guests");
+    }
+
+    #[test]
+    fn dev_19_who_is_gone_is_not_let_in() {
+        let applied = [(ANN, GroupAction::SetPolicy(1)), (EVE, join(3, EVE))];
+        let group = given(applied);
+        let mut approve = command(ANN, GroupAction::Approve(EVE));
+        approve.people = People::default();
+        assert_eq!(group.decide(&approve), Err(GroupRejection::ApplicantGone));
+        assert_eq!(refused(&group, ANN, GroupAction::Approve(BOB)), GroupRejection::NotWaiting);
+        assert_eq!(refused(&group, ANN, join(4, DAN)), GroupRejection::JoinerGone);
+    }
+
+    #[test]
+    fn the_picture_is_that_of_the_members_in_the_order_of_their_memberships() {
+        let waits = [(ANN, GroupAction::SetPolicy(1)), (EVE, join(3, EVE)), (ANN, join(4, GUS))];
+        let mut group = given(waits);
+        assert_eq!(picture(&group), "a1,a2,a4", "who waits is not in it");
+        for (action, expected) in
+            [(GroupAction::Approve(EVE), "a1,a2,a3,a4"), (GroupAction::Remove(BOB), "a1,a3,a4")]
+        {
+            let event = group.decide(&command(ANN, action)).expect("allowed").expect("a change");
+            group.evolve(&event);
+            assert_eq!(picture(&group), expected);
+        }
+    }
+
+    #[test]
+    fn a_full_group_takes_nobody_not_even_to_wait() {
+        let full = given([(ANN, GroupAction::SetPolicy(1)), (EVE, join(3, EVE))]);
+        let member = NewMember { id: MembershipId(4), user: GUS };
+        let more = |most| GroupAction::Join { member, inviter: None, text: String::new(), most };
+        assert_eq!(refused(&full, GUS, more(3)), GroupRejection::Full);
+        assert!(full.decide(&command(GUS, more(4))).is_ok());
+    }
+
+    fn any_action() -> impl Strategy<Value = (UserId, GroupAction)> {
+        let user = || (1..=5_i64).prop_map(UserId);
+        let action = prop_oneof![
+            "[a-c]".prop_map(GroupAction::Rename),
+            "[a-c]".prop_map(GroupAction::Announce),
+            (0..4_i16).prop_map(GroupAction::SetPolicy),
+            user().prop_map(GroupAction::Remove),
+            user().prop_map(GroupAction::Approve),
+            user().prop_map(GroupAction::Refuse),
+            user().prop_map(|user| join(0, user)),
+            "[a-c]".prop_map(GroupAction::SetNickname),
+            Just(GroupAction::Leave),
+        ];
+        (user(), action)
+    }
+
+    proptest! {
+        /// Whatever is asked for: nobody is in twice, the owner is in, who waits is not shown, and what has no
+        /// effect when repeated is no event.
+        #[test]
+        fn a_group_stays_in_order(asked in vec(any_action(), 0..40)) {
+            let mut group = given([]);
+            for (number, (by, mut action)) in (0..).zip(asked) {
+                if let GroupAction::Join { member, .. } = &mut action {
+                    member.id = MembershipId(3 + number * 37 % 101); // each once, in no order
+                }
+                let Ok(Some(event)) = group.decide(&command(by, action.clone())) else { continue };
+                group.evolve(&event);
+                if matches!(action, GroupAction::SetPolicy(_) | GroupAction::SetNickname(_)) {
+                    prop_assert_eq!(group.decide(&command(by, action)), Ok(None));
+                }
+                let Some(active) = group.active() else { continue };
+                let rows = active.memberships();
+                let users: std::collections::BTreeSet<UserId> =
+                    rows.iter().map(|member| member.user).collect();
+                prop_assert_eq!(users.len(), rows.len());
+                prop_assert!(rows.is_sorted_by_key(|member| member.id));
+                prop_assert!(active.member(active.row.owner).is_some());
+                prop_assert!(rows.len() <= MOST);
+                let stored = Group::from_rows(active.row.clone(), rows.iter().rev().cloned().collect());
+                prop_assert_eq!(&stored, &group);
+            }
+        }
+    }
 }

@@ -5,7 +5,7 @@ use futures_util::future::try_join_all;
 use super::{
     execute::{ATTEMPTS, Aggregate as _, CommandError, Done, Executor, jitter},
     group::{ActiveGroup, Group},
-    group_rules::{GroupAction, GroupCommand, GroupRejection, PICTURES, People, ROSTER},
+    group_command::{GroupAction, GroupCommand, GroupRejection, PICTURES, People, ROSTER},
     user::{Account, User},
 };
 use crate::{

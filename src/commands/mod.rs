@@ -2,11 +2,13 @@
 //! `messages`, `groups`, `group_messages` and `reaper`, which fetch, append and wait.
 
 pub mod accounts;
+pub mod aggregates;
 pub mod chat;
 pub mod decider;
 pub mod execute;
 pub mod friendship;
 pub mod group;
+pub mod group_command;
 pub mod group_messages;
 pub mod group_rules;
 pub mod groups;

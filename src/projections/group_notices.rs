@@ -7,17 +7,15 @@ use super::{
     message_object::{Data, From, Group as Shown, MessageObject, Redirect},
 };
 use crate::{
-    commands::group::{ActiveGroup, Group},
+    commands::group::ActiveGroup,
     events::{Entrance, GroupEvent, MessageId, Person, Room, Timestamp, UserId, enc},
 };
 
 /// A notice as JSON text, and who gets it.
 pub type Notice = (Vec<UserId>, String);
 
-/// The notice of an event, if it has one. `before` and `after` are the group around it.
-pub fn of(event: &GroupEvent, before: &Group, after: &Group) -> Option<Notice> {
-    // A dissolved group is shown as it was last.
-    let group = after.active().or(before.active())?;
+/// The notice of an event, if it has one. The group is that after it, or the last of a dissolved one.
+pub fn of(event: &GroupEvent, group: &ActiveGroup) -> Option<Notice> {
     let everybody = || group.members().map(|member| member.user).collect();
     let about = About { group, room: group.room() };
     Some(match event {

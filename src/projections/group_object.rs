@@ -7,7 +7,7 @@ use uuid::Uuid;
 use crate::{
     commands::{
         group::{ActiveGroup, GroupRow, Member},
-        group_rules::ROSTER,
+        group_command::ROSTER,
     },
     events::{Card, GroupId, MembershipId, Timestamp, UserId, Username},
 };

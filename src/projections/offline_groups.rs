@@ -50,13 +50,24 @@ impl Groups {
         self.now.get(&id)?.active()
     }
 
-    /// Takes a fact in; answers with the group before and after it.
-    pub(super) fn take(&mut self, id: GroupId, event: &GroupEvent) -> (Group, &Group) {
+    /// Takes a fact in, and tells of it with the group after it; with the last of a dissolved one.
+    pub(super) fn take<T>(
+        &mut self,
+        id: GroupId,
+        event: &GroupEvent,
+        tell: impl FnOnce(&ActiveGroup) -> T,
+    ) -> Option<T> {
         let group = self.now.entry(id).or_default();
-        let before = group.clone();
-        self.stored.entry(id).or_insert_with(|| before.clone());
-        group.evolve(event);
-        (before, group)
+        self.stored.entry(id).or_insert_with(|| group.clone());
+        let over = matches!(event, GroupEvent::Dissolved { .. });
+        if !over {
+            group.evolve(event);
+        }
+        let told = group.active().map(tell);
+        if over {
+            group.evolve(event);
+        }
+        told
     }
 
     /// Everybody who may be told something: who is in a group, or comes into it within the batch.

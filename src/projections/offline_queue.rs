@@ -142,8 +142,8 @@ fn messages(recorded: &Recorded<Event>, groups: &mut Groups) -> Vec<Told> {
         }
         Event::Group(event) => {
             let Subject::Group(id) = recorded.subject else { return Vec::new() };
-            let (before, after) = groups.take(id, event);
-            group_notices::of(event, &before, after).into_iter().collect()
+            let told = groups.take(id, event, |group| group_notices::of(event, group));
+            told.flatten().into_iter().collect()
         }
         Event::GroupChat(GroupChatEvent::Sent(sent)) => {
             let Some(group) = groups.get(sent.to.id) else { return Vec::new() };
