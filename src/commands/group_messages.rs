@@ -13,7 +13,9 @@ use super::{
 use crate::{
     adapters::event_log::{Expect, LogError, NewEvent},
     clock,
-    events::{Cause, Event, GroupChatEvent, GroupId, MessageId, Revocation, Room, Sent, Subject},
+    events::{
+        Cause, Event, GroupChatEvent, GroupId, MessageId, Position, Revocation, Room, Sent, Subject,
+    },
 };
 
 type Result<T> = std::result::Result<T, CommandError<MessageRejection>>;
@@ -54,14 +56,7 @@ pub async fn send(
         });
         let event = Event::GroupChat(GroupChatEvent::Sent(Arc::clone(&sent)));
         let new = NewEvent::new(Subject::GroupChat(to), event, Some(author.id), cause);
-        // Who has left meanwhile writes no more: the append depends on the group that the rules saw.
-        // Where many servers keep the log such a guard collapses, and who gets the message is for the
-        // queue to say (DESIGN §4).
-        let expect = if executor.replicated {
-            Expect::Anything
-        } else {
-            Expect::Last(Subject::Group(to), group.version)
-        };
+        let expect = guard(to, group.version, executor.replicated);
         match executor.log.append(&new, expect).await {
             Ok(_) => return Ok(Posted { sent, group: group.state }),
             Err(LogError::Conflict) => {
@@ -72,6 +67,13 @@ pub async fn send(
         }
     }
     Err(CommandError::Contended)
+}
+
+/// Who has left meanwhile writes no more: the append depends on the group that the rules saw. Where
+/// many servers keep the log a guard that many share collapses; there the caches, which are at most
+/// milliseconds old, and the queue's membership at the message's position have to do (DESIGN §4).
+fn guard(group: GroupId, seen: Position, replicated: bool) -> Expect {
+    if replicated { Expect::Anything } else { Expect::Last(Subject::Group(group), seen) }
 }
 
 /// Takes a message back; answers with what the members were told, the first time.
@@ -90,4 +92,16 @@ pub async fn revoke(
     let member = active.membership(by.id).ok_or(refuse(MessageRejection::RevokerNotInGroup))?;
     let revocation = Revocation { message, by: member.person(by), to, at: clock::now() };
     messages::revoke(executor, revocation, cause).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_log_of_one_server_guards_messages_by_their_group() {
+        let (group, seen) = (GroupId(33), Position(7));
+        assert_eq!(guard(group, seen, false), Expect::Last(Subject::Group(group), seen));
+        assert_eq!(guard(group, seen, true), Expect::Anything);
+    }
 }

@@ -27,6 +27,7 @@ mod rest_14_address_books;
 mod rest_17_star_and_visibility;
 mod rest_20_groups;
 mod rest_24_ruling_a_group;
+mod rest_29_in_a_hurry;
 mod rest_29_joining;
 mod rest_36_revoking;
 mod rest_41_group_messages;
