@@ -47,7 +47,7 @@ pub async fn join(State(app): State<App>, caller: Caller, params: Params) -> Don
     let most = app.config.limits.group_members;
     let icon = icon(&app);
     let change = change(&caller, &icon);
-    let is_in = groups::join(&app.executor, change, group, (user, inviter), text, most).await?;
+    let is_in = groups::join(&app.executor, change, group, (user, inviter), &text, most).await?;
     Ok(Reply(if is_in { "加群成功" } else { "等待群主同意" }))
 }
 

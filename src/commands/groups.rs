@@ -3,6 +3,7 @@
 use futures_util::future::try_join_all;
 
 use super::{
+    decider::Decider as _,
     execute::{ATTEMPTS, Aggregate as _, CommandError, Done, Executor, jitter},
     group::{ActiveGroup, Group},
     group_command::{GroupAction, GroupCommand, GroupRejection, PICTURES, People, ROSTER},
@@ -57,12 +58,19 @@ pub async fn join(
     change: Change<'_>,
     group: GroupId,
     (user, inviter): (UserId, Option<UserId>),
-    text: String,
+    text: &str,
     most: usize,
 ) -> Result<bool> {
-    let [id] = executor.draw(MEMBERSHIPS).await?.map(MembershipId);
-    let member = NewMember { id, user };
-    let action = GroupAction::Join { member, inviter, text, most };
+    let numbered = |id| {
+        let member = NewMember { id: MembershipId(id), user };
+        GroupAction::Join { member, inviter, text: text.to_owned(), most }
+    };
+    // Who is refused needs no number, so no database.
+    let seen = executor.state::<Group>(group).await?.state;
+    let probe = command(executor, change, &seen, &numbered(0)).await?;
+    seen.decide(&probe).map_err(CommandError::Rejected)?;
+    let [id] = executor.draw(MEMBERSHIPS).await?;
+    let action = numbered(id);
     let done = run(executor, change, group, action).await?;
     Ok(done.state.active().is_some_and(|group| group.member(user).is_some()))
 }
@@ -80,14 +88,7 @@ pub async fn run(
     let by = change.by.id;
     for attempt in 0..ATTEMPTS {
         let seen = executor.state::<Group>(id).await?;
-        let command = GroupCommand {
-            by,
-            at: clock::now(),
-            notice: MessageId(clock::random_id()),
-            icon: change.icon.to_owned(),
-            people: people(executor, asked_about(&seen.state, by, &action)).await?,
-            action: action.clone(),
-        };
+        let command = command(executor, change, &seen.state, &action).await?;
         let done = executor.attempt::<Group>(id, seen, &command, Some(by), change.cause).await?;
         if let Some(done) = done {
             executor.visible(done.position, Group::SHOWN_BY).await;
@@ -96,6 +97,23 @@ pub async fn run(
         jitter(attempt).await;
     }
     Err(CommandError::Contended)
+}
+
+async fn command(
+    executor: &Executor,
+    change: Change<'_>,
+    group: &Group,
+    action: &GroupAction,
+) -> std::result::Result<GroupCommand, LogError> {
+    let by = change.by.id;
+    Ok(GroupCommand {
+        by,
+        at: clock::now(),
+        notice: MessageId(clock::random_id()),
+        icon: change.icon.to_owned(),
+        people: people(executor, asked_about(group, by, action)).await?,
+        action: action.clone(),
+    })
 }
 
 /// Whose accounts the rules may ask for: of who is shown in the group's picture, and of who is told

@@ -107,6 +107,7 @@ async fn what_the_roster_does_not_know_yet_the_log_does() {
     bob.say(group, "x").await.refused(400, "您不在群里，无法发消息");
     cat.say(doomed, "x").await.refused(400, "群不存在或者已解散或者被封禁，无法发消息");
     bob.rename_in(group, "x").await.refused(400, "你不在该群聊中，无法修改昵称");
+    bob.join(doomed).await.refused(400, "群不存在或者被封禁");
     // Numbers are drawn only from a database that has seen the log (ADR 0004).
     cat.join(group).await.failed(500);
     app.projector.as_mut().expect("a projector of its own").process().cont_signal();
