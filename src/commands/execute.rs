@@ -18,6 +18,7 @@ use super::{
     group::Group,
     session::Session,
     state_cache::{StateCache, Versioned},
+    turns::Turns,
     user::User,
 };
 use crate::{
@@ -45,6 +46,8 @@ pub struct Executor {
     /// The read models in Redis.
     pub redis: Redis,
     caches: Arc<Caches>,
+    /// Those who were too slow.
+    pub(super) turns: Arc<Turns>,
     /// This process.
     pub node: NodeId,
     /// Is the log kept by several servers? Guards that many writers share collapse there (DESIGN §4).
@@ -149,7 +152,8 @@ impl Executor {
             friendships: StateCache::new(400_000),
             groups: StateCache::new(20_000),
         });
-        Self { log, checkpoints, pool, redis, caches, node, replicated, wait }
+        let turns = Arc::default();
+        Self { log, checkpoints, pool, redis, caches, turns, node, replicated, wait }
     }
 
     /// An aggregate as it is now.
@@ -229,7 +233,9 @@ impl Executor {
     where
         A::Event: Clone + Send,
     {
+        let mut turn = None;
         for attempt in 0..ATTEMPTS {
+            turn = self.turns.wait(turn, attempt, A::subject(id)).await;
             let seen = self.state::<A>(id).await?;
             if let Some(done) = self.attempt::<A>(id, seen, command, actor, cause).await? {
                 return Ok(done);

@@ -86,7 +86,9 @@ pub async fn run(
     action: GroupAction,
 ) -> Result<Done<Group>> {
     let by = change.by.id;
+    let mut turn = None;
     for attempt in 0..ATTEMPTS {
+        turn = executor.turns.wait(turn, attempt, Group::subject(id)).await;
         let seen = executor.state::<Group>(id).await?;
         let command = command(executor, change, &seen.state, &action).await?;
         let done = executor.attempt::<Group>(id, seen, &command, Some(by), change.cause).await?;

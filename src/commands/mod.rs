@@ -18,4 +18,5 @@ mod properties;
 pub mod reaper;
 pub mod session;
 pub mod state_cache;
+pub mod turns;
 pub mod user;

@@ -1,0 +1,64 @@
+//! Whoever was too slow waits for his turn: many who change one aggregate at once would else only get
+//! into each other's way, for each append makes all others decide anew.
+
+use std::hash::{BuildHasher as _, RandomState};
+
+use tokio::sync::{Mutex, MutexGuard};
+
+use crate::events::Subject;
+
+/// The queues of those who were too slow once, in this process. Two aggregates may share one, which
+/// costs time and nothing else.
+pub struct Turns {
+    queues: [Mutex<()>; 256],
+    hasher: RandomState,
+}
+
+/// The right to be the only one here who tries again.
+pub type Turn<'a> = Option<MutexGuard<'a, ()>>;
+
+impl Default for Turns {
+    /// Nobody waits.
+    fn default() -> Self {
+        Self { queues: std::array::from_fn(|_| Mutex::new(())), hasher: RandomState::new() }
+    }
+}
+
+impl Turns {
+    /// The first attempt is anybody's; for the others one waits, once, and then keeps the turn.
+    pub async fn wait<'a>(&'a self, held: Turn<'a>, attempt: u32, subject: Subject) -> Turn<'a> {
+        match held {
+            None if attempt > 0 => {
+                let queues = self.queues.len() as u64;
+                let number = self.hasher.hash_one(subject) % queues;
+                let queue = &self.queues[usize::try_from(number).unwrap_or_default()];
+                Some(queue.lock().await)
+            }
+            held => held,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt as _;
+
+    use super::*;
+    use crate::events::GroupId;
+
+    #[test]
+    fn who_was_too_slow_tries_again_alone() {
+        let turns = Turns::default();
+        let subject = Subject::Group(GroupId(33));
+        let now = |held, attempt| turns.wait(held, attempt, subject).now_or_never();
+        assert!(now(None, 0).is_some_and(|turn| turn.is_none()), "at first nobody waits");
+        let turn = now(None, 1).flatten();
+        assert!(turn.is_some());
+        assert!(now(None, 1).is_none(), "the next one waits");
+        assert!(now(None, 0).is_some());
+        let turn = now(turn, 2).flatten();
+        assert!(turn.is_some(), "who has it keeps it");
+        drop(turn);
+        assert!(now(None, 1).flatten().is_some());
+    }
+}
