@@ -93,7 +93,8 @@ async fn admit(app: &App, request: Request) -> Result<Request, Refusal> {
     let origin = origin(app, &parts);
     let protected = parts.uri.path().starts_with("/api/chat/");
     let query = Params::of_query(parts.uri.query());
-    let in_head = text(&parts.headers, "token").or_else(|| query.in_query("token"));
+    let in_query = || query.in_query("token").map(str::trim); // rest.md §32: it may end a line
+    let in_head = text(&parts.headers, "token").or_else(in_query);
 
     // A token that is where it should be is judged before the body is even read.
     let mut caller = None;

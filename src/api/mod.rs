@@ -9,6 +9,7 @@ mod groups;
 mod memberships;
 mod messages;
 mod params;
+mod qr_code;
 mod refusal;
 mod reply;
 mod sections;
@@ -68,6 +69,7 @@ pub fn router(app: App) -> Router {
         .route("/api/chat/chatGetmessageOffLine", post(messages::drain))
         .route("/api/chat/revokeMessage", post(messages::revoke))
         .route("/api/chat/socket/sendmessage", post(messages::send))
+        .route("/api/chat/groupQrcode/{id}", get(qr_code::picture))
         .fallback(async || Refusal::not_found())
         .method_not_allowed_fallback(async || Refusal::not_found())
         .layer(middleware::from_fn_with_state(app.clone(), caller::edge))

@@ -23,6 +23,7 @@ mod rest_04_guests;
 mod rest_07_search;
 mod rest_08_profiles;
 mod rest_11_friends;
+mod rest_32_qr;
 mod rest_14_address_books;
 mod rest_17_star_and_visibility;
 mod rest_20_groups;
