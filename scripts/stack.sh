@@ -99,6 +99,7 @@ export_gateway() {
   export HONGYAN__NATS__GATEWAY_PASSWORD=$nats_gateway
   export HONGYAN__POSTGRES__READER_URL=postgres://hongyan_gateway:$postgres_gateway@127.0.0.1:$postgres_port/hongyan
   export HONGYAN__AUTH__TOKEN_SECRET=$token_secret HONGYAN__AUTH__PASSWORD_PEPPER=$password_pepper
+  export HONGYAN__MEDIA__ROOT=${HONGYAN__MEDIA__ROOT:-$data/uploads} # shared by all gateways
 }
 export_projector() {
   export HONGYAN__NATS__PROJECTOR_PASSWORD=$nats_projector

@@ -16,6 +16,7 @@ use crate::{
         checkpoints::{Beat, Checkpoints},
         event_log::{EventLog, Promises},
         group_commit::GroupCommit,
+        media::Media,
         nats::{self, Nats},
         nodes::Nodes,
         passwords::Passwords,
@@ -66,6 +67,8 @@ pub struct App {
     pub hub: Hub,
     /// What they have received.
     pub deliveries: Deliveries,
+    /// What users upload.
+    pub media: Media,
     /// What is counted.
     pub metrics: Metrics,
 }
@@ -286,6 +289,7 @@ impl Process {
             nodes: Nodes::new(nats.client.clone()),
             hub,
             deliveries,
+            media: Media::open(&config.media).await?,
             metrics: self.metrics.clone(),
         })
     }

@@ -23,6 +23,7 @@ pub struct Config {
     pub redis: Redis,
     pub auth: Auth,
     pub limits: Limits,
+    pub media: Media,
     pub projections: Projections,
     pub telemetry: Telemetry,
 }
@@ -128,6 +129,29 @@ pub struct Limits {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[allow(missing_docs, reason = "config/default.toml documents each setting")]
+pub struct Media {
+    pub root: PathBuf,
+    pub upload_bytes: u64,
+    pub upload_idle_ms: u64,
+    pub object_store: ObjectStore,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs, reason = "config/default.toml documents each setting")]
+pub struct ObjectStore {
+    pub bucket: String,
+    pub endpoint: String,
+    pub region: String,
+    pub access_key_id: String,
+    pub secret_access_key: SecretString,
+    pub virtual_host: bool,
+    pub public_url: String,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs, reason = "config/default.toml documents each setting")]
 pub struct Projections {
     pub batch: usize,
     pub chat_log_length: usize,
@@ -185,6 +209,11 @@ impl Config {
         ensure!(
             self.log.durability != Durability::Replicated || self.log.replicas >= 3,
             "log.durability = replicated needs log.replicas = 3 or 5"
+        );
+        let store = &self.media.object_store;
+        ensure!(
+            store.bucket.is_empty() || !(store.endpoint.is_empty() || store.public_url.is_empty()),
+            "media.object_store.bucket needs media.object_store.endpoint and .public_url"
         );
         Ok(())
     }
@@ -266,6 +295,17 @@ mod tests {
         assert_eq!(config.server.listen.port(), 7001);
         assert!(config.server.listen.ip().is_loopback());
         assert!(config.check_gateway().is_err(), "secrets have no default");
+    }
+
+    #[test]
+    fn an_object_store_without_an_address_stops_the_start() {
+        let mut config = Config::read(None).expect("the defaults are valid");
+        config.auth.token_secret = "x".repeat(32).into();
+        config.auth.password_pepper = "x".repeat(16).into();
+        config.check_gateway().expect("nothing is missing");
+        config.media.object_store.bucket = "files".into();
+        let error = config.check_gateway().expect_err("an endpoint is missing").to_string();
+        assert!(error.contains("media.object_store.endpoint"), "{error}");
     }
 
     #[test]

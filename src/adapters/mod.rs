@@ -4,6 +4,7 @@ pub mod checkpoints;
 mod envelope;
 pub mod event_log;
 pub mod group_commit;
+pub mod media;
 mod lookup;
 pub mod nats;
 pub mod nodes;

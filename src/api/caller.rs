@@ -15,7 +15,7 @@ use axum::{
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use tokio::time::timeout;
 
-use super::{params::Params, refusal::Refusal};
+use super::{params::Params, refusal::Refusal, upload_form};
 use crate::{
     adapters::tokens::Claims,
     app::App,
@@ -94,19 +94,28 @@ async fn admit(app: &App, request: Request) -> Result<Request, Refusal> {
     let protected = parts.uri.path().starts_with("/api/chat/");
     let query = Params::of_query(parts.uri.query());
     let in_query = || query.in_query("token").map(str::trim); // rest.md §32: it may end a line
-    let in_head = text(&parts.headers, "token").or_else(in_query);
+    let in_head = text(&parts.headers, "token").or_else(in_query).map(str::to_owned);
 
     // A token that is where it should be is judged before the body is even read.
     let mut caller = None;
-    if protected && let Some(token) = in_head {
-        caller = Some(identify(app, token, &parts, &origin).await?);
+    if protected && let Some(token) = &in_head {
+        caller = Some(identify(app, token, &parts.method, parts.uri.path(), &origin).await?);
+    }
+    if upload_form::is_one(&parts) {
+        // Streamed, not read here. Without a token so far, its reader looks for one before the file.
+        parts.extensions.insert(origin);
+        parts.extensions.insert(query);
+        if let Some(caller) = caller {
+            parts.extensions.insert(caller);
+        }
+        return Ok(Request::from_parts(parts, body));
     }
     let body = read(app, body).await?;
     let params = Params::read(&parts.method, parts.uri.query(), &parts.headers, &body);
     if protected && caller.is_none() {
         let token = params.as_ref().ok().and_then(|params| params.in_body("token"));
-        let token = token.ok_or_else(|| Refusal::rule("您没有权限访问即时通讯接口"))?;
-        caller = Some(identify(app, token, &parts, &origin).await?);
+        let token = token.ok_or_else(nobody)?;
+        caller = Some(identify(app, token, &parts.method, parts.uri.path(), &origin).await?);
     }
     let params = params.map_err(|_| Refusal::rule("请求内容不是有效的 JSON"))?;
     parts.extensions.insert(origin);
@@ -132,11 +141,17 @@ fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers.get(name).and_then(|value| value.to_str().ok()).filter(|text| !text.is_empty())
 }
 
+/// data.md §4.2, step 1.
+pub(super) fn nobody() -> Refusal {
+    Refusal::rule("您没有权限访问即时通讯接口")
+}
+
 /// data.md §4.2, steps 2 to 4.
-async fn identify(
+pub(super) async fn identify(
     app: &App,
     token: &str,
-    parts: &Parts,
+    method: &Method,
+    path: &str,
     origin: &Origin,
 ) -> Result<Caller, Refusal> {
     let invalid = || Refusal::rule("Token 令牌不合法！");
@@ -148,7 +163,7 @@ async fn identify(
     let user = app.executor.state::<User>(claims.id).await?;
     let account = user.state.active().cloned();
     let account = account.ok_or_else(|| Refusal::rule("当前用户不存在或者已被禁用"))?;
-    if claims.role == Role::Visitor && !open_to_visitors(&parts.method, parts.uri.path()) {
+    if claims.role == Role::Visitor && !open_to_visitors(method, path) {
         return Err(Refusal::rule("您没有权限访问，请先注册或登录"));
     }
     Ok(Caller { account, claims, cause: origin.cause.clone() })
@@ -193,7 +208,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Caller {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Refusal> {
         let caller = parts.extensions.get::<Self>().cloned();
-        caller.ok_or_else(|| Refusal::rule("您没有权限访问即时通讯接口"))
+        caller.ok_or_else(nobody)
     }
 }
 

@@ -4,6 +4,7 @@ mod accounts;
 mod address_book;
 pub mod admin;
 mod caller;
+mod files;
 mod friends;
 mod groups;
 mod memberships;
@@ -14,6 +15,8 @@ mod refusal;
 mod reply;
 mod sections;
 pub mod serve;
+mod upload_form;
+mod uploads;
 mod users;
 
 use axum::{
@@ -70,6 +73,9 @@ pub fn router(app: App) -> Router {
         .route("/api/chat/revokeMessage", post(messages::revoke))
         .route("/api/chat/socket/sendmessage", post(messages::send))
         .route("/api/chat/groupQrcode/{id}", get(qr_code::picture))
+        .route("/api/chat/uploadStreamSingleToServerDiy/{diydir}", post(uploads::to_folder))
+        .route("/api/chat/uploadAliyun", post(uploads::to_object_store))
+        .route("/public/uploads/{*path}", get(files::serve))
         .fallback(async || Refusal::not_found())
         .method_not_allowed_fallback(async || Refusal::not_found())
         .layer(middleware::from_fn_with_state(app.clone(), caller::edge))

@@ -50,6 +50,11 @@ impl Params {
         Self { query: fields(query.unwrap_or_default().as_bytes()), ..Self::default() }
     }
 
+    /// A field of a form that the edge did not read.
+    pub fn add_to_body(&mut self, name: String, text: String) {
+        self.body.insert(name, Value::String(text));
+    }
+
     /// A text in the query.
     pub fn in_query(&self, name: &str) -> Option<&str> {
         self.query.get(name).and_then(Value::as_str).filter(|text| !text.is_empty())

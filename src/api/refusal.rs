@@ -59,6 +59,11 @@ impl Refusal {
         Self { status: StatusCode::REQUEST_TIMEOUT, text: "请求超时".into() }
     }
 
+    /// 413: a file.
+    pub fn file_too_large() -> Self {
+        Self { status: StatusCode::PAYLOAD_TOO_LARGE, text: "文件过大".into() }
+    }
+
     /// 500: a part is down or broken. The caller learns nothing; the log has the cause.
     pub fn internal(cause: impl std::fmt::Display) -> Self {
         error!(%cause, "a request failed");

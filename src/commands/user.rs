@@ -3,7 +3,7 @@
 use uuid::Uuid;
 
 use super::decider::Decider;
-use crate::events::{Device, Person, Role, Timestamp, UserEvent, UserId, Username};
+use crate::events::{Device, Person, Role, Timestamp, Uploaded, UserEvent, UserId, Username};
 
 /// An account as the rules see it.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -113,6 +113,8 @@ pub enum UserCommand {
     SetUserset(String),
     /// Note that the password changed.
     ChangePassword,
+    /// Note that a file of the user's is stored. It changes nothing that a rule asks about.
+    NoteUpload(Uploaded),
     /// Shut the account.
     Disable,
     /// Open it again.
@@ -232,6 +234,7 @@ impl Account {
                 (userset != self.userset).then_some(UserEvent::SettingsChanged { userset })
             }
             UserCommand::ChangePassword => Some(UserEvent::PasswordChanged),
+            UserCommand::NoteUpload(uploaded) => Some(UserEvent::FileUploaded(uploaded)),
             UserCommand::Disable => (!self.disabled).then_some(UserEvent::Disabled),
             UserCommand::Enable => self.disabled.then_some(UserEvent::Enabled),
         };
@@ -240,7 +243,9 @@ impl Account {
 
     fn evolve(&mut self, event: &UserEvent) {
         match event.clone() {
-            UserEvent::Registered { .. } | UserEvent::PasswordChanged => {}
+            UserEvent::Registered { .. }
+            | UserEvent::PasswordChanged
+            | UserEvent::FileUploaded(_) => {}
             UserEvent::Upgraded { username } => {
                 self.username = username;
                 self.role = Role::User;
@@ -306,6 +311,26 @@ mod tests {
         assert_eq!(user.decide(&UserCommand::SetNickname(String::new())), Ok(None));
         assert_eq!(user.decide(&UserCommand::Enable), Ok(None));
         assert_eq!(user.decide(&UserCommand::SetInviteConfirm(0)), Ok(None));
+    }
+
+    #[test]
+    fn an_upload_is_noted_each_time_and_leaves_the_account_as_it_was() {
+        let mut user = given(Role::Visitor);
+        let before = user.clone();
+        let uploaded = Uploaded {
+            place: crate::events::UploadPlace::Folder,
+            path: "Diy/a/20250924/1_2.png".into(),
+            bytes: 3,
+            media_type: "image/png".into(),
+            sha256: "00".into(),
+        };
+        let note = UserCommand::NoteUpload(uploaded.clone());
+        for _ in 0..2 {
+            let event = user.decide(&note).expect("an account").expect("an event");
+            assert_eq!(event, UserEvent::FileUploaded(uploaded.clone()));
+            user.evolve(&event);
+            assert_eq!(user, before);
+        }
     }
 
     #[test]

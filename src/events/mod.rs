@@ -26,7 +26,7 @@ pub use ids::{
 pub use operations::OperationsEvent;
 pub use recorded::Recorded;
 pub use session::{DisconnectReason, SessionEvent};
-pub use user::{Device, UserEvent};
+pub use user::{Device, UploadPlace, Uploaded, UserEvent};
 pub use values::{Person, Role, Timestamp, Username, enc};
 
 /// Any fact of the log.

@@ -69,12 +69,40 @@ pub enum UserEvent {
     /// The password is another one; what it is stays in the vault.
     #[serde(rename = "user.password_changed.v1")]
     PasswordChanged,
+    /// A file of this user's is stored; its name on his device is not kept.
+    #[serde(rename = "user.file_uploaded.v1")]
+    FileUploaded(Uploaded),
     /// An administrator shut the account.
     #[serde(rename = "user.disabled.v1")]
     Disabled,
     /// An administrator opened it again.
     #[serde(rename = "user.enabled.v1")]
     Enabled,
+}
+
+/// A file that the service keeps for a user (rest.md §33–§35).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Uploaded {
+    /// Which store has it.
+    pub place: UploadPlace,
+    /// Where in that store: `Diy/chatImgs/20250924/1758692400000_48213377.png`.
+    pub path: String,
+    /// Its length.
+    pub bytes: u64,
+    /// What it is, by its content.
+    pub media_type: String,
+    /// SHA-256 of its content, in hexadecimal digits.
+    pub sha256: String,
+}
+
+/// Where files are stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum UploadPlace {
+    /// The folder that the gateways share.
+    Folder,
+    /// The object store.
+    ObjectStore,
 }
 
 /// A guest's device (rest.md §4).

@@ -54,6 +54,11 @@ impl Timestamp {
         ))
     }
 
+    /// `20250924` in UTC+08:00: the folder of a day's uploads (rest.md §33).
+    pub fn day_text(self) -> String {
+        self.local(format_description!("[year][month][day]"))
+    }
+
     fn local(self, format: &[BorrowedFormatItem<'_>]) -> String {
         self.date_time().to_offset(ZONE).format(format).unwrap_or_default()
     }
@@ -153,6 +158,7 @@ mod tests {
         assert_eq!(at.row_text(), "2025-09-24 09:05:07");
         assert_eq!(at.iso_text(), "2025-09-24T01:05:07.004Z");
         assert_eq!(at.alert_text(), "2025年09月24日 9:05:07");
+        assert_eq!(Timestamp(1_758_729_600_000).day_text(), "20250925", "midnight in Beijing");
     }
 
     #[test]

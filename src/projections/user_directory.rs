@@ -111,6 +111,13 @@ async fn apply_user(
         .await?;
         return Ok(());
     }
+    if matches!(event, UserEvent::FileUploaded(_)) {
+        // Not of this read model; but the account's last event is another one.
+        sqlx::query!("update users set version = $2 where id = $1", user.0, version)
+            .execute(&mut *tx)
+            .await?;
+        return Ok(());
+    }
     sqlx::query!(
         "update users set version = $2, updated_at = $3 where id = $1",
         user.0,
@@ -120,7 +127,9 @@ async fn apply_user(
     .execute(&mut *tx)
     .await?;
     let change = match event {
-        UserEvent::Registered { .. } | UserEvent::PasswordChanged => return Ok(()),
+        UserEvent::Registered { .. } | UserEvent::PasswordChanged | UserEvent::FileUploaded(_) => {
+            return Ok(());
+        }
         UserEvent::Upgraded { username } => sqlx::query!(
             "update users set username = $2, username_fold = $3, role = 'user' where id = $1",
             user.0,

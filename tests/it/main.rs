@@ -24,6 +24,8 @@ mod rest_07_search;
 mod rest_08_profiles;
 mod rest_11_friends;
 mod rest_32_qr;
+mod rest_33_uploads;
+mod rest_34_object_store;
 mod rest_14_address_books;
 mod rest_17_star_and_visibility;
 mod rest_20_groups;

@@ -133,7 +133,7 @@ impl App {
     /// An operator's page: `/positions`, `/health/ready`, …
     pub async fn admin(&self, path: &str) -> reqwest::Result<Value> {
         let service = self.projector.as_ref().unwrap_or(&self.gateways[0]);
-        let client = reqwest::Client::builder().no_proxy().build()?;
+        let client = super::api::client();
         client
             .get(format!("{}{path}", service.admin_origin()))
             .send()

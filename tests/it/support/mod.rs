@@ -2,10 +2,12 @@
 
 pub mod api;
 pub mod app;
+pub mod files;
 pub mod group;
 pub mod nats;
 pub mod nats_cluster;
 pub mod nats_line;
+pub mod object_store;
 pub mod ports;
 pub mod postgres;
 pub mod process;

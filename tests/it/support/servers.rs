@@ -38,4 +38,9 @@ impl Servers {
     pub fn folder(&self) -> &std::path::Path {
         self.folder.path()
     }
+
+    /// The folder that its gateways keep uploads in.
+    pub fn uploads(&self) -> std::path::PathBuf {
+        self.folder().join("uploads")
+    }
 }

@@ -63,7 +63,7 @@ impl Service {
 
     /// Waits until it says that it is ready; `false` when somebody else holds its ports.
     pub async fn ready(&mut self) -> bool {
-        let client = reqwest::Client::builder().no_proxy().build().expect("a client");
+        let client = super::api::client();
         let url = format!("{}/health/ready", self.admin_origin());
         until("the service is ready", async || {
             if !self.process.is_alive() {
@@ -99,6 +99,7 @@ pub fn settings(servers: &Servers, own: &[(&str, &str)]) -> Settings {
     set("AUTH__PASSWORD_PEPPER", "a pepper of the tests".to_owned());
     set("AUTH__ARGON2_MEMORY_KIB", "64".to_owned());
     set("AUTH__ARGON2_PASSES", "1".to_owned());
+    set("MEDIA__ROOT", servers.uploads().display().to_string());
     for (key, value) in own {
         set(key, (*value).to_owned());
     }

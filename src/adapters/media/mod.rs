@@ -1,0 +1,50 @@
+//! Files that users upload: what they are, and where they are kept.
+
+mod bucket;
+mod folder;
+mod kind;
+mod path;
+
+use anyhow::Context as _;
+pub use bucket::Bucket;
+pub use folder::{Folder, Incoming, Staged};
+pub use kind::{Claim, FileKind, HEAD_BYTES};
+pub use path::StoredPath;
+
+use crate::config;
+
+/// The stores of this process.
+#[derive(Clone)]
+pub struct Media {
+    /// The folder that the gateways share.
+    pub folder: Folder,
+    /// The object store, if there is one.
+    pub bucket: Option<Bucket>,
+}
+
+impl Media {
+    /// Opens the stores and removes what a crash left half written.
+    ///
+    /// # Errors
+    /// The folder cannot be written to, or the object store's settings are wrong.
+    pub async fn open(config: &config::Media) -> anyhow::Result<Self> {
+        let folder = Folder::open(&config.root).await.with_context(|| {
+            format!("cannot keep uploads in media.root = {}", config.root.display())
+        })?;
+        Ok(Self { folder, bucket: Bucket::open(&config.object_store)? })
+    }
+}
+
+/// Why a store did not do what it was asked for.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreFailure {
+    /// The file system.
+    #[error("the upload folder: {0}")]
+    Folder(#[from] std::io::Error),
+    /// The object store.
+    #[error("the object store: {0}")]
+    Bucket(#[from] object_store::Error),
+    /// The file is larger than it may be.
+    #[error("the file is too large")]
+    TooLarge,
+}

@@ -1,0 +1,118 @@
+//! Where a file is within a store: a path that cannot lead out of it.
+
+use std::fmt;
+
+use super::kind::FileKind;
+use crate::events::Timestamp;
+
+/// Folders and a name, each of ASCII letters, digits, `-` and `_`, the name with a known extension.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StoredPath {
+    text: String,
+    kind: FileKind,
+}
+
+/// No path of ours is longer.
+const LONGEST: usize = 200;
+
+impl StoredPath {
+    /// Reads a path as it stands in an address, with nothing encoded; `None` for one that no file of
+    /// ours has.
+    pub fn parse(text: &str) -> Option<Self> {
+        let is_plain = |part: &str| {
+            !part.is_empty()
+                && part.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+        };
+        let (stem, extension) = text.rsplit_once('.')?;
+        let kind = FileKind::of_extension(&format!(".{extension}"))?;
+        let fits = text.len() <= LONGEST && stem.split('/').all(is_plain);
+        fits.then(|| Self { text: text.to_owned(), kind })
+    }
+
+    /// `Diy/chatImgs/20250924/1758692400000_48213377.png` (rest.md §33); `folder` has its levels apart.
+    pub fn upload(folder: &str, at: Timestamp, chance: u128, kind: FileKind) -> Self {
+        let (day, ms, number) = (at.day_text(), at.0, chance % 100_000_000);
+        Self::of(format!("Diy/{folder}/{day}/{ms}_{number}"), kind)
+    }
+
+    /// `images/20250924/1758692400000_20f90b51544f.png` (rest.md §34).
+    pub fn image(at: Timestamp, chance: u128, kind: FileKind) -> Self {
+        let (day, ms, digits) = (at.day_text(), at.0, chance & 0xffff_ffff_ffff);
+        Self::of(format!("images/{day}/{ms}_{digits:012x}"), kind)
+    }
+
+    fn of(stem: String, kind: FileKind) -> Self {
+        Self { text: stem + kind.extension, kind }
+    }
+
+    /// The path, without a slash before it.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// What the file is.
+    pub fn kind(&self) -> FileKind {
+        self.kind
+    }
+}
+
+impl fmt::Display for StoredPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_have_the_form_that_the_contract_gives() {
+        let (at, png) =
+            (Timestamp(1_758_692_400_000), FileKind::of_extension(".png").expect("a kind"));
+        let paths = [
+            StoredPath::upload("chatImgs/small", at, 12_300_000_007, png),
+            StoredPath::image(at, 0xf_20f9_0b51_544f, png),
+        ];
+        let texts = [
+            "Diy/chatImgs/small/20250924/1758692400000_7.png",
+            "images/20250924/1758692400000_20f90b51544f.png",
+        ];
+        assert_eq!(paths.each_ref().map(StoredPath::as_str), texts);
+        for path in paths {
+            assert_eq!(StoredPath::parse(path.as_str()), Some(path));
+        }
+    }
+
+    #[test]
+    fn nothing_leads_out_of_the_store() {
+        for text in [
+            "",
+            ".png",
+            "/a.png",
+            "a//b.png",
+            "../a.png",
+            "a/../b.png",
+            "a/./b.png",
+            "a/..png",
+            "a\\b.png",
+            "%2e%2e/a.png",
+            "a%2fb.png",
+            "a.b/c.png",
+            ".incoming/a.png",
+            "a/b",
+            "a/b.html",
+            "a/b.svg",
+            "a/b.PNG",
+            "a/b.png/",
+            "a/b.png?x",
+            "a/b.png\0",
+            "a b.png",
+            "a/é.png",
+            "a/b.png.html",
+        ] {
+            assert_eq!(StoredPath::parse(text), None, "{text}");
+        }
+        assert_eq!(StoredPath::parse(&format!("{}.png", "a".repeat(LONGEST))), None);
+    }
+}

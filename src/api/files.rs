@@ -1,0 +1,48 @@
+//! Uploaded files, as anybody may read them (rest.md §33).
+
+use axum::{
+    extract::{RawPathParams, Request, State},
+    http::{HeaderName, HeaderValue, StatusCode, header},
+    response::{IntoResponse as _, Response},
+};
+use tower::ServiceExt as _;
+use tower_http::services::ServeFile;
+
+use super::refusal::Refusal;
+use crate::{adapters::media::StoredPath, app::App};
+
+/// A file, or a range of it. Its kind comes from our list alone, so no browser ever sees a page or a script.
+pub async fn serve(
+    State(app): State<App>,
+    path: RawPathParams,
+    request: Request,
+) -> Result<Response, Refusal> {
+    let text = path.iter().find_map(|(name, text)| (name == "path").then_some(text));
+    let stored = text.and_then(StoredPath::parse).ok_or_else(Refusal::not_found)?;
+    let file = app.media.folder.find(&stored).await.ok_or_else(Refusal::not_found)?;
+    let kind = stored.kind();
+    let media_type = kind.media_type.parse().map_err(Refusal::internal)?;
+    let serve = ServeFile::new_with_mime(file, &media_type);
+    let mut response = match serve.oneshot(request).await {
+        Ok(response) => response.into_response(),
+        Err(never) => match never {},
+    };
+    if response.status() == StatusCode::NOT_FOUND {
+        return Err(Refusal::not_found());
+    }
+    let headers = response.headers_mut();
+    let mut set =
+        |name: HeaderName, value| _ = headers.insert(name, HeaderValue::from_static(value));
+    set(header::CONTENT_SECURITY_POLICY, "default-src 'none'; sandbox");
+    set(header::X_CONTENT_TYPE_OPTIONS, "nosniff");
+    set(HeaderName::from_static("cross-origin-resource-policy"), "cross-origin");
+    if !kind.is_shown() {
+        set(header::CONTENT_DISPOSITION, "attachment");
+    }
+    if response.status().is_success() {
+        // A name is given once, so what it means never changes.
+        let forever = HeaderValue::from_static("public, max-age=31536000, immutable");
+        response.headers_mut().insert(header::CACHE_CONTROL, forever);
+    }
+    Ok(response)
+}

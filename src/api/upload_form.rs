@@ -1,0 +1,296 @@
+//! A multipart form with a file in it, streamed: nothing of the file stays in memory.
+
+use std::{
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use axum::{
+    RequestPartsExt as _,
+    body::BodyDataStream,
+    extract::{FromRequest, Request},
+    http::{HeaderMap, Method, header, request::Parts},
+};
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt as _};
+use multer::{Field, Multipart};
+use tokio::time::timeout;
+
+use super::{
+    caller::{Caller, Origin, identify, nobody},
+    params::Params,
+    refusal::Refusal,
+};
+use crate::{
+    adapters::media::{Claim, FileKind, Folder, HEAD_BYTES, Incoming, Staged, StoreFailure},
+    app::App,
+};
+
+/// The longest text of a field beside the file.
+const TEXT_BYTES: usize = 4096;
+
+/// How many fields may come before the file.
+const FIELDS: usize = 50;
+
+/// Is this a form that its handler reads, and not the edge?
+pub fn is_one(parts: &Parts) -> bool {
+    let path = parts.uri.path();
+    parts.method == Method::POST
+        && (path.starts_with("/api/chat/uploadStreamSingleToServerDiy/")
+            || path == "/api/chat/uploadAliyun")
+        && boundary(&parts.headers).is_some()
+}
+
+fn boundary(headers: &HeaderMap) -> Option<String> {
+    multer::parse_boundary(headers.get(header::CONTENT_TYPE)?.to_str().ok()?).ok()
+}
+
+/// A form whose file is still to come.
+pub struct UploadForm {
+    /// What the query and the fields before the file say.
+    pub params: Params,
+    parts: Option<Multipart<'static>>,
+    meter: Arc<Meter>,
+    objection: Option<Refusal>,
+    caller: Option<Caller>,
+    origin: Origin,
+    path: String,
+}
+
+/// A file that is here, and who sent it.
+pub struct Received {
+    /// Who.
+    pub caller: Caller,
+    /// The file, without a name yet.
+    pub staged: Staged,
+    /// What it is.
+    pub kind: FileKind,
+}
+
+/// Why a form brought no file.
+#[derive(Debug)]
+pub enum NoFile {
+    /// Its sender may not, or not so.
+    Refused(Refusal),
+    /// It has none.
+    None,
+    /// It is in another field.
+    OtherField(String),
+    /// It is of no kind that is taken.
+    Kind,
+    /// It is larger than it may be.
+    TooLarge,
+    /// The form is malformed, or did not come to its end.
+    Broken,
+    /// It cannot be kept.
+    Store(StoreFailure),
+}
+
+impl From<StoreFailure> for NoFile {
+    fn from(failure: StoreFailure) -> Self {
+        match failure {
+            StoreFailure::TooLarge => Self::TooLarge,
+            other => Self::Store(other),
+        }
+    }
+}
+
+impl FromRequest<App> for UploadForm {
+    type Rejection = Refusal;
+
+    async fn from_request(request: Request, app: &App) -> Result<Self, Refusal> {
+        let (mut parts, body) = request.into_parts();
+        let meter = Arc::new(Meter::default());
+        let most = usize::try_from(app.config.media.upload_bytes * 2).unwrap_or(usize::MAX);
+        let body = Metered {
+            body: body.into_data_stream(),
+            meter: Arc::clone(&meter),
+            left: most.saturating_add(1024 * 1024),
+            pause: false,
+        };
+        Ok(Self {
+            parts: boundary(&parts.headers).map(|boundary| Multipart::new(body, boundary)),
+            meter,
+            params: parts.extract().await?,
+            objection: None,
+            caller: parts.extensions.get().cloned(),
+            origin: parts.extract().await?,
+            path: parts.uri.path().to_owned(),
+        })
+    }
+}
+
+impl UploadForm {
+    /// Refuses whatever comes, for a reason that only somebody with a token is to learn.
+    pub fn object(&mut self, objection: Refusal) {
+        self.objection = Some(objection);
+    }
+
+    /// Takes the first file in, which must be in the field `wanted` if one is named. Whatever is the matter with it, the
+    /// rest is read too, within reason: who is cut off while sending never sees the answer.
+    ///
+    /// # Errors
+    /// There is no file that could be taken.
+    pub async fn receive(&mut self, app: &App, wanted: Option<&str>) -> Result<Received, NoFile> {
+        let Some(mut parts) = self.parts.take() else {
+            return Err(self.caller().err().unwrap_or(NoFile::None));
+        };
+        let received = self.read(app, &mut parts, wanted).await;
+        self.meter.discard.store(true, Ordering::Relaxed);
+        let rest = async { while let Ok(Some(_)) = parts.next_field().await {} };
+        _ = timeout(Duration::from_secs(10), rest).await;
+        received
+    }
+
+    async fn read(
+        &mut self,
+        app: &App,
+        parts: &mut Multipart<'static>,
+        wanted: Option<&str>,
+    ) -> Result<Received, NoFile> {
+        let idle = Duration::from_millis(app.config.media.upload_idle_ms);
+        if self.caller.is_some() {
+            self.caller()?;
+        }
+        for _ in 0..FIELDS {
+            let field = timeout(idle, parts.next_field()).await.map_err(|_| NoFile::Broken)?;
+            self.meter.taken();
+            let field = field.map_err(|_| NoFile::Broken)?;
+            let Some(field) = field else {
+                return Err(self.caller().err().unwrap_or(NoFile::None));
+            };
+            if field.file_name().is_none_or(str::is_empty) {
+                self.note(app, field, idle).await?;
+                continue;
+            }
+            let caller = self.caller()?;
+            let name = field.name().unwrap_or_default();
+            if wanted.is_some_and(|wanted| wanted != name) {
+                return Err(NoFile::OtherField(name.chars().take(100).collect()));
+            }
+            let (staged, kind) = self.file(app, field, idle).await?;
+            return Ok(Received { caller, staged, kind });
+        }
+        Err(NoFile::Broken)
+    }
+
+    /// Who sends this, unless there is something against it.
+    fn caller(&mut self) -> Result<Caller, NoFile> {
+        let caller = self.caller.clone().ok_or_else(|| NoFile::Refused(nobody()))?;
+        self.objection.take().map_or(Ok(caller), |objection| Err(NoFile::Refused(objection)))
+    }
+
+    /// A field before the file: the token, unless it was in the head, or a parameter.
+    async fn note(
+        &mut self,
+        app: &App,
+        mut field: Field<'_>,
+        idle: Duration,
+    ) -> Result<(), NoFile> {
+        let name = field.name().unwrap_or_default().to_owned();
+        let mut text = Vec::new();
+        while let Some(data) = self.chunk(&mut field, idle).await? {
+            text.extend_from_slice(&data);
+            if text.len() > TEXT_BYTES {
+                return Err(NoFile::Broken);
+            }
+        }
+        let text = String::from_utf8_lossy(&text).into_owned();
+        if name == "token" && self.caller.is_none() && !text.is_empty() {
+            let caller = identify(app, &text, &Method::POST, &self.path, &self.origin).await;
+            self.caller = Some(caller.map_err(NoFile::Refused)?);
+        }
+        self.params.add_to_body(name, text);
+        Ok(())
+    }
+
+    async fn file(
+        &self,
+        app: &App,
+        mut field: Field<'_>,
+        idle: Duration,
+    ) -> Result<(Staged, FileKind), NoFile> {
+        let media_type = field.content_type().map(mime::Mime::essence_str);
+        let claim = Claim::new(field.file_name().unwrap_or_default(), media_type);
+        if claim.is_hopeless() {
+            return Err(NoFile::Kind);
+        }
+        let folder: &Folder = &app.media.folder;
+        let incoming = folder.receive(app.config.media.upload_bytes).await;
+        let mut incoming: Incoming = incoming.map_err(StoreFailure::from)?;
+        let mut looked = false;
+        while let Some(data) = self.chunk(&mut field, idle).await? {
+            incoming.write(&data).await?;
+            if !looked && incoming.head().len() == HEAD_BYTES {
+                looked = true;
+                claim.settle(incoming.head()).ok_or(NoFile::Kind)?;
+            }
+        }
+        let kind = claim.settle(incoming.head()).ok_or(NoFile::Kind)?;
+        let staged = incoming.finish().await.map_err(StoreFailure::from)?;
+        Ok((staged, kind))
+    }
+
+    async fn chunk(&self, field: &mut Field<'_>, idle: Duration) -> Result<Option<Bytes>, NoFile> {
+        let data = timeout(idle, field.chunk()).await.map_err(|_| NoFile::Broken)?;
+        self.meter.taken();
+        data.map_err(|_| NoFile::Broken)
+    }
+}
+
+/// What has come of a body, as far as its reader has not taken it yet.
+#[derive(Default)]
+struct Meter {
+    waiting: AtomicUsize,
+    discard: AtomicBool,
+}
+
+impl Meter {
+    fn taken(&self) {
+        self.waiting.store(0, Ordering::Relaxed);
+    }
+}
+
+/// A body that keeps the parser from hoarding: the parser takes all that is ready at once, and would look for the end
+/// of a part's head in any amount of data.
+struct Metered {
+    body: BodyDataStream,
+    meter: Arc<Meter>,
+    left: usize,
+    pause: bool,
+}
+
+/// The most that may wait for the reader.
+const HOARD_BYTES: usize = 256 * 1024;
+
+impl Stream for Metered {
+    type Item = Result<Bytes, axum::BoxError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        if std::mem::take(&mut self.pause) {
+            context.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        let Some(next) = ready!(self.body.poll_next_unpin(context)) else {
+            return Poll::Ready(None);
+        };
+        let data = next?;
+        self.pause = true;
+        self.left = match self.left.checked_sub(data.len()) {
+            Some(left) => left,
+            None => return Poll::Ready(Some(Err("the body is too long".into()))),
+        };
+        if self.meter.discard.load(Ordering::Relaxed) {
+            return Poll::Ready(Some(Ok(Bytes::new())));
+        }
+        if self.meter.waiting.fetch_add(data.len(), Ordering::Relaxed) > HOARD_BYTES {
+            return Poll::Ready(Some(Err("a part's head is too long".into())));
+        }
+        Poll::Ready(Some(Ok(data)))
+    }
+}

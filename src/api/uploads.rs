@@ -1,0 +1,181 @@
+//! Files come in (rest.md §33, §34). Each is an event: who stored what, and where.
+
+use axum::{
+    extract::State,
+    http::{HeaderMap, header},
+};
+use serde_json::{Value, json};
+use tracing::error;
+
+use super::{
+    caller::Caller,
+    refusal::Refusal,
+    reply::Reply,
+    upload_form::{NoFile, Received, UploadForm},
+};
+use crate::{
+    adapters::media::{Staged, StoreFailure, StoredPath},
+    app::App,
+    clock,
+    commands::user::{User, UserCommand},
+    events::{UploadPlace, Uploaded},
+};
+
+/// Upload a file (§33)
+pub async fn to_folder(
+    State(app): State<App>,
+    mut form: UploadForm,
+) -> Result<Reply<Value>, Refusal> {
+    let folder = levels(&form.params.text("diydir", "上传目录")?);
+    if folder.is_none() {
+        form.object(Refusal::rule("无效的上传目录"));
+    }
+    let Received { caller, staged, kind } = form.receive(&app, None).await?;
+    let folder = folder.unwrap_or_default();
+    let at = clock::now();
+    let name = move || StoredPath::upload(&folder, at, clock::random_id().as_u128(), kind);
+    let path = keep(&app, &caller, staged, name).await?;
+    Ok(Reply(json!({ "url": format!("/public/uploads/{path}") })))
+}
+
+/// `chat_imgs` means `chat/imgs` (clarification 13).
+fn levels(text: &str) -> Option<String> {
+    let is_plain = |level: &str| {
+        !level.is_empty() && level.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+    };
+    (text.len() <= 100 && text.split('_').all(is_plain)).then(|| text.replace('_', "/"))
+}
+
+impl From<NoFile> for Refusal {
+    fn from(failure: NoFile) -> Self {
+        match failure {
+            NoFile::Refused(refusal) => refusal,
+            NoFile::None | NoFile::OtherField(_) => Self::rule("请选择要上传的文件"),
+            NoFile::Kind => Self::rule("不支持的文件类型"),
+            NoFile::TooLarge => Self::file_too_large(),
+            NoFile::Broken => Self::rule("请求内容不完整"),
+            NoFile::Store(failure) => Self::internal(failure),
+        }
+    }
+}
+
+/// Gives a file of a user's its name in the folder, and notes it. If the log does not answer, the file stays: the event
+/// may be there all the same.
+///
+/// # Errors
+/// It cannot be kept.
+pub(super) async fn keep(
+    app: &App,
+    caller: &Caller,
+    staged: Staged,
+    name: impl FnMut() -> StoredPath + Send + 'static,
+) -> Result<StoredPath, Refusal> {
+    let (bytes, sha256) = (staged.bytes, staged.sha256.clone());
+    let path = app.media.folder.publish(staged, name).await.map_err(Refusal::internal)?;
+    note(app, caller, UploadPlace::Folder, &path, (bytes, sha256)).await?;
+    Ok(path)
+}
+
+/// The file is safe where it is; now the log is told, and then the user.
+async fn note(
+    app: &App,
+    caller: &Caller,
+    place: UploadPlace,
+    path: &StoredPath,
+    (bytes, sha256): (u64, String),
+) -> Result<(), Refusal> {
+    let media_type = path.kind().media_type.to_owned();
+    let uploaded = Uploaded { place, path: path.as_str().to_owned(), bytes, media_type, sha256 };
+    let user = caller.account.id;
+    let command = UserCommand::NoteUpload(uploaded);
+    app.executor.execute::<User>(user, &command, Some(user), &caller.cause).await?;
+    Ok(())
+}
+
+/// Upload to object storage (§34)
+pub async fn to_object_store(
+    State(app): State<App>,
+    headers: HeaderMap,
+    mut form: UploadForm,
+) -> Result<Reply<Value>, Refusal> {
+    let failed = |reason: &str| Refusal::rule(format!("上传失败: {reason}"));
+    let received = form.receive(&app, Some("img")).await.map_err(|failure| match failure {
+        NoFile::Refused(refusal) => refusal,
+        NoFile::None => failed("请选择要上传的文件"),
+        NoFile::OtherField(name) => failed(&format!("Expected field 'img', but got '{name}'")),
+        NoFile::Kind => failed("不支持的文件类型"),
+        NoFile::TooLarge => failed("文件过大"),
+        NoFile::Broken => failed("请求内容不完整"),
+        NoFile::Store(failure) => failed(&told(&failure)),
+    })?;
+    let Received { caller, staged, kind } = received;
+    let at = clock::now();
+    let name = move || StoredPath::image(at, clock::random_id().as_u128(), kind);
+    let (path, url) = if let Some(bucket) = &app.media.bucket {
+        let path = name();
+        bucket.put(&path, &staged).await.map_err(|failure| failed(&told(&failure)))?;
+        let about = (staged.bytes, staged.sha256.clone());
+        let noted = note(&app, &caller, UploadPlace::ObjectStore, &path, about).await;
+        noted.map_err(|_| failed(CANNOT))?;
+        let url = bucket.url(&path);
+        (path, url)
+    } else {
+        let path = keep(&app, &caller, staged, name).await.map_err(|_| failed(CANNOT))?;
+        let url = format!("{}/public/uploads/{path}", own_address(&app, &headers));
+        (path, url)
+    };
+    // The clients' form field `imageClassId` counts for nothing, here as in the original.
+    let class = form.params.in_query("imageClassId");
+    let class = class.or_else(|| form.params.in_body("image_class_id"));
+    let class = class.and_then(|text| text.trim().parse::<i64>().ok());
+    Ok(Reply(json!([{
+        "url": url,
+        "path": path.as_str(),
+        "image_class_id": class.unwrap_or(0),
+        "create_time": at.0 / 1000,
+    }])))
+}
+
+const CANNOT: &str = "文件存储暂时不可用";
+
+/// The cause is for the log alone.
+fn told(failure: &StoreFailure) -> String {
+    error!(cause = %failure, "an upload cannot be kept");
+    CANNOT.to_owned()
+}
+
+/// This service as clients see it, without a slash at its end.
+fn own_address(app: &App, headers: &HeaderMap) -> String {
+    let public = app.config.server.public_url.trim_end_matches('/');
+    if !public.is_empty() {
+        return public.to_owned();
+    }
+    match host(headers) {
+        Some(host) => format!("http://{host}"),
+        None => format!("http://{}", app.config.server.listen),
+    }
+}
+
+/// The host that a request was sent to, if that header is a host.
+pub(super) fn host(headers: &HeaderMap) -> Option<&str> {
+    let host = headers.get(header::HOST)?.to_str().ok()?;
+    let is_plain = |b: u8| b.is_ascii_alphanumeric() || b"-.:[]_".contains(&b);
+    (!host.is_empty() && host.bytes().all(is_plain)).then_some(host)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_has_letters_digits_hyphens_and_single_separators() {
+        assert_eq!(levels("chatImgs").as_deref(), Some("chatImgs"));
+        assert_eq!(levels("a-1_B_2").as_deref(), Some("a-1/B/2"));
+        for bad in
+            ["", "_", "_a", "a_", "a__b", "..", "a/b", "a.b", "a\\b", "é", "a b", "a%2fb", "a\0"]
+        {
+            assert_eq!(levels(bad), None, "{bad}");
+        }
+        assert_eq!(levels(&"a".repeat(101)), None);
+    }
+}

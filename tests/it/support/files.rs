@@ -1,0 +1,44 @@
+//! Files to upload, and what becomes of them.
+
+use async_nats::jetstream;
+use reqwest::Method;
+use reqwest::multipart::{Form, Part};
+use serde_json::Value;
+
+use super::{Api, App, Reply, User, send};
+
+/// The route of `rest.md` §33, without its folder.
+pub const UPLOAD: &str = "/api/chat/uploadStreamSingleToServerDiy";
+
+/// The smallest picture.
+pub const PNG: &[u8] = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x01\0\0\0\x01\x08\x04\0\0\0\xb5\x1c\x0c\x02\0\0\0\x0bIDATx\xdacd`\0\0\0\x06\0\x020\x81\xd0/\0\0\0\0IEND\xaeB`\x82";
+
+/// A form whose file is in `field`, as the clients build it.
+pub fn form(field: &str, name: &str, content: &[u8]) -> Form {
+    let part = Part::bytes(content.to_vec()).file_name(name.to_owned());
+    Form::new().part(field.to_owned(), part)
+}
+
+/// Posts a form.
+pub async fn post_form(api: &Api, path: &str, form: Form) -> Reply {
+    send(api.request(Method::POST, path).multipart(form)).await
+}
+
+/// Uploads a file to a folder (`rest.md` §33).
+pub async fn upload(api: &Api, folder: &str, name: &str, content: &[u8]) -> Reply {
+    post_form(api, &format!("{UPLOAD}/{folder}"), form("file", name, content)).await
+}
+
+/// The `url` of an upload that succeeds.
+pub async fn uploaded(api: &Api, name: &str, content: &[u8]) -> String {
+    let data = upload(api, "chatImgs", name, content).await.ok();
+    data["url"].as_str().unwrap_or_else(|| panic!("a url in {data}")).to_owned()
+}
+
+/// The newest event of an account.
+pub async fn last_event(app: &App, user: &User) -> Value {
+    let client = app.servers.nats.connect("ops", "opspw").await;
+    let log = jetstream::new(client).get_stream("EVENTS").await.expect("the log is there");
+    let last = log.get_last_raw_message_by_subject(&format!("evt.user.{}", user.id)).await;
+    serde_json::from_slice(&last.expect("an event").payload).expect("JSON")
+}
