@@ -133,6 +133,9 @@ pub struct Media {
     pub root: PathBuf,
     pub upload_bytes: u64,
     pub upload_idle_ms: u64,
+    pub ffmpeg: PathBuf,
+    pub poster_timeout_ms: u64,
+    pub poster_memory_mib: u64,
     pub object_store: ObjectStore,
 }
 

@@ -18,6 +18,7 @@ pub mod serve;
 mod upload_form;
 mod uploads;
 mod users;
+mod videos;
 
 use axum::{
     Router,
@@ -75,6 +76,7 @@ pub fn router(app: App) -> Router {
         .route("/api/chat/groupQrcode/{id}", get(qr_code::picture))
         .route("/api/chat/uploadStreamSingleToServerDiy/{diydir}", post(uploads::to_folder))
         .route("/api/chat/uploadAliyun", post(uploads::to_object_store))
+        .route("/api/chat/getVideoScreenshot", post(videos::screenshot))
         .route("/public/uploads/{*path}", get(files::serve))
         .fallback(async || Refusal::not_found())
         .method_not_allowed_fallback(async || Refusal::not_found())

@@ -26,6 +26,7 @@ mod rest_11_friends;
 mod rest_32_qr;
 mod rest_33_uploads;
 mod rest_34_object_store;
+mod rest_35_video;
 mod rest_14_address_books;
 mod rest_17_star_and_visibility;
 mod rest_20_groups;

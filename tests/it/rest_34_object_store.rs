@@ -1,13 +1,14 @@
-//! `rest.md` §34 with an object store.
+//! `rest.md` §34, §35 with an object store.
 
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
-use crate::support::files::{PNG, form, last_event, post_form};
+use crate::support::files::{PNG, form, last_event, post_form, video};
 use crate::support::object_store::ObjectStore;
 use crate::support::{App, User};
 
 const UPLOAD: &str = "/api/chat/uploadAliyun";
+const SHOT: &str = "/api/chat/getVideoScreenshot";
 
 async fn with_store(secret: &str) -> (ObjectStore, tempfile::TempDir, App) {
     let folder = tempfile::tempdir().expect("a folder");
@@ -48,6 +49,32 @@ async fn put(user: &User, name: &str, content: &[u8]) -> String {
     let path = item["path"].as_str().expect("a path").to_owned();
     assert_eq!(item["url"], format!("https://files.example/{path}"));
     path
+}
+
+/// DEV-21: what is in the object store is read from there, not by its address.
+#[tokio::test]
+async fn dev_21_posters_of_videos_in_the_object_store() {
+    let (store, folder, app) = with_store("the secret").await;
+    let ann = app.register("ann").await;
+    let path = put(&ann, "a.mp4", &video(folder.path(), "a.mp4")).await;
+    let shot = async |url: &str| ann.post(SHOT, json!({ "videoUrl": url, "time": 20 })).await;
+    let data = shot(&format!("https://files.example/{path}")).await.ok();
+    assert_eq!((&data["time"], &data["width"]), (&json!(20), &json!("原始宽度")));
+
+    store.put("images/20250924/page.mp4", b"#EXTM3U\n/etc/passwd\n");
+    store.put("private/a.mp4", &video(folder.path(), "b.mp4"));
+    let missing = "截图处理失败: 视频不存在";
+    shot("https://files.example/images/20250924/nothing.mp4").await.refused(400, missing);
+    shot("https://files.example/images/20250924/page.mp4").await.refused(400, missing);
+    for bad in [
+        "https://files.example/private/a.mp4".to_owned(),
+        format!("https://files.example.evil/{path}"),
+        format!("https://files.example@evil/{path}"),
+        format!("{}/chat-files/{path}", store.endpoint),
+        "https://files.example/images/../private/a.mp4".to_owned(),
+    ] {
+        shot(&bad).await.refused(400, "截图处理失败: 不允许的视频地址");
+    }
 }
 
 /// A store that does not want us: a refusal, and the cause is in the log alone.

@@ -2,14 +2,19 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
+use futures_util::TryStreamExt as _;
 use object_store::{
-    Attribute, Attributes, BackoffConfig, ObjectStore, RetryConfig, aws::AmazonS3Builder,
-    buffered::BufWriter, path::Path,
+    Attribute, Attributes, BackoffConfig, ObjectStore, ObjectStoreExt as _, RetryConfig,
+    aws::AmazonS3Builder, buffered::BufWriter, path::Path,
 };
 use secrecy::ExposeSecret as _;
 use tokio::{fs::File, io::AsyncWriteExt as _, sync::Semaphore};
 
-use super::{StoreFailure, folder::Staged, path::StoredPath};
+use super::{
+    StoreFailure,
+    folder::{Incoming, Staged},
+    path::StoredPath,
+};
 use crate::config;
 
 /// S3 takes no smaller part but the last. A transfer holds about two of them in memory.
@@ -81,6 +86,11 @@ impl Bucket {
         format!("{}/{path}", self.public_url)
     }
 
+    /// The object that an address of ours means.
+    pub fn path_of(&self, url: &str) -> Option<StoredPath> {
+        StoredPath::parse(url.strip_prefix(&*self.public_url)?.strip_prefix('/')?)
+    }
+
     /// Stores a file. It is there as a whole or not at all.
     ///
     /// # Errors
@@ -108,6 +118,28 @@ impl Bucket {
             }
         };
         Ok(written?)
+    }
+
+    /// Fetches an object into `incoming`; `None` if there is none.
+    ///
+    /// # Errors
+    /// The store cannot be reached, or the object is too large.
+    pub async fn fetch(
+        &self,
+        path: &StoredPath,
+        mut incoming: Incoming,
+    ) -> Result<Option<Staged>, StoreFailure> {
+        let _turn = self.transfers.acquire().await;
+        let found = match self.store.get(&Path::from(path.as_str())).await {
+            Ok(found) => found,
+            Err(object_store::Error::NotFound { .. }) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        let mut content = found.into_stream();
+        while let Some(data) = content.try_next().await? {
+            incoming.write(&data).await?;
+        }
+        Ok(Some(incoming.finish().await?))
     }
 }
 
@@ -141,5 +173,23 @@ mod tests {
     fn the_bucket_is_part_of_the_host_or_of_the_path() {
         assert_eq!(endpoint(&settings(true)), "https://chat.oss-cn-hangzhou.aliyuncs.com");
         assert_eq!(endpoint(&settings(false)), "https://oss-cn-hangzhou.aliyuncs.com");
+    }
+
+    #[test]
+    fn only_addresses_of_the_bucket_mean_an_object() {
+        let bucket =
+            Bucket::open(&settings(true)).expect("the settings are good").expect("a bucket");
+        let path = bucket.path_of("https://files.example/images/1.png").expect("an object");
+        assert_eq!(bucket.url(&path), "https://files.example/images/1.png");
+        for other in [
+            "https://files.example",
+            "https://files.example.evil/a.png",
+            "http://files.example/a.png",
+            "https://files.example/../a.png",
+            "https://files.example//a.png",
+            "/images/1.png",
+        ] {
+            assert_eq!(bucket.path_of(other), None, "{other}");
+        }
     }
 }

@@ -1,25 +1,31 @@
-//! Files that users upload: what they are, and where they are kept.
+//! Files that users upload: what they are, where they are kept, and pictures of videos.
 
 mod bucket;
 mod folder;
 mod kind;
 mod path;
+mod poster;
+
+use std::sync::Arc;
 
 use anyhow::Context as _;
 pub use bucket::Bucket;
 pub use folder::{Folder, Incoming, Staged};
 pub use kind::{Claim, FileKind, HEAD_BYTES};
 pub use path::StoredPath;
+pub use poster::{PosterError, Posters, Still};
 
 use crate::config;
 
-/// The stores of this process.
+/// The stores of this process, and what makes pictures of what is in them.
 #[derive(Clone)]
 pub struct Media {
     /// The folder that the gateways share.
     pub folder: Folder,
     /// The object store, if there is one.
     pub bucket: Option<Bucket>,
+    /// Runs ffmpeg.
+    pub posters: Arc<Posters>,
 }
 
 impl Media {
@@ -31,7 +37,11 @@ impl Media {
         let folder = Folder::open(&config.root).await.with_context(|| {
             format!("cannot keep uploads in media.root = {}", config.root.display())
         })?;
-        Ok(Self { folder, bucket: Bucket::open(&config.object_store)? })
+        Ok(Self {
+            folder,
+            bucket: Bucket::open(&config.object_store)?,
+            posters: Arc::new(Posters::new(config)),
+        })
     }
 }
 

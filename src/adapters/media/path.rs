@@ -41,6 +41,18 @@ impl StoredPath {
         Self::of(format!("images/{day}/{ms}_{digits:012x}"), kind)
     }
 
+    /// `Diy/VideoScreenshot/screenshot_1758692400000_k7dz26.png` (rest.md §35).
+    pub fn poster(at: Timestamp, chance: u128, kind: FileKind) -> Self {
+        let mut rest = chance;
+        let letters = std::iter::repeat_with(|| {
+            let digit = u32::try_from(rest % 36).unwrap_or_default();
+            rest /= 36;
+            char::from_digit(digit, 36).unwrap_or('0')
+        });
+        let letters: String = letters.take(6).collect();
+        Self::of(format!("Diy/VideoScreenshot/screenshot_{}_{letters}", at.0), kind)
+    }
+
     fn of(stem: String, kind: FileKind) -> Self {
         Self { text: stem + kind.extension, kind }
     }
@@ -73,10 +85,12 @@ mod tests {
         let paths = [
             StoredPath::upload("chatImgs/small", at, 12_300_000_007, png),
             StoredPath::image(at, 0xf_20f9_0b51_544f, png),
+            StoredPath::poster(at, 36 + 2, png),
         ];
         let texts = [
             "Diy/chatImgs/small/20250924/1758692400000_7.png",
             "images/20250924/1758692400000_20f90b51544f.png",
+            "Diy/VideoScreenshot/screenshot_1758692400000_210000.png",
         ];
         assert_eq!(paths.each_ref().map(StoredPath::as_str), texts);
         for path in paths {

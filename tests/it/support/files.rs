@@ -1,10 +1,14 @@
 //! Files to upload, and what becomes of them.
 
+use std::path::Path;
+use std::process::Command;
+
 use async_nats::jetstream;
 use reqwest::Method;
 use reqwest::multipart::{Form, Part};
 use serde_json::Value;
 
+use super::process::{find_in_path, run};
 use super::{Api, App, Reply, User, send};
 
 /// The route of `rest.md` §33, without its folder.
@@ -41,4 +45,23 @@ pub async fn last_event(app: &App, user: &User) -> Value {
     let log = jetstream::new(client).get_stream("EVENTS").await.expect("the log is there");
     let last = log.get_last_raw_message_by_subject(&format!("evt.user.{}", user.id)).await;
     serde_json::from_slice(&last.expect("an event").payload).expect("JSON")
+}
+
+/// Makes a video of two seconds, 320 × 180, in the format that the name asks for.
+pub fn video(folder: &Path, name: &str) -> Vec<u8> {
+    let file = folder.join(name);
+    let ffmpeg = find_in_path("ffmpeg").expect("scripts/setup brings ffmpeg");
+    run(Command::new(ffmpeg)
+        .args(["-nostdin", "-loglevel", "error", "-f", "lavfi"])
+        .args(["-i", "testsrc=duration=2:size=320x180:rate=10"])
+        .args(["-f", "lavfi", "-i", "sine=duration=2", "-shortest", "-y"])
+        .arg(&file));
+    std::fs::read(file).expect("the video")
+}
+
+/// Width and height of a PNG.
+pub fn png_size(picture: &[u8]) -> (u32, u32) {
+    assert!(picture.starts_with(b"\x89PNG"), "no PNG");
+    let number = |at| u32::from_be_bytes(picture[at..at + 4].try_into().expect("four bytes"));
+    (number(16), number(20))
 }
