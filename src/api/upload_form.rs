@@ -34,6 +34,9 @@ use crate::{
 /// The longest text of a field beside the file.
 const TEXT_BYTES: usize = 4096;
 
+/// How long the rest of a form is read for which the answer is known.
+const LINGER: Duration = Duration::from_secs(10);
+
 /// How many fields may come before the file.
 const FIELDS: usize = 50;
 
@@ -143,7 +146,8 @@ impl UploadForm {
         let received = self.read(app, &mut parts, wanted).await;
         self.meter.discard.store(true, Ordering::Relaxed);
         let rest = async { while let Ok(Some(_)) = parts.next_field().await {} };
-        _ = timeout(Duration::from_secs(10), rest).await;
+        let idle = Duration::from_millis(app.config.media.upload_idle_ms);
+        _ = timeout(idle.min(LINGER), rest).await;
         received
     }
 

@@ -1,4 +1,4 @@
-//! `rest.md` §33, §34 without an object store, DEV-22: uploads, and how they are served.
+//! `rest.md` §33, DEV-22: uploads, and how they are served.
 
 use std::fs;
 
@@ -9,8 +9,10 @@ use sha2::{Digest, Sha256};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use crate::support::files::{PNG, UPLOAD, form, last_event, post_form, upload, uploaded};
-use crate::support::{Api, App, Reply, User, device, send};
+use crate::support::files::{
+    PNG, UPLOAD, form, last_event, left_over, post_form, upload, uploaded,
+};
+use crate::support::{App, Reply, User, device, send, until};
 
 /// `rest.md` §33, DEV-22, clarification 13.
 #[tokio::test]
@@ -22,6 +24,7 @@ async fn rest_33_uploading_and_reading() {
     dev_22_folders_stay_below_the_root(&app).await;
     who_may_upload(&app).await;
     forms_without_a_file(&app).await;
+    who_goes_away_leaves_nothing(&app).await;
     ranges_and_conditions(&app).await;
     only_uploads_are_served(&app).await;
     app.verify().await;
@@ -54,10 +57,6 @@ async fn a_file_is_stored_and_served(app: &App) {
 fn day_in_beijing(ms: i64) -> String {
     let at = time::OffsetDateTime::from_unix_timestamp(ms / 1000 + 8 * 3600).expect("a time");
     format!("{:04}{:02}{:02}", at.year(), u8::from(at.month()), at.day())
-}
-
-fn left_over(app: &App) -> usize {
-    fs::read_dir(app.servers.uploads().join(".incoming")).expect("the folder").count()
 }
 
 async fn every_upload_is_an_event(app: &App) {
@@ -262,6 +261,10 @@ async fn get_raw(app: &App, path: &str) -> String {
     let mut stream = TcpStream::connect(&host).await.expect("it listens");
     let head = format!("GET {path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n");
     stream.write_all(head.as_bytes()).await.expect("sent");
+    whole_answer(stream).await
+}
+
+async fn whole_answer(mut stream: TcpStream) -> String {
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer).await.expect("answered");
     String::from_utf8_lossy(&answer).into_owned()
@@ -312,9 +315,7 @@ async fn stream_zip(user: &User, bytes: usize) -> String {
         left -= length;
     }
     stream.write_all(b"\r\n--b--\r\n").await.expect("sent");
-    let mut answer = Vec::new();
-    stream.read_to_end(&mut answer).await.expect("answered");
-    String::from_utf8_lossy(&answer).into_owned()
+    whole_answer(stream).await
 }
 
 async fn start_upload(user: &User, length: usize) -> TcpStream {
@@ -329,23 +330,16 @@ async fn start_upload(user: &User, length: usize) -> TcpStream {
     stream
 }
 
-/// A client that goes away, or stops sending, leaves nothing behind; nor does a crash, after the next start.
+/// A client that stops sending leaves nothing behind; nor does a crash, after the next start.
 #[tokio::test]
 async fn rest_33_half_an_upload_leaves_nothing() {
     let mut app = App::configured(&[("MEDIA__UPLOAD_IDLE_MS", "200")]).await;
     let ann = app.register("ann").await;
-    let head =
-        "--b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.txt\"\r\n\r\nhalf";
-    let mut gone = start_upload(&ann, 1_000_000).await;
-    gone.write_all(head.as_bytes()).await.expect("sent");
-    one_is_coming(&app).await;
-    drop(gone);
-    none_is_left(&app).await;
     let mut silent = start_upload(&ann, 1_000_000).await;
-    silent.write_all(head.as_bytes()).await.expect("sent");
-    one_is_coming(&app).await;
-    none_is_left(&app).await;
-    drop(silent);
+    silent.write_all(HALF.as_bytes()).await.expect("sent");
+    let answer = whole_answer(silent).await;
+    assert!(answer.starts_with("HTTP/1.1 400 ") && answer.contains("请求内容不完整"), "{answer}");
+    assert_eq!(left_over(&app), 0);
 
     let orphan = app.servers.uploads().join(".incoming/orphan");
     fs::write(&orphan, "half").expect("written");
@@ -359,80 +353,25 @@ async fn rest_33_half_an_upload_leaves_nothing() {
     assert_eq!(app.api().get(&url).await.bytes, PNG, "what was answered is there");
 }
 
-async fn one_is_coming(app: &App) {
-    crate::support::until("an upload is coming", async || (left_over(app) == 1).then_some(()))
-        .await;
+const HALF: &str =
+    "--b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.txt\"\r\n\r\nhalf";
+
+async fn who_goes_away_leaves_nothing(app: &App) {
+    let hal = app.register("hal").await;
+    let mut gone = start_upload(&hal, 1_000_000).await;
+    gone.write_all(HALF.as_bytes()).await.expect("sent");
+    until("an upload is coming", async || (left_over(app) == 1).then_some(())).await;
+    drop(gone);
+    until("nothing is left", async || (left_over(app) == 0).then_some(())).await;
 }
 
-async fn none_is_left(app: &App) {
-    crate::support::until("nothing is left", async || (left_over(app) == 0).then_some(())).await;
-}
-
-/// `rest.md` §34, without an object store.
+/// The gateways share the folder.
 #[tokio::test]
-async fn rest_34_without_an_object_store() {
-    let app = App::start().await;
+async fn rest_33_every_gateway_serves_an_upload() {
+    let app = App::with_gateways(2).await;
     let ann = app.register("ann").await;
-    let item = to_store(&ann, "?imageClassId=7", form("img", "a.png", PNG)).await.ok()[0].clone();
-    let path = item["path"].as_str().expect("a path");
-    let name =
-        path.strip_prefix("images/").and_then(|rest| rest.split_once('/')).expect("its form").1;
-    let (ms, digits) =
-        name.strip_suffix(".png").and_then(|name| name.split_once('_')).expect("its form");
-    assert!(
-        digits.len() == 12 && digits.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')),
-        "{name}"
-    );
-    let seconds = ms.parse::<i64>().expect("milliseconds") / 1000;
-    let url = format!("{}/public/uploads/{path}", app.gateways[0].origin());
-    assert_eq!(
-        item,
-        json!({ "url": url, "path": path, "image_class_id": 7, "create_time": seconds })
-    );
-    assert_eq!(app.api().get(&format!("/public/uploads/{path}")).await.bytes, PNG);
-    assert_eq!(last_event(&app, &ann).await["data"]["path"], path);
-
-    let class = async |query: &str, form: Form| {
-        to_store(&ann, query, form).await.ok()[0]["image_class_id"].clone()
-    };
-    let part = || Part::bytes(PNG.to_vec()).file_name("a.png");
-    assert_eq!(class("", Form::new().text("imageClassId", "5").part("img", part())).await, 0);
-    assert_eq!(class("", Form::new().text("image_class_id", "5").part("img", part())).await, 5);
-    assert_eq!(class("?imageClassId=x", form("img", "a.png", PNG)).await, 0);
-
-    let refused = async |form: Form, reason: &str| {
-        to_store(&ann, "", form).await.refused(400, &format!("上传失败: {reason}"));
-    };
-    refused(form("file", "a.png", PNG), "Expected field 'img', but got 'file'").await;
-    refused(form("img", "a.html", b"<html>"), "不支持的文件类型").await;
-    refused(Form::new().text("img", "x"), "请选择要上传的文件").await;
-    ann.post("/api/chat/uploadAliyun", json!({}))
-        .await
-        .refused(400, "上传失败: 请选择要上传的文件");
-    to_store(&app.api(), "", form("file", "a.png", PNG))
-        .await
-        .refused(400, "您没有权限访问即时通讯接口");
-    app.verify().await;
-}
-
-async fn to_store(api: &Api, query: &str, form: Form) -> Reply {
-    post_form(api, &format!("/api/chat/uploadAliyun{query}"), form).await
-}
-
-/// `server.public_url`, and the size limit of §34.
-#[tokio::test]
-async fn rest_34_absolute_addresses_and_limits() {
-    let own = [("SERVER__PUBLIC_URL", "https://im.example/"), ("MEDIA__UPLOAD_BYTES", "1000")];
-    let app = App::configured(&own).await;
-    let ann = app.register("ann").await;
-    let item = to_store(&ann, "", form("img", "a.png", PNG)).await.ok()[0].clone();
-    let path = item["path"].as_str().expect("a path");
-    assert_eq!(item["url"], format!("https://im.example/public/uploads/{path}"));
-    let large = vec![b'x'; 1001];
-    to_store(&ann, "", form("img", "a.txt", &large)).await.refused(400, "上传失败: 文件过大");
-    upload(&ann, "a", "a.txt", &large).await.refused(413, "文件过大");
-    upload(&ann, "a", "a.txt", &large[1..]).await.ok();
-    // Far beyond: the client still reads the answer.
-    upload(&ann, "a", "a.txt", &vec![b'x'; 900_000]).await.refused(413, "文件过大");
-    assert_eq!(left_over(&app), 0);
+    let url = uploaded(&ann, "a.png", PNG).await;
+    assert_eq!(app.api_of(1).get(&url).await.bytes, PNG);
+    let there = ann.via(app.gateways[1].origin());
+    assert_eq!(app.api().get(&uploaded(&there, "a.png", PNG).await).await.bytes, PNG);
 }

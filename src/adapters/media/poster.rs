@@ -14,7 +14,7 @@ use super::kind::FileKind;
 use crate::config;
 
 /// No picture of ours is larger.
-const MOST_BYTES: u64 = 64 * 1024 * 1024;
+const MOST_BYTES: u64 = 32 * 1024 * 1024;
 
 /// Decoders that ffmpeg may use: what phones and browsers record.
 const CODECS: &str = "h264,hevc,mpeg4,h263,vp8,vp9,libvpx,libvpx-vp9,av1,libdav1d,libaom-av1,mjpeg,\
@@ -131,7 +131,7 @@ impl Posters {
         command.arg("-i").arg(file_url(video));
         command.args([
             "-map",
-            "0:v:0",
+            "0:V:0",
             "-an",
             "-sn",
             "-dn",

@@ -39,6 +39,11 @@ pub async fn uploaded(api: &Api, name: &str, content: &[u8]) -> String {
     data["url"].as_str().unwrap_or_else(|| panic!("a url in {data}")).to_owned()
 }
 
+/// How many files are on their way in, or were left on it.
+pub fn left_over(app: &App) -> usize {
+    std::fs::read_dir(app.servers.uploads().join(".incoming")).expect("the folder").count()
+}
+
 /// The newest event of an account.
 pub async fn last_event(app: &App, user: &User) -> Value {
     let client = app.servers.nats.connect("ops", "opspw").await;
