@@ -12,8 +12,8 @@ use serde_json::json;
 use super::{caller::Caller, params::Params, refusal::Refusal};
 use crate::{
     app::App,
-    commands::user::User,
-    events::{UserId, enc},
+    commands::{groups, user::User},
+    events::{GroupId, UserId, enc},
 };
 
 /// Pixels per module.
@@ -55,9 +55,10 @@ pub async fn picture(
 }
 
 /// The name of a group that the caller is a full member of, for one with status 1.
-#[expect(clippy::unused_async, reason = "the roster is asked here once there is one")]
-async fn group_of(_app: &App, _id: i64, _caller: &Caller) -> Result<String, Refusal> {
-    Err(Refusal::rule("群不存在或被封禁或者您不在该群聊中"))
+async fn group_of(app: &App, id: i64, caller: &Caller) -> Result<String, Refusal> {
+    let room = groups::room_of(&app.executor, GroupId(id), caller.account.id).await?;
+    let room = room.ok_or_else(|| Refusal::rule("群不存在或被封禁或者您不在该群聊中"))?;
+    Ok(room.name)
 }
 
 /// An address that a browser may be led to: `http://` or `https://`, at most 2048 characters.

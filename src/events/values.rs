@@ -132,22 +132,6 @@ pub struct Person {
     pub avatar: String,
 }
 
-const COMPONENT: &AsciiSet = &NON_ALPHANUMERIC
-    .remove(b'-')
-    .remove(b'_')
-    .remove(b'.')
-    .remove(b'!')
-    .remove(b'~')
-    .remove(b'*')
-    .remove(b'\'')
-    .remove(b'(')
-    .remove(b')');
-
-/// As `encodeURIComponent` does it: the `enc` of the contract, for parts of a page's address.
-pub fn enc(text: &str) -> String {
-    utf8_percent_encode(text, COMPONENT).to_string()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

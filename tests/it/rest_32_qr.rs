@@ -2,6 +2,8 @@
 
 use std::io::Cursor;
 
+use serde_json::json;
+
 use crate::support::shapes::enc;
 use crate::support::{App, Reply, device};
 
@@ -14,6 +16,7 @@ async fn rest_32_qr_codes() {
     a_person_by_himself(&app).await;
     a_person_for_a_browser(&app).await;
     what_is_too_long_goes_without_the_avatar_or_not_at_all(&app).await;
+    a_group_for_its_members(&app).await;
     who_has_no_code(&app).await;
 }
 
@@ -84,6 +87,34 @@ async fn what_is_too_long_goes_without_the_avatar_or_not_at_all(app: &App) {
         text,
         "more than 2048 characters are no address"
     );
+}
+
+async fn a_group_for_its_members(app: &App) {
+    let [gil, hal, ida] = app.users(["gil", "hal", "ida"]).await;
+    let group = app.group(&gil, &[&hal]).await;
+    gil.post("/api/chat/groupUpdateName", json!({ "id": group.id, "name": "茶 & tea" }))
+        .await
+        .done();
+    let path = |query: &str| format!("/api/chat/groupQrcode/{}{query}", group.id);
+    let text = format!(r#"{{"id":{},"name":"茶 & tea"}}"#, group.id);
+    assert_eq!(read(&hal.get(&path("")).await), text);
+    assert_eq!(read(&gil.get(&path("?chatType=group&type=H5")).await), text);
+    let query = format!("?type=H5&http={}", enc("http://s.example"));
+    let expected = format!(
+        "http://s.example{PAGE}&title={}&id={}&chatType=group&name={}",
+        enc("群介绍"),
+        group.id,
+        enc("茶 & tea")
+    );
+    assert_eq!(read(&hal.get(&path(&query)).await), expected);
+    let nobody = "群不存在或被封禁或者您不在该群聊中";
+    ida.get(&path("")).await.refused(400, nobody);
+    // Who waits for approval is no member yet.
+    let policy = json!({ "group_id": group.id, "addGroupSet": 1 });
+    assert_eq!(gil.post("/api/chat/groupAddUserSet", policy).await.ok(), "设置成功");
+    let join = json!({ "group_id": group.id, "user_id": ida.id, "inviteuser_id": -1 });
+    assert_eq!(ida.post("/api/chat/groupInviteUser", join).await.ok(), "等待群主同意");
+    ida.get(&path("")).await.refused(400, nobody);
 }
 
 async fn who_has_no_code(app: &App) {
