@@ -16,14 +16,20 @@ use super::{
     chat::{Draft, Message, MessageCommand, SendCount, Standing},
     decider::Decider,
     friendship::{Friendship, FriendshipCommand},
+    group::Group,
+    group_command::GroupAction,
     session::{Session, SessionCommand, Socket},
     user::{DeviceReport, User, UserCommand},
 };
 use crate::events::{
-    Answer, ConnectionId, Device, DisconnectReason, EdgeId, Event, MessageId, NewEdge, NodeId,
-    Pair, Person, RequestId, Revocation, Role, Subject, Timestamp, TokenId, UserId, Username,
-    Visibility,
+    Answer, ConnectionId, Device, DisconnectReason, EdgeId, Event, GroupId, MessageId, NewEdge,
+    NodeId, Pair, Person, RequestId, Revocation, Role, Subject, Timestamp, TokenId, UserId,
+    Username, Visibility,
 };
+
+mod groups;
+
+use groups::group_command;
 
 const ANN: UserId = UserId(3);
 const BOB: UserId = UserId(9);
@@ -176,6 +182,21 @@ properties!(
     message: Message, message_command(), Subject::chat(ANN, BOB), Chat, |command| match command {
         MessageCommand::Send(_) => Repeat::Refused,
         MessageCommand::Revoke { .. } => Repeat::AlreadySo,
+    }
+);
+
+properties!(
+    group: Group, group_command(), Subject::Group(GroupId(33)), Group,
+    |command| match command.action {
+        GroupAction::Rename(_) | GroupAction::Announce(_) => Repeat::SameAgain,
+        GroupAction::SetPolicy(_) | GroupAction::Remove(_) | GroupAction::SetNickname(_) => {
+            Repeat::AlreadySo
+        }
+        GroupAction::Create { .. }
+        | GroupAction::Approve(_)
+        | GroupAction::Refuse(_)
+        | GroupAction::Join { .. }
+        | GroupAction::Leave => Repeat::Refused,
     }
 );
 

@@ -43,9 +43,13 @@ const RULES: &[Rule] = &[
         except: &[
             ("src/commands/accounts.rs", "", "keeps credentials in the vault beside the account"),
             ("src/commands/execute.rs", "", "loads, appends, and tries again"),
+            ("src/commands/aggregates.rs", "", "says where each aggregate is loaded from"),
+            ("src/commands/group_messages.rs", "", "appends a message guarded by its group"),
+            ("src/commands/groups.rs", "", "fetches the accounts that the rules ask about"),
             ("src/commands/messages.rs", "", "appends a message guarded by another aggregate"),
             ("src/commands/reaper.rs", "", "waits for nodes that are not heard of"),
             ("src/commands/state_cache.rs", "", "shares among tasks what was loaded"),
+            ("src/commands/turns.rs", "", "lets those wait who were too slow"),
         ],
     },
     Rule {

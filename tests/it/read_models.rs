@@ -12,6 +12,7 @@ use hongyan::projections::in_redis::InRedis;
 use hongyan::projections::{
     Checkpoint, Projection, StoreError,
     address_book::{self, AddressBook},
+    group_roster::{self, GroupRoster},
     sessions, user_directory,
 };
 use proptest::collection::vec;
@@ -132,6 +133,7 @@ async fn what_the_rules_load_is_what_they_decided() {
         let Stores { parts: ProjectionParts { postgres, redis, .. }, .. } = &stores;
         go_live(&user_directory::UserDirectory, postgres, &world.log, &cut).await;
         go_live(&AddressBook, postgres, &world.log, &cut).await;
+        go_live(&GroupRoster, postgres, &world.log, &cut).await;
         go_live(&sessions::Sessions, redis, &world.log, &cut).await;
         loads(&stores, &world).await
     });
@@ -162,6 +164,10 @@ async fn loads(stores: &Stores, world: &World) -> TestCaseResult {
             let loaded = address_book::load(&stores.reader, pair).await.expect("a friendship");
             prop_assert_eq!(loaded, (friendship, world.version(Subject::Friendship(pair))));
         }
+    }
+    for (id, group) in &world.groups {
+        let loaded = group_roster::load(&stores.reader, *id).await.expect("a group");
+        prop_assert_eq!(loaded, (group.clone(), world.version(Subject::Group(*id))));
     }
     Ok(())
 }

@@ -21,6 +21,7 @@ pub mod steps;
 pub mod traffic;
 pub mod user;
 pub mod world;
+pub mod world_groups;
 
 pub use api::{Api, Reply, one_wins, send};
 pub use app::App;

@@ -44,10 +44,18 @@ pub enum What {
     Send,
     Revoke,
     Deliver,
+    MakeGroup,
+    Rule,
+    Join,
+    Decide,
+    Name,
+    Leave,
+    Say,
+    TakeBack,
 }
 
 /// How often.
-const WEIGHTS: [(u32, What); 16] = [
+const WEIGHTS: [(u32, What); 24] = [
     (6, What::Register),
     (6, What::ChangeAccount),
     (4, What::LogIn),
@@ -64,6 +72,14 @@ const WEIGHTS: [(u32, What); 16] = [
     (12, What::Send),
     (5, What::Revoke),
     (4, What::Deliver),
+    (2, What::MakeGroup),
+    (4, What::Rule),
+    (6, What::Join),
+    (5, What::Decide),
+    (2, What::Name),
+    (1, What::Leave),
+    (6, What::Say),
+    (3, What::TakeBack),
 ];
 
 /// So many steps.

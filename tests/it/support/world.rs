@@ -5,12 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use hongyan::commands::chat::{Draft, Message, MessageCommand, Quota, Standing};
 use hongyan::commands::decider::Decider;
 use hongyan::commands::friendship::{Friendship, FriendshipCommand};
+use hongyan::commands::group::Group;
 use hongyan::commands::session::{Session, SessionCommand, Socket};
 use hongyan::commands::user::{Account, User, UserCommand};
 use hongyan::events::{
     Answer, Cause, ChatEvent, ConnectionId, Delivered, DeliveryEvent, Device, DisconnectReason,
-    EdgeId, Event, FriendshipEvent, MessageId, NewEdge, Pair, Position, Recorded, RequestId,
-    Revocation, SessionEvent, Subject, Timestamp, TokenId, UserId, Username, Visibility,
+    EdgeId, Event, FriendshipEvent, GroupId, MessageId, NewEdge, Pair, Position, Recorded,
+    RequestId, Revocation, Room, SessionEvent, Subject, Timestamp, TokenId, UserId, Username,
+    Visibility,
 };
 use serde_json::value::RawValue;
 use uuid::Uuid;
@@ -26,8 +28,11 @@ pub struct World {
     pub sessions: BTreeMap<UserId, Session>,
     /// What is between two of them.
     pub friendships: BTreeMap<Pair, Friendship>,
+    /// Groups, those that are no more too.
+    pub groups: BTreeMap<GroupId, Group>,
     /// The log.
     pub log: Vec<Recorded<Event>>,
+    pub(super) said: Vec<(Message<Room>, Revocation<Room>)>,
     connections: Vec<(UserId, ConnectionId)>,
     requests: Vec<(RequestId, UserId, UserId)>,
     messages: Vec<(Message, Revocation)>,
@@ -107,26 +112,40 @@ impl World {
             What::Send => self.send(step),
             What::Revoke => self.revoke(pick),
             What::Deliver => self.deliver(step),
+            What::MakeGroup
+            | What::Rule
+            | What::Join
+            | What::Decide
+            | What::Name
+            | What::Leave
+            | What::Say
+            | What::TakeBack => self.in_group(step),
             _ => self.between(step),
         }
     }
 
-    fn id(&mut self) -> Uuid {
+    pub(super) fn id(&mut self) -> Uuid {
         self.ids += 1;
         Uuid::from_u128(u128::from(self.ids))
     }
 
-    fn number(&mut self) -> i64 {
+    pub(super) fn number(&mut self) -> i64 {
         self.ids += 1;
         self.ids.into()
     }
 
-    fn now(&self) -> Timestamp {
+    pub(super) fn now(&self) -> Timestamp {
         Timestamp(self.now)
     }
 
-    fn record(&mut self, subject: Subject, event: Event) {
-        for user in hears(&event) {
+    pub(super) fn record(&mut self, subject: Subject, event: Event) {
+        let hear = hears(&event);
+        self.tell(subject, event, hear);
+    }
+
+    /// An event, and whose queues get an entry of it.
+    pub(super) fn tell(&mut self, subject: Subject, event: Event, hear: Vec<UserId>) {
+        for user in hear {
             *self.queued.entry(user).or_default() += 1;
         }
         let last = self.log.last().map_or(0, |recorded| recorded.position.0);
@@ -142,7 +161,7 @@ impl World {
         });
     }
 
-    fn account(&self, user: UserId) -> Option<Account> {
+    pub(super) fn account(&self, user: UserId) -> Option<Account> {
         self.users.get(&user).and_then(User::account).cloned()
     }
 
@@ -321,7 +340,7 @@ impl World {
     }
 }
 
-fn judge<A: Decider>(state: &mut A, command: &A::Command) -> Option<A::Event> {
+pub(super) fn judge<A: Decider>(state: &mut A, command: &A::Command) -> Option<A::Event> {
     let event = state.decide(command).ok()??;
     state.evolve(&event);
     Some(event)

@@ -1,0 +1,145 @@
+//! What people do in groups, for the streams of [`World`].
+
+use std::sync::Arc;
+
+use hongyan::commands::chat::{Accepted, Message, Target};
+use hongyan::commands::group::Group;
+use hongyan::commands::group_command::{GroupAction, GroupCommand, People};
+use hongyan::commands::group_rules::may_write;
+use hongyan::events::{
+    Event, GroupChatEvent, GroupEvent, GroupId, MembershipId, MessageId, NewMember, Revocation,
+    Sent, Subject, UserId,
+};
+use hongyan::projections::group_notices;
+use serde_json::value::RawValue;
+
+use super::steps::{Step, What, one_of, recent, text};
+use super::world::{World, judge};
+
+/// So few that a group is full now and then.
+const MOST: usize = 3;
+
+impl World {
+    /// A step in a group, or with one.
+    pub(super) fn in_group(&mut self, step: &Step) {
+        let Step { what, who, whom, pick } = *step;
+        if self.account(who).is_none() || self.account(whom).is_none() {
+            return;
+        }
+        let mut known = self.groups.keys().copied().collect::<Vec<_>>();
+        known.sort_unstable();
+        let group = recent(&known, pick / 16 % 3).copied();
+        let active = group.and_then(|id| self.groups.get(&id)?.active());
+        let by_owner = active.map(|group| group.row.owner);
+        let waiting = active.and_then(|group| {
+            group.memberships().iter().find(|member| member.waiting).map(|member| member.user)
+        });
+        match (what, group) {
+            (What::MakeGroup, _) => self.make_group(who, whom),
+            (What::Say, Some(group)) => self.say(group, who, pick),
+            (What::TakeBack, _) => self.take_back(pick),
+            (What::Rule, Some(group)) => {
+                let action = match pick % 4 {
+                    0 => GroupAction::Rename(text(pick / 4)),
+                    1 => GroupAction::Announce(text(pick / 4)),
+                    _ => GroupAction::SetPolicy(one_of(&[0, 1, 1, 1, 2, 3], pick / 4)),
+                };
+                self.change(group, by_owner.unwrap_or(who), action);
+            }
+            (What::Join, Some(group)) => {
+                let member = NewMember { id: MembershipId(self.number()), user: whom };
+                let by = if pick % 3 == 0 { who } else { whom };
+                let (inviter, text) = (None, text(pick));
+                self.change(group, by, GroupAction::Join { member, inviter, text, most: MOST });
+            }
+            (What::Decide, Some(group)) => {
+                let action = match pick % 5 {
+                    0 => GroupAction::Refuse(whom),
+                    1 => GroupAction::Remove(whom),
+                    _ => GroupAction::Approve(waiting.unwrap_or(whom)),
+                };
+                self.change(group, by_owner.unwrap_or(who), action);
+            }
+            (What::Name, Some(group)) => {
+                self.change(group, who, GroupAction::SetNickname(text(pick)));
+            }
+            (What::Leave, Some(group)) => self.change(group, who, GroupAction::Leave),
+            _ => {}
+        }
+    }
+
+    fn make_group(&mut self, owner: UserId, friend: UserId) {
+        let id = GroupId(self.number());
+        let users = if owner == friend { vec![owner] } else { vec![owner, friend] };
+        let members = users.into_iter().map(|user| {
+            let id = MembershipId(self.number());
+            NewMember { id, user }
+        });
+        let action = GroupAction::Create { id, members: members.collect(), uuid: self.id() };
+        self.change(id, owner, action);
+    }
+
+    fn change(&mut self, id: GroupId, by: UserId, action: GroupAction) {
+        let people = self.users.iter().map(|(id, user)| (*id, Arc::new(user.clone())));
+        let people: People = people.collect();
+        let icon = "https://example.org/icon.png".to_owned();
+        let notice = MessageId(self.id());
+        let command = GroupCommand { by, at: self.now(), notice, icon, people, action };
+        let before = self.groups.get(&id).cloned().unwrap_or_default();
+        let mut group = before.clone();
+        let Some(event) = judge(&mut group, &command) else { return };
+        let over = matches!(event, GroupEvent::Dissolved { .. });
+        let shown = if over { &before } else { &group };
+        let notice = shown.active().and_then(|group| group_notices::of(&event, group));
+        let hear = notice.map(|(users, _)| users).unwrap_or_default();
+        self.groups.insert(id, group);
+        self.tell(Subject::Group(id), Event::Group(event), hear);
+    }
+
+    fn say(&mut self, id: GroupId, author: UserId, pick: u16) {
+        let Some(account) = self.account(author) else { return };
+        let group = self.groups.get(&id).cloned().unwrap_or_default();
+        let Ok((active, member)) = may_write(&group, author) else { return };
+        let options = one_of(&[None, Some("{}")], pick);
+        let sent = Sent {
+            id: MessageId(self.id()),
+            from: member.person(&account),
+            from_uuid: account.uuid,
+            to: active.room(),
+            kind: "text".to_owned(),
+            data: format!("{}\0{pick}", text(pick)),
+            options: options.map(|text| RawValue::from_string(text.to_owned()).expect("JSON")),
+            sent_at: self.now(),
+        };
+        let accepted = Accepted { author, to: Target::Group(id), sent_at: sent.sent_at };
+        let (by, to) = (sent.from.clone(), sent.to.clone());
+        let told = Revocation { message: sent.id, by, to, at: sent.sent_at };
+        self.said.push((Message::Sent(accepted), told));
+        let others = members(&group).into_iter().filter(|user| *user != author).collect();
+        let event = GroupChatEvent::Sent(Arc::new(sent));
+        self.tell(Subject::GroupChat(id), Event::GroupChat(event), others);
+    }
+
+    fn take_back(&mut self, pick: u16) {
+        let at = self.now();
+        let index = self.said.len().wrapping_sub(1 + usize::from(pick % 4));
+        let Some((message, revocation)) = self.said.get_mut(index) else { return };
+        let Some(group) = self.groups.get(&revocation.to.id).filter(|group| {
+            group.active().is_some_and(|group| group.membership(revocation.by.id).is_some())
+        }) else {
+            return;
+        };
+        revocation.at = at;
+        let Ok(Some(told)) = message.revoke(revocation) else { return };
+        if let Message::Sent(accepted) = *message {
+            *message = Message::Revoked(accepted, told.clone());
+        }
+        let (id, hear) = (told.to.id, members(group));
+        self.tell(Subject::GroupChat(id), Event::GroupChat(GroupChatEvent::Revoked(told)), hear);
+    }
+}
+
+fn members(group: &Group) -> Vec<UserId> {
+    let active = group.active().into_iter();
+    active.flat_map(|group| group.members().map(|member| member.user)).collect()
+}
