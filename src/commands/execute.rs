@@ -1,15 +1,9 @@
 //! Load, decide, append; again if somebody was faster.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use sqlx::PgPool;
-use tokio::time::{Instant, interval, sleep};
+use tokio::time::{Instant, sleep};
 use tracing::{debug, warn};
 
 use super::{
@@ -23,11 +17,11 @@ use super::{
 };
 use crate::{
     adapters::{
-        checkpoints::{Beat, Checkpoints, HEARTBEAT},
+        checkpoints::Checkpoints,
         event_log::{Appended, EventLog, Expect, LogError, NewEvent},
         redis::Redis,
     },
-    events::{Cause, Event, NodeId, Position, Recorded, Subject, UserId},
+    events::{Cause, Event, NodeId, Position, Subject, UserId},
     projections::numbers::Numbers,
 };
 
@@ -45,7 +39,7 @@ pub struct Executor {
     pub pool: PgPool,
     /// The read models in Redis.
     pub redis: Redis,
-    caches: Arc<Caches>,
+    pub(super) caches: Arc<Caches>,
     /// Those who were too slow.
     pub(super) turns: Arc<Turns>,
     /// This process.
@@ -355,83 +349,6 @@ impl Executor {
     pub async fn seen_here(&self, position: Position) -> bool {
         let own = Checkpoints::gateway(self.node);
         self.checkpoints.passed(position, &[&own], false, self.wait).await
-    }
-
-    /// Keeps the caches fresh, for ever; `observe` hears every event after the caches.
-    pub async fn follow(&self, observe: impl Fn(&Recorded<Event>)) {
-        let seen = AtomicU64::new(0);
-        tokio::join!(self.keep_telling(&seen), async {
-            loop {
-                if let Err(error) = self.try_follow(&seen, &observe).await {
-                    warn!(%error, "the caches lost touch with the log");
-                    self.clear();
-                    sleep(Duration::from_millis(200)).await;
-                }
-            }
-        });
-    }
-
-    /// Says that this gateway is alive, also while the log is away: its sockets are not lost then.
-    async fn keep_telling(&self, seen: &AtomicU64) {
-        let mut beat = interval(HEARTBEAT);
-        loop {
-            beat.tick().await;
-            self.tell(Position(seen.load(Ordering::Relaxed))).await;
-        }
-    }
-
-    async fn tell(&self, position: Position) {
-        let beat = Beat { position, node: self.node, leaving: false };
-        self.checkpoints.tell(&Checkpoints::gateway(self.node), beat).await;
-    }
-
-    async fn try_follow(
-        &self,
-        seen: &AtomicU64,
-        observe: &impl Fn(&Recorded<Event>),
-    ) -> Result<(), LogError> {
-        const SUBJECTS: &[&str] =
-            &["evt.user.>", "evt.session.>", "evt.friendship.>", "evt.group.>"];
-        let end = self.log.end().await?;
-        let mut reader = self.log.read(SUBJECTS, Position(end.last.0 + 1)).await?;
-        self.clear(); // nothing that was cached before this reader began has been kept fresh
-        let mut position = end.last;
-        loop {
-            seen.store(position.0, Ordering::Relaxed);
-            self.tell(position).await;
-            for entry in reader.next_batch(1000).await? {
-                match entry {
-                    Ok(recorded) => {
-                        self.take(&recorded);
-                        observe(&recorded);
-                        position = recorded.position;
-                    }
-                    Err(unreadable) => position = unreadable.position,
-                }
-            }
-        }
-    }
-
-    fn take(&self, recorded: &Recorded<Event>) {
-        let at = recorded.position;
-        match (&recorded.event, recorded.subject) {
-            (Event::User(event), Subject::User(id)) => self.caches.users.apply(id, at, event),
-            (Event::Session(event), Subject::Session(id)) => {
-                self.caches.sessions.apply(id, at, event);
-            }
-            (Event::Friendship(event), Subject::Friendship(pair)) => {
-                self.caches.friendships.apply(pair, at, event);
-            }
-            (Event::Group(event), Subject::Group(id)) => self.caches.groups.apply(id, at, event),
-            _ => {}
-        }
-    }
-
-    fn clear(&self) {
-        self.caches.users.clear();
-        self.caches.sessions.clear();
-        self.caches.friendships.clear();
-        self.caches.groups.clear();
     }
 }
 

@@ -6,6 +6,7 @@ pub mod aggregates;
 pub mod chat;
 pub mod decider;
 pub mod execute;
+mod freshness;
 pub mod friendship;
 pub mod group;
 pub mod group_command;

@@ -1,7 +1,7 @@
 //! What people may try, in any order.
 
 use hongyan::commands::user::{DeviceReport, UserCommand};
-use hongyan::events::{NodeId, Role, UserId, Username};
+use hongyan::events::{NodeId, Role, UploadPlace, Uploaded, UserId, Username};
 use proptest::collection::{SizeRange, vec};
 use proptest::prelude::{Just, Strategy, any};
 use proptest::strategy::Union;
@@ -93,7 +93,7 @@ pub fn steps(count: impl Into<SizeRange>) -> impl Strategy<Value = Vec<Step>> {
 
 /// Another account, in one of all the ways.
 pub fn change(pick: u16) -> UserCommand {
-    let (what, text) = (pick % 10, text(pick / 10));
+    let (what, text) = (pick % 11, text(pick / 11));
     match what {
         0 => UserCommand::Upgrade(Username(format!("new name {pick}"))),
         1 => {
@@ -109,6 +109,13 @@ pub fn change(pick: u16) -> UserCommand {
         }
         7 => UserCommand::ChangePassword,
         8 => UserCommand::Disable,
+        9 => UserCommand::NoteUpload(Uploaded {
+            place: UploadPlace::Folder,
+            path: format!("Diy/{pick}.png"),
+            bytes: u64::from(pick),
+            media_type: "image/png".into(),
+            sha256: text,
+        }),
         _ => UserCommand::Enable,
     }
 }

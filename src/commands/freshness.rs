@@ -1,0 +1,97 @@
+//! Keeps the caches of a gateway fresh: one ordered consumer over all that rules ask about.
+
+use std::{
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
+
+use tokio::time::{interval, sleep};
+use tracing::warn;
+
+use super::execute::Executor;
+use crate::{
+    adapters::{
+        checkpoints::{Beat, Checkpoints, HEARTBEAT},
+        event_log::LogError,
+    },
+    events::{Event, Position, Recorded, Subject},
+};
+
+impl Executor {
+    /// Keeps the caches fresh, for ever; `observe` hears every event after the caches.
+    pub async fn follow(&self, observe: impl Fn(&Recorded<Event>)) {
+        let seen = AtomicU64::new(0);
+        tokio::join!(self.keep_telling(&seen), async {
+            loop {
+                if let Err(error) = self.try_follow(&seen, &observe).await {
+                    warn!(%error, "the caches lost touch with the log");
+                    self.clear();
+                    sleep(Duration::from_millis(200)).await;
+                }
+            }
+        });
+    }
+
+    /// Says that this gateway is alive, also while the log is away: its sockets are not lost then.
+    async fn keep_telling(&self, seen: &AtomicU64) {
+        let mut beat = interval(HEARTBEAT);
+        loop {
+            beat.tick().await;
+            self.tell(Position(seen.load(Ordering::Relaxed))).await;
+        }
+    }
+
+    async fn tell(&self, position: Position) {
+        let beat = Beat { position, node: self.node, leaving: false };
+        self.checkpoints.tell(&Checkpoints::gateway(self.node), beat).await;
+    }
+
+    async fn try_follow(
+        &self,
+        seen: &AtomicU64,
+        observe: &impl Fn(&Recorded<Event>),
+    ) -> Result<(), LogError> {
+        const SUBJECTS: &[&str] =
+            &["evt.user.>", "evt.session.>", "evt.friendship.>", "evt.group.>"];
+        let end = self.log.end().await?;
+        let mut reader = self.log.read(SUBJECTS, Position(end.last.0 + 1)).await?;
+        self.clear(); // nothing that was cached before this reader began has been kept fresh
+        let mut position = end.last;
+        loop {
+            seen.store(position.0, Ordering::Relaxed);
+            self.tell(position).await;
+            for entry in reader.next_batch(1000).await? {
+                match entry {
+                    Ok(recorded) => {
+                        self.take(&recorded);
+                        observe(&recorded);
+                        position = recorded.position;
+                    }
+                    Err(unreadable) => position = unreadable.position,
+                }
+            }
+        }
+    }
+
+    fn take(&self, recorded: &Recorded<Event>) {
+        let at = recorded.position;
+        match (&recorded.event, recorded.subject) {
+            (Event::User(event), Subject::User(id)) => self.caches.users.apply(id, at, event),
+            (Event::Session(event), Subject::Session(id)) => {
+                self.caches.sessions.apply(id, at, event);
+            }
+            (Event::Friendship(event), Subject::Friendship(pair)) => {
+                self.caches.friendships.apply(pair, at, event);
+            }
+            (Event::Group(event), Subject::Group(id)) => self.caches.groups.apply(id, at, event),
+            _ => {}
+        }
+    }
+
+    fn clear(&self) {
+        self.caches.users.clear();
+        self.caches.sessions.clear();
+        self.caches.friendships.clear();
+        self.caches.groups.clear();
+    }
+}
