@@ -24,6 +24,7 @@ use crate::{
         push::Pushes,
         rate_limit::RateLimit,
         redis::Redis,
+        throttle::Throttle,
         tokens::Tokens,
         vault::Vault,
     },
@@ -59,6 +60,8 @@ pub struct App {
     pub tokens: Tokens,
     /// Counts what attackers like.
     pub rate_limit: RateLimit,
+    /// Counts all requests.
+    pub throttle: Throttle,
     /// Pushes.
     pub pushes: Pushes,
     /// The other gateways.
@@ -280,6 +283,11 @@ impl Process {
             },
             executor,
             tokens: Tokens::new(&auth.token_secret),
+            throttle: Throttle::new(
+                redis.clone(),
+                limits.requests_per_user,
+                limits.requests_per_address,
+            ),
             rate_limit: RateLimit::new(
                 redis,
                 (limits.login_failures, limits.login_failures_per_address),
@@ -298,6 +306,7 @@ impl Process {
         let (executor, hub) = (app.executor.clone(), app.hub.clone());
         self.keep(async move { executor.follow(|recorded| hub.observe(recorded)).await });
         self.keep(app.deliveries.clone().run());
+        self.keep(app.throttle.clone().run());
         let (answering, node) = (app.clone(), self.node);
         self.keep(async move {
             let served = answering.nodes.serve(node, |request| {

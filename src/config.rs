@@ -117,6 +117,8 @@ pub struct Limits {
     pub login_failures_per_address: u32,
     pub login_window_s: u64,
     pub signed_calls_per_hour: u32,
+    pub requests_per_user: u64,
+    pub requests_per_address: u64,
     pub sockets_per_user: usize,
     pub group_members: usize,
     pub handshake_timeout_ms: u64,

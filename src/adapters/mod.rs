@@ -15,5 +15,6 @@ pub mod push;
 pub mod rate_limit;
 pub mod reader;
 pub mod redis;
+pub mod throttle;
 pub mod tokens;
 pub mod vault;

@@ -17,7 +17,7 @@ use tokio::time::timeout;
 
 use super::{params::Params, refusal::Refusal, upload_form};
 use crate::{
-    adapters::tokens::Claims,
+    adapters::{throttle::Requester, tokens::Claims},
     app::App,
     clock,
     commands::{
@@ -91,6 +91,9 @@ pub async fn edge(State(app): State<App>, request: Request, next: Next) -> Respo
 async fn admit(app: &App, request: Request) -> Result<Request, Refusal> {
     let (mut parts, body) = request.into_parts();
     let origin = origin(app, &parts);
+    if origin.address.is_some_and(|address| !app.throttle.admit(Requester::Address(address))) {
+        return Err(Refusal::too_many());
+    }
     let protected = parts.uri.path().starts_with("/api/chat/");
     let query = Params::of_query(parts.uri.query());
     let in_query = || query.in_query("token").map(str::trim); // rest.md §32: it may end a line
@@ -165,6 +168,9 @@ pub(super) async fn identify(
     let account = account.ok_or_else(|| Refusal::rule("当前用户不存在或者已被禁用"))?;
     if claims.role == Role::Visitor && !open_to_visitors(method, path) {
         return Err(Refusal::rule("您没有权限访问，请先注册或登录"));
+    }
+    if !app.throttle.admit(Requester::User(account.id)) {
+        return Err(Refusal::too_many());
     }
     Ok(Caller { account, claims, cause: origin.cause.clone() })
 }

@@ -54,6 +54,13 @@ impl Refusal {
         Self { status: StatusCode::PAYLOAD_TOO_LARGE, text: "请求内容过大".into() }
     }
 
+    /// 429: too many requests in this minute.
+    pub fn too_many() -> Self {
+        Self {
+            status: StatusCode::TOO_MANY_REQUESTS, text: "请求过于频繁，请稍后再试".into()
+        }
+    }
+
     /// 408: the body does not come.
     pub fn too_slow() -> Self {
         Self { status: StatusCode::REQUEST_TIMEOUT, text: "请求超时".into() }
@@ -75,9 +82,12 @@ impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         let body = json!({"msg": "fail", "data": self.text}).to_string();
         let mut response = (self.status, [(header::CONTENT_TYPE, JSON)], body).into_response();
-        if self.status == StatusCode::INTERNAL_SERVER_ERROR {
-            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
-        }
+        let retry_after = match self.status {
+            StatusCode::INTERNAL_SERVER_ERROR => "1",
+            StatusCode::TOO_MANY_REQUESTS => "60",
+            _ => return response,
+        };
+        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static(retry_after));
         response
     }
 }

@@ -5,7 +5,7 @@ use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::support::{App, Arrival, PASSWORD, Reply, send, until};
+use crate::support::{App, Arrival, PASSWORD, Reply, User, send, until};
 
 const TOO_MANY: &str = "登录失败次数过多，请稍后再试";
 const WRONG: &str = "账户或密码错误";
@@ -97,4 +97,25 @@ async fn a_user_has_so_many_sockets_and_the_oldest_goes() {
     }
     drop((sockets, newest));
     until("the user is offline", async || (!app.online(&ann).await).then_some(())).await;
+}
+
+/// By account, on all nodes together; nobody else is held up.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn requests_of_a_user_are_counted_on_all_nodes_together() {
+    let app = App::with_gateways_configured(2, &[("LIMITS__REQUESTS_PER_USER", "60")]).await;
+    let [ann, bob] = app.users(["ann", "bob"]).await;
+    let elsewhere = ann.via(app.gateways[1].origin());
+    let is_refused = async |user: &User| {
+        let reply = user.post_empty("/api/chat/chatGetmessageOffLine").await;
+        if reply.status == 200 {
+            return None;
+        }
+        assert_eq!(reply.headers["retry-after"], "60");
+        reply.refused(429, "请求过于频繁，请稍后再试");
+        Some(())
+    };
+    until("too many at one node", async || is_refused(&ann).await).await;
+    until("too many at the other", async || is_refused(&elsewhere).await).await;
+    bob.drain().await;
+    bob.via(app.gateways[1].origin()).drain().await;
 }

@@ -47,7 +47,12 @@ impl App {
 
     /// One projector and `count` gateways.
     pub async fn with_gateways(count: usize) -> Self {
-        let (servers, settings) = migrated(&[]).await;
+        Self::with_gateways_configured(count, &[]).await
+    }
+
+    /// The same with settings of its own.
+    pub async fn with_gateways_configured(count: usize, own: &[(&str, &str)]) -> Self {
+        let (servers, settings) = migrated(own).await;
         let folder = servers.folder();
         let projector = Service::start("projector", "projector", settings.clone(), folder).await;
         let names: Vec<String> = (0..count).map(|number| format!("gateway-{number}")).collect();
