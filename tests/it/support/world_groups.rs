@@ -54,7 +54,7 @@ impl World {
             }
             (What::Decide, Some(group)) => {
                 let action = match pick % 5 {
-                    0 => GroupAction::Refuse(whom),
+                    0 => GroupAction::Refuse(waiting.unwrap_or(whom)),
                     1 => GroupAction::Remove(whom),
                     _ => GroupAction::Approve(waiting.unwrap_or(whom)),
                 };
