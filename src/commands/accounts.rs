@@ -352,6 +352,36 @@ impl Accounts {
         }
     }
 
+    /// Gives an account a new password if `old` is the present one, and ends all its sessions but
+    /// that of `kept` (rest.md §42).
+    ///
+    /// # Errors
+    /// It has no password, or another one.
+    pub async fn change_password(
+        &self,
+        account: &Account,
+        (old, new): (&str, &str),
+        kept: TokenId,
+        cause: &Cause,
+    ) -> Result<()> {
+        let folded = account.username.folded();
+        loop {
+            let held = self.vault.held::<NameClaim>(&folded).await?.ok_or(AccountError::Gone)?;
+            let hash = held.claim.hash.as_deref().ok_or(AccountError::Gone)?;
+            // Judged under the revision that is replaced: of two changes at once the later one finds
+            // that its old password is not right any more.
+            if matches!(self.passwords.verify(old, hash).await, Verdict::Wrong) {
+                return Err(AccountError::WrongPassword);
+            }
+            let renewed = NameClaim { hash: Some(self.passwords.hash(new).await), ..held.claim };
+            if self.vault.replace(&folded, &renewed, held.revision).await? {
+                return self
+                    .password_changed(account.id, Some(kept), Some(account.id), cause)
+                    .await;
+            }
+        }
+    }
+
     /// Gives an account a new password and ends all its sessions.
     ///
     /// # Errors
@@ -370,10 +400,22 @@ impl Accounts {
         if !self.vault.replace(&folded, &renewed, held.revision).await? {
             return Err(AccountError::Busy("the password is being changed".into()));
         }
+        self.password_changed(account.id, None, None, cause).await
+    }
+
+    /// Tells the log what the vault knows; whoever came in with the old password is out, everywhere.
+    async fn password_changed(
+        &self,
+        user: UserId,
+        kept: Option<TokenId>,
+        actor: Option<UserId>,
+        cause: &Cause,
+    ) -> Result<()> {
         let changed = UserCommand::ChangePassword;
-        self.executor.execute::<User>(account.id, &changed, None, cause).await?;
-        let nobodys = TokenId(clock::random_id());
-        self.log_in(account.id, nobodys, Role::User, cause).await
+        self.executor.execute::<User>(user, &changed, actor, cause).await?;
+        let revoke = SessionCommand::Revoke { kept };
+        self.executor.execute_visibly::<Session>(user, &revoke, actor, cause).await?;
+        Ok(())
     }
 
     /// Makes `token` current everywhere.

@@ -159,6 +159,7 @@ properties!(
     session: Session, session_command(), Subject::Session(ANN), Session, |command| match command {
         SessionCommand::LogOut(_) => Repeat::AlreadySo,
         SessionCommand::LogIn { .. }
+        | SessionCommand::Revoke { .. }
         | SessionCommand::Connect(_)
         | SessionCommand::Disconnect(..) => Repeat::SameAgain,
     }
@@ -276,6 +277,7 @@ fn session_command() -> impl Strategy<Value = SessionCommand> {
     prop_oneof![
         2 => (token(), role()).prop_map(|(token, role)| SessionCommand::LogIn { token, role }),
         1 => token().prop_map(SessionCommand::LogOut),
+        1 => of(token()).prop_map(|kept| SessionCommand::Revoke { kept }),
         2 => socket.prop_map(SessionCommand::Connect),
         1 => (connection(), reason).prop_map(|(it, why)| SessionCommand::Disconnect(it, why)),
     ]

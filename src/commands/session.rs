@@ -48,6 +48,11 @@ pub enum SessionCommand {
     },
     /// Give the user-mode token back.
     LogOut(TokenId),
+    /// Take all tokens back, but `kept`: it stays good if it is, and becomes it not.
+    Revoke {
+        /// Which.
+        kept: Option<TokenId>,
+    },
     /// Make a socket the account's socket.
     Connect(Socket),
     /// Note that a socket ended.
@@ -74,6 +79,7 @@ impl Decider for Session {
             SessionCommand::LogOut(token) => {
                 (self.user_token == Some(token)).then_some(SessionEvent::LoggedOut { token })
             }
+            SessionCommand::Revoke { kept } => Some(SessionEvent::Revoked { kept }),
             SessionCommand::Connect(socket) if !self.is_current(socket.token) => {
                 return Err(SessionRejection::NotCurrent);
             }
@@ -98,6 +104,12 @@ impl Decider for Session {
             SessionEvent::LoggedOut { token } => {
                 self.user_token.take_if(|current| *current == token);
                 self.socket.take_if(|socket| socket.token == token);
+            }
+            SessionEvent::Revoked { kept } => {
+                let ended = |token: TokenId| Some(token) != kept;
+                self.user_token.take_if(|token| ended(*token));
+                self.visitor_token.take_if(|token| ended(*token));
+                self.socket.take_if(|socket| ended(socket.token));
             }
             SessionEvent::Connected { connection, node, token, role } => {
                 self.socket = Some(Socket { connection, node, token, role });
@@ -152,6 +164,26 @@ mod tests {
         assert!(session.is_current(A) && session.is_current(B));
         let session = given(&[log_in(A, Role::Visitor), log_in(B, Role::User)]);
         assert!(!session.is_current(A) && session.is_current(B));
+    }
+
+    #[test]
+    fn rest_42_all_tokens_but_one_are_taken_back_with_their_sockets() {
+        let both = [log_in(A, Role::User), log_in(B, Role::Visitor), connect(1, A)];
+        let revoke = |kept| [&both[..], &[SessionCommand::Revoke { kept }]].concat();
+        let session = given(&revoke(Some(A)));
+        assert!(session.is_current(A) && !session.is_current(B) && session.socket.is_some());
+        let session = given(&revoke(Some(B)));
+        assert!(!session.is_current(A) && session.is_current(B) && session.socket.is_none());
+        assert_eq!(given(&revoke(None)), Session::default());
+    }
+
+    #[test]
+    fn a_token_that_ended_is_not_kept() {
+        let revoke = SessionCommand::Revoke { kept: Some(A) };
+        let session = given(&[log_in(A, Role::User), log_in(B, Role::User), revoke.clone()]);
+        assert_eq!(session, Session::default());
+        let session = given(&[log_in(A, Role::User), SessionCommand::LogOut(A), revoke]);
+        assert_eq!(session, Session::default());
     }
 
     #[test]

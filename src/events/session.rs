@@ -25,6 +25,12 @@ pub enum SessionEvent {
         /// Which.
         token: TokenId,
     },
+    /// All tokens were taken back but one, because the password changed; their sockets hear no more.
+    #[serde(rename = "session.revoked.v1")]
+    Revoked {
+        /// The one that stays what it was, if any.
+        kept: Option<TokenId>,
+    },
     /// A socket opened and became the account's socket (ws.md §3).
     #[serde(rename = "session.connected.v1")]
     Connected {

@@ -193,6 +193,9 @@ impl Queue {
             SessionEvent::LoggedOut { token } => {
                 self.socket.take_if(|(_, current, _)| *current == token);
             }
+            SessionEvent::Revoked { kept } => {
+                self.socket.take_if(|(_, current, _)| Some(*current) != kept);
+            }
             SessionEvent::LoggedIn { .. } => {}
         }
     }
@@ -371,6 +374,9 @@ mod tests {
             SessionEvent::LoggedIn { token: TokenId(id(2)), role: Role::User },
             SessionEvent::LoggedOut { token: TokenId(id(2)) },
             SessionEvent::LoggedOut { token: TokenId(id(1)) },
+            connected(3, 4),
+            SessionEvent::Revoked { kept: Some(TokenId(id(4))) },
+            SessionEvent::Revoked { kept: None },
             connected(3, 4),
             SessionEvent::Disconnected {
                 connection: ConnectionId(id(3)),

@@ -42,7 +42,9 @@ impl Projection for Presence {
                         remove(tx, user, connection, node);
                     }
                 }
-                SessionEvent::LoggedIn { .. } | SessionEvent::LoggedOut { .. } => {}
+                SessionEvent::LoggedIn { .. }
+                | SessionEvent::LoggedOut { .. }
+                | SessionEvent::Revoked { .. } => {}
             }
         }
         count(tx, changes).await?;
@@ -66,7 +68,9 @@ async fn known_places(
         .filter_map(|(user, event)| match event {
             SessionEvent::Connected { connection, .. }
             | SessionEvent::Disconnected { connection, .. } => Some((user, *connection)),
-            SessionEvent::LoggedIn { .. } | SessionEvent::LoggedOut { .. } => None,
+            SessionEvent::LoggedIn { .. }
+            | SessionEvent::LoggedOut { .. }
+            | SessionEvent::Revoked { .. } => None,
         })
         .collect();
     let commands: Vec<_> = told

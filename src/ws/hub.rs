@@ -99,7 +99,7 @@ pub enum Order {
     Superseded(Role),
     /// Deliver nothing more; say so when the last write is done.
     Yield(oneshot::Sender<()>),
-    /// The token was logged out (DEV-30).
+    /// The token was logged out (DEV-30), or taken back.
     Silence,
     /// Pushes may have been missed.
     Resync,
@@ -247,6 +247,10 @@ fn observe_session(handles: &mut [Handle], event: &SessionEvent) {
         SessionEvent::LoggedOut { token } => {
             let of_token = handles.iter().filter(|handle| handle.token == token);
             of_token.for_each(|handle| handle.order(Order::Silence));
+        }
+        SessionEvent::Revoked { kept } => {
+            let ended = handles.iter().filter(|handle| Some(handle.token) != kept);
+            ended.for_each(|handle| handle.order(Order::Silence));
         }
         // Another node declared this one lost: its users' queues fill while the sockets live on,
         // so the sockets must go and come back.

@@ -102,9 +102,12 @@ impl World {
                 self.session(who, &SessionCommand::LogIn { token, role });
             }
             What::LogOut => {
-                if let Some(token) = self.sessions.get(&who).and_then(|session| session.user_token)
-                {
-                    self.session(who, &SessionCommand::LogOut(token));
+                let kept = self.sessions.get(&who).and_then(|session| session.user_token);
+                match kept {
+                    Some(token) if pick % 3 > 0 => {
+                        self.session(who, &SessionCommand::LogOut(token));
+                    }
+                    kept => self.session(who, &SessionCommand::Revoke { kept }),
                 }
             }
             What::Connect => self.connect(who, pick),
