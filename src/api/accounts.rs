@@ -31,7 +31,7 @@ const FRESH_MS: i64 = 300_000;
 /// Log in (§1)
 pub async fn log_in(State(app): State<App>, origin: Origin, params: Params) -> Answer {
     let (username, password) = credentials(&params)?;
-    let account = authenticate(&app, &origin, &username, &password).await?;
+    let account = authenticate(&app, &origin, &username, &password).await??;
     admit(&app, &origin, &account, account.role).await
 }
 
@@ -97,7 +97,7 @@ pub async fn visitor_log_in(
     let (username, password) = credentials(&params)?;
     let call = SignedCall::read(&params)?;
     call.check(&app, &signature).await?;
-    let account = authenticate(&app, &origin, &username, &password).await?;
+    let account = authenticate(&app, &origin, &username, &password).await??;
     admit(&app, &origin, &account, Role::User).await
 }
 
@@ -107,13 +107,13 @@ fn credentials(params: &Params) -> Result<(Username, String), Refusal> {
     Ok((Username(username), password))
 }
 
-/// §0.6, behind a limit on failures.
-async fn authenticate(
+/// §0.6, behind a limit on failures: what the inner result says is the password's affair.
+pub(super) async fn authenticate(
     app: &App,
     origin: &Origin,
     username: &Username,
     password: &str,
-) -> Result<Account, Refusal> {
+) -> Result<Result<Account, AccountError>, Refusal> {
     let folded = username.folded();
     let too_many = || Refusal::rule("登录失败次数过多，请稍后再试");
     if !app.rate_limit.may_try(&folded, origin.address).await? {
@@ -134,7 +134,7 @@ async fn authenticate(
     if result.is_ok() {
         app.rate_limit.succeeded(&folded).await?;
     }
-    Ok(result?)
+    Ok(result)
 }
 
 /// Makes a new token current and shows the account (§0.6, step 3).

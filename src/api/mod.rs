@@ -10,6 +10,7 @@ mod groups;
 mod memberships;
 mod messages;
 mod params;
+mod passwords;
 mod qr_code;
 mod refusal;
 mod reply;
@@ -43,6 +44,7 @@ pub fn router(app: App) -> Router {
         .route("/api/visitorloginChat", post(accounts::visitor_log_in))
         .route("/api/userinfo/{uuid}", get(users::profile))
         .route("/api/chat/logout", post(accounts::log_out))
+        .route("/api/chat/setPassword", post(passwords::set))
         .route("/api/chat/searchUser", post(users::search))
         .route("/api/chat/userset", post(users::set_userset))
         .route("/api/chat/updateUserinfo", post(users::update))
