@@ -1,5 +1,5 @@
 //! Rules: what may happen, judged against what has happened. Pure but for `execute`, `accounts`,
-//! `messages`, `groups`, `group_messages` and `reaper`, which fetch, append and wait.
+//! `passwords`, `messages`, `groups`, `group_messages` and `reaper`, which fetch, append and wait.
 
 pub mod accounts;
 pub mod aggregates;
@@ -14,6 +14,7 @@ pub mod group_messages;
 pub mod group_rules;
 pub mod groups;
 pub mod messages;
+pub mod passwords;
 #[cfg(test)]
 mod properties;
 pub mod reaper;

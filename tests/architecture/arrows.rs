@@ -48,6 +48,11 @@ const RULES: &[Rule] = &[
             ("src/commands/group_messages.rs", "", "appends a message guarded by its group"),
             ("src/commands/groups.rs", "", "fetches the accounts that the rules ask about"),
             ("src/commands/messages.rs", "", "appends a message guarded by another aggregate"),
+            (
+                "src/commands/passwords.rs",
+                "",
+                "puts what is secret into the vault, not into the log",
+            ),
             ("src/commands/reaper.rs", "", "waits for nodes that are not heard of"),
             ("src/commands/state_cache.rs", "", "shares among tasks what was loaded"),
             ("src/commands/turns.rs", "", "lets those wait who were too slow"),
