@@ -387,9 +387,10 @@ impl Process {
 /// What the projections listen to.
 const SUBJECTS: &[(&str, &[&str])] = {
     use crate::projections::{
-        address_book::AddressBook, chat_log::ChatLog, group_roster::GroupRoster,
-        message_history::MessageHistory, offline_queue::OfflineQueue, presence::Presence,
-        sessions::Sessions, user_directory::UserDirectory,
+        address_book::AddressBook, chat_log::ChatLog, complaint_box::ComplaintBox,
+        group_roster::GroupRoster, message_history::MessageHistory, offline_queue::OfflineQueue,
+        presence::Presence, question_book::QuestionBook, sessions::Sessions,
+        user_directory::UserDirectory,
     };
     const fn of<P: Projection>() -> (&'static str, &'static [&'static str]) {
         (P::NAME, P::SUBJECTS)
@@ -399,6 +400,8 @@ const SUBJECTS: &[(&str, &[&str])] = {
         of::<AddressBook>(),
         of::<GroupRoster>(),
         of::<MessageHistory>(),
+        of::<QuestionBook>(),
+        of::<ComplaintBox>(),
         of::<Sessions>(),
         of::<Presence>(),
         of::<OfflineQueue>(),

@@ -121,6 +121,8 @@ pub struct Limits {
     pub requests_per_address: u64,
     pub sockets_per_user: usize,
     pub group_members: usize,
+    pub questions: usize,
+    pub complaints: i64,
     pub handshake_timeout_ms: u64,
     pub body_timeout_ms: u64,
     pub peer_timeout_ms: u32,

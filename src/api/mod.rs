@@ -3,7 +3,9 @@
 mod accounts;
 mod address_book;
 pub mod admin;
+mod askanswer;
 mod caller;
+mod complaints;
 mod files;
 mod friends;
 mod groups;
@@ -79,6 +81,17 @@ pub fn router(app: App) -> Router {
         .route("/api/chat/uploadStreamSingleToServerDiy/{diydir}", post(uploads::to_folder))
         .route("/api/chat/uploadAliyun", post(uploads::to_object_store))
         .route("/api/chat/getVideoScreenshot", post(videos::screenshot))
+        .route("/api/chat/askanswer/create", post(askanswer::create))
+        .route("/api/chat/askanswer/update", post(askanswer::update))
+        .route("/api/chat/askanswer/delete", post(askanswer::delete))
+        .route("/api/chat/askanswer/list", post(askanswer::list))
+        .route("/api/chat/askanswer/detail", post(askanswer::detail))
+        .route("/api/chat/askanswer/search", post(askanswer::search))
+        .route("/api/chat/complaint/create", post(complaints::create))
+        .route("/api/chat/complaint/list", get(complaints::list))
+        .route("/api/chat/complaint/detail/{id}", get(complaints::detail))
+        .route("/api/chat/complaint/update/{id}", post(complaints::update))
+        .route("/api/chat/complaint/delete/{id}", post(complaints::delete))
         .route("/public/uploads/{*path}", get(files::serve))
         .fallback(async || Refusal::not_found())
         .method_not_allowed_fallback(async || Refusal::not_found())

@@ -76,6 +76,11 @@ impl Refusal {
         error!(%cause, "a request failed");
         Self { status: StatusCode::INTERNAL_SERVER_ERROR, text: "Internal Server Error".into() }
     }
+
+    /// Status and text, for routes with an envelope of their own (rest.md §42).
+    pub(super) fn into_parts(self) -> (StatusCode, Text) {
+        (self.status, self.text)
+    }
 }
 
 impl IntoResponse for Refusal {

@@ -1,16 +1,20 @@
 //! The aggregates: where each lives in the log, where it is cached, and which read models show it.
 
 use super::{
+    complaint::Complaint,
     execute::{Aggregate, Caches, Executor},
     friendship::Friendship,
     group::Group,
+    questions::Questions,
     session::Session,
     state_cache::StateCache,
     user::User,
 };
 use crate::{
-    events::{Event, GroupId, Pair, Position, Subject, UserId},
-    projections::{address_book, group_roster, sessions, user_directory},
+    events::{ComplaintId, Event, GroupId, Pair, Position, Subject, UserId},
+    projections::{
+        address_book, complaint_box, group_roster, question_book, sessions, user_directory,
+    },
 };
 
 impl Aggregate for User {
@@ -123,5 +127,61 @@ impl Aggregate for Group {
 
     async fn stored(executor: &Executor, id: GroupId) -> anyhow::Result<(Self, Position)> {
         Ok(group_roster::load(&executor.pool, id).await?)
+    }
+}
+
+impl Aggregate for Questions {
+    const SHOWN_BY: &'static [&'static str] = &["question_book"];
+    const GUARDED: bool = true;
+
+    fn subject(id: UserId) -> Subject {
+        Subject::Questions(id)
+    }
+
+    fn wrap(event: Self::Event) -> Event {
+        Event::Questions(event)
+    }
+
+    fn own(event: &Event) -> Option<&Self::Event> {
+        match event {
+            Event::Questions(event) => Some(event),
+            _ => None,
+        }
+    }
+
+    fn cache(caches: &Caches) -> &StateCache<Self> {
+        &caches.questions
+    }
+
+    async fn stored(executor: &Executor, id: UserId) -> anyhow::Result<(Self, Position)> {
+        Ok(question_book::load(&executor.pool, id).await?)
+    }
+}
+
+impl Aggregate for Complaint {
+    const SHOWN_BY: &'static [&'static str] = &["complaint_box"];
+    const GUARDED: bool = true;
+
+    fn subject(id: ComplaintId) -> Subject {
+        Subject::Complaint(id)
+    }
+
+    fn wrap(event: Self::Event) -> Event {
+        Event::Complaint(event)
+    }
+
+    fn own(event: &Event) -> Option<&Self::Event> {
+        match event {
+            Event::Complaint(event) => Some(event),
+            _ => None,
+        }
+    }
+
+    fn cache(caches: &Caches) -> &StateCache<Self> {
+        &caches.complaints
+    }
+
+    async fn stored(executor: &Executor, id: ComplaintId) -> anyhow::Result<(Self, Position)> {
+        Ok(complaint_box::load(&executor.pool, id).await?)
     }
 }

@@ -7,9 +7,11 @@ use tokio::time::{Instant, sleep};
 use tracing::{debug, warn};
 
 use super::{
+    complaint::Complaint,
     decider::Decider,
     friendship::Friendship,
     group::Group,
+    questions::Questions,
     session::Session,
     state_cache::{StateCache, Versioned},
     turns::Turns,
@@ -55,6 +57,8 @@ pub struct Caches {
     pub(super) sessions: StateCache<Session>,
     pub(super) friendships: StateCache<Friendship>,
     pub(super) groups: StateCache<Group>,
+    pub(super) questions: StateCache<Questions>,
+    pub(super) complaints: StateCache<Complaint>,
 }
 
 /// An aggregate that lives in the log on a subject of its own, and is cached.
@@ -145,6 +149,9 @@ impl Executor {
             sessions: StateCache::new(200_000),
             friendships: StateCache::new(400_000),
             groups: StateCache::new(20_000),
+            // Seldom asked for and large, so few.
+            questions: StateCache::new(100),
+            complaints: StateCache::new(200),
         });
         let turns = Arc::default();
         Self { log, checkpoints, pool, redis, caches, turns, node, replicated, wait }

@@ -51,8 +51,14 @@ impl Executor {
         seen: &AtomicU64,
         observe: &impl Fn(&Recorded<Event>),
     ) -> Result<(), LogError> {
-        const SUBJECTS: &[&str] =
-            &["evt.user.>", "evt.session.>", "evt.friendship.>", "evt.group.>"];
+        const SUBJECTS: &[&str] = &[
+            "evt.user.>",
+            "evt.session.>",
+            "evt.friendship.>",
+            "evt.group.>",
+            "evt.questions.>",
+            "evt.complaint.>",
+        ];
         let end = self.log.end().await?;
         let mut reader = self.log.read(SUBJECTS, Position(end.last.0 + 1)).await?;
         self.clear(); // nothing that was cached before this reader began has been kept fresh
@@ -84,6 +90,12 @@ impl Executor {
                 self.caches.friendships.apply(pair, at, event);
             }
             (Event::Group(event), Subject::Group(id)) => self.caches.groups.apply(id, at, event),
+            (Event::Questions(event), Subject::Questions(id)) => {
+                self.caches.questions.apply(id, at, event);
+            }
+            (Event::Complaint(event), Subject::Complaint(id)) => {
+                self.caches.complaints.apply(id, at, event);
+            }
             _ => {}
         }
     }
@@ -93,5 +105,7 @@ impl Executor {
         self.caches.sessions.clear();
         self.caches.friendships.clear();
         self.caches.groups.clear();
+        self.caches.questions.clear();
+        self.caches.complaints.clear();
     }
 }

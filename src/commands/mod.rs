@@ -4,6 +4,7 @@
 pub mod accounts;
 pub mod aggregates;
 pub mod chat;
+pub mod complaint;
 pub mod decider;
 pub mod execute;
 mod freshness;
@@ -17,6 +18,7 @@ pub mod messages;
 pub mod passwords;
 #[cfg(test)]
 mod properties;
+pub mod questions;
 pub mod reaper;
 pub mod session;
 pub mod state_cache;

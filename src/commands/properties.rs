@@ -201,6 +201,8 @@ properties!(
     }
 );
 
+mod lists;
+
 /// From few, so that they meet again.
 fn id() -> impl Strategy<Value = Uuid> {
     (1..4_u128).prop_map(Uuid::from_u128)

@@ -36,6 +36,8 @@ impl Event {
             Self::Chat(event) => json(event),
             Self::Group(event) => json(event),
             Self::GroupChat(event) => json(event),
+            Self::Questions(event) => json(event),
+            Self::Complaint(event) => json(event),
             Self::Delivery(event) => json(event),
             Self::Operations(event) => json(event),
         }
@@ -53,6 +55,8 @@ impl Event {
             Subject::Chat { .. } => serde_json::from_slice(body).map(Self::Chat),
             Subject::Group(_) => serde_json::from_slice(body).map(Self::Group),
             Subject::GroupChat(_) => serde_json::from_slice(body).map(Self::GroupChat),
+            Subject::Questions(_) => serde_json::from_slice(body).map(Self::Questions),
+            Subject::Complaint(_) => serde_json::from_slice(body).map(Self::Complaint),
             Subject::Delivery(_) => serde_json::from_slice(body).map(Self::Delivery),
             Subject::Operations => serde_json::from_slice(body).map(Self::Operations),
         }

@@ -43,6 +43,15 @@ id!(
     MembershipId(i64)
 );
 id!(
+    /// A question answered beforehand: about the millisecond in which it was added. Its owner's alone.
+    #[derive(Default)]
+    QuestionId(i64)
+);
+id!(
+    /// A complaint.
+    ComplaintId(i64)
+);
+id!(
     /// A message, or a notice shown like one.
     MessageId(Uuid)
 );
@@ -108,6 +117,10 @@ pub enum Subject {
     Group(GroupId),
     /// What its members wrote to it.
     GroupChat(GroupId),
+    /// What somebody has answered beforehand.
+    Questions(UserId),
+    /// A complaint.
+    Complaint(ComplaintId),
     /// What one node has written to sockets.
     Delivery(NodeId),
     /// What operators decided.
@@ -138,6 +151,8 @@ impl Subject {
             }
             "group" => Self::Group(group(next())?),
             "groupchat" => Self::GroupChat(group(next())?),
+            "questions" => Self::Questions(user(next())?),
+            "complaint" => Self::Complaint(ComplaintId(next()?.parse().ok()?)),
             "operations" => Self::Operations,
             "delivery" => Self::Delivery(NodeId(next()?.parse().ok()?)),
             _ => return None,
@@ -155,6 +170,8 @@ impl fmt::Display for Subject {
             Self::Chat { pair, sender } => write!(f, "evt.chat.{}.{}.{sender}", pair.lo, pair.hi),
             Self::Group(id) => write!(f, "evt.group.{id}"),
             Self::GroupChat(id) => write!(f, "evt.groupchat.{id}"),
+            Self::Questions(owner) => write!(f, "evt.questions.{owner}"),
+            Self::Complaint(id) => write!(f, "evt.complaint.{id}"),
             Self::Delivery(node) => write!(f, "evt.delivery.{node}"),
             Self::Operations => f.write_str("evt.operations"),
         }
@@ -175,6 +192,8 @@ mod tests {
             Subject::chat(bob, ann),
             Subject::Group(GroupId(33)),
             Subject::GroupChat(GroupId(33)),
+            Subject::Questions(ann),
+            Subject::Complaint(ComplaintId(7)),
             Subject::Delivery(NodeId(Uuid::nil())),
             Subject::Operations,
         ] {

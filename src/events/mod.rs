@@ -3,11 +3,13 @@
 mod cause;
 mod chat;
 mod codec;
+mod complaint;
 mod delivery;
 mod friendship;
 mod group;
 mod ids;
 mod operations;
+mod questions;
 mod recorded;
 mod session;
 mod user;
@@ -16,18 +18,20 @@ mod values;
 pub use cause::{Cause, TraceParent};
 pub use chat::{ChatEvent, GroupChatEvent, Revocation, Room, Sent};
 pub use codec::DecodeError;
+pub use complaint::{Accused, ComplaintEvent, Statement};
 pub use delivery::{Delivered, DeliveryEvent};
 pub use friendship::{Answer, FriendshipEvent, NewEdge, Visibility};
 pub use group::{Applicant, Card, Entrance, GroupEvent, Inviter, NewMember};
 pub use ids::{
-    ConnectionId, EdgeId, GroupId, MembershipId, MessageId, NodeId, Pair, Position, RequestId,
-    Subject, TokenId, UserId,
+    ComplaintId, ConnectionId, EdgeId, GroupId, MembershipId, MessageId, NodeId, Pair, Position,
+    QuestionId, RequestId, Subject, TokenId, UserId,
 };
 pub use operations::OperationsEvent;
+pub use questions::QuestionsEvent;
 pub use recorded::Recorded;
 pub use session::{DisconnectReason, SessionEvent};
 pub use user::{Device, UploadPlace, Uploaded, UserEvent};
-pub use values::{Person, Role, Timestamp, Username, enc};
+pub use values::{ChatKind, Person, Role, Timestamp, Username, enc};
 
 /// Any fact of the log.
 #[derive(Debug, Clone, PartialEq)]
@@ -44,6 +48,10 @@ pub enum Event {
     Group(GroupEvent),
     /// About one message to a group.
     GroupChat(GroupChatEvent),
+    /// About what somebody has answered beforehand.
+    Questions(QuestionsEvent),
+    /// About a complaint.
+    Complaint(ComplaintEvent),
     /// About what has been written to sockets.
     Delivery(DeliveryEvent),
     /// About running the service.

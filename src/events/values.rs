@@ -107,6 +107,31 @@ impl Role {
     }
 }
 
+/// A chat is between two people, or in a group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ChatKind {
+    /// Between two.
+    Single,
+    /// In a group.
+    Group,
+}
+
+impl ChatKind {
+    /// As clients and the database spell it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Single => "single",
+            Self::Group => "group",
+        }
+    }
+
+    /// The reverse of [`ChatKind::as_str`]; anything unknown is between two.
+    pub fn parse(text: &str) -> Self {
+        if text == "group" { Self::Group } else { Self::Single }
+    }
+}
+
 /// A log-in name as typed, with the form by which names are compared.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]

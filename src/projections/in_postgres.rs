@@ -7,9 +7,9 @@ use sqlx::{AssertSqlSafe, PgPool, Postgres, Row as _, Transaction};
 use uuid::Uuid;
 
 use super::{
-    Checkpoint, StoreError, address_book,
+    Checkpoint, StoreError, address_book, complaint_box,
     generation::{Digest, Generation, Listed, Move, Store},
-    group_roster, message_history, user_directory,
+    group_roster, message_history, question_book, user_directory,
 };
 use crate::{adapters::postgres::LIVE, events::Position};
 
@@ -49,6 +49,11 @@ fn shape(name: &str) -> Shape {
                 ("group_chats", "group_id"),
             ],
         },
+        "question_book" => Shape {
+            ddl: question_book::DDL,
+            tables: &[("questions", "owner || '.' || id"), ("question_books", "owner")],
+        },
+        "complaint_box" => Shape { ddl: complaint_box::DDL, tables: &[("complaints", "id")] },
         other => unreachable!("{other} is not kept in PostgreSQL"),
     }
 }

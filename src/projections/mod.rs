@@ -2,6 +2,7 @@
 
 pub mod address_book;
 pub mod chat_log;
+pub mod complaint_box;
 pub mod generation;
 pub mod group_notices;
 pub mod group_object;
@@ -14,6 +15,7 @@ pub mod numbers;
 mod offline_groups;
 pub mod offline_queue;
 pub mod presence;
+pub mod question_book;
 pub mod runner;
 pub mod sessions;
 pub mod user_directory;
@@ -97,6 +99,8 @@ pub const ALL: &[&str] = &[
     "address_book",
     "group_roster",
     "message_history",
+    "question_book",
+    "complaint_box",
     "sessions",
     "presence",
     "offline_queue",
@@ -124,6 +128,14 @@ macro_rules! for_each_projection {
         {
             let ($projection, $store) =
                 (p::message_history::MessageHistory, parts.postgres.clone());
+            $body
+        }
+        {
+            let ($projection, $store) = (p::question_book::QuestionBook, parts.postgres.clone());
+            $body
+        }
+        {
+            let ($projection, $store) = (p::complaint_box::ComplaintBox, parts.postgres.clone());
             $body
         }
         {

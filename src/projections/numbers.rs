@@ -7,7 +7,8 @@
 use sqlx::PgPool;
 
 use super::{
-    Projection, address_book::AddressBook, group_roster::GroupRoster, in_postgres::number,
+    Projection, address_book::AddressBook, complaint_box::ComplaintBox, group_roster::GroupRoster,
+    in_postgres::number,
 };
 use crate::events::Position;
 
@@ -29,6 +30,8 @@ pub const EDGES: Numbers = raised_by::<AddressBook>("ids.friend_edges");
 pub const GROUPS: Numbers = raised_by::<GroupRoster>("ids.groups");
 /// Of memberships.
 pub const MEMBERSHIPS: Numbers = raised_by::<GroupRoster>("ids.group_members");
+/// Of complaints.
+pub const COMPLAINTS: Numbers = raised_by::<ComplaintBox>("ids.complaints");
 
 const fn raised_by<P: Projection>(sequence: &'static str) -> Numbers {
     Numbers { sequence, read_model: P::NAME, subjects: P::SUBJECTS }

@@ -37,6 +37,8 @@ mod rest_36_revoking;
 mod rest_41_group_messages;
 mod rest_41_messages;
 mod rest_41_who_may_write;
+mod rest_42_askanswer;
+mod rest_42_complaints;
 mod rest_42_passwords;
 mod runners;
 mod security;

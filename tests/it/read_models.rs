@@ -12,7 +12,9 @@ use hongyan::projections::in_redis::InRedis;
 use hongyan::projections::{
     Checkpoint, Projection, StoreError,
     address_book::{self, AddressBook},
+    complaint_box::{self, ComplaintBox},
     group_roster::{self, GroupRoster},
+    question_book::{self, QuestionBook},
     sessions, user_directory,
 };
 use proptest::collection::vec;
@@ -134,6 +136,8 @@ async fn what_the_rules_load_is_what_they_decided() {
         go_live(&user_directory::UserDirectory, postgres, &world.log, &cut).await;
         go_live(&AddressBook, postgres, &world.log, &cut).await;
         go_live(&GroupRoster, postgres, &world.log, &cut).await;
+        go_live(&QuestionBook, postgres, &world.log, &cut).await;
+        go_live(&ComplaintBox, postgres, &world.log, &cut).await;
         go_live(&sessions::Sessions, redis, &world.log, &cut).await;
         loads(&stores, &world).await
     });
@@ -159,6 +163,10 @@ async fn loads(stores: &Stores, world: &World) -> TestCaseResult {
         let loaded = sessions::load(&stores.redis, id).await.expect("a session");
         prop_assert_eq!(loaded, (session, world.version(Subject::Session(id))));
 
+        let questions = world.lists.questions.get(&id).cloned().unwrap_or_default();
+        let loaded = question_book::load(&stores.reader, id).await.expect("questions");
+        prop_assert_eq!(loaded, (questions, world.version(Subject::Questions(id))));
+
         for pair in World::people().filter(|other| *other > id).map(|other| Pair::of(id, other)) {
             let friendship = world.friendships.get(&pair).cloned().unwrap_or_default();
             let loaded = address_book::load(&stores.reader, pair).await.expect("a friendship");
@@ -168,6 +176,10 @@ async fn loads(stores: &Stores, world: &World) -> TestCaseResult {
     for (id, group) in &world.groups {
         let loaded = group_roster::load(&stores.reader, *id).await.expect("a group");
         prop_assert_eq!(loaded, (group.clone(), world.version(Subject::Group(*id))));
+    }
+    for (id, complaint) in &world.lists.complaints {
+        let loaded = complaint_box::load(&stores.reader, *id).await.expect("a complaint");
+        prop_assert_eq!(loaded, (complaint.clone(), world.version(Subject::Complaint(*id))));
     }
     Ok(())
 }

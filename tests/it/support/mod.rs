@@ -4,6 +4,7 @@ pub mod api;
 pub mod app;
 pub mod files;
 pub mod group;
+pub mod lists;
 pub mod nats;
 pub mod nats_cluster;
 pub mod nats_line;

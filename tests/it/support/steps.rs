@@ -52,10 +52,12 @@ pub enum What {
     Leave,
     Say,
     TakeBack,
+    Question,
+    Complain,
 }
 
 /// How often.
-const WEIGHTS: [(u32, What); 24] = [
+const WEIGHTS: [(u32, What); 26] = [
     (6, What::Register),
     (6, What::ChangeAccount),
     (4, What::LogIn),
@@ -80,6 +82,8 @@ const WEIGHTS: [(u32, What); 24] = [
     (1, What::Leave),
     (6, What::Say),
     (3, What::TakeBack),
+    (4, What::Question),
+    (4, What::Complain),
 ];
 
 /// So many steps.

@@ -17,6 +17,7 @@ use hongyan::events::{
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
+use super::lists::Lists;
 use super::steps::{PEOPLE, Step, What, change, node, one_of, recent, role, text};
 
 /// Who there is, as the rules see it, and what the log holds of it.
@@ -30,6 +31,8 @@ pub struct World {
     pub friendships: BTreeMap<Pair, Friendship>,
     /// Groups, those that are no more too.
     pub groups: BTreeMap<GroupId, Group>,
+    /// What they keep for themselves.
+    pub lists: Lists,
     /// The log.
     pub log: Vec<Recorded<Event>>,
     pub(super) said: Vec<(Message<Room>, Revocation<Room>)>,
@@ -123,6 +126,8 @@ impl World {
             | What::Leave
             | What::Say
             | What::TakeBack => self.in_group(step),
+            What::Question => self.question(step),
+            What::Complain => self.complain(step),
             _ => self.between(step),
         }
     }

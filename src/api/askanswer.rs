@@ -1,0 +1,218 @@
+//! Questions that somebody has answered beforehand (rest.md §42): anybody reads them, their owner alone changes them.
+
+use std::borrow::Cow;
+
+use axum::{
+    extract::State,
+    http::header,
+    response::{IntoResponse, Response},
+};
+use serde_json::{Value, json};
+
+use super::{caller::Caller, params::Params, refusal::Refusal, reply::JSON};
+use crate::{
+    app::App,
+    clock,
+    commands::{
+        execute::Done,
+        questions::{Question, Questions, QuestionsCommand, QuestionsRejection},
+    },
+    events::{ChatKind, QuestionId, QuestionsEvent, UserId},
+    projections::question_book,
+};
+
+/// The envelope of these routes, on yes and on no; the status is always 200.
+pub struct Said {
+    code: u16,
+    msg: Cow<'static, str>,
+    data: Value,
+}
+
+type Answer = Result<Said, Said>;
+
+fn yes(msg: &'static str, data: Value) -> Said {
+    Said { code: 200, msg: msg.into(), data }
+}
+
+fn unknown() -> Said {
+    Said { code: 404, msg: "问答不存在".into(), data: Value::Null }
+}
+
+impl IntoResponse for Said {
+    fn into_response(self) -> Response {
+        let body = json!({ "code": self.code, "msg": self.msg, "data": self.data }).to_string();
+        ([(header::CONTENT_TYPE, JSON)], body).into_response()
+    }
+}
+
+/// Parameters and failures, told as everywhere else, with one of the codes that these routes know.
+impl<E: Into<Refusal>> From<E> for Said {
+    fn from(error: E) -> Self {
+        let (status, msg) = error.into().into_parts();
+        let code = if status.is_server_error() { 500 } else { 400 };
+        Self { code, msg, data: Value::Null }
+    }
+}
+
+impl From<QuestionsRejection> for Refusal {
+    fn from(rejection: QuestionsRejection) -> Self {
+        match rejection {
+            QuestionsRejection::Unknown => Self::rule("问答不存在"),
+            QuestionsRejection::Full => Self::rule("问答数量已达上限"),
+        }
+    }
+}
+
+/// Answer a question, whether it is there or not
+pub async fn create(State(app): State<App>, caller: Caller, params: Params) -> Answer {
+    all_there(&params, &["ask", "answer", "type", "create_userId"])?;
+    let (ask, answer) = texts(&params)?;
+    let kind = kind(&params)?;
+    own(&params, &caller)?;
+    let (most, at) = (app.config.limits.questions, clock::now());
+    let put = QuestionsCommand::Put { kind, ask: ask.clone(), answer, most, at };
+    let done = change(&app, &caller, &put).await?;
+    let msg = match done.event {
+        Some(QuestionsEvent::Added { .. }) => "问答创建成功",
+        _ => "问答已更新",
+    };
+    let (id, question) = done.state.asking(kind, &ask).ok_or_else(unknown)?;
+    Ok(yes(msg, item(caller.account.id, id, question)))
+}
+
+/// Change a question or its answer
+pub async fn update(State(app): State<App>, caller: Caller, params: Params) -> Answer {
+    all_there(&params, &["id", "ask", "answer", "type", "create_userId"])?;
+    let id = id(&params)?;
+    let (ask, answer) = texts(&params)?;
+    let kind = kind(&params)?;
+    own(&params, &caller)?;
+    let command = QuestionsCommand::Change { id, kind, ask, answer, at: clock::now() };
+    let done = change(&app, &caller, &command).await?;
+    let question = done.state.get(id).ok_or_else(unknown)?;
+    Ok(yes("更新成功", item(caller.account.id, id, question)))
+}
+
+/// Answer a question no more
+pub async fn delete(State(app): State<App>, caller: Caller, params: Params) -> Answer {
+    all_there(&params, &["id"])?;
+    let id = id(&params)?;
+    let kind = kind_if_said(&params)?;
+    if params.raw("create_userId").is_some() {
+        own(&params, &caller)?;
+    }
+    change(&app, &caller, &QuestionsCommand::Remove { id, kind }).await?;
+    Ok(yes("删除成功", Value::Null))
+}
+
+/// Somebody's questions
+pub async fn list(State(app): State<App>, _caller: Caller, params: Params) -> Answer {
+    all_there(&params, &["type", "userId"])?;
+    let kind = kind(&params)?;
+    let owner = UserId(params.id("userId", "用户id")?);
+    let list = question_book::list(&app.executor.pool, owner, kind).await?;
+    let msg = if list.is_empty() { "暂无问答数据" } else { "获取成功" };
+    Ok(yes(msg, items(owner, &list)))
+}
+
+/// One of somebody's questions; the caller's own, unless it is said whose
+pub async fn detail(State(app): State<App>, caller: Caller, params: Params) -> Answer {
+    all_there(&params, &["id"])?;
+    let id = id(&params)?;
+    let kind = kind_if_said(&params)?;
+    let owner = match params.raw("create_userId") {
+        Some(_) => UserId(params.id("create_userId", "创建者id")?),
+        None => caller.account.id,
+    };
+    let question = question_book::question(&app.executor.pool, owner, id).await?;
+    let question = question.filter(|found| kind.is_none_or(|kind| kind == found.kind));
+    Ok(yes("获取成功", item(owner, id, &question.ok_or_else(unknown)?)))
+}
+
+/// What somebody answers to this: the very question, or else those that have it in them
+pub async fn search(State(app): State<App>, _caller: Caller, params: Params) -> Answer {
+    all_there(&params, &["type", "create_userId", "ask"])?;
+    let kind = kind(&params)?;
+    let owner = UserId(params.id("create_userId", "创建者id")?);
+    let ask = plain(&params.text_in("ask", "问题", 1, Some(ASK))?);
+    let mut list = question_book::list(&app.executor.pool, owner, kind).await?;
+    if let Some((id, question)) = list.iter().find(|(_, found)| plain(&found.ask) == ask) {
+        return Ok(yes("找到相关回答", item(owner, *id, question)));
+    }
+    list.retain(|(_, found)| plain(&found.ask).contains(&ask));
+    if list.is_empty() {
+        return Err(Said { code: 404, msg: "未找到相关问答".into(), data: json!([]) });
+    }
+    Ok(yes("搜索成功", items(owner, &list)))
+}
+
+/// A question as it is compared: nobody asks twice with the same capitals.
+fn plain(ask: &str) -> String {
+    ask.trim().to_lowercase()
+}
+
+/// How long a question may be.
+const ASK: u64 = 100;
+/// How long its answer may be.
+const ANSWER: u64 = 1000;
+
+fn all_there(params: &Params, names: &[&str]) -> Result<(), Said> {
+    if names.iter().any(|name| params.raw(name).is_none()) {
+        return Err(Said { code: 400, msg: "参数不完整".into(), data: Value::Null });
+    }
+    Ok(())
+}
+
+fn id(params: &Params) -> Result<QuestionId, Refusal> {
+    Ok(QuestionId(params.id("id", "问答id")?))
+}
+
+fn texts(params: &Params) -> Result<(String, String), Refusal> {
+    let ask = params.text_in("ask", "问题", 1, Some(ASK))?;
+    Ok((ask, params.text_in("answer", "回答", 1, Some(ANSWER))?))
+}
+
+fn kind(params: &Params) -> Result<ChatKind, Refusal> {
+    params.one_of("type", "类型", &["single", "group"]).map(ChatKind::parse)
+}
+
+fn kind_if_said(params: &Params) -> Result<Option<ChatKind>, Refusal> {
+    params.raw("type").map(|_| kind(params)).transpose()
+}
+
+/// Nobody changes another one's list.
+fn own(params: &Params, caller: &Caller) -> Result<(), Refusal> {
+    params.one_of("create_userId", "创建者id", &[&caller.account.id.to_string()]).map(|_| ())
+}
+
+async fn change(
+    app: &App,
+    caller: &Caller,
+    command: &QuestionsCommand,
+) -> Result<Done<Questions>, Said> {
+    use crate::commands::execute::CommandError::Rejected;
+    let me = caller.account.id;
+    let done = app.executor.execute_visibly::<Questions>(me, command, Some(me), &caller.cause);
+    done.await.map_err(|error| match error {
+        Rejected(QuestionsRejection::Unknown) => unknown(),
+        other => other.into(),
+    })
+}
+
+fn items(owner: UserId, list: &[(QuestionId, Question)]) -> Value {
+    list.iter().map(|(id, question)| item(owner, *id, question)).collect()
+}
+
+fn item(owner: UserId, id: QuestionId, question: &Question) -> Value {
+    json!({
+        "id": id,
+        "ask": question.ask,
+        "answer": question.answer,
+        "type": question.kind.as_str(),
+        "create_userId": owner,
+        "create_time": question.created_at.row_text(),
+        "update_time": question.updated_at.iso_text(),
+        "likeCount": 0,
+        "liked": false,
+    })
+}

@@ -1,0 +1,176 @@
+//! Complaints about people and groups (rest.md §42); everybody sees his own.
+
+use std::borrow::Cow;
+
+use axum::{
+    extract::State,
+    http::{StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use serde_json::{Value, json};
+
+use super::{caller::Caller, params::Params, refusal::Refusal, reply::JSON};
+use crate::{
+    app::App,
+    clock,
+    commands::{
+        complaint::{Complaint, ComplaintCommand, ComplaintRejection, Filed, Revision},
+        execute::CommandError,
+    },
+    events::{Accused, ChatKind, ComplaintId, Statement},
+    projections::{complaint_box, numbers::COMPLAINTS},
+};
+
+/// The envelope of these routes: `msg` has the text and `data` what belongs to it, on yes and on no.
+pub struct Said {
+    status: StatusCode,
+    msg: Cow<'static, str>,
+    data: Value,
+}
+
+type Answer = Result<Said, Said>;
+
+fn yes(msg: &'static str, data: Value) -> Said {
+    Said { status: StatusCode::OK, msg: msg.into(), data }
+}
+
+impl IntoResponse for Said {
+    fn into_response(self) -> Response {
+        let body = json!({ "msg": self.msg, "data": self.data }).to_string();
+        (self.status, [(header::CONTENT_TYPE, JSON)], body).into_response()
+    }
+}
+
+impl<E: Into<Refusal>> From<E> for Said {
+    fn from(error: E) -> Self {
+        let (status, msg) = error.into().into_parts();
+        Self { status, msg, data: json!({}) }
+    }
+}
+
+impl From<ComplaintRejection> for Refusal {
+    fn from(rejection: ComplaintRejection) -> Self {
+        match rejection {
+            ComplaintRejection::Unknown => Self::rule("投诉不存在"),
+            ComplaintRejection::Closed => Self::rule("投诉已处理，无法修改"),
+            ComplaintRejection::IdTaken => Self::internal(rejection),
+        }
+    }
+}
+
+/// Complain
+pub async fn create(State(app): State<App>, caller: Caller, params: Params) -> Answer {
+    let needed = ["target_id", "target_type", "target_name", "reason"];
+    if needed.iter().any(|name| params.raw(name).is_none()) {
+        return Err(incomplete());
+    }
+    let id = params.id("target_id", "投诉对象id")?;
+    let kind = params.one_of("target_type", "投诉对象类型", &["group", "single"])?;
+    let name = params.text_in("target_name", "投诉对象名称", 1, Some(200))?;
+    let target = Accused { kind: ChatKind::parse(kind), id, name };
+    let said = said(&params)?;
+    let statement = Statement {
+        reason: said.reason.unwrap_or_default(),
+        content: said.content.unwrap_or_default(),
+        images: said.images.unwrap_or_default(),
+        chat: said.chat.unwrap_or_default(),
+    };
+    // Those on their way are not counted; it is a limit, not a promise.
+    let me = caller.account.id;
+    if complaint_box::count_of(&app.executor.pool, me).await? >= app.config.limits.complaints {
+        return Err(Refusal::rule("投诉数量已达上限").into());
+    }
+    loop {
+        let [id] = app.executor.draw(COMPLAINTS).await?.map(ComplaintId);
+        let (target, statement) = (target.clone(), statement.clone());
+        let file = ComplaintCommand::File { id, by: me, target, statement, at: clock::now() };
+        match execute(&app, &caller, id, &file).await {
+            Err(CommandError::Rejected(ComplaintRejection::IdTaken)) => {} // the log knew it already
+            done => {
+                done?;
+                return Ok(yes("投诉提交成功", json!({ "id": id })));
+            }
+        }
+    }
+}
+
+/// My complaints
+pub async fn list(State(app): State<App>, caller: Caller) -> Answer {
+    let complaints = complaint_box::complaints_of(&app.executor.pool, caller.account.id).await?;
+    Ok(yes("获取成功", complaints.iter().map(row).collect()))
+}
+
+/// One of them
+pub async fn detail(State(app): State<App>, caller: Caller, params: Params) -> Answer {
+    let id = ComplaintId(params.id("id", "投诉id")?);
+    let found = app.executor.state::<Complaint>(id).await?;
+    match &*found.state {
+        Complaint::Filed(filed) if filed.by == caller.account.id => Ok(yes("获取成功", row(filed))),
+        _ => Err(ComplaintRejection::Unknown.into()),
+    }
+}
+
+/// Say it in other words, as long as nobody has dealt with it. Whom it is about stays
+pub async fn update(State(app): State<App>, caller: Caller, params: Params) -> Answer {
+    let id = ComplaintId(params.id("id", "投诉id")?);
+    let revision = said(&params)?;
+    if revision == Revision::default() {
+        return Err(incomplete());
+    }
+    let revise = ComplaintCommand::Revise { by: caller.account.id, revision, at: clock::now() };
+    execute(&app, &caller, id, &revise).await?;
+    Ok(yes("投诉修改成功", json!({ "id": id })))
+}
+
+/// Take it back
+pub async fn delete(State(app): State<App>, caller: Caller, params: Params) -> Answer {
+    let id = ComplaintId(params.id("id", "投诉id")?);
+    let withdraw = ComplaintCommand::Withdraw { by: caller.account.id, at: clock::now() };
+    execute(&app, &caller, id, &withdraw).await?;
+    Ok(yes("投诉删除成功", json!({ "id": id })))
+}
+
+fn incomplete() -> Said {
+    Refusal::rule("缺少必要参数").into()
+}
+
+/// What the request tells; lists and objects as compact JSON text (§0.3).
+fn said(params: &Params) -> Result<Revision, Refusal> {
+    let text = |name: &str, label: &str, most| match params.raw(name) {
+        Some(_) => params.text_in(name, label, 1, Some(most)).map(Some),
+        None => Ok(None),
+    };
+    Ok(Revision {
+        reason: text("reason", "投诉原因", 200)?,
+        content: text("content", "投诉内容", 2000)?,
+        images: text("images", "投诉图片", 10_000)?,
+        chat: text("complaint_chatinfo", "聊天记录", 20_000)?,
+    })
+}
+
+async fn execute(
+    app: &App,
+    caller: &Caller,
+    id: ComplaintId,
+    command: &ComplaintCommand,
+) -> Result<(), CommandError<ComplaintRejection>> {
+    let by = Some(caller.account.id);
+    app.executor.execute_visibly::<Complaint>(id, command, by, &caller.cause).await.map(|_| ())
+}
+
+fn row(filed: &Filed) -> Value {
+    json!({
+        "create_time": filed.created_at.row_text(),
+        "id": filed.id,
+        "user_id": filed.by,
+        "target_id": filed.target.id,
+        "target_type": filed.target.kind.as_str(),
+        "target_name": filed.target.name,
+        "reason": filed.statement.reason,
+        "content": filed.statement.content,
+        "images": filed.statement.images,
+        "complaint_chatinfo": filed.statement.chat,
+        "status": filed.status,
+        "update_time": filed.updated_at.iso_text(),
+    })
+}

@@ -1,0 +1,264 @@
+//! The rules of a complaint: it is its author's until somebody has dealt with it (rest.md §42).
+
+use super::decider::Decider;
+use crate::events::{Accused, ComplaintEvent, ComplaintId, Statement, Timestamp, UserId};
+
+/// A complaint, as the rules see it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Complaint {
+    /// Nobody has this number.
+    #[default]
+    Unfiled,
+    /// Somebody complained.
+    Filed(Box<Filed>),
+    /// And took it back.
+    Withdrawn,
+}
+
+/// A complaint that stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Filed {
+    /// Its number.
+    pub id: ComplaintId,
+    /// Who complains.
+    pub by: UserId,
+    /// About whom or what.
+    pub target: Accused,
+    /// Why.
+    pub statement: Statement,
+    /// 0 as long as nobody has dealt with it.
+    pub status: i16,
+    /// When it was filed.
+    pub created_at: Timestamp,
+    /// When something happened to it.
+    pub updated_at: Timestamp,
+}
+
+/// What can be asked of a complaint.
+#[derive(Debug, Clone)]
+pub enum ComplaintCommand {
+    /// Complain.
+    File {
+        /// The number.
+        id: ComplaintId,
+        /// Who.
+        by: UserId,
+        /// About whom or what.
+        target: Accused,
+        /// Why.
+        statement: Statement,
+        /// Now.
+        at: Timestamp,
+    },
+    /// Say it in other words.
+    Revise {
+        /// Who.
+        by: UserId,
+        /// Which parts.
+        revision: Revision,
+        /// Now.
+        at: Timestamp,
+    },
+    /// Take it back.
+    Withdraw {
+        /// Who.
+        by: UserId,
+        /// Now.
+        at: Timestamp,
+    },
+    /// Note that somebody has dealt with it.
+    Close {
+        /// How; not 0.
+        status: i16,
+        /// What he says of it.
+        note: String,
+        /// Now.
+        at: Timestamp,
+    },
+}
+
+/// Parts of a statement; what is absent stays as it was.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Revision {
+    /// In a word.
+    pub reason: Option<String>,
+    /// In full.
+    pub content: Option<String>,
+    /// Pictures.
+    pub images: Option<String>,
+    /// What was said in the chat.
+    pub chat: Option<String>,
+}
+
+impl Revision {
+    /// `known` with what this adds.
+    fn over(self, known: &Statement) -> Statement {
+        let pick = |new: Option<String>, old: &String| new.unwrap_or_else(|| old.clone());
+        Statement {
+            reason: pick(self.reason, &known.reason),
+            content: pick(self.content, &known.content),
+            images: pick(self.images, &known.images),
+            chat: pick(self.chat, &known.chat),
+        }
+    }
+}
+
+/// Why a complaint says no.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum ComplaintRejection {
+    /// The number is another complaint's.
+    #[error("this id belongs to another complaint")]
+    IdTaken,
+    /// There is none, or none of this user.
+    #[error("there is no such complaint")]
+    Unknown,
+    /// Somebody has dealt with it.
+    #[error("the complaint is closed")]
+    Closed,
+}
+
+impl Complaint {
+    fn of(&self, by: UserId) -> Result<&Filed, ComplaintRejection> {
+        match self {
+            Self::Filed(filed) if filed.by == by => Ok(filed),
+            Self::Unfiled | Self::Filed(_) | Self::Withdrawn => Err(ComplaintRejection::Unknown),
+        }
+    }
+}
+
+impl Decider for Complaint {
+    type Id = ComplaintId;
+    type Command = ComplaintCommand;
+    type Event = ComplaintEvent;
+    type Rejection = ComplaintRejection;
+
+    fn decide(
+        &self,
+        command: &ComplaintCommand,
+    ) -> Result<Option<ComplaintEvent>, ComplaintRejection> {
+        match (self, command.clone()) {
+            (Self::Unfiled, ComplaintCommand::File { id, by, target, statement, at }) => {
+                Ok(Some(ComplaintEvent::Filed { id, by, target, statement, at }))
+            }
+            (_, ComplaintCommand::File { .. }) => Err(ComplaintRejection::IdTaken),
+            (_, ComplaintCommand::Revise { by, revision, at }) => {
+                let filed = self.of(by)?;
+                if filed.status != 0 {
+                    return Err(ComplaintRejection::Closed);
+                }
+                let statement = revision.over(&filed.statement);
+                Ok((statement != filed.statement)
+                    .then_some(ComplaintEvent::Revised { statement, at }))
+            }
+            (_, ComplaintCommand::Withdraw { by, at }) => {
+                self.of(by)?;
+                Ok(Some(ComplaintEvent::Withdrawn { at }))
+            }
+            (Self::Filed(filed), ComplaintCommand::Close { status, note, at }) => {
+                if filed.status != 0 {
+                    return Err(ComplaintRejection::Closed);
+                }
+                Ok(Some(ComplaintEvent::Closed { status, note, at }))
+            }
+            (Self::Unfiled | Self::Withdrawn, ComplaintCommand::Close { .. }) => {
+                Err(ComplaintRejection::Unknown)
+            }
+        }
+    }
+
+    fn evolve(&mut self, event: &ComplaintEvent) {
+        match (&mut *self, event.clone()) {
+            (_, ComplaintEvent::Filed { id, by, target, statement, at }) => {
+                let (status, created_at, updated_at) = (0, at, at);
+                let filed = Filed { id, by, target, statement, status, created_at, updated_at };
+                *self = Self::Filed(Box::new(filed));
+            }
+            (Self::Filed(filed), ComplaintEvent::Revised { statement, at }) => {
+                (filed.statement, filed.updated_at) = (statement, at);
+            }
+            (Self::Filed(filed), ComplaintEvent::Closed { status, at, .. }) => {
+                (filed.status, filed.updated_at) = (status, at);
+            }
+            (_, ComplaintEvent::Withdrawn { .. }) => *self = Self::Withdrawn,
+            (Self::Unfiled | Self::Withdrawn, _) => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::events::ChatKind;
+
+    const ANN: UserId = UserId(3);
+    const BOB: UserId = UserId(9);
+    const AT: Timestamp = Timestamp(7);
+
+    fn statement(reason: &str, content: &str) -> Statement {
+        let (images, chat) = (String::new(), String::new());
+        Statement { reason: reason.into(), content: content.into(), images, chat }
+    }
+
+    fn file() -> ComplaintCommand {
+        let target = Accused { kind: ChatKind::Group, id: 33, name: "Tea club".into() };
+        let (id, statement) = (ComplaintId(1), statement("spam", "each day"));
+        ComplaintCommand::File { id, by: ANN, target, statement, at: AT }
+    }
+
+    fn revise(by: UserId, reason: &str) -> ComplaintCommand {
+        let revision = Revision { reason: Some(reason.into()), ..Revision::default() };
+        ComplaintCommand::Revise { by, revision, at: AT }
+    }
+
+    fn close() -> ComplaintCommand {
+        ComplaintCommand::Close { status: 1, note: "warned".into(), at: AT }
+    }
+
+    fn given(commands: &[ComplaintCommand]) -> Complaint {
+        commands.iter().fold(Complaint::default(), |mut complaint, command| {
+            let event = complaint.decide(command).expect("allowed").expect("an event");
+            complaint.evolve(&event);
+            complaint
+        })
+    }
+
+    #[test]
+    fn a_number_is_given_once() {
+        for complaint in
+            [given(&[file()]), given(&[file(), ComplaintCommand::Withdraw { by: ANN, at: AT }])]
+        {
+            assert_eq!(complaint.decide(&file()), Err(ComplaintRejection::IdTaken));
+        }
+    }
+
+    #[test]
+    fn only_its_author_says_it_otherwise_or_takes_it_back() {
+        let complaint = given(&[file()]);
+        let unknown = Err(ComplaintRejection::Unknown);
+        assert_eq!(complaint.decide(&revise(BOB, "x")), unknown);
+        let withdraw = |by| ComplaintCommand::Withdraw { by, at: AT };
+        assert_eq!(complaint.decide(&withdraw(BOB)), unknown);
+        let gone = given(&[file(), withdraw(ANN)]);
+        for command in [revise(ANN, "x"), withdraw(ANN), close()] {
+            assert_eq!(gone.decide(&command), unknown);
+            assert_eq!(Complaint::default().decide(&command), unknown);
+        }
+    }
+
+    #[test]
+    fn what_is_not_said_anew_stays() {
+        let complaint = given(&[file()]);
+        let revised = complaint.decide(&revise(ANN, "fraud")).expect("his");
+        let statement = statement("fraud", "each day");
+        assert_eq!(revised, Some(ComplaintEvent::Revised { statement, at: AT }));
+        assert_eq!(complaint.decide(&revise(ANN, "spam")), Ok(None));
+    }
+
+    #[test]
+    fn what_somebody_has_dealt_with_is_not_changed_any_more() {
+        let closed = given(&[file(), close()]);
+        assert_eq!(closed.decide(&revise(ANN, "x")), Err(ComplaintRejection::Closed));
+        assert_eq!(closed.decide(&close()), Err(ComplaintRejection::Closed));
+        assert!(closed.decide(&ComplaintCommand::Withdraw { by: ANN, at: AT }).is_ok());
+    }
+}

@@ -1,0 +1,68 @@
+//! The same of questions and complaints.
+
+use super::*;
+use crate::{
+    commands::{
+        complaint::{Complaint, ComplaintCommand, Revision},
+        questions::{Questions, QuestionsCommand},
+    },
+    events::{Accused, ChatKind, ComplaintId, QuestionId, Statement},
+};
+
+properties!(
+    questions: Questions, questions_command(), Subject::Questions(ANN), Questions,
+    |command| match command {
+        QuestionsCommand::Put { .. } | QuestionsCommand::Change { .. } => Repeat::AlreadySo,
+        QuestionsCommand::Remove { .. } => Repeat::Refused,
+    }
+);
+
+properties!(
+    complaint: Complaint, complaint_command(), Subject::Complaint(ComplaintId(1)), Complaint,
+    |command| match command {
+        ComplaintCommand::Revise { .. } => Repeat::AlreadySo,
+        ComplaintCommand::File { .. }
+        | ComplaintCommand::Withdraw { .. }
+        | ComplaintCommand::Close { .. } => Repeat::Refused,
+    }
+);
+
+fn kind() -> impl Strategy<Value = ChatKind> {
+    select(vec![ChatKind::Single, ChatKind::Group])
+}
+
+fn questions_command() -> impl Strategy<Value = QuestionsCommand> {
+    let at = || (1..6_i64).prop_map(Timestamp); // so near that numbers would meet
+    let id = || (1..9_i64).prop_map(QuestionId);
+    let put = (kind(), [text(), text()], at()).prop_map(|(kind, [ask, answer], at)| {
+        QuestionsCommand::Put { kind, ask, answer, most: 4, at }
+    });
+    let change =
+        (id(), kind(), [text(), text()], at()).prop_map(|(id, kind, [ask, answer], at)| {
+            QuestionsCommand::Change { id, kind, ask, answer, at }
+        });
+    let remove = (id(), of(kind())).prop_map(|(id, kind)| QuestionsCommand::Remove { id, kind });
+    prop_oneof![3 => put, 1 => change, 1 => remove]
+}
+
+fn complaint_command() -> impl Strategy<Value = ComplaintCommand> {
+    let who = || select(vec![ANN, BOB]);
+    let file = (who(), kind(), [text(), text(), text(), text(), text()], at()).prop_map(
+        |(by, kind, [name, reason, content, images, chat], at)| {
+            let target = Accused { kind, id: 9, name };
+            let statement = Statement { reason, content, images, chat };
+            ComplaintCommand::File { id: ComplaintId(1), by, target, statement, at }
+        },
+    );
+    let revise = (who(), [of(text()), of(text())], at()).prop_map(|(by, [reason, chat], at)| {
+        let revision = Revision { reason, chat, ..Revision::default() };
+        ComplaintCommand::Revise { by, revision, at }
+    });
+    let withdraw = (who(), at()).prop_map(|(by, at)| ComplaintCommand::Withdraw { by, at });
+    let close = (1..3_i16, text(), at()).prop_map(|(status, note, at)| ComplaintCommand::Close {
+        status,
+        note,
+        at,
+    });
+    prop_oneof![3 => file, 3 => revise, 1 => withdraw, 1 => close]
+}

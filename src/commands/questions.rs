@@ -1,0 +1,234 @@
+//! The rules of questions answered beforehand: everybody has one list for each kind of chat (rest.md §42).
+
+use std::collections::BTreeMap;
+
+use super::decider::Decider;
+use crate::events::{ChatKind, QuestionId, QuestionsEvent, Timestamp, UserId};
+
+/// One user's questions, as the rules see them.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Questions {
+    /// The highest number that one ever had.
+    last: QuestionId,
+    list: BTreeMap<QuestionId, Question>,
+}
+
+/// A question with its answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Question {
+    /// In which chats it is answered.
+    pub kind: ChatKind,
+    /// What is asked.
+    pub ask: String,
+    /// What is answered.
+    pub answer: String,
+    /// When it was added.
+    pub created_at: Timestamp,
+    /// When it was changed.
+    pub updated_at: Timestamp,
+}
+
+impl Questions {
+    /// Of the rows that say so.
+    pub fn from_rows(last: QuestionId, list: BTreeMap<QuestionId, Question>) -> Self {
+        Self { last, list }
+    }
+
+    /// One of them.
+    pub fn get(&self, id: QuestionId) -> Option<&Question> {
+        self.list.get(&id)
+    }
+
+    /// The one that asks this; the first, should several.
+    pub fn asking(&self, kind: ChatKind, ask: &str) -> Option<(QuestionId, &Question)> {
+        let mut all = self.list.iter().map(|(id, question)| (*id, question));
+        all.find(|(_, question)| question.kind == kind && question.ask == ask)
+    }
+
+    /// The time in milliseconds, unless a question had it, or a later one.
+    fn next(&self, at: Timestamp) -> QuestionId {
+        QuestionId(at.0.max(self.last.0.saturating_add(1)))
+    }
+}
+
+/// What can be asked of a list of questions. It is always its owner who asks.
+#[derive(Debug, Clone)]
+pub enum QuestionsCommand {
+    /// Answer a question, whether it is in the list or not.
+    Put {
+        /// In which chats.
+        kind: ChatKind,
+        /// What is asked.
+        ask: String,
+        /// What is answered.
+        answer: String,
+        /// How many of a kind there may be.
+        most: usize,
+        /// Now.
+        at: Timestamp,
+    },
+    /// Other words or another answer for one of the list.
+    Change {
+        /// Which.
+        id: QuestionId,
+        /// Of which list.
+        kind: ChatKind,
+        /// What is asked.
+        ask: String,
+        /// What is answered.
+        answer: String,
+        /// Now.
+        at: Timestamp,
+    },
+    /// Answer it no more.
+    Remove {
+        /// Which.
+        id: QuestionId,
+        /// Of which list, if that is said.
+        kind: Option<ChatKind>,
+    },
+}
+
+/// Why a list of questions says no.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum QuestionsRejection {
+    /// There is no such question.
+    #[error("there is no such question in this list")]
+    Unknown,
+    /// There are too many.
+    #[error("the list is full")]
+    Full,
+}
+
+impl Decider for Questions {
+    type Id = UserId;
+    type Command = QuestionsCommand;
+    type Event = QuestionsEvent;
+    type Rejection = QuestionsRejection;
+
+    fn decide(
+        &self,
+        command: &QuestionsCommand,
+    ) -> Result<Option<QuestionsEvent>, QuestionsRejection> {
+        match command.clone() {
+            QuestionsCommand::Put { kind, ask, answer, most, at } => {
+                if let Some((id, known)) = self.asking(kind, &ask) {
+                    return Ok((known.answer != answer).then_some(QuestionsEvent::Changed {
+                        id,
+                        ask,
+                        answer,
+                        at,
+                    }));
+                }
+                if self.list.values().filter(|question| question.kind == kind).count() >= most {
+                    return Err(QuestionsRejection::Full);
+                }
+                Ok(Some(QuestionsEvent::Added { id: self.next(at), kind, ask, answer, at }))
+            }
+            QuestionsCommand::Change { id, kind, ask, answer, at } => {
+                let known = self.list.get(&id).filter(|question| question.kind == kind);
+                let known = known.ok_or(QuestionsRejection::Unknown)?;
+                Ok((known.ask != ask || known.answer != answer)
+                    .then_some(QuestionsEvent::Changed { id, ask, answer, at }))
+            }
+            QuestionsCommand::Remove { id, kind } => {
+                let known = self.list.get(&id).ok_or(QuestionsRejection::Unknown)?;
+                if kind.is_some_and(|kind| kind != known.kind) {
+                    return Err(QuestionsRejection::Unknown);
+                }
+                Ok(Some(QuestionsEvent::Removed { id }))
+            }
+        }
+    }
+
+    fn evolve(&mut self, event: &QuestionsEvent) {
+        match event.clone() {
+            QuestionsEvent::Added { id, kind, ask, answer, at } => {
+                self.last = self.last.max(id);
+                let (created_at, updated_at) = (at, at);
+                self.list.insert(id, Question { kind, ask, answer, created_at, updated_at });
+            }
+            QuestionsEvent::Changed { id, ask, answer, at } => {
+                if let Some(question) = self.list.get_mut(&id) {
+                    (question.ask, question.answer, question.updated_at) = (ask, answer, at);
+                }
+            }
+            QuestionsEvent::Removed { id } => _ = self.list.remove(&id),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SINGLE: ChatKind = ChatKind::Single;
+    const GROUP: ChatKind = ChatKind::Group;
+
+    fn put(kind: ChatKind, ask: &str, answer: &str, at: i64) -> QuestionsCommand {
+        let (ask, answer) = (ask.to_owned(), answer.to_owned());
+        QuestionsCommand::Put { kind, ask, answer, most: 2, at: Timestamp(at) }
+    }
+
+    fn change(id: i64, kind: ChatKind, ask: &str) -> QuestionsCommand {
+        let (id, ask, answer) = (QuestionId(id), ask.to_owned(), "now".to_owned());
+        QuestionsCommand::Change { id, kind, ask, answer, at: Timestamp(90) }
+    }
+
+    fn given(commands: &[QuestionsCommand]) -> Questions {
+        commands.iter().fold(Questions::default(), |mut questions, command| {
+            let event = questions.decide(command).expect("allowed").expect("an event");
+            questions.evolve(&event);
+            questions
+        })
+    }
+
+    fn ids(questions: &Questions) -> Vec<i64> {
+        questions.list.keys().map(|id| id.0).collect()
+    }
+
+    #[test]
+    fn a_question_is_numbered_by_its_time_and_no_two_are_alike() {
+        let remove = QuestionsCommand::Remove { id: QuestionId(6), kind: None };
+        let mut told = vec![put(SINGLE, "a", "1", 5), put(GROUP, "a", "1", 5)];
+        assert_eq!(ids(&given(&told)), [5, 6]);
+        // Nor does one get the number of one that is gone, whatever the clock says.
+        told.extend([remove, put(SINGLE, "b", "1", 4)]);
+        assert_eq!(ids(&given(&told)), [5, 7]);
+    }
+
+    #[test]
+    fn the_same_question_of_a_list_is_answered_anew() {
+        let questions = given(&[put(SINGLE, "a", "1", 5), put(SINGLE, "a", "2", 9)]);
+        let (id, question) = questions.asking(SINGLE, "a").expect("there");
+        assert_eq!((id, question.answer.as_str()), (QuestionId(5), "2"));
+        assert_eq!((question.created_at, question.updated_at), (Timestamp(5), Timestamp(9)));
+        assert_eq!(questions.decide(&put(SINGLE, "a", "2", 10)), Ok(None));
+        assert_eq!(questions.asking(GROUP, "a"), None);
+    }
+
+    #[test]
+    fn each_list_has_an_end() {
+        let questions = given(&[put(SINGLE, "a", "1", 1), put(SINGLE, "b", "1", 2)]);
+        let full = Err(QuestionsRejection::Full);
+        assert_eq!(questions.decide(&put(SINGLE, "c", "1", 3)), full);
+        assert!(questions.decide(&put(GROUP, "c", "1", 3)).is_ok());
+        assert!(questions.decide(&put(SINGLE, "b", "2", 3)).is_ok(), "it is no more than before");
+    }
+
+    #[test]
+    fn only_what_is_in_the_list_is_changed_or_removed() {
+        let questions = given(&[put(SINGLE, "a", "1", 5)]);
+        let unknown = Err(QuestionsRejection::Unknown);
+        for command in [change(6, SINGLE, "b"), change(5, GROUP, "b")] {
+            assert_eq!(questions.decide(&command), unknown);
+        }
+        for (id, kind) in [(6, None), (5, Some(GROUP))] {
+            let remove = QuestionsCommand::Remove { id: QuestionId(id), kind };
+            assert_eq!(questions.decide(&remove), unknown);
+        }
+        let questions = given(&[put(SINGLE, "a", "1", 5), change(5, SINGLE, "b")]);
+        assert_eq!(questions.decide(&change(5, SINGLE, "b")), Ok(None));
+        assert_eq!(questions.asking(SINGLE, "a"), None);
+    }
+}

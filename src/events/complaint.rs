@@ -1,0 +1,76 @@
+//! Facts about a complaint.
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    ids::{ComplaintId, UserId},
+    values::{ChatKind, Timestamp},
+};
+
+/// A fact about one complaint (rest.md §42).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", content = "data")]
+pub enum ComplaintEvent {
+    /// Somebody complained.
+    #[serde(rename = "complaint.filed.v1")]
+    Filed {
+        /// Its number.
+        id: ComplaintId,
+        /// Who complains.
+        by: UserId,
+        /// About whom or what.
+        target: Accused,
+        /// Why.
+        statement: Statement,
+        /// When.
+        at: Timestamp,
+    },
+    /// He said it in other words.
+    #[serde(rename = "complaint.revised.v1")]
+    Revised {
+        /// All of it, as it is now.
+        statement: Statement,
+        /// When.
+        at: Timestamp,
+    },
+    /// He took it back; read models drop what he told.
+    #[serde(rename = "complaint.withdrawn.v1")]
+    Withdrawn {
+        /// When.
+        at: Timestamp,
+    },
+    /// An operator has dealt with it.
+    #[serde(rename = "complaint.closed.v1")]
+    Closed {
+        /// How, as clients see it; 0 is what waits.
+        status: i16,
+        /// What the operator says of it.
+        note: String,
+        /// When.
+        at: Timestamp,
+    },
+}
+
+/// Whom or what a complaint is about, as the complainant names it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Accused {
+    /// A person or a group.
+    pub kind: ChatKind,
+    /// The number of the user or the group.
+    pub id: i64,
+    /// The name.
+    pub name: String,
+}
+
+/// What a complainant tells.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Statement {
+    /// In a word.
+    pub reason: String,
+    /// In full; may be empty.
+    pub content: String,
+    /// Pictures, as the client writes them; may be empty.
+    pub images: String,
+    /// What was said in the chat, as the client writes it; may be empty.
+    pub chat: String,
+}

@@ -1,0 +1,46 @@
+//! Facts about the questions that somebody has answered beforehand.
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    ids::QuestionId,
+    values::{ChatKind, Timestamp},
+};
+
+/// A fact about one user's list of questions and answers (rest.md §42).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", content = "data")]
+pub enum QuestionsEvent {
+    /// A question that was not in it.
+    #[serde(rename = "question.added.v1")]
+    Added {
+        /// Its number, this user's alone.
+        id: QuestionId,
+        /// In which chats it is answered.
+        kind: ChatKind,
+        /// What is asked.
+        ask: String,
+        /// What is answered.
+        answer: String,
+        /// When.
+        at: Timestamp,
+    },
+    /// Other words for a question, or another answer.
+    #[serde(rename = "question.changed.v1")]
+    Changed {
+        /// Which.
+        id: QuestionId,
+        /// What is asked.
+        ask: String,
+        /// What is answered.
+        answer: String,
+        /// When.
+        at: Timestamp,
+    },
+    /// It is answered no more.
+    #[serde(rename = "question.removed.v1")]
+    Removed {
+        /// Which.
+        id: QuestionId,
+    },
+}

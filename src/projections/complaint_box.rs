@@ -1,0 +1,209 @@
+//! Complaints, for those who made them and for operators. In PostgreSQL.
+
+use sqlx::{PgConnection, PgPool};
+
+use super::{
+    Projection, StoreError,
+    in_postgres::{InPostgres, number},
+    user_directory::raise_sequence,
+};
+use crate::{
+    commands::complaint::{Complaint, Filed},
+    events::{
+        Accused, ChatKind, ComplaintEvent, ComplaintId, Event, Position, Recorded, Statement,
+        Subject, Timestamp, UserId,
+    },
+};
+
+/// Its tables.
+pub const DDL: &str = include_str!("complaint_box.sql");
+
+/// The read model.
+pub struct ComplaintBox;
+
+impl Projection for ComplaintBox {
+    type Store = InPostgres;
+    type Effect = ();
+    const NAME: &'static str = "complaint_box";
+    const SUBJECTS: &'static [&'static str] = &["evt.complaint.>"];
+
+    async fn apply(
+        &self,
+        tx: &mut <InPostgres as super::generation::Store>::Tx,
+        batch: &[Recorded<Event>],
+    ) -> Result<Vec<()>, StoreError> {
+        for recorded in batch {
+            if let (Event::Complaint(event), Subject::Complaint(id)) =
+                (&recorded.event, recorded.subject)
+            {
+                apply(tx, id, event, number(recorded.position)).await?;
+            }
+        }
+        Ok(Vec::new())
+    }
+}
+
+async fn apply(
+    tx: &mut PgConnection,
+    id: ComplaintId,
+    event: &ComplaintEvent,
+    version: i64,
+) -> Result<(), StoreError> {
+    match event {
+        ComplaintEvent::Filed { by, target, statement, at, .. } => {
+            sqlx::query!(
+                "insert into complaints (id, complainant, target_type, target_id, target_name,
+                     reason, content, images, chat, created_at, updated_at, version)
+                 values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10, $11)",
+                id.0,
+                by.0,
+                target.kind.as_str(),
+                target.id,
+                target.name,
+                statement.reason,
+                statement.content,
+                statement.images,
+                statement.chat,
+                at.date_time(),
+                version
+            )
+            .execute(&mut *tx)
+            .await?;
+            raise_sequence(tx, "ids.complaints", id.0).await?;
+        }
+        ComplaintEvent::Revised { statement, at } => {
+            sqlx::query!(
+                "update complaints set reason = $2, content = $3, images = $4, chat = $5,
+                     updated_at = $6, version = $7
+                 where id = $1",
+                id.0,
+                statement.reason,
+                statement.content,
+                statement.images,
+                statement.chat,
+                at.date_time(),
+                version
+            )
+            .execute(tx)
+            .await?;
+        }
+        ComplaintEvent::Withdrawn { at } => {
+            sqlx::query!(
+                "update complaints set withdrawn = true, content = '', images = '', chat = '',
+                     updated_at = $2, version = $3
+                 where id = $1",
+                id.0,
+                at.date_time(),
+                version
+            )
+            .execute(tx)
+            .await?;
+        }
+        ComplaintEvent::Closed { status, note, at } => {
+            sqlx::query!(
+                "update complaints set status = $2, note = $3, updated_at = $4, version = $5
+                 where id = $1",
+                id.0,
+                status,
+                note,
+                at.date_time(),
+                version
+            )
+            .execute(tx)
+            .await?;
+        }
+    }
+    Ok(())
+}
+
+struct Row {
+    id: i64,
+    complainant: i64,
+    target_type: String,
+    target_id: i64,
+    target_name: String,
+    reason: String,
+    content: String,
+    images: String,
+    chat: String,
+    status: i16,
+    withdrawn: bool,
+    created_at: time::OffsetDateTime,
+    updated_at: time::OffsetDateTime,
+    version: i64,
+}
+
+impl Row {
+    fn into_filed(self) -> Filed {
+        Filed {
+            id: ComplaintId(self.id),
+            by: UserId(self.complainant),
+            target: Accused {
+                kind: ChatKind::parse(&self.target_type),
+                id: self.target_id,
+                name: self.target_name,
+            },
+            statement: Statement {
+                reason: self.reason,
+                content: self.content,
+                images: self.images,
+                chat: self.chat,
+            },
+            status: self.status,
+            created_at: Timestamp::of(self.created_at),
+            updated_at: Timestamp::of(self.updated_at),
+        }
+    }
+}
+
+/// A complaint as the rules see it, with the version that it is.
+///
+/// # Errors
+/// The database cannot be reached.
+pub async fn load(pool: &PgPool, id: ComplaintId) -> sqlx::Result<(Complaint, Position)> {
+    let row = sqlx::query_as!(
+        Row,
+        "select id, complainant, target_type, target_id, target_name, reason, content, images, chat,
+             status, withdrawn, created_at, updated_at, version
+         from complaints where id = $1",
+        id.0
+    )
+    .fetch_optional(pool)
+    .await?;
+    let Some(row) = row else { return Ok((Complaint::Unfiled, Position(0))) };
+    let version = Position(row.version.unsigned_abs());
+    if row.withdrawn {
+        return Ok((Complaint::Withdrawn, version));
+    }
+    Ok((Complaint::Filed(Box::new(row.into_filed())), version))
+}
+
+/// What `complainant` has filed and not withdrawn, newest first.
+///
+/// # Errors
+/// The database cannot be reached.
+pub async fn complaints_of(pool: &PgPool, complainant: UserId) -> sqlx::Result<Vec<Filed>> {
+    let rows = sqlx::query_as!(
+        Row,
+        "select id, complainant, target_type, target_id, target_name, reason, content, images, chat,
+             status, withdrawn, created_at, updated_at, version
+         from complaints where complainant = $1 and not withdrawn order by id desc",
+        complainant.0
+    )
+    .fetch_all(pool)
+    .await?;
+    Ok(rows.into_iter().map(Row::into_filed).collect())
+}
+
+/// How many that are.
+///
+/// # Errors
+/// The database cannot be reached.
+pub async fn count_of(pool: &PgPool, complainant: UserId) -> sqlx::Result<i64> {
+    sqlx::query_scalar!(
+        r#"select count(*) as "count!" from complaints where complainant = $1 and not withdrawn"#,
+        complainant.0
+    )
+    .fetch_one(pool)
+    .await
+}

@@ -1,0 +1,79 @@
+//! Questions and complaints, as streams may tell of them.
+
+use std::collections::BTreeMap;
+
+use hongyan::commands::complaint::{Complaint, ComplaintCommand, Revision};
+use hongyan::commands::questions::{Questions, QuestionsCommand};
+use hongyan::events::{
+    Accused, ChatKind, ComplaintId, Event, QuestionId, Statement, Subject, UserId,
+};
+
+use super::steps::{Step, one_of, recent, text};
+use super::world::{World, judge};
+
+/// What people keep for themselves.
+#[derive(Default)]
+pub struct Lists {
+    /// What they answer beforehand.
+    pub questions: BTreeMap<UserId, Questions>,
+    /// What they complain of.
+    pub complaints: BTreeMap<ComplaintId, Complaint>,
+    asked: Vec<(UserId, QuestionId)>,
+    filed: Vec<(UserId, ComplaintId)>,
+}
+
+const KINDS: [ChatKind; 2] = [ChatKind::Single, ChatKind::Group];
+
+impl World {
+    /// Answers beforehand, in one of all the ways.
+    pub(super) fn question(&mut self, step: &Step) {
+        let (mut who, pick, at) = (step.who, step.pick, self.now());
+        let kind = one_of(&KINDS, pick / 7);
+        let (ask, answer) = (text(pick / 3), text(pick / 5));
+        let command = match (pick % 4, recent(&self.lists.asked, pick).copied()) {
+            (0, Some((owner, id))) => {
+                who = owner;
+                QuestionsCommand::Change { id, kind, ask, answer, at }
+            }
+            (1, Some((owner, id))) => {
+                who = owner;
+                QuestionsCommand::Remove { id, kind: None }
+            }
+            _ => QuestionsCommand::Put { kind, ask, answer, most: 3, at },
+        };
+        if let Some(event) = judge(self.lists.questions.entry(who).or_default(), &command) {
+            if let hongyan::events::QuestionsEvent::Added { id, .. } = event {
+                self.lists.asked.push((who, id));
+            }
+            self.record(Subject::Questions(who), Event::Questions(event));
+        }
+    }
+
+    /// Complains, or says otherwise.
+    pub(super) fn complain(&mut self, step: &Step) {
+        let (pick, at) = (step.pick, self.now());
+        let word = text(pick / 5);
+        let command = match (pick % 6, recent(&self.lists.filed, pick).copied()) {
+            (0, Some((by, id))) => {
+                let revision = Revision { content: Some(word), ..Revision::default() };
+                (id, ComplaintCommand::Revise { by, revision, at })
+            }
+            (1, Some((by, id))) => (id, ComplaintCommand::Withdraw { by, at }),
+            (2, Some((_, id))) => (id, ComplaintCommand::Close { status: 1, note: word, at }),
+            _ => {
+                let id = ComplaintId(self.number());
+                self.lists.filed.push((step.who, id));
+                let name = text(pick / 3);
+                let target = Accused { kind: one_of(&KINDS, pick), id: step.whom.0, name };
+                let chat = format!("[{pick}]");
+                let (reason, images) = ("spam".to_owned(), String::new());
+                let statement = Statement { reason, content: word, images, chat };
+                (id, ComplaintCommand::File { id, by: step.who, target, statement, at })
+            }
+        };
+        let (id, command) = command;
+        if let Some(event) = judge(self.lists.complaints.entry(id).or_default(), &command) {
+            self.record(Subject::Complaint(id), Event::Complaint(event));
+        }
+    }
+}
