@@ -257,7 +257,7 @@ impl Process {
             pool,
             redis.clone(),
             self.node,
-            config.log.durability == Durability::Replicated,
+            config.log.is_replicated(),
             config.wait(),
         );
         let auth = &config.auth;
@@ -436,7 +436,7 @@ pub async fn open_log(
     commit: Option<GroupCommit>,
 ) -> anyhow::Result<EventLog> {
     let promises = Promises {
-        replicated: config.log.replicas > 1,
+        replicated: config.log.is_replicated(),
         timeout: Duration::from_millis(config.log.append_timeout_ms),
         fact_ttl: Duration::from_secs(config.log.fact_ttl_s),
     };

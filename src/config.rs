@@ -77,6 +77,13 @@ pub struct Log {
     pub append_timeout_ms: u64,
 }
 
+impl Log {
+    /// Do several servers keep the log?
+    pub fn is_replicated(&self) -> bool {
+        self.replicas > 1
+    }
+}
+
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[allow(missing_docs, reason = "config/default.toml documents each setting")]
@@ -214,7 +221,12 @@ impl Config {
             "auth.password_pepper needs at least 16 bytes; set HONGYAN__AUTH__PASSWORD_PEPPER (`openssl rand -hex 16`)"
         );
         ensure!(
-            self.log.durability != Durability::Replicated || self.log.replicas >= 3,
+            [1, 3, 5].contains(&self.log.replicas),
+            "log.replicas is {}; a stream has 1, 3 or 5",
+            self.log.replicas
+        );
+        ensure!(
+            self.log.durability != Durability::Replicated || self.log.is_replicated(),
             "log.durability = replicated needs log.replicas = 3 or 5"
         );
         let store = &self.media.object_store;

@@ -70,6 +70,21 @@ impl Reader {
         self.pending
     }
 
+    /// Where the first event is that is there already.
+    ///
+    /// # Errors
+    /// The server cannot be reached.
+    pub async fn first(mut self) -> Result<Option<Position>, LogError> {
+        if self.pending == 0 {
+            return Ok(None);
+        }
+        let batch = self.next_batch(1).await?;
+        Ok(batch.first().map(|entry| match entry {
+            Ok(event) => event.position,
+            Err(unreadable) => unreadable.position,
+        }))
+    }
+
     /// The next events: at least one, at most `most`, no more than are there already.
     ///
     /// # Errors

@@ -23,6 +23,9 @@ const TICK: Duration = Duration::from_secs(1);
 /// Which part of its limit a key must have used before anybody is told.
 const NEAR: u64 = 20;
 
+/// How many requesters are counted in a minute, so that the memory for it is bounded.
+const MOST_COUNTED: usize = 1_000_000;
+
 /// Adds what this node has let through, and tells what all have. KEYS: the counters of the minute.
 const ADD: &str = "
 local totals = {}
@@ -37,8 +40,21 @@ return totals";
 pub enum Requester {
     /// An account, whatever its device.
     User(UserId),
-    /// An address.
+    /// An address; of IPv6 the network that one customer has.
     Address(IpAddr),
+}
+
+impl Requester {
+    /// Whoever comes from `address`.
+    pub fn at(address: IpAddr) -> Self {
+        Self::Address(match address {
+            IpAddr::V4(_) => address,
+            IpAddr::V6(address) => {
+                let network = u128::from(address) >> 64 << 64;
+                IpAddr::V6(network.into())
+            }
+        })
+    }
 }
 
 /// Counts requests.
@@ -85,6 +101,9 @@ impl Throttle {
             return true;
         }
         let mut minute = self.now();
+        if minute.counts.len() >= MOST_COUNTED {
+            minute.counts.clear(); // so many at once are no few that ask too much
+        }
         let count = minute.counts.entry(requester).or_default();
         if count.known + count.untold >= most {
             return false;
@@ -135,7 +154,7 @@ impl Throttle {
         if minute.number == number {
             for ((requester, told), total) in told.into_iter().zip(totals) {
                 let count = minute.counts.entry(requester).or_default();
-                count.untold -= told;
+                count.untold = count.untold.saturating_sub(told);
                 count.known = total;
             }
         }

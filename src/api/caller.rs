@@ -47,6 +47,13 @@ pub struct Origin {
     pub cause: Cause,
 }
 
+impl Origin {
+    /// Are there not too many requests from there in this minute?
+    pub(super) fn may_ask(&self, app: &App) -> bool {
+        self.address.is_none_or(|address| app.throttle.admit(Requester::at(address)))
+    }
+}
+
 /// What guests may do: method and path (data.md §5.2).
 const FOR_VISITORS: &[(Method, &str)] = &[
     (Method::POST, "/api/chat/socket/sendmessage"),
@@ -91,7 +98,7 @@ pub async fn edge(State(app): State<App>, request: Request, next: Next) -> Respo
 async fn admit(app: &App, request: Request) -> Result<Request, Refusal> {
     let (mut parts, body) = request.into_parts();
     let origin = origin(app, &parts);
-    if origin.address.is_some_and(|address| !app.throttle.admit(Requester::Address(address))) {
+    if !origin.may_ask(app) {
         return Err(Refusal::too_many());
     }
     let protected = parts.uri.path().starts_with("/api/chat/");
@@ -175,7 +182,7 @@ pub(super) async fn identify(
     Ok(Caller { account, claims, cause: origin.cause.clone() })
 }
 
-fn origin(app: &App, parts: &Parts) -> Origin {
+pub(super) fn origin(app: &App, parts: &Parts) -> Origin {
     let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip());
     let limits = &app.config.limits;
     let is_in = |networks: &[crate::config::Network], address: IpAddr| {
@@ -197,7 +204,7 @@ fn origin(app: &App, parts: &Parts) -> Origin {
 }
 
 /// The request by the name and in the trace that the caller gave it, or by new ones.
-pub fn cause(headers: &HeaderMap) -> Cause {
+fn cause(headers: &HeaderMap) -> Cause {
     let request = text(headers, "x-request-id")
         .filter(|id| id.len() <= 64 && id.chars().all(|c| c.is_ascii_graphic()))
         .map_or_else(|| clock::event_id().to_string(), str::to_owned);

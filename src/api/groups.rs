@@ -36,9 +36,6 @@ pub async fn create(State(app): State<App>, caller: Caller, params: Params) -> D
     if friends.is_empty() {
         return Err(Refusal::rule("请选择加入群聊的用户"));
     }
-    if friends.len() >= app.config.limits.group_members {
-        return Err(GroupRejection::Full.into());
-    }
     let mut normal = Vec::new();
     for friend in friends {
         if executor.state::<User>(friend).await?.state.active().is_some() {
@@ -47,6 +44,9 @@ pub async fn create(State(app): State<App>, caller: Caller, params: Params) -> D
     }
     if normal.is_empty() {
         return Err(Refusal::rule("用户不存在，无法加入群聊"));
+    }
+    if normal.len() >= app.config.limits.group_members {
+        return Err(GroupRejection::Full.into());
     }
     groups::create(executor, change(&caller, &icon(&app)), &normal).await?;
     Ok(OK)

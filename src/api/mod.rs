@@ -109,8 +109,12 @@ async fn socket(
 ) -> Response {
     let Ok(upgrade) = upgrade else { return Refusal::not_found().into_response() };
     let token = Params::of_query(request.uri().query()).in_query("token").map(str::to_owned);
-    let cause = caller::cause(request.headers());
-    let admitted = Box::pin(connection::admit(&app, token.as_deref(), cause)).await;
+    let origin = caller::origin(&app, &request.into_parts().0);
+    let admitted = if origin.may_ask(&app) {
+        Box::pin(connection::admit(&app, token.as_deref(), origin.cause)).await
+    } else {
+        Err(connection::Refused::Later) // without a close frame, which would log people out
+    };
     let frame = app.config.limits.frame_bytes;
     upgrade
         .read_buffer_size(4 * 1024) // the library's default is 128 KiB

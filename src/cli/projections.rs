@@ -279,9 +279,12 @@ impl Tools {
     ) -> anyhow::Result<Value> {
         let (live, _) = self.live::<P>(store).await?;
         let at = listed::<P>(store, live.number).await?.map_or(0, |listed| listed.position);
-        if position.0 <= at {
+        // Only what it stopped at: else the live read model would apply what a rebuild leaves out.
+        let next = self.runners.log.read(P::SUBJECTS, Position(at + 1)).await?.first().await?;
+        if next != Some(position) {
+            let found = next.map_or_else(|| "nothing".to_owned(), |next| next.to_string());
             bail!(
-                "{} is at {at}: it has applied the event at {position}, or never wanted it",
+                "{} is at {at}, and what it has to apply next is {found}, not {position}",
                 P::NAME
             );
         }

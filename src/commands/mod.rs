@@ -1,4 +1,5 @@
-//! Rules: what may happen, judged against what has happened. Pure but for `execute`, `accounts`,
+//! Rules: what may happen, judged against what has happened. Pure but for `execute` and
+//! what stands around it (`aggregates`, `state_cache`, `freshness`, `turns`), and for `accounts`,
 //! `passwords`, `messages`, `groups`, `group_messages` and `reaper`, which fetch, append and wait.
 
 pub mod accounts;

@@ -7,6 +7,7 @@ pub mod generation;
 pub mod group_notices;
 pub mod group_object;
 pub mod group_roster;
+pub mod halt;
 pub mod in_postgres;
 pub mod in_redis;
 pub mod message_history;
@@ -35,6 +36,11 @@ pub trait Projection: Send + Sync + 'static {
     const NAME: &'static str;
     /// The events it wants.
     const SUBJECTS: &'static [&'static str];
+
+    /// How many of these events, at least one, make a transaction of a bearable size.
+    fn portion(events: &[Recorded<Event>]) -> usize {
+        events.len()
+    }
 
     /// Applies a batch through `tx`, which moves the checkpoint too: each event counts once.
     ///
@@ -166,6 +172,16 @@ pub struct Page {
     pub limit: i64,
     /// How many come before it.
     pub offset: i64,
+}
+
+impl Checkpoint {
+    /// After the last of these events; the beginning, if there are none.
+    pub fn of(events: &[Recorded<Event>]) -> Self {
+        events.last().map_or_else(Self::default, |last| Self {
+            position: last.position,
+            event: Some(last.id),
+        })
+    }
 }
 
 /// Where a read model is.

@@ -73,6 +73,16 @@ impl Projection for OfflineQueue {
         "evt.delivery.>",
     ];
 
+    /// An event of a group becomes an entry for each member, and Redis serves nobody while it takes a transaction.
+    fn portion(events: &[Recorded<Event>]) -> usize {
+        const OF_GROUPS: usize = 20;
+        let is_of_group = |(_, event): &(usize, &Recorded<Event>)| {
+            matches!(event.subject, Subject::Group(_) | Subject::GroupChat(_))
+        };
+        let beyond = events.iter().enumerate().filter(is_of_group).nth(OF_GROUPS);
+        beyond.map_or(events.len(), |(at, _)| at)
+    }
+
     async fn apply(
         &self,
         tx: &mut RedisTx,

@@ -10,6 +10,7 @@ use uuid::Uuid;
 use super::{
     Checkpoint, Projection, StoreError,
     generation::{Generation, Listed, Move, Store},
+    halt::Halt,
 };
 use crate::{
     adapters::{
@@ -36,40 +37,6 @@ pub struct Runners {
     pub health: ProjectionHealth,
     /// The end.
     pub stop: CancellationToken,
-}
-
-/// Why a runner stopped working on a generation.
-#[derive(Debug, thiserror::Error)]
-pub enum Halt {
-    /// Another runner took it, or the store lost its state.
-    #[error("another runner works on it")]
-    Fenced,
-    /// The store or the log is away.
-    #[error("{0}")]
-    Passing(String),
-    /// An event that will never be applied.
-    #[error("the event at {position} cannot be applied: {reason}")]
-    Poison {
-        /// Where it is.
-        position: Position,
-        /// Why not.
-        reason: String,
-    },
-}
-
-impl From<LogError> for Halt {
-    fn from(error: LogError) -> Self {
-        Self::Passing(error.to_string())
-    }
-}
-
-impl From<StoreError> for Halt {
-    fn from(error: StoreError) -> Self {
-        match error {
-            StoreError::Fenced => Self::Fenced,
-            StoreError::Passing(why) | StoreError::Refused(why) => Self::Passing(why),
-        }
-    }
 }
 
 /// Keeps a read model up to date until the end, whatever happens to its store.
@@ -353,12 +320,20 @@ impl<'a, P: Projection> Work<'a, P> {
                 }
             }
         }
-        let effects = match self.apply_all(generation, &events, end).await {
-            Err(StoreError::Refused(why)) => {
-                self.find_poison(generation, &events, end, why).await?
+        let mut effects = Vec::new();
+        let mut rest = events.as_slice();
+        loop {
+            let (now, later) = rest.split_at(if rest.is_empty() { 0 } else { P::portion(rest) });
+            let to = if later.is_empty() { end } else { Checkpoint::of(now) };
+            effects.extend(match self.apply_all(generation, now, to).await {
+                Err(StoreError::Refused(why)) => self.find_poison(generation, now, to, why).await?,
+                result => result?,
+            });
+            rest = later;
+            if rest.is_empty() {
+                break;
             }
-            result => result?,
-        };
+        }
         match unreadable {
             None => Ok(effects),
             Some(found) => {
@@ -396,16 +371,14 @@ impl<'a, P: Projection> Work<'a, P> {
     ) -> Result<Vec<P::Effect>, Halt> {
         // The tables themselves may be gone; then there is a new generation, and no poison.
         let live = self.store.live(P::NAME, generation.log_created).await?;
-        if live.number != generation.number && events.len() > 1 {
-            warn!(projection.name = P::NAME, why, "the generation is not live any more");
-        }
         if live.number > generation.number {
+            warn!(projection.name = P::NAME, why, "the generation is not live any more");
             return Err(Halt::Fenced);
         }
         let mut effects = Vec::new();
         for event in events {
-            let to = Checkpoint { position: event.position, event: Some(event.id) };
-            match self.apply_all(generation, std::slice::from_ref(event), to).await {
+            let one = std::slice::from_ref(event);
+            match self.apply_all(generation, one, Checkpoint::of(one)).await {
                 Err(StoreError::Refused(reason)) => {
                     // A store also refuses what another runner has applied meanwhile.
                     self.still_mine(generation).await?;

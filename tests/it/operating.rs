@@ -53,6 +53,8 @@ async fn a_poison_event_stops_one_read_model_until_it_is_skipped() {
     assert_eq!(health["ready"], false);
     let reason = health["projections"]["address_book"]["reason"].as_str().unwrap_or_default();
     assert!(reason.contains(&format!("event {position}")), "{health}");
+    let wrong = app.cli(&["projections", "skip", "message_history", &position]).await;
+    assert!(!wrong.success, "it has not stopped there: {wrong:?}");
     // The others go on.
     ann.send(&bob, "still here").await.ok();
     assert_eq!(state("message_history").await, "live");

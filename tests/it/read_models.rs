@@ -191,7 +191,7 @@ const UNTOLD: &[&str] = &["operations.event_skipped.v1"];
 #[test]
 fn streams_tell_of_all_that_can_happen() {
     let mut runner = TestRunner::deterministic();
-    let steps = steps(3000).new_tree(&mut runner).expect("steps").current();
+    let steps = steps(6000).new_tree(&mut runner).expect("steps").current();
     let told: BTreeSet<String> = World::of(&steps)
         .log
         .iter()
