@@ -349,6 +349,10 @@ impl Process {
             subjects: if role == Role::Gateway { &[] } else { SUBJECTS },
             metrics: self.metrics.clone(),
             durability: format!("{:?}", config.log.durability).to_lowercase(),
+            clients_at: match config.server.public_url.trim_end_matches('/') {
+                "" => format!("http://{}", config.server.listen),
+                public => public.to_owned(),
+            },
         };
         self.keep(api::serve::serve(
             listener,

@@ -1,15 +1,16 @@
-//! The admin listener: health, metrics, positions. Loopback by default, never for clients.
+//! The admin listener: health, metrics, positions, and the documentation of the routes. Loopback by default, never for clients.
 
 use axum::{
     Json, Router,
     extract::State,
     http::StatusCode,
-    response::{IntoResponse as _, Response},
+    response::{Html, IntoResponse as _, Response},
     routing::get,
 };
 use serde_json::{Value, json};
 use tokio::time::{Duration, timeout};
 
+use super::openapi;
 use crate::{
     adapters::{event_log::EventLog, redis::Redis},
     telemetry::{Metrics, ProjectionHealth},
@@ -32,6 +33,8 @@ pub struct Admin {
     pub metrics: Metrics,
     /// `log.durability`, shown so that nobody has to guess.
     pub durability: String,
+    /// `server.public_url`, or where clients are listened to.
+    pub clients_at: String,
 }
 
 /// Its routes.
@@ -44,6 +47,11 @@ pub fn router(admin: Admin) -> Router {
             get(async |State(admin): State<Admin>| admin.metrics.text(&admin.projections)),
         )
         .route("/positions", get(positions))
+        .route(
+            "/openapi.json",
+            get(async |State(admin): State<Admin>| Json(openapi::document(&admin.clients_at))),
+        )
+        .route("/docs", get(async || Html(include_str!("docs.html"))))
         .with_state(admin)
 }
 

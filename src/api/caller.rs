@@ -54,6 +54,14 @@ impl Origin {
     }
 }
 
+const NO_TOKEN: &str = "您没有权限访问即时通讯接口";
+const BAD_TOKEN: &str = "Token 令牌不合法！";
+const GONE: &str = "当前用户不存在或者已被禁用";
+const NO_GUESTS: &str = "您没有权限访问，请先注册或登录";
+
+/// Why somebody is not let in (data.md §4.2).
+pub(super) const REFUSALS: &[&str] = &[NO_TOKEN, BAD_TOKEN, GONE, NO_GUESTS];
+
 /// What guests may do: method and path (data.md §5.2).
 const FOR_VISITORS: &[(Method, &str)] = &[
     (Method::POST, "/api/chat/socket/sendmessage"),
@@ -77,8 +85,13 @@ const FOR_VISITORS: &[(Method, &str)] = &[
     (Method::POST, "/api/chat/deletegoodfriend"),
 ];
 
+/// Does it need a token?
+pub(super) fn is_protected(path: &str) -> bool {
+    path.starts_with("/api/chat/")
+}
+
 /// Whole path segments: `/api/chat/grouplist/1`, not `/api/chat/grouplistX`.
-fn open_to_visitors(method: &Method, path: &str) -> bool {
+pub(super) fn open_to_visitors(method: &Method, path: &str) -> bool {
     FOR_VISITORS.iter().any(|(allowed, prefix)| {
         allowed == method
             && path
@@ -101,7 +114,7 @@ async fn admit(app: &App, request: Request) -> Result<Request, Refusal> {
     if !origin.may_ask(app) {
         return Err(Refusal::too_many());
     }
-    let protected = parts.uri.path().starts_with("/api/chat/");
+    let protected = is_protected(parts.uri.path());
     let query = Params::of_query(parts.uri.query());
     let in_query = || query.in_query("token").map(str::trim); // rest.md §32: it may end a line
     let in_head = text(&parts.headers, "token").or_else(in_query).map(str::to_owned);
@@ -153,7 +166,7 @@ fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
 
 /// data.md §4.2, step 1.
 pub(super) fn nobody() -> Refusal {
-    Refusal::rule("您没有权限访问即时通讯接口")
+    Refusal::rule(NO_TOKEN)
 }
 
 /// data.md §4.2, steps 2 to 4.
@@ -164,7 +177,7 @@ pub(super) async fn identify(
     path: &str,
     origin: &Origin,
 ) -> Result<Caller, Refusal> {
-    let invalid = || Refusal::rule("Token 令牌不合法！");
+    let invalid = || Refusal::rule(BAD_TOKEN);
     let claims = app.tokens.read(token).ok_or_else(invalid)?;
     let session = app.executor.state::<Session>(claims.id).await?;
     if !session.state.is_current(claims.jti) {
@@ -172,9 +185,9 @@ pub(super) async fn identify(
     }
     let user = app.executor.state::<User>(claims.id).await?;
     let account = user.state.active().cloned();
-    let account = account.ok_or_else(|| Refusal::rule("当前用户不存在或者已被禁用"))?;
+    let account = account.ok_or_else(|| Refusal::rule(GONE))?;
     if claims.role == Role::Visitor && !open_to_visitors(method, path) {
-        return Err(Refusal::rule("您没有权限访问，请先注册或登录"));
+        return Err(Refusal::rule(NO_GUESTS));
     }
     if !app.throttle.admit(Requester::User(account.id)) {
         return Err(Refusal::too_many());

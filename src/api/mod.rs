@@ -11,11 +11,13 @@ mod friends;
 mod groups;
 mod memberships;
 mod messages;
+pub mod openapi;
 mod params;
 mod passwords;
 mod qr_code;
 mod refusal;
 mod reply;
+mod routes;
 mod sections;
 pub mod serve;
 mod upload_form;
@@ -29,70 +31,21 @@ use axum::{
     http::{HeaderName, HeaderValue, Method, StatusCode, header},
     middleware::{self, Next},
     response::{IntoResponse as _, Response},
-    routing::{get, post},
+    routing::get,
 };
 use params::Params;
 use refusal::Refusal;
+use routes::chapters;
 
 use crate::{app::App, telemetry::StatusLabel, ws::connection};
 
-/// Everything that clients see: REST and `/ws` on one port.
+/// Everything that clients see: the routes of `routes.rs` and `/ws`, on one port.
 pub fn router(app: App) -> Router {
-    let routes = Router::new()
-        .route("/api/loginChat", post(accounts::log_in))
-        .route("/api/regChat", post(accounts::register))
-        .route("/api/visitorRegister", post(accounts::visitor_register))
-        .route("/api/visitorregChat", post(accounts::visitor_upgrade))
-        .route("/api/visitorloginChat", post(accounts::visitor_log_in))
-        .route("/api/userinfo/{uuid}", get(users::profile))
-        .route("/api/chat/logout", post(accounts::log_out))
-        .route("/api/chat/setPassword", post(passwords::set))
-        .route("/api/chat/searchUser", post(users::search))
-        .route("/api/chat/userset", post(users::set_userset))
-        .route("/api/chat/updateUserinfo", post(users::update))
-        .route("/api/chat/getUserSetInfo", post(users::settings))
-        .route("/api/chat/applyfriend", post(friends::apply))
-        .route("/api/chat/handleapply/{id}", post(friends::answer))
-        .route("/api/chat/setblackgoodfriend/{id}", post(friends::toggle_blacklist))
-        .route("/api/chat/setstargoodfriend/{id}", post(friends::toggle_star))
-        .route("/api/chat/setmeOrfriendCanSee/{id}", post(friends::set_visibility))
-        .route("/api/chat/isApplyfriend/{uuid}", post(address_book::has_asked))
-        .route("/api/chat/listapplyfriend/{page}", get(address_book::requests))
-        .route("/api/chat/goodfriendlist/{page}", get(address_book::list))
-        .route("/api/chat/getgoodfriendinfo/{id}", get(address_book::friend))
-        .route("/api/chat/ismygoodfriend/{id}", post(address_book::is_mine))
-        .route("/api/chat/deletegoodfriend/{id}", post(friends::end))
-        .route("/api/chat/autoAddFriendAndAgree", post(friends::befriend))
-        .route("/api/chat/group/create", post(groups::create))
-        .route("/api/chat/grouplist/{page}", get(groups::list))
-        .route("/api/chat/groupinfo/{id}", get(groups::info))
-        .route("/api/chat/groupUpdateName", post(groups::rename))
-        .route("/api/chat/groupremark", post(groups::announce))
-        .route("/api/chat/groupAddUserSet", post(groups::set_policy))
-        .route("/api/chat/groupDeleteUser", post(memberships::remove))
-        .route("/api/chat/groupAgreeOrNo", post(memberships::decide))
-        .route("/api/chat/groupInviteUser", post(memberships::join))
-        .route("/api/chat/groupnickname", post(memberships::set_nickname))
-        .route("/api/chat/groupDeleteOrQuit", post(memberships::leave))
-        .route("/api/chat/chatGetmessageOffLine", post(messages::drain))
-        .route("/api/chat/revokeMessage", post(messages::revoke))
-        .route("/api/chat/socket/sendmessage", post(messages::send))
-        .route("/api/chat/groupQrcode/{id}", get(qr_code::picture))
-        .route("/api/chat/uploadStreamSingleToServerDiy/{diydir}", post(uploads::to_folder))
-        .route("/api/chat/uploadAliyun", post(uploads::to_object_store))
-        .route("/api/chat/getVideoScreenshot", post(videos::screenshot))
-        .route("/api/chat/askanswer/create", post(askanswer::create))
-        .route("/api/chat/askanswer/update", post(askanswer::update))
-        .route("/api/chat/askanswer/delete", post(askanswer::delete))
-        .route("/api/chat/askanswer/list", post(askanswer::list))
-        .route("/api/chat/askanswer/detail", post(askanswer::detail))
-        .route("/api/chat/askanswer/search", post(askanswer::search))
-        .route("/api/chat/complaint/create", post(complaints::create))
-        .route("/api/chat/complaint/list", get(complaints::list))
-        .route("/api/chat/complaint/detail/{id}", get(complaints::detail))
-        .route("/api/chat/complaint/update/{id}", post(complaints::update))
-        .route("/api/chat/complaint/delete/{id}", post(complaints::delete))
-        .route("/public/uploads/{*path}", get(files::serve))
+    let mut routes = Router::new();
+    for route in chapters().into_iter().flat_map(|chapter| chapter.routes) {
+        routes = routes.route(route.path, route.handler);
+    }
+    let routes = routes
         .fallback(async || Refusal::not_found())
         .method_not_allowed_fallback(async || Refusal::not_found())
         .layer(middleware::from_fn_with_state(app.clone(), caller::edge))
