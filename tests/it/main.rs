@@ -13,6 +13,8 @@ mod faults;
 mod harness;
 mod limits;
 mod log;
+
+mod openapi;
 mod operating;
 mod read_models;
 mod replicated;

@@ -4,6 +4,8 @@ use reqwest::header::HeaderMap;
 use reqwest::{Method, RequestBuilder};
 use serde_json::Value;
 
+use super::document;
+
 /// A caller of one gateway, with or without a token.
 #[derive(Debug, Clone)]
 pub struct Api {
@@ -79,14 +81,19 @@ pub async fn send(request: RequestBuilder) -> Reply {
     try_send(request).await.expect("the service answers")
 }
 
-/// Sends a request that may stay without an answer.
+/// Sends a request that may stay without an answer. Whatever comes must be in the document.
 pub async fn try_send(request: RequestBuilder) -> reqwest::Result<Reply> {
-    let response = request.send().await?;
+    let (client, request) = request.build_split();
+    let request = request?;
+    let method = request.method().clone();
+    let response = client.execute(request).await?;
     let (status, headers) = (response.status().as_u16(), response.headers().clone());
     let url = response.url().path().to_owned();
     let bytes = response.bytes().await?;
     let body = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
-    Ok(Reply { status, headers, body, bytes: bytes.to_vec(), url })
+    let reply = Reply { status, headers, body, bytes: bytes.to_vec(), url };
+    document::check(&method, &reply.url, &reply);
+    Ok(reply)
 }
 
 /// What came back.

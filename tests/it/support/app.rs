@@ -137,15 +137,13 @@ impl App {
 
     /// An operator's page: `/positions`, `/health/ready`, …
     pub async fn admin(&self, path: &str) -> reqwest::Result<Value> {
-        let service = self.projector.as_ref().unwrap_or(&self.gateways[0]);
-        let client = super::api::client();
-        client
-            .get(format!("{}{path}", service.admin_origin()))
-            .send()
-            .await?
-            .error_for_status()?
-            .json()
-            .await
+        let request = super::api::client().get(format!("{}{path}", self.admin_origin()));
+        request.send().await?.error_for_status()?.json().await
+    }
+
+    /// Where the operators' pages are.
+    pub fn admin_origin(&self) -> String {
+        self.projector.as_ref().unwrap_or(&self.gateways[0]).admin_origin()
     }
 
     /// Whether an operator sees this user online.

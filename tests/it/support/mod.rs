@@ -2,6 +2,7 @@
 
 pub mod api;
 pub mod app;
+pub mod document;
 pub mod files;
 pub mod group;
 pub mod lists;
