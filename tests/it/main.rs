@@ -43,6 +43,7 @@ mod rest_42_askanswer;
 mod rest_42_complaints;
 mod rest_42_passwords;
 mod runners;
+mod schema;
 mod security;
 mod ws_01_connecting;
 mod ws_03_groups_at_the_start;
