@@ -3,6 +3,7 @@
 //! Nothing is started here: each test reads files and fails with file and line.
 
 mod arrows;
+mod contract;
 mod golden;
 mod links;
 mod names;

@@ -51,6 +51,7 @@ async fn the_path_wins_then_the_body_then_the_query(app: &App, ann: &User, bob: 
     api.post_empty(&path).await.refused(400, "账户或密码错误");
 }
 
+/// DEV-32.
 async fn what_is_missing_is_named(app: &App) {
     let api = app.api();
     let path = "/api/loginChat";
@@ -147,6 +148,7 @@ async fn bodies_that_cannot_be_read_are_refused(app: &App) {
     api.post("/api/loginChat", huge).await.failed(413);
 }
 
+/// DEV-26.
 async fn unknown_routes_are_not_found(app: &App, ann: &User) {
     let (api, ann) = (app.api(), ann.login().await);
     let none = "404 错误";

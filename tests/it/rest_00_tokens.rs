@@ -40,6 +40,7 @@ async fn a_token_comes_in_the_header_the_query_or_the_body(app: &App, ann: &User
     api.with_token("").post(&format!("{DRAIN}?token="), json!({ "token": token })).await.done();
 }
 
+/// DEV-1.
 async fn bad_tokens_are_told_apart_from_none(app: &App, ann: &User) {
     let api = app.api();
     for request in [api.post_empty(DRAIN).await, api.with_token("").post_empty(DRAIN).await] {

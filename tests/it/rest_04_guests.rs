@@ -1,5 +1,7 @@
 //! `rest.md` §4–§6: signed calls of guests.
 
+use std::collections::BTreeSet;
+
 use futures_util::future::join_all;
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -42,6 +44,7 @@ async fn rest_04_05_06_signed_calls_are_checked_in_order() {
     then_the_limit_that_all_three_share(&api, &app.register("ann").await).await;
 }
 
+/// DEV-5.
 async fn first_the_header(api: &Api, path: &str) {
     let now = now_ms();
     for body in [
@@ -73,6 +76,7 @@ async fn then_the_parameters(api: &Api, path: &str) {
     call(body).await.refused(422, "时间戳 的值 `soon` 的类型不是 `int`");
 }
 
+/// DEV-6.
 async fn then_the_signature_the_time_and_the_form(api: &Api, path: &str) {
     let (more, odd) = (account("anna"), "x".repeat(37));
     let unsigned =
@@ -165,8 +169,7 @@ async fn a_clash_of_names_is_avoided(app: &App) {
         names.push(guest.username);
     }
     assert_eq!(names[0], "VISabcdef01");
-    names.dedup();
-    assert_eq!(names.len(), 3);
+    assert_eq!(BTreeSet::from_iter(&names).len(), 3);
     api.post("/api/regChat", account("visABCDEF02")).await.ok();
     let guest = app.visitor("abcdef02-1111-5425-adbc-d12f49cfa332").await;
     assert!(

@@ -22,6 +22,7 @@ async fn rest_24_25_renaming_and_announcing() {
     members_hear_of_it(&app).await;
     dev_25_who_waits_does_not(&app).await;
     only_the_owner_does_it(&app).await;
+    rest_27_the_owner_decides_how_people_get_in(&app).await;
     app.verify().await;
 }
 
@@ -91,6 +92,11 @@ async fn only_the_owner_does_it(app: &App) {
     announce(&ann, group, &"长".repeat(500)).await.done();
     let text = "群公告 的长度 必须 在 1 和 500 之间";
     announce(&ann, group, &"长".repeat(501)).await.refused(422, text);
+}
+
+async fn rest_27_the_owner_decides_how_people_get_in(app: &App) {
+    let [ann, bob] = app.users(["ann", "bob"]).await;
+    let group = app.group(&ann, &[&bob]).await;
     let policy = async |value: Value| {
         let body = json!({ "group_id": group.id, "addGroupSet": value });
         ann.post("/api/chat/groupAddUserSet", body).await
