@@ -185,9 +185,12 @@ fn responses(route: &Route, protected: bool) -> Value {
         Answer::Told(..) => {
             let empty = json!({ "type": "object", "maxProperties": 0 });
             let no = |texts: &[&str]| object(&[("msg", said(texts)), ("data", empty.clone())]);
-            let ways = [fail(edge), no(&route.refusals)];
+            let own = (!route.refusals.is_empty()).then(|| no(&route.refusals));
+            let ways: Vec<Value> = std::iter::once(fail(edge)).chain(own).collect();
             responses["400"] = response(told, &json!({ "anyOf": ways }));
-            responses["422"] = response(&first, &no(&wrong));
+            if !wrong.is_empty() {
+                responses["422"] = response(&first, &no(&wrong));
+            }
             let ways = [fail(vec![said(&[INTERNAL])]), no(&[INTERNAL])];
             responses["500"] = response(DOWN, &json!({ "anyOf": ways }));
         }
@@ -251,7 +254,9 @@ fn success(answer: &Answer) -> Value {
 fn listed(sentence: &str, texts: &[&str]) -> String {
     let mut lines = vec![sentence.to_owned()];
     for text in texts {
-        let line = format!("- `{text}`");
+        // In Markdown, code with backticks in it stands between double ones.
+        let line =
+            if text.contains('`') { format!("- `` {text} ``") } else { format!("- `{text}`") };
         if !lines.contains(&line) {
             lines.push(line);
         }

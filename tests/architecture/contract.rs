@@ -8,8 +8,8 @@ use std::collections::BTreeSet;
 
 use crate::tree::texts;
 
-/// The routes of rest.md, the sections of ws.md that bind (§10 tells of later versions), the deviations of data.md §10.
-const PARTS: [(&str, u8); 3] = [("rest", 41), ("ws", 9), ("dev", 34)];
+/// The routes of rest.md (§42: later ones), the sections of ws.md that bind (§10 tells of later versions), the deviations of data.md §10.
+const PARTS: [(&str, u8); 3] = [("rest", 42), ("ws", 9), ("dev", 34)];
 
 /// `("rest", 14)`.
 type Part = (&'static str, u8);

@@ -82,7 +82,7 @@ pub(super) fn chapter() -> Chapter {
                 id("user_id", "用户id"),
                 free("inviteuser_id", "邀请人的用户id", json!({ "default": 0 }), json!(-1))
                     .or_none()
-                    .note("The caller's own id, or nothing that is greater than 0."),
+                    .note("The caller's own id; 0 or less is as good as none."),
                 optional("addGroupDesc", "加群说明或者邀请说明", "", "Up to 500 characters."),
             ])
             .says(&["加群成功", "等待群主同意"])
