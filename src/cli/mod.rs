@@ -1,5 +1,6 @@
 //! The command line: one file per noun.
 
+mod bench;
 mod events;
 mod ops;
 mod progress;
@@ -48,6 +49,9 @@ enum Command {
     /// The log
     #[command(subcommand)]
     Events(events::Command),
+    /// Load on a deployment, as clients would make it, and what it costs
+    #[command(subcommand)]
+    Bench(bench::Command),
     /// This program's version
     Version,
 }
@@ -94,6 +98,7 @@ impl Cli {
             Command::Projections(command) => projections::run(command, &config, output).await,
             Command::Users(command) => users::run(command, &config, output).await,
             Command::Events(command) => events::run(command, &config, output).await,
+            Command::Bench(command) => bench::run(command, output).await,
             Command::Version => Ok(ExitCode::SUCCESS),
         }
     }

@@ -12,20 +12,28 @@ use super::Output;
 /// How often a line is written where there is no terminal.
 const LINES: Duration = Duration::from_secs(5);
 
-/// A count of events on its way to a total.
+/// A count on its way to a total.
 pub(super) struct Progress {
     bar: ProgressBar,
     name: &'static str,
+    /// Of what.
+    unit: &'static str,
     plain: bool,
     begun: Instant,
     told: Instant,
 }
 
 impl Progress {
+    /// Of events.
     pub(super) fn new(name: &'static str, total: u64, output: Output) -> Self {
-        let style = ProgressStyle::with_template(
-            "{prefix:<16} {wide_bar} {pos}/{len} events  {per_sec}  {eta}",
-        );
+        Self::of(name, "events", total, output)
+    }
+
+    /// Of anything else.
+    pub(super) fn of(name: &'static str, unit: &'static str, total: u64, output: Output) -> Self {
+        let style = ProgressStyle::with_template(&format!(
+            "{{prefix:<16}} {{wide_bar}} {{pos}}/{{len}} {unit}  {{per_sec}}  {{eta}}",
+        ));
         let bar = match output {
             Output::Text => ProgressBar::new(total),
             Output::Json => ProgressBar::hidden(),
@@ -33,7 +41,7 @@ impl Progress {
         let plain = output == Output::Text && !std::io::stderr().is_terminal();
         let now = Instant::now();
         let bar = bar.with_style(style.expect("a valid template")).with_prefix(name);
-        Self { bar, name, plain, begun: now, told: now }
+        Self { bar, name, unit, plain, begun: now, told: now }
     }
 
     pub(super) fn set(&mut self, done: u64) {
@@ -43,8 +51,8 @@ impl Progress {
             let total = self.bar.length().unwrap_or(done).max(done);
             let per_second = done / self.begun.elapsed().as_secs().max(1);
             let left = (total - done) / per_second.max(1);
-            let name = self.name;
-            eprintln!("{name}: {done} of {total} events, {per_second}/s, {left} s to go");
+            let Self { name, unit, .. } = self;
+            eprintln!("{name}: {done} of {total} {unit}, {per_second}/s, {left} s to go");
         }
     }
 }

@@ -7,6 +7,7 @@
 
 mod support;
 
+mod bench;
 mod churn;
 mod cluster;
 mod faults;

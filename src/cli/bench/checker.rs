@@ -1,0 +1,241 @@
+//! Has everything arrived that was acknowledged, once and in order?
+
+use std::collections::HashMap;
+
+use serde::Serialize;
+
+/// What became of a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fate {
+    /// 200: it must arrive.
+    Acknowledged,
+    /// 4xx: it must not.
+    Refused,
+    /// 5xx, or no answer: it may.
+    Unknown,
+}
+
+/// Whom a message is to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum To {
+    User(usize),
+    Group(usize),
+}
+
+/// All that one author sent: each call after the answer to the one before, so that their order is known.
+#[derive(Debug, Default)]
+pub(super) struct Sent {
+    pub(super) calls: Vec<(To, Fate)>,
+}
+
+/// What has reached one user.
+#[derive(Debug, Default)]
+pub(super) struct Arrived {
+    by_author: HashMap<usize, Seen>,
+    distinct: u64,
+    doubled: u64,
+    out_of_order: u64,
+}
+
+/// Of one author.
+#[derive(Debug, Default)]
+struct Seen {
+    /// The highest number so far.
+    last: Option<usize>,
+    bits: Vec<u64>,
+}
+
+impl Seen {
+    fn has(&self, number: usize) -> bool {
+        self.bits.get(number / 64).is_some_and(|word| word >> (number % 64) & 1 == 1)
+    }
+
+    fn note(&mut self, number: usize) {
+        if self.bits.len() <= number / 64 {
+            self.bits.resize(number / 64 + 1, 0);
+        }
+        self.bits[number / 64] |= 1 << (number % 64);
+        self.last = self.last.max(Some(number));
+    }
+}
+
+impl Arrived {
+    /// Takes in the author's message with this number; `false` if it has come before.
+    pub(super) fn take(&mut self, author: usize, number: usize) -> bool {
+        let seen = self.by_author.entry(author).or_default();
+        if seen.has(number) {
+            self.doubled += 1;
+            return false;
+        }
+        if seen.last.is_some_and(|last| last > number) {
+            self.out_of_order += 1;
+        }
+        seen.note(number);
+        self.distinct += 1;
+        true
+    }
+
+    fn has(&self, author: usize, number: usize) -> bool {
+        self.by_author.get(&author).is_some_and(|seen| seen.has(number))
+    }
+}
+
+/// What a run has shown.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize)]
+pub(super) struct Verdict {
+    /// Calls answered with 200.
+    pub(super) acknowledged: u64,
+    /// Calls answered with 4xx.
+    pub(super) refused: u64,
+    /// Calls without an answer, or with 5xx.
+    pub(super) unknown: u64,
+    /// Messages that had to reach somebody; a group's message counts for each member.
+    pub(super) due: u64,
+    /// Of which have arrived.
+    pub(super) arrived: u64,
+    /// Of which have not.
+    pub(super) lost: u64,
+    /// Arrivals of what had arrived before.
+    pub(super) doubled: u64,
+    /// Arrivals after a later one of the same author.
+    pub(super) out_of_order: u64,
+    /// Arrivals of what was refused, or was not to that user.
+    pub(super) unexpected: u64,
+}
+
+impl Verdict {
+    /// Was something acknowledged, and was every promise kept?
+    pub(super) fn is_good(&self) -> bool {
+        let broken = self.lost + self.doubled + self.out_of_order + self.unexpected;
+        self.acknowledged > 0 && broken == 0
+    }
+}
+
+/// Compares what was sent with what has arrived at those users who were looked at. `readers` are the users that a
+/// message of an author is to.
+pub(super) fn judge<'a>(
+    sent: &[Sent],
+    arrived: &[Option<Arrived>],
+    readers: impl Fn(usize, To) -> Box<dyn Iterator<Item = usize> + 'a>,
+) -> Verdict {
+    let looked_at = || arrived.iter().flatten();
+    let mut verdict = Verdict {
+        doubled: looked_at().map(|user| user.doubled).sum(),
+        out_of_order: looked_at().map(|user| user.out_of_order).sum(),
+        ..Verdict::default()
+    };
+    let mut accounted_for = 0;
+    for (author, sent) in sent.iter().enumerate() {
+        for (number, (to, fate)) in sent.calls.iter().enumerate() {
+            let count = match fate {
+                Fate::Acknowledged => &mut verdict.acknowledged,
+                Fate::Refused => &mut verdict.refused,
+                Fate::Unknown => &mut verdict.unknown,
+            };
+            *count += 1;
+            if *fate == Fate::Refused {
+                continue;
+            }
+            for user in readers(author, *to).filter_map(|user| arrived[user].as_ref()) {
+                let has = user.has(author, number);
+                accounted_for += u64::from(has);
+                if *fate == Fate::Acknowledged {
+                    verdict.due += 1;
+                    verdict.arrived += u64::from(has);
+                    verdict.lost += u64::from(!has);
+                }
+            }
+        }
+    }
+    let distinct: u64 = looked_at().map(|user| user.distinct).sum();
+    verdict.unexpected = distinct - accounted_for;
+    verdict
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use Fate::{Acknowledged, Refused, Unknown};
+
+    /// Author 0 is user 0 and writes to user 1 or to group 0, whose members are users 0, 1 and 2.
+    fn judged(calls: &[(To, Fate)], arrivals: [&[usize]; 3]) -> Verdict {
+        let sent = [Sent { calls: calls.to_vec() }];
+        let arrived = arrivals.map(|numbers| {
+            let mut user = Arrived::default();
+            for number in numbers {
+                user.take(0, *number);
+            }
+            Some(user)
+        });
+        judge(&sent, &arrived, |_, to| match to {
+            To::User(user) => Box::new(std::iter::once(user)),
+            To::Group(_) => Box::new([1, 2].into_iter()),
+        })
+    }
+
+    const ONE: To = To::User(1);
+
+    #[test]
+    fn all_that_was_acknowledged_once_and_in_order_is_good() {
+        let verdict =
+            judged(&[(ONE, Acknowledged); 200], [&[], &(0..200).collect::<Vec<_>>(), &[]]);
+        assert!(verdict.is_good());
+        assert_eq!((verdict.acknowledged, verdict.due, verdict.arrived), (200, 200, 200));
+    }
+
+    #[test]
+    fn what_was_acknowledged_and_has_not_arrived_is_lost() {
+        let verdict = judged(&[(ONE, Acknowledged); 3], [&[], &[0, 2], &[]]);
+        assert_eq!((verdict.lost, verdict.out_of_order), (1, 0));
+        assert!(!verdict.is_good());
+    }
+
+    #[test]
+    fn what_comes_again_is_doubled_and_not_counted_as_arrived() {
+        let verdict = judged(&[(ONE, Acknowledged); 2], [&[], &[0, 1, 0], &[]]);
+        assert_eq!((verdict.doubled, verdict.arrived, verdict.out_of_order), (1, 2, 0));
+        assert!(!verdict.is_good());
+    }
+
+    #[test]
+    fn what_comes_after_a_later_one_is_out_of_order() {
+        let verdict = judged(&[(ONE, Acknowledged); 3], [&[], &[0, 2, 1], &[]]);
+        assert_eq!((verdict.out_of_order, verdict.lost), (1, 0));
+        assert!(!verdict.is_good());
+    }
+
+    #[test]
+    fn a_call_without_an_answer_may_arrive_or_not_but_not_twice() {
+        let calls = [(ONE, Acknowledged), (ONE, Unknown), (ONE, Unknown)];
+        let verdict = judged(&calls, [&[], &[0, 1], &[]]);
+        assert!(verdict.is_good());
+        assert_eq!((verdict.unknown, verdict.due), (2, 1));
+        assert_eq!(judged(&calls, [&[], &[0, 1, 1], &[]]).doubled, 1);
+    }
+
+    #[test]
+    fn a_refused_call_and_somebody_elses_message_must_not_arrive() {
+        let calls = [(ONE, Acknowledged), (ONE, Refused)];
+        assert_eq!(judged(&calls, [&[], &[0, 1], &[]]).unexpected, 1);
+        let verdict = judged(&calls, [&[], &[0], &[0]]);
+        assert_eq!((verdict.unexpected, verdict.is_good()), (1, false));
+    }
+
+    #[test]
+    fn a_groups_message_is_due_to_each_member_but_its_author() {
+        let calls = [(To::Group(0), Acknowledged), (ONE, Acknowledged)];
+        let verdict = judged(&calls, [&[], &[0, 1], &[0]]);
+        assert_eq!((verdict.due, verdict.arrived, verdict.is_good()), (3, 3, true));
+        assert_eq!(judged(&calls, [&[], &[0, 1], &[]]).lost, 1);
+    }
+
+    #[test]
+    fn who_was_not_looked_at_is_not_judged_and_silence_is_not_good() {
+        let sent = [Sent { calls: vec![(ONE, Acknowledged)] }];
+        let to_one =
+            |_: usize, _: To| -> Box<dyn Iterator<Item = usize>> { Box::new(std::iter::once(1)) };
+        let verdict = judge(&sent, &[None, None], to_one);
+        assert_eq!((verdict.due, verdict.lost, verdict.is_good()), (0, 0, true));
+        assert!(!judge(&[], &[None, None], to_one).is_good());
+    }
+}

@@ -1,0 +1,202 @@
+//! What processes of this machine use: CPU and memory, from /proc.
+
+use std::{collections::BTreeMap, fs, time::Duration};
+
+/// What the servers of a deployment are called.
+const NAMES: &[&str] = &["hongyan", "nats-server", "redis-server", "valkey-server", "postgres"];
+
+/// Which processes are the deployment's.
+#[derive(Debug, Clone)]
+pub(super) struct Servers {
+    /// These and their children; by name if there are none.
+    pub(super) pids: Vec<u32>,
+}
+
+/// What the processes of one name use.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Usage {
+    pub(super) processes: usize,
+    /// Since each began, with that of children that have ended.
+    pub(super) cpu: Duration,
+    /// Resident now, in bytes; what processes share counts in each.
+    pub(super) memory: u64,
+}
+
+/// By name.
+pub(super) type Sample = BTreeMap<String, Usage>;
+
+impl Servers {
+    /// What they have used so far. Empty where there is no /proc, or none of them.
+    pub(super) fn sample(&self) -> Sample {
+        let all = all();
+        let mut sample = Sample::new();
+        for process in all.values().filter(|process| self.has(process, &all)) {
+            let usage = sample.entry(process.name.clone()).or_default();
+            usage.processes += 1;
+            usage.cpu += process.cpu();
+            usage.memory += process.memory();
+        }
+        sample
+    }
+
+    fn has(&self, process: &Stat, all: &BTreeMap<u32, Stat>) -> bool {
+        if self.pids.is_empty() {
+            return process.pid != std::process::id() && NAMES.contains(&process.name.as_str());
+        }
+        let mut ancestor = Some(process);
+        while let Some(found) = ancestor {
+            if self.pids.contains(&found.pid) {
+                return true;
+            }
+            ancestor = all.get(&found.parent);
+        }
+        false
+    }
+}
+
+/// What was used between two samples.
+pub(super) fn spent(before: &Sample, after: &Sample) -> Sample {
+    let of = |(name, later): (&String, &Usage)| {
+        let earlier = before.get(name).copied().unwrap_or_default();
+        (name.clone(), Usage { cpu: later.cpu.saturating_sub(earlier.cpu), ..*later })
+    };
+    after.iter().map(of).collect()
+}
+
+/// The CPU time of this process.
+pub(super) fn own_cpu() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    let nanos = u64::try_from(time.tv_nsec).unwrap_or_default();
+    Duration::from_secs(time.tv_sec.unsigned_abs()) + Duration::from_nanos(nanos)
+}
+
+/// CPU time and resident memory, in bytes, of one process.
+pub(super) fn of(pid: u32) -> Option<(Duration, u64)> {
+    let stat = Stat::read(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)?;
+    Some((stat.cpu(), stat.memory()))
+}
+
+/// The process that listens on a port of this machine.
+pub(super) fn listener(port: u16) -> Option<u32> {
+    let tables = ["/proc/net/tcp", "/proc/net/tcp6"].map(fs::read_to_string);
+    let lines = tables.iter().flatten().flat_map(|table| table.lines());
+    let sockets: Vec<String> = lines
+        .filter_map(|line| listening(line, port))
+        .map(|inode| format!("socket:[{inode}]"))
+        .collect();
+    let holds = |pid: &u32| {
+        let files = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
+        let mut targets = files.filter_map(|file| fs::read_link(file.path()).ok());
+        targets.any(|target| sockets.iter().any(|socket| target.as_os_str() == socket.as_str()))
+    };
+    all().into_keys().find(holds)
+}
+
+/// The inode of a line of /proc/net/tcp, if it tells of a socket that listens on `port`.
+fn listening(line: &str, port: u16) -> Option<&str> {
+    let fields: Vec<&str> = line.split_whitespace().collect();
+    let [_, local, _, "0A", ..] = fields[..] else { return None };
+    let (_, its_port) = local.rsplit_once(':')?;
+    (u16::from_str_radix(its_port, 16) == Ok(port)).then(|| fields.get(9).copied())?
+}
+
+fn all() -> BTreeMap<u32, Stat> {
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let stats = entries.filter_map(|entry| {
+        entry.file_name().to_str()?.parse::<u32>().ok()?;
+        Stat::read(&fs::read_to_string(entry.path().join("stat")).ok()?)
+    });
+    stats.map(|stat| (stat.pid, stat)).collect()
+}
+
+/// A line of /proc/<pid>/stat.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Stat {
+    pid: u32,
+    name: String,
+    parent: u32,
+    ticks: u64,
+    pages: u64,
+}
+
+impl Stat {
+    /// The name is in parentheses and may hold any character, parentheses too.
+    fn read(line: &str) -> Option<Self> {
+        let (pid, rest) = line.split_once(" (")?;
+        let (name, rest) = rest.rsplit_once(") ")?;
+        let fields: Vec<&str> = rest.split_whitespace().collect();
+        let number = |index: usize| fields.get(index)?.parse::<u64>().ok();
+        Some(Self {
+            pid: pid.parse().ok()?,
+            name: name.to_owned(),
+            parent: fields.get(1)?.parse().ok()?,
+            ticks: (11..=14).map(number).sum::<Option<u64>>()?, // its own, and that of ended children
+            pages: number(21)?,
+        })
+    }
+
+    fn memory(&self) -> u64 {
+        self.pages * rustix::param::page_size() as u64
+    }
+
+    fn cpu(&self) -> Duration {
+        Duration::from_millis(self.ticks * 1000 / rustix::param::clock_ticks_per_second())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_of_stat_is_read_whatever_the_process_is_called() {
+        let line =
+            "42 (a) (b c) S 7 42 42 0 -1 4194304 100 0 0 0 11 22 33 44 20 0 3 0 99 1000 555 1";
+        let stat = Stat::read(line).expect("it is one");
+        assert_eq!((stat.pid, stat.name.as_str(), stat.parent), (42, "a) (b c", 7));
+        assert_eq!((stat.ticks, stat.pages), (110, 555));
+        assert_eq!(Stat::read("42 (a) S 7"), None);
+    }
+
+    #[test]
+    fn children_of_a_server_belong_to_it() {
+        let stat = |pid, parent| Stat { pid, name: "x".into(), parent, ticks: 0, pages: 0 };
+        let all = [stat(1, 0), stat(10, 1), stat(11, 10), stat(12, 11), stat(20, 1)];
+        let all: BTreeMap<u32, Stat> = all.into_iter().map(|stat| (stat.pid, stat)).collect();
+        let servers = Servers { pids: vec![10] };
+        let found: Vec<u32> =
+            all.values().filter(|stat| servers.has(stat, &all)).map(|stat| stat.pid).collect();
+        assert_eq!(found, [10, 11, 12]);
+    }
+
+    #[test]
+    fn what_was_used_before_is_not_counted() {
+        let usage = |cpu| Usage { processes: 2, cpu: Duration::from_secs(cpu), memory: 9 };
+        let before = Sample::from([("a".to_owned(), usage(5))]);
+        let after = Sample::from([("a".to_owned(), usage(7)), ("b".to_owned(), usage(1))]);
+        let spent = spent(&before, &after);
+        assert_eq!((spent["a"], spent["b"]), (usage(2), usage(1)));
+    }
+
+    #[test]
+    fn a_listening_socket_is_told_by_its_port() {
+        let line = "   0: 0100007F:1B59 00000000:0000 0A 00000000:00000000 00:00000000 00000000 0 0 4711 1";
+        assert_eq!(listening(line, 7001), Some("4711"));
+        assert_eq!(listening(line, 7002), None);
+        assert_eq!(listening(&line.replace(" 0A ", " 01 "), 7001), None);
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn this_process_is_there_and_listens_where_it_listens() {
+        let own = std::process::id();
+        let (_, memory) = of(own).expect("it is there");
+        assert!(memory > 100_000, "{memory}");
+        let socket = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        assert_eq!(listener(socket.local_addr().expect("bound").port()), Some(own));
+        let before = own_cpu();
+        while own_cpu() == before {
+            std::hint::spin_loop();
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! The load generator: what it says of promises, never how fast anything was (DESIGN §9).
+
+use serde_json::{Value, json};
+
+use crate::support::App;
+
+/// Messages were acknowledged, and each arrived once and in order.
+#[track_caller]
+fn is_good(result: &Value) {
+    let messages = &result["messages"];
+    assert!(messages["acknowledged"].as_u64() > Some(0), "{result}");
+    for promise in ["lost", "doubled", "out_of_order", "unexpected", "refused", "unknown"] {
+        assert_eq!(messages[promise], 0, "{promise} in {result}");
+    }
+    assert_eq!((&result["good"], &messages["arrived"]), (&json!(true), &messages["due"]));
+}
+
+impl App {
+    /// Runs `hongyan bench` against the first gateway.
+    async fn bench(&self, arguments: &[&str]) -> Value {
+        let gateway = &self.gateways[0];
+        let (url, admin) = (gateway.origin(), gateway.admin_origin() + "/health/ready");
+        let target = ["--url", &url, "--admin", &admin, "--json"];
+        self.cli(&[&["bench"], arguments, &target].concat()).await.json()
+    }
+}
+
+/// `bench send`: in a closed loop to sockets, and at a rate into queues that are read at the end, by the same accounts.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_senders_are_promised_is_checked() {
+    let app = App::start().await;
+    let file = app.servers.folder().join("users");
+    let file = ["--users-file", file.to_str().expect("a path")];
+    let send =
+        ["send", "--warm-up", "200ms", "--senders", "4", "--in-flight", "2", "--seconds", "2"];
+    let result = app.bench(&[&send, &file[..]].concat()).await;
+    is_good(&result);
+    assert_eq!(result["accounts"], json!({"made": 4, "kept": 0}));
+    assert_eq!(result["setting"]["server"]["durability"], "acked");
+    let measured = &result["measured"];
+    assert!(measured["answer_ms"]["p99_9"].is_number(), "{result}");
+    assert!(measured["frame_ms"]["max"].is_number(), "{result}");
+    let send = [
+        "send",
+        "--warm-up",
+        "200ms",
+        "--senders",
+        "3",
+        "--offline",
+        "--rate",
+        "50",
+        "--seconds",
+        "1",
+    ];
+    let result = app.bench(&[&send, &file[..]].concat()).await;
+    is_good(&result);
+    assert_eq!(result["accounts"], json!({"made": 0, "kept": 3}));
+    assert_eq!(result["messages"]["acknowledged"], 60, "{result}");
+    assert_eq!((&result["online"], &result["measured"]["frame_ms"]), (&json!(0), &Value::Null));
+    app.verify().await;
+}
+
+/// `bench chat`: people and groups.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_people_and_groups_write_is_checked() {
+    let app = App::start().await;
+    let chat = [
+        "chat",
+        "--warm-up",
+        "200ms",
+        "--users",
+        "6",
+        "--rate",
+        "100",
+        "--seconds",
+        "2",
+        "--groups",
+        "2",
+    ];
+    let shares = ["--group-size", "4", "--group-share", "0.5", "--connections", "3"];
+    let result = app.bench(&[&chat[..], &shares].concat()).await;
+    is_good(&result);
+    let messages = &result["messages"];
+    assert!(messages["due"].as_u64() > messages["acknowledged"].as_u64(), "{result}");
+    app.verify().await;
+}
+
+/// `bench connect`: sockets are opened, held and counted.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sockets_are_opened_and_held() {
+    let app = App::start().await;
+    let connect = ["connect", "--sockets", "40", "--rate", "200", "--hold", "500ms"];
+    let result = app.bench(&connect).await;
+    let counted = ["opened", "failed", "dropped"].map(|key| &result[key]);
+    assert_eq!(counted, [&json!(40), &json!(0), &json!(0)], "{result}");
+    assert!(result["gateway_memory"]["after_bytes"].as_u64() > Some(0), "{result}");
+    assert_eq!(result["open_ms"]["count"], 40);
+}
