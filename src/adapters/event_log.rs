@@ -330,6 +330,11 @@ impl EventLog {
         Reader::open(self.stream.clone(), reconnects, subjects, from).await
     }
 
+    /// The version of the server that we are connected to.
+    pub fn server_version(&self) -> String {
+        self.nats.client.server_info().version
+    }
+
     /// The end of the log and when it was created.
     ///
     /// # Errors

@@ -83,4 +83,14 @@ impl Redis {
     pub async fn ping(&self) -> Result<(), RedisFailure> {
         Ok(redis::cmd("PING").query_async(&mut self.shared()).await?)
     }
+
+    /// What it is.
+    ///
+    /// # Errors
+    /// It is not there, or our user may not ask.
+    pub async fn version(&self) -> Result<String, RedisFailure> {
+        let info: String = redis::cmd("INFO").arg("server").query_async(&mut self.shared()).await?;
+        let version = info.lines().find_map(|line| line.strip_prefix("redis_version:"));
+        Ok(version.unwrap_or_default().trim().to_owned())
+    }
 }

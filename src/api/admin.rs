@@ -58,10 +58,15 @@ pub fn router(admin: Admin) -> Router {
 /// 200 when requests will be served, 503 with the parts that are down.
 async fn ready(State(admin): State<Admin>) -> Response {
     const LIMIT: Duration = Duration::from_secs(2);
-    let (log, postgres, redis) = tokio::join!(
+    let (log, postgres, redis, redis_version) = tokio::join!(
         timeout(LIMIT, admin.log.end()),
-        timeout(LIMIT, sqlx::query_scalar!(r#"select 1 as "one!""#).fetch_one(&admin.pool)),
+        timeout(
+            LIMIT,
+            sqlx::query_scalar!(r#"select current_setting('server_version') as "version!""#)
+                .fetch_one(&admin.pool)
+        ),
         timeout(LIMIT, admin.redis.ping()),
+        timeout(LIMIT, admin.redis.version()),
     );
     let projections = admin.projections.all();
     let caught_up = admin
@@ -81,6 +86,12 @@ async fn ready(State(admin): State<Admin>) -> Response {
         "ready": ready,
         "parts": parts,
         "durability": admin.durability,
+        "versions": {
+            "hongyan": env!("CARGO_PKG_VERSION"),
+            "nats": admin.log.server_version(),
+            "postgres": postgres.ok().and_then(Result::ok),
+            "redis": redis_version.ok().and_then(Result::ok),
+        },
         "projections": projections,
     });
     (status, Json(body)).into_response()

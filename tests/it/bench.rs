@@ -36,7 +36,11 @@ async fn what_senders_are_promised_is_checked() {
     let result = app.bench(&[&send, &file[..]].concat()).await;
     is_good(&result);
     assert_eq!(result["accounts"], json!({"made": 4, "kept": 0}));
-    assert_eq!(result["setting"]["server"]["durability"], "acked");
+    let server = &result["setting"]["server"];
+    assert_eq!(server["durability"], "acked");
+    for part in ["hongyan", "nats", "postgres", "redis"] {
+        assert!(server["versions"][part].is_string(), "{part} in {server}");
+    }
     let measured = &result["measured"];
     assert!(measured["answer_ms"]["p99_9"].is_number(), "{result}");
     assert!(measured["frame_ms"]["max"].is_number(), "{result}");
