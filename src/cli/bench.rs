@@ -4,6 +4,7 @@ mod accounts;
 mod chat;
 mod checker;
 mod connect;
+mod deployment;
 mod environment;
 mod groups;
 mod http;

@@ -19,7 +19,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use super::{
     super::{Output, progress::Progress},
     accounts::{self, Account, Kind},
-    environment, lock,
+    deployment, environment, lock,
     processes::{self, Sample, spent},
     report,
     socket::Socket,
@@ -74,10 +74,10 @@ struct Moment {
 pub(super) async fn run(options: &Options, output: Output) -> anyhow::Result<ExitCode> {
     let count = options.sockets.max(2);
     ensure!(options.rate > 0.0, "--rate is a number of sockets in a second, above 0");
-    let server = options.target.find().await?;
+    let mut server = options.target.find().await?;
     let address = server.origin(0).address;
     let pid = options.pid.or_else(|| {
-        address.ip().is_loopback().then(|| processes::listener(address.port())).flatten()
+        address.ip().is_loopback().then(|| deployment::listener(address.port())).flatten()
     });
     let lacks = environment::lacks(count / server.origins.len(), address.ip(), pid);
     ensure!(lacks.is_empty(), "{}", lacks.join("\n"));
@@ -85,6 +85,7 @@ pub(super) async fn run(options: &Options, output: Output) -> anyhow::Result<Exi
     let (users, origins) =
         accounts::ready(&options.target, &server.origins, (count, options.accounts), output)
             .await?;
+    server.find_processes();
     let ramp = Arc::new(Ramp {
         server,
         users,

@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, fs, time::Duration};
 const NAMES: &[&str] = &["hongyan", "nats-server", "redis-server", "valkey-server", "postgres"];
 
 /// Which processes are the deployment's.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Servers {
     /// These and their children; by name if there are none.
     pub(super) pids: Vec<u32>,
@@ -76,31 +76,8 @@ pub(super) fn of(pid: u32) -> Option<(Duration, u64)> {
     Some((stat.cpu(), stat.memory()))
 }
 
-/// The process that listens on a port of this machine.
-pub(super) fn listener(port: u16) -> Option<u32> {
-    let tables = ["/proc/net/tcp", "/proc/net/tcp6"].map(fs::read_to_string);
-    let lines = tables.iter().flatten().flat_map(|table| table.lines());
-    let sockets: Vec<String> = lines
-        .filter_map(|line| listening(line, port))
-        .map(|inode| format!("socket:[{inode}]"))
-        .collect();
-    let holds = |pid: &u32| {
-        let files = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
-        let mut targets = files.filter_map(|file| fs::read_link(file.path()).ok());
-        targets.any(|target| sockets.iter().any(|socket| target.as_os_str() == socket.as_str()))
-    };
-    all().into_keys().find(holds)
-}
-
-/// The inode of a line of /proc/net/tcp, if it tells of a socket that listens on `port`.
-fn listening(line: &str, port: u16) -> Option<&str> {
-    let fields: Vec<&str> = line.split_whitespace().collect();
-    let [_, local, _, "0A", ..] = fields[..] else { return None };
-    let (_, its_port) = local.rsplit_once(':')?;
-    (u16::from_str_radix(its_port, 16) == Ok(port)).then(|| fields.get(9).copied())?
-}
-
-fn all() -> BTreeMap<u32, Stat> {
+/// Every process of this machine.
+pub(super) fn all() -> BTreeMap<u32, Stat> {
     let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
     let stats = entries.filter_map(|entry| {
         entry.file_name().to_str()?.parse::<u32>().ok()?;
@@ -109,18 +86,27 @@ fn all() -> BTreeMap<u32, Stat> {
     stats.map(|stat| (stat.pid, stat)).collect()
 }
 
+/// `nats-server-2.1` is a nats-server.
+fn known(program: &str) -> &str {
+    let is = |name: &&&str| {
+        program.strip_prefix(**name).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
+    };
+    NAMES.iter().find(is).copied().unwrap_or(program)
+}
+
 /// A line of /proc/<pid>/stat.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Stat {
-    pid: u32,
-    name: String,
+pub(super) struct Stat {
+    pub(super) pid: u32,
+    /// What a server is called, or at most fifteen characters of what the program is called.
+    pub(super) name: String,
     parent: u32,
     ticks: u64,
     pages: u64,
 }
 
 impl Stat {
-    /// The name is in parentheses and may hold any character, parentheses too.
+    /// The program's name is in parentheses and may hold any character, parentheses too.
     fn read(line: &str) -> Option<Self> {
         let (pid, rest) = line.split_once(" (")?;
         let (name, rest) = rest.rsplit_once(") ")?;
@@ -128,13 +114,14 @@ impl Stat {
         let number = |index: usize| fields.get(index)?.parse::<u64>().ok();
         Some(Self {
             pid: pid.parse().ok()?,
-            name: name.to_owned(),
+            name: known(name).to_owned(),
             parent: fields.get(1)?.parse().ok()?,
             ticks: (11..=14).map(number).sum::<Option<u64>>()?, // its own, and that of ended children
             pages: number(21)?,
         })
     }
 
+    /// Resident, in bytes.
     fn memory(&self) -> u64 {
         self.pages * rustix::param::page_size() as u64
     }
@@ -159,6 +146,12 @@ mod tests {
     }
 
     #[test]
+    fn a_server_is_known_whatever_its_version() {
+        let names = ["nats-server-2.1", "postgres", "postgres_export", "hongyan"].map(known);
+        assert_eq!(names, ["nats-server", "postgres", "postgres_export", "hongyan"]);
+    }
+
+    #[test]
     fn children_of_a_server_belong_to_it() {
         let stat = |pid, parent| Stat { pid, name: "x".into(), parent, ticks: 0, pages: 0 };
         let all = [stat(1, 0), stat(10, 1), stat(11, 10), stat(12, 11), stat(20, 1)];
@@ -178,22 +171,12 @@ mod tests {
         assert_eq!((spent["a"], spent["b"]), (usage(2), usage(1)));
     }
 
-    #[test]
-    fn a_listening_socket_is_told_by_its_port() {
-        let line = "   0: 0100007F:1B59 00000000:0000 0A 00000000:00000000 00:00000000 00000000 0 0 4711 1";
-        assert_eq!(listening(line, 7001), Some("4711"));
-        assert_eq!(listening(line, 7002), None);
-        assert_eq!(listening(&line.replace(" 0A ", " 01 "), 7001), None);
-    }
-
     #[cfg(target_os = "linux")]
     #[test]
-    fn this_process_is_there_and_listens_where_it_listens() {
+    fn this_process_is_there() {
         let own = std::process::id();
         let (_, memory) = of(own).expect("it is there");
         assert!(memory > 100_000, "{memory}");
-        let socket = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-        assert_eq!(listener(socket.local_addr().expect("bound").port()), Some(own));
         let before = own_cpu();
         while own_cpu() == before {
             std::hint::spin_loop();

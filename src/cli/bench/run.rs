@@ -77,7 +77,7 @@ pub(super) struct Outcome {
 
 /// Makes the load and checks what became of it.
 pub(super) async fn run(
-    server: Server,
+    mut server: Server,
     cast: Cast,
     load: &Load,
     pace: Pace,
@@ -94,6 +94,7 @@ pub(super) async fn run(
         .await
         .context("a socket cannot be opened")?;
 
+    server.find_processes();
     let traffic = Traffic::begin((id, server, cast), (pace, times), load.message_bytes);
     let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
     for (user, socket) in sockets.into_iter().enumerate() {

@@ -8,6 +8,7 @@ use hyper::StatusCode;
 use serde_json::{Value, json};
 
 use super::{
+    deployment,
     http::{Connection, Origin},
     processes::Servers,
 };
@@ -29,7 +30,8 @@ pub(super) struct Target {
     /// The salt that the server shares with its clients (`auth.signing_salt`), for guests
     #[arg(long, value_name = "TEXT", default_value = "45ncashdaksh2!#@3nxjdas*_259")]
     pub(super) signing_salt: String,
-    /// Server processes on this machine whose CPU is counted, with their children; found by name if left out
+    /// Server processes on this machine whose CPU is counted, with their children; if left out, who listens at the URL
+    /// and whom that process is connected to, or else those with the names of our servers
     #[arg(long, value_name = "PID,…", value_delimiter = ',')]
     pids: Vec<u32>,
     /// Threads of the generator; one is the lightest
@@ -81,6 +83,16 @@ impl Server {
     /// The gateway for the n-th user or connection.
     pub(super) fn origin(&self, number: usize) -> &Arc<Origin> {
         &self.origins[number % self.origins.len()]
+    }
+
+    /// Finds the processes, if they were not named; once the gateways have been used, and so are connected to all that
+    /// they need.
+    pub(super) fn find_processes(&mut self) {
+        let local = self.origins.iter().all(|origin| origin.address.ip().is_loopback());
+        if self.processes.pids.is_empty() && local {
+            let ports: Vec<u16> = self.origins.iter().map(|origin| origin.address.port()).collect();
+            self.processes = deployment::behind(&ports);
+        }
     }
 
     /// Waits, but not longer than `patience`, until every read model of the process behind the admin listener has
