@@ -21,11 +21,12 @@ async fn a_stream_that_drifted_is_named() {
     context.update_stream(drifted).await.expect("the operator may");
     let checked = app.cli(&["check-config"]).await;
     assert!(!checked.success && checked.stdout.contains("duplicate_window"), "{checked:?}");
-    let served = app.cli_with(&[], &["serve"]).await;
+    let ports = [("SERVER__LISTEN", "127.0.0.1:0"), ("SERVER__ADMIN_LISTEN", "127.0.0.1:0")];
+    let served = app.cli_with(&ports, &["serve"]).await;
     assert!(!served.success && served.stderr.contains("duplicate_window"), "{served:?}");
     context.update_stream(good).await.expect("the operator may");
     for (folder, reason) in [("", "needs log.store_dir"), ("/tmp", "is not the store")] {
-        let own = [("LOG__DURABILITY", "synced"), ("LOG__STORE_DIR", folder)];
+        let own = [("LOG__DURABILITY", "synced"), ("LOG__STORE_DIR", folder), ports[0], ports[1]];
         for command in ["serve", "check-config"] {
             let ran = app.cli_with(&own, &[command]).await;
             assert!(!ran.success && ran.stderr.contains(reason), "{command}: {ran:?}");
