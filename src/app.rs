@@ -1,6 +1,6 @@
 //! `App`: opens connections, starts tasks, stops them in order.
 
-use std::{sync::Arc, time::Duration};
+use std::{ops::Deref, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, bail};
 use futures_util::StreamExt as _;
@@ -47,9 +47,21 @@ use crate::{
 /// How long a look into all queues is not repeated: a full subscription complains for each message.
 const RESYNC_PAUSE: Duration = Duration::from_millis(100);
 
-/// What a gateway's handlers and sockets work with.
+/// What a gateway's handlers and sockets work with. Handlers and layers clone it several times for each request, so
+/// a clone is one count and not one for each part.
 #[derive(Clone)]
-pub struct App {
+pub struct App(Arc<Parts>);
+
+impl Deref for App {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
+}
+
+/// The parts of a gateway.
+pub struct Parts {
     /// The settings.
     pub config: Arc<Config>,
     /// Executes commands.
@@ -271,7 +283,7 @@ impl Process {
         let (hub, endings) = Hub::start(log, deliveries.clone(), config.limits.sockets_per_user);
         self.tasks.spawn(endings); // must outlive the sockets
         let limits = &config.limits;
-        Ok(App {
+        Ok(App(Arc::new(Parts {
             config: Arc::clone(config),
             accounts: Accounts {
                 executor: executor.clone(),
@@ -299,7 +311,7 @@ impl Process {
             deliveries,
             media: Media::open(&config.media).await?,
             metrics: self.metrics.clone(),
-        })
+        })))
     }
 
     async fn start_gateway_tasks(&self, app: &App, nats: Nats) -> anyhow::Result<()> {
