@@ -6,17 +6,20 @@ mod checker;
 mod connect;
 mod deployment;
 mod environment;
+mod group;
 mod groups;
 mod http;
 mod marker;
 mod meter;
 mod outcome;
 mod processes;
+mod rebuild;
 mod report;
 mod run;
 mod schedule;
 mod send;
 mod socket;
+mod storm;
 mod target;
 mod traffic;
 
@@ -30,6 +33,7 @@ use anyhow::Context as _;
 use clap::Subcommand;
 
 use super::Output;
+use crate::config::Config;
 
 #[derive(Subcommand)]
 pub(super) enum Command {
@@ -39,9 +43,19 @@ pub(super) enum Command {
     Chat(chat::Options),
     /// Sockets on which nothing happens: what one costs in memory and CPU
     Connect(connect::Options),
+    /// Everybody is cut off and comes back at once
+    Storm(storm::Options),
+    /// One group, and some of its members who write to it
+    Group(group::Options),
+    /// Read models that are built anew; the only one that needs the operator's settings
+    Rebuild(rebuild::Options),
 }
 
-pub(super) async fn run(command: Command, output: Output) -> anyhow::Result<ExitCode> {
+pub(super) async fn run(
+    command: Command,
+    config: &Config,
+    output: Output,
+) -> anyhow::Result<ExitCode> {
     match command {
         Command::Send(options) => {
             apart(options.target.threads, async move { send::run(&options, output).await }).await
@@ -52,6 +66,13 @@ pub(super) async fn run(command: Command, output: Output) -> anyhow::Result<Exit
         Command::Connect(options) => {
             apart(options.target.threads, async move { connect::run(&options, output).await }).await
         }
+        Command::Storm(options) => {
+            apart(options.target.threads, async move { storm::run(&options, output).await }).await
+        }
+        Command::Group(options) => {
+            apart(options.target.threads, async move { group::run(&options, output).await }).await
+        }
+        Command::Rebuild(options) => rebuild::run(&options, config, output).await,
     }
 }
 

@@ -98,7 +98,7 @@ impl Cli {
             Command::Projections(command) => projections::run(command, &config, output).await,
             Command::Users(command) => users::run(command, &config, output).await,
             Command::Events(command) => events::run(command, &config, output).await,
-            Command::Bench(command) => bench::run(command, output).await,
+            Command::Bench(command) => bench::run(command, &config, output).await,
             Command::Version => Ok(ExitCode::SUCCESS),
         }
     }

@@ -82,8 +82,27 @@ pub(super) async fn run(
     config: &Config,
     output: Output,
 ) -> anyhow::Result<ExitCode> {
+    let results = results(&command, config, output).await?;
+    let equal = results.iter().all(|result| result["equal"] != json!(false));
+    output.tell(&json!(results), || {
+        results.iter().filter_map(|result| result["text"].as_str()).collect::<Vec<_>>().join("\n")
+    });
+    Ok(if equal { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Builds one read model anew, or all; tells how long each took.
+pub(super) async fn rebuild(
+    name: Option<String>,
+    config: &Config,
+    output: Output,
+) -> anyhow::Result<Vec<Value>> {
+    let all = name.is_none();
+    results(&Command::Rebuild { name, all }, config, output).await
+}
+
+async fn results(command: &Command, config: &Config, output: Output) -> anyhow::Result<Vec<Value>> {
     let tools = Tools::open(config, output).await?;
-    let wanted = match &command {
+    let wanted = match command {
         Command::Rebuild { name: None, all: false } => {
             bail!("name a read model ({}), or give --all", projections::ALL.join(", "))
         }
@@ -99,7 +118,7 @@ pub(super) async fn run(
     let mut results = Vec::new();
     for_each_projection!(tools.parts, |projection, store| {
         if wanted.as_deref().is_none_or(|name| name == name_of(&projection)) {
-            results.push(match &command {
+            results.push(match command {
                 Command::Status => tools.status(&projection, &store).await?,
                 Command::Rebuild { .. } => tools.rebuild(&projection, &store).await?,
                 Command::Verify { .. } => tools.verify(&projection, &store).await?,
@@ -112,11 +131,7 @@ pub(super) async fn run(
             });
         }
     });
-    let equal = results.iter().all(|result| result["equal"] != json!(false));
-    output.tell(&json!(results), || {
-        results.iter().filter_map(|result| result["text"].as_str()).collect::<Vec<_>>().join("\n")
-    });
-    Ok(if equal { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(results)
 }
 
 fn name_of<P: Projection>(_: &P) -> &'static str {

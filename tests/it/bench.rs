@@ -100,3 +100,29 @@ async fn sockets_are_opened_and_held() {
     assert!(result["gateway_memory"]["after_bytes"].as_u64() > Some(0), "{result}");
     assert_eq!(result["open_ms"]["count"], 40);
 }
+
+/// `bench storm`: everybody is back, with what waited.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn everybody_comes_back_to_what_waited() {
+    let app = App::start().await;
+    let result = app.bench(&["storm", "--sockets", "20", "--waiting", "2"]).await;
+    is_good(&result);
+    assert_eq!((&result["back"], &result["messages"]["due"]), (&json!(20), &json!(40)));
+    app.verify().await;
+}
+
+/// `bench group`: members with a socket at once, the others when they come. `bench rebuild`: what all that becomes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_groups_members_get_everything_online_or_not() {
+    let app = App::start().await;
+    let group = ["group", "--members", "5", "--online", "3", "--senders", "2", "--rate", "20"];
+    let times = ["--warm-up", "200ms", "--seconds", "1"];
+    let result = app.bench(&[&group[..], &times].concat()).await;
+    is_good(&result);
+    let messages = &result["messages"];
+    assert_eq!((&messages["acknowledged"], &messages["due"]), (&json!(24), &json!(96)));
+    let rebuilt = app.cli(&["bench", "rebuild", "message_history", "--json"]).await.json();
+    assert_eq!(rebuilt["read_models"][0]["name"], "message_history");
+    assert!(rebuilt["events"].as_f64() >= Some(24.0), "{rebuilt}");
+    app.verify().await;
+}

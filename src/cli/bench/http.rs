@@ -1,6 +1,12 @@
 //! The HTTP side of a client: one connection that is kept, driven by the task that uses it.
 
-use std::{net::SocketAddr, pin::Pin, str::FromStr, sync::Arc, time::Duration};
+use std::{
+    net::{IpAddr, SocketAddr},
+    pin::Pin,
+    str::FromStr,
+    sync::Arc,
+    time::Duration,
+};
 
 use anyhow::{Context as _, bail, ensure};
 use bytes::Bytes;
@@ -14,7 +20,10 @@ use hyper::{
 };
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
-use tokio::{net::TcpStream, time::timeout};
+use tokio::{
+    net::{TcpSocket, TcpStream},
+    time::timeout,
+};
 
 /// How long an answer may take.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -89,6 +98,7 @@ pub(super) enum Broken {
 /// Requests one after the other.
 pub(super) struct Connection {
     origin: Arc<Origin>,
+    from: Option<IpAddr>,
     open: Option<Open>,
 }
 
@@ -100,7 +110,12 @@ struct Open {
 
 impl Connection {
     pub(super) fn to(origin: &Arc<Origin>) -> Self {
-        Self { origin: Arc::clone(origin), open: None }
+        Self { origin: Arc::clone(origin), from: None, open: None }
+    }
+
+    /// From an address of our own.
+    pub(super) fn from(self, from: Option<IpAddr>) -> Self {
+        Self { from, ..self }
     }
 
     /// POST, as the clients do it.
@@ -179,7 +194,7 @@ impl Connection {
             let fresh = self.open.is_none();
             let open = match &mut self.open {
                 Some(open) => open,
-                closed => closed.insert(Open::to(self.origin.address).await?),
+                closed => closed.insert(Open::to(self.origin.address, self.from).await?),
             };
             match open.exchange(request).await {
                 Ok(answer) => return Ok(answer),
@@ -195,9 +210,8 @@ impl Connection {
 }
 
 impl Open {
-    async fn to(address: SocketAddr) -> Result<Self, Broken> {
-        let stream = TcpStream::connect(address).await?;
-        stream.set_nodelay(true)?;
+    async fn to(address: SocketAddr, from: Option<IpAddr>) -> Result<Self, Broken> {
+        let stream = connect(address, from).await?;
         let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
         let driver = Box::pin(async move { _ = connection.await });
         Ok(Self { sender, driver: Some(driver) })
@@ -220,6 +234,23 @@ impl Open {
         let body = drive(driver, response.into_body().collect()).await;
         Ok(Answer { status, body: body.map_err(|error| (error, None))?.to_bytes() })
     }
+}
+
+/// A TCP connection, from an address of our own if one is given.
+pub(super) async fn connect(
+    address: SocketAddr,
+    from: Option<IpAddr>,
+) -> std::io::Result<TcpStream> {
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4()?,
+        SocketAddr::V6(_) => TcpSocket::new_v6()?,
+    };
+    if let Some(from) = from {
+        socket.bind(SocketAddr::new(from, 0))?;
+    }
+    let stream = socket.connect(address).await?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
 }
 
 /// Does something on a connection that moves only meanwhile.

@@ -16,6 +16,14 @@ pub(super) fn pace(rate: Option<f64>) -> anyhow::Result<Pace> {
     Ok(Pace::PerSecond(rate))
 }
 
+/// For titles.
+pub(super) fn pace_text(pace: Pace) -> String {
+    match pace {
+        Pace::Free => "closed loop".to_owned(),
+        Pace::PerSecond(rate) => format!("open loop at {rate}/s"),
+    }
+}
+
 /// Tells it, and whether it is a failure.
 pub(super) fn tell(title: &str, outcome: &Outcome, accounts: Origins, output: Output) -> ExitCode {
     let json = as_json(title, outcome, accounts);

@@ -87,8 +87,13 @@ pub(super) async fn run(
     environment::raise_files((cast.online + cast.connections.len() + AT_ONCE) as u64 + 64)?;
     let id = clock::random_id().as_fields().0;
     let online = cast.online;
+    let open = |user: usize| {
+        let origin = server.origin(user);
+        let from = environment::source(user / server.origins.len(), origin.address.ip());
+        Socket::open(origin, &cast.users[user].token, from)
+    };
     let sockets: Vec<Socket> = stream::iter(0..online)
-        .map(|user| Socket::open(server.origin(user), &cast.users[user].token, None))
+        .map(open)
         .buffered(AT_ONCE)
         .try_collect()
         .await
@@ -197,8 +202,7 @@ async fn read_queues(traffic: &Traffic, sent: &[Sent], patience: Duration) -> an
     stream::iter(cast.online..cast.users.len())
         .map(Ok)
         .try_for_each_concurrent(AT_ONCE, |user| async move {
-            let token = &cast.users[user].token;
-            let mut socket = Socket::open(traffic.server.origin(user), token, None).await?;
+            let mut socket = traffic.open(user).await?;
             traffic.ask_for_queue(user).await?;
             let mut left = waiting[user];
             let mut limit = if left == 0 { GRACE } else { patience };

@@ -49,7 +49,7 @@ pub(super) struct Times {
 
 impl Times {
     pub(super) fn end(self) -> Duration {
-        self.warm_up + self.measured
+        self.warm_up.saturating_add(self.measured)
     }
 
     /// Is what was due then measured?
@@ -83,8 +83,10 @@ impl Schedule {
             over: AtomicBool::new(false),
         });
         // The runtime's timers are a millisecond apart, which would show in every latency.
-        let pacer = Arc::clone(&schedule);
-        std::thread::spawn(move || pacer.run());
+        if let Pace::PerSecond(_) = pace {
+            let pacer = Arc::clone(&schedule);
+            std::thread::spawn(move || pacer.run());
+        }
         schedule
     }
 

@@ -10,7 +10,6 @@ use super::{
     checker::To,
     outcome,
     run::{self, Load},
-    schedule::Pace,
     target::Target,
     traffic::{Author, Cast},
 };
@@ -59,10 +58,10 @@ pub(super) async fn run(options: &Options, output: Output) -> anyhow::Result<Exi
     };
     let pace = outcome::pace(options.rate)?;
     let run = run::run(server, cast, &options.load, pace, output).await?;
-    let way = match pace {
-        Pace::Free => "closed loop".to_owned(),
-        Pace::PerSecond(rate) => format!("open loop at {rate}/s"),
-    };
-    let title = format!("send: {senders} senders with {} in flight, {way}", options.in_flight);
+    let title = format!(
+        "send: {senders} senders with {} in flight, {}",
+        options.in_flight,
+        outcome::pace_text(pace)
+    );
     Ok(outcome::tell(&title, &run, origins, output))
 }

@@ -1,23 +1,16 @@
 //! The WebSocket side of a client.
 
-use std::{
-    net::{IpAddr, SocketAddr},
-    sync::Arc,
-    time::Duration,
-};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, bail};
 use futures_util::StreamExt as _;
-use tokio::{
-    net::{TcpSocket, TcpStream},
-    time::timeout,
-};
+use tokio::{net::TcpStream, time::timeout};
 use tokio_tungstenite::{
     WebSocketStream, client_async_with_config,
     tungstenite::{Message, Utf8Bytes, protocol::WebSocketConfig},
 };
 
-use super::http::Origin;
+use super::http::{Origin, connect};
 
 /// How long it may take until a socket is open and greeted.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -43,16 +36,7 @@ impl Socket {
         token: &str,
         from: Option<IpAddr>,
     ) -> anyhow::Result<Self> {
-        let socket = match origin.address {
-            SocketAddr::V4(_) => TcpSocket::new_v4(),
-            SocketAddr::V6(_) => TcpSocket::new_v6(),
-        };
-        let socket = socket.context("cannot make a socket")?;
-        if let Some(from) = from {
-            socket.bind(SocketAddr::new(from, 0)).context("cannot use another local address")?;
-        }
-        let stream = socket.connect(origin.address).await.context("cannot connect")?;
-        stream.set_nodelay(true)?;
+        let stream = connect(origin.address, from).await.context("cannot connect")?;
         // What the library takes by default, 128 KiB, would be most of a socket's memory here.
         let config = WebSocketConfig::default().read_buffer_size(4 * 1024).write_buffer_size(0);
         let url = format!("ws://{}/ws?token={token}", origin.host.to_str()?);

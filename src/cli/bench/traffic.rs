@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    net::IpAddr,
     sync::{
         Arc, Mutex, MutexGuard,
         atomic::{AtomicU64, Ordering},
@@ -17,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     accounts::{self, Account},
     checker::{Arrived, Fate, Sent, To},
+    environment,
     http::{Answer, Broken, Connection},
     lock,
     marker::Marker,
@@ -193,11 +195,9 @@ impl Traffic {
     }
 
     async fn come_back(&self, user: usize) -> Socket {
-        let account = &self.cast.users[user];
         loop {
             sleep(PAUSE).await;
-            let origin = self.server.origin(user);
-            if let Ok(socket) = Socket::open(origin, &account.token, None).await
+            if let Ok(socket) = self.open(user).await
                 && self.ask_for_queue(user).await.is_ok()
             {
                 return socket;
@@ -205,17 +205,34 @@ impl Traffic {
         }
     }
 
+    /// Where the connections of a user come from.
+    fn source(&self, user: usize) -> Option<IpAddr> {
+        let origins = &self.server.origins;
+        environment::source(user / origins.len(), self.server.origin(user).address.ip())
+    }
+
+    /// Opens a socket of a user.
+    pub(super) async fn open(&self, user: usize) -> anyhow::Result<Socket> {
+        let token = &self.cast.users[user].token;
+        Socket::open(self.server.origin(user), token, self.source(user)).await
+    }
+
     /// What waits is to come over the user's socket (rest.md §21).
     pub(super) async fn ask_for_queue(&self, user: usize) -> anyhow::Result<()> {
-        let mut server = Connection::to(self.server.origin(user));
+        let mut server = Connection::to(self.server.origin(user)).from(self.source(user));
         let account = &self.cast.users[user];
         accounts::done(&mut server, account, DRAIN, serde_json::json!({})).await?;
         Ok(())
     }
 
+    /// A new one, not open yet.
+    pub(super) fn connection(&self, number: usize) -> Connection {
+        Connection::to(self.server.origin(number))
+    }
+
     /// Sends what is due over one connection, until nothing is due any more.
     pub(super) async fn send(self: Arc<Self>, connection: usize) -> Vec<(usize, Sent)> {
-        let mut server = Connection::to(self.server.origin(connection));
+        let mut server = self.connection(connection);
         let authors = &self.cast.connections[connection];
         let mut speakers: Vec<Speaker> =
             authors.iter().map(|author| Speaker::new(&self.cast, *author)).collect();
@@ -237,7 +254,7 @@ impl Traffic {
                 sleep(PAUSE).await;
             }
         }
-        speakers.into_iter().map(|speaker| (speaker.author, speaker.sent)).collect()
+        speakers.into_iter().map(Speaker::finish).collect()
     }
 
     /// What an answer means.
@@ -260,7 +277,7 @@ impl Traffic {
 }
 
 /// An author at work.
-struct Speaker {
+pub(super) struct Speaker {
     author: usize,
     token: HeaderValue,
     /// Targets, how many of their readers are online, and the body up to the text.
@@ -269,7 +286,7 @@ struct Speaker {
 }
 
 impl Speaker {
-    fn new(cast: &Cast, author: usize) -> Self {
+    pub(super) fn new(cast: &Cast, author: usize) -> Self {
         let Author { user, to } = &cast.authors[author];
         let target = |to: &To| {
             let (kind, id) = match *to {
@@ -287,7 +304,13 @@ impl Speaker {
         Self { author, token: cast.users[*user].header(), targets, sent: Sent::default() }
     }
 
-    async fn say(&mut self, server: &mut Connection, due: Duration, traffic: &Traffic) -> Fate {
+    /// Sends the next message.
+    pub(super) async fn say(
+        &mut self,
+        server: &mut Connection,
+        due: Duration,
+        traffic: &Traffic,
+    ) -> Fate {
         let number = self.sent.calls.len();
         let (to, online, begin) = &self.targets[number % self.targets.len()];
         let marker = Marker { run: traffic.run, author: self.author, number, due };
@@ -301,5 +324,10 @@ impl Speaker {
         }
         self.sent.calls.push((*to, fate));
         fate
+    }
+
+    /// The author, and what was sent.
+    pub(super) fn finish(self) -> (usize, Sent) {
+        (self.author, self.sent)
     }
 }
