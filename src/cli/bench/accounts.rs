@@ -145,9 +145,8 @@ pub(super) async fn ready(
             while let Some(place) = places.get(next.fetch_add(1, Ordering::Relaxed)) {
                 let taken = lock(place).take();
                 let mut account = taken.expect("each is taken once");
-                account.prepare(&mut server, &target.signing_salt).await.context(
-                    "an account cannot be made ready (limits.requests_per_address may be too low)",
-                )?;
+                let prepared = account.prepare(&mut server, &target.signing_salt).await;
+                prepared.context("an account cannot be made ready")?;
                 *lock(place) = Some(account);
                 let done = done.fetch_add(1, Ordering::Relaxed) as u64 + 1;
                 lock(progress).set(done);
@@ -155,14 +154,17 @@ pub(super) async fn ready(
             anyhow::Ok(())
         }
     });
-    try_join_all(workers).await?;
+    let prepared = try_join_all(workers).await;
     let accounts: Vec<Account> = places
         .into_iter()
         .filter_map(|place| place.into_inner().unwrap_or_else(PoisonError::into_inner))
         .collect();
     if let Some(file) = &target.users_file {
-        write(file, accounts.iter().chain(&spare).chain(&others))?;
+        // Also after a failure: those that were made are there, and were not cheap.
+        let known = accounts.iter().filter(|account| account.id != 0);
+        write(file, known.chain(&spare).chain(&others))?;
     }
+    prepared?;
     Ok((accounts, Origins { made: count - kept, kept }))
 }
 

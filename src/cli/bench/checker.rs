@@ -35,6 +35,7 @@ pub(super) struct Arrived {
     distinct: u64,
     doubled: u64,
     out_of_order: u64,
+    any_order: bool,
 }
 
 /// Of one author.
@@ -60,6 +61,11 @@ impl Seen {
 }
 
 impl Arrived {
+    /// From now on live messages and a drained queue may mix, in which nothing is promised of their order (ws.md §7.6).
+    pub(super) fn allow_any_order(&mut self) {
+        self.any_order = true;
+    }
+
     /// Takes in the author's message with this number; `false` if it has come before.
     pub(super) fn take(&mut self, author: usize, number: usize) -> bool {
         let seen = self.by_author.entry(author).or_default();
@@ -67,7 +73,7 @@ impl Arrived {
             self.doubled += 1;
             return false;
         }
-        if seen.last.is_some_and(|last| last > number) {
+        if seen.last.is_some_and(|last| last > number) && !self.any_order {
             self.out_of_order += 1;
         }
         seen.note(number);
@@ -202,6 +208,16 @@ mod tests {
         let verdict = judged(&[(ONE, Acknowledged); 3], [&[], &[0, 2, 1], &[]]);
         assert_eq!((verdict.out_of_order, verdict.lost), (1, 0));
         assert!(!verdict.is_good());
+    }
+
+    #[test]
+    fn order_is_not_judged_once_a_queue_was_drained_beside_live_messages() {
+        let mut user = Arrived::default();
+        user.allow_any_order();
+        for number in [0, 2, 1, 1] {
+            user.take(0, number);
+        }
+        assert_eq!((user.out_of_order, user.doubled, user.distinct), (0, 1, 3));
     }
 
     #[test]

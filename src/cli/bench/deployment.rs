@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeSet, fs, path::PathBuf};
 
-use super::processes::{self, Servers};
+use super::processes;
 
 const LISTENS: &str = "0A";
 const ESTABLISHED: &str = "01";
@@ -14,6 +14,8 @@ struct Socket {
     local: u16,
     remote: u16,
     listens: bool,
+    /// Is the other side on this machine?
+    here: bool,
     /// What a process that holds it has among its open files.
     file: PathBuf,
 }
@@ -24,8 +26,8 @@ pub(super) fn listener(port: u16) -> Option<u32> {
 }
 
 /// The processes of the deployment whose gateways listen on these ports. Empty if they are not on this machine, or
-/// belong to somebody whose open files we may not see: then the name has to do.
-pub(super) fn behind(ports: &[u16]) -> Servers {
+/// belong to somebody whose open files we may not see.
+pub(super) fn behind(ports: &[u16]) -> BTreeSet<u32> {
     let sockets = sockets();
     let gateways: Vec<u32> = ports.iter().filter_map(|port| listener_in(&sockets, *port)).collect();
     let backends: BTreeSet<u16> =
@@ -33,13 +35,12 @@ pub(super) fn behind(ports: &[u16]) -> Servers {
     let servers = backends.iter().filter_map(|port| listener_in(&sockets, *port));
     let servers: BTreeSet<u32> = servers.collect();
     if gateways.len() < ports.len() || servers.is_empty() {
-        return Servers::default();
+        return BTreeSet::new();
     }
     let of_ours = |pid: &u32| talks_to(*pid, &sockets).any(|port| backends.contains(&port));
     let others = processes::all().into_values().filter(|process| process.name == "hongyan");
     let others = others.map(|process| process.pid).filter(of_ours);
-    let pids: BTreeSet<u32> = others.chain(gateways).chain(servers).collect();
-    Servers { pids: pids.into_iter().collect() }
+    others.chain(gateways).chain(servers).collect()
 }
 
 fn sockets() -> Vec<Socket> {
@@ -60,8 +61,7 @@ fn listener_in(sockets: &[Socket], port: u16) -> Option<u32> {
 /// The ports that a process has connections to.
 fn talks_to(pid: u32, sockets: &[Socket]) -> impl Iterator<Item = u16> {
     let held: BTreeSet<PathBuf> = files(pid).collect();
-    let connected =
-        sockets.iter().filter(move |socket| !socket.listens && held.contains(&socket.file));
+    let connected = sockets.iter().filter(move |socket| socket.here && held.contains(&socket.file));
     connected.map(|socket| socket.remote)
 }
 
@@ -74,8 +74,10 @@ fn files(pid: u32) -> impl Iterator<Item = PathBuf> {
 impl Socket {
     fn read(line: &str) -> Option<Self> {
         let fields: Vec<&str> = line.split_whitespace().collect();
-        let port = |field: &str| u16::from_str_radix(field.rsplit_once(':')?.1, 16).ok();
+        let port = |text: &str| u16::from_str_radix(text, 16).ok();
         let [_, local, remote, state, ..] = fields[..] else { return None };
+        let (own, local) = local.rsplit_once(':')?;
+        let (other, remote) = remote.rsplit_once(':')?;
         if state != LISTENS && state != ESTABLISHED {
             return None;
         }
@@ -83,6 +85,8 @@ impl Socket {
             local: port(local)?,
             remote: port(remote)?,
             listens: state == LISTENS,
+            // Addresses are written with their last byte first.
+            here: state == ESTABLISHED && (other == own || other.ends_with("7F")),
             file: format!("socket:[{}]", fields.get(9)?).into(),
         })
     }
@@ -100,7 +104,9 @@ mod tests {
         assert_eq!(socket.file, PathBuf::from("socket:[4711]"));
         let connected = line.replace(" 0A ", " 01 ").replace("00000000:0000 ", "0100007F:1CFE ");
         let socket = Socket::read(&connected).expect("it is one");
-        assert_eq!((socket.remote, socket.listens), (7422, false));
+        assert_eq!((socket.remote, socket.listens, socket.here), (7422, false, true));
+        let elsewhere = connected.replace("0100007F:1CFE", "0500000A:1CFE");
+        assert_eq!(Socket::read(&elsewhere).map(|socket| socket.here), Some(false));
         assert_eq!(Socket::read(&line.replace(" 0A ", " 06 ")), None);
         assert_eq!(Socket::read("sl local_address rem_address st"), None);
     }
@@ -112,10 +118,10 @@ mod tests {
         let listens = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
         let address = listens.local_addr().expect("bound");
         assert_eq!(listener(address.port()), Some(own));
-        assert_eq!(behind(&[address.port()]).pids, [0; 0], "it has no servers");
+        assert!(behind(&[address.port()]).is_empty(), "it has no servers");
         let talks = std::net::TcpStream::connect(address).expect("connected");
         assert!(talks_to(own, &sockets()).any(|port| port == address.port()));
-        assert_eq!(behind(&[address.port()]).pids, [own]);
+        assert_eq!(behind(&[address.port()]), [own].into());
         drop(talks);
     }
 }

@@ -47,7 +47,8 @@ impl Origin {
             "`{url}` does not begin with http://: there is no TLS here; measure behind what ends it"
         );
         let authority = uri.authority().with_context(|| format!("`{url}` names no host"))?;
-        let place = (authority.host(), authority.port_u16().unwrap_or(80));
+        let host = authority.host().trim_matches(['[', ']']); // of an IPv6 address
+        let place = (host, authority.port_u16().unwrap_or(80));
         let found = tokio::net::lookup_host(place).await;
         let address = found.ok().and_then(|mut found| found.next());
         Ok(Arc::new(Self {
@@ -71,7 +72,9 @@ impl Answer {
     pub(super) fn data(&self) -> anyhow::Result<Value> {
         let mut body: Value = serde_json::from_slice(&self.body).unwrap_or_default();
         if self.status != StatusCode::OK {
-            bail!("{}", self.text());
+            let limited = self.status == StatusCode::TOO_MANY_REQUESTS;
+            let hint = if limited { " (limits.requests_per_user, or _per_address)" } else { "" };
+            bail!("{}{hint}", self.text());
         }
         Ok(body["data"].take())
     }
@@ -87,9 +90,9 @@ impl Answer {
 /// Why there is no answer. The call may have been heard.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Broken {
-    #[error("cannot connect: {0}")]
+    #[error("cannot connect")]
     Connect(#[from] std::io::Error),
-    #[error("the connection broke: {0}")]
+    #[error("the connection broke")]
     Hyper(#[from] hyper::Error),
     #[error("no answer within {} s", PATIENCE.as_secs())]
     Late,

@@ -98,6 +98,10 @@ fn as_text(title: &str, outcome: &Outcome, json: &Value) -> String {
     );
     lines.push(("acknowledged", sent));
     lines.push(("answer", report::quantiles_text(&measured["answer_ms"])));
+    if json["measured"]["begin_ms"]["max"].as_f64() > Some(1.0) {
+        let begun = report::quantiles_text(&measured["begin_ms"]);
+        lines.push(("  until begun", format!("{begun} (contained in the answer)")));
+    }
     if traffic.cast.online > 0 {
         let way = format!(
             "{}; {}/s, {} under way at the end",
@@ -143,7 +147,7 @@ fn complaints(outcome: &Outcome, json: &Value) -> Vec<String> {
     }
     let dropped = &json["sockets_dropped"];
     if dropped != 0 {
-        notes.push(format!("{dropped} sockets ended early and were opened again"));
+        notes.push(format!("{dropped} sockets ended early and were opened again; from then on their order was not judged"));
     }
     for (text, count) in outcome.traffic.failures() {
         let limited = text.starts_with("429");

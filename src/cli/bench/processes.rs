@@ -1,15 +1,23 @@
 //! What processes of this machine use: CPU and memory, from /proc.
 
-use std::{collections::BTreeMap, fs, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    time::Duration,
+};
 
 /// What the servers of a deployment are called.
 const NAMES: &[&str] = &["hongyan", "nats-server", "redis-server", "valkey-server", "postgres"];
 
 /// Which processes are the deployment's.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Servers {
-    /// These and their children; by name if there are none.
-    pub(super) pids: Vec<u32>,
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Servers {
+    /// These and their children.
+    Pids(BTreeSet<u32>),
+    /// Those that are called like our servers.
+    Named,
+    /// They are on another machine.
+    Elsewhere,
 }
 
 /// What the processes of one name use.
@@ -40,12 +48,16 @@ impl Servers {
     }
 
     fn has(&self, process: &Stat, all: &BTreeMap<u32, Stat>) -> bool {
-        if self.pids.is_empty() {
-            return process.pid != std::process::id() && NAMES.contains(&process.name.as_str());
-        }
+        let pids = match self {
+            Self::Pids(pids) => pids,
+            Self::Named => {
+                return process.pid != std::process::id() && NAMES.contains(&process.name.as_str());
+            }
+            Self::Elsewhere => return false,
+        };
         let mut ancestor = Some(process);
         while let Some(found) = ancestor {
-            if self.pids.contains(&found.pid) {
+            if pids.contains(&found.pid) {
                 return true;
             }
             ancestor = all.get(&found.parent);
@@ -156,7 +168,7 @@ mod tests {
         let stat = |pid, parent| Stat { pid, name: "x".into(), parent, ticks: 0, pages: 0 };
         let all = [stat(1, 0), stat(10, 1), stat(11, 10), stat(12, 11), stat(20, 1)];
         let all: BTreeMap<u32, Stat> = all.into_iter().map(|stat| (stat.pid, stat)).collect();
-        let servers = Servers { pids: vec![10] };
+        let servers = Servers::Pids([10].into());
         let found: Vec<u32> =
             all.values().filter(|stat| servers.has(stat, &all)).map(|stat| stat.pid).collect();
         assert_eq!(found, [10, 11, 12]);

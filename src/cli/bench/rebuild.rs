@@ -31,7 +31,7 @@ pub(super) async fn run(
         config.postgres.url.expose_secret(),
         config.redis.url.expose_secret(),
     ];
-    let servers = Servers { pids: urls.into_iter().filter_map(server).collect() };
+    let servers = Servers::Pids(urls.into_iter().filter_map(server).collect());
     let (before, own) = (servers.sample(), processes::own_cpu());
     let built = projections::rebuild(options.name.clone(), config, output).await?;
     let own = processes::own_cpu().saturating_sub(own);

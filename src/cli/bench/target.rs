@@ -64,7 +64,10 @@ impl Target {
             Some(admin) => about(admin).await?,
             None => json!({}),
         };
-        let processes = Servers { pids: self.pids.clone() };
+        let processes = match self.pids.as_slice() {
+            [] => Servers::Named,
+            pids => Servers::Pids(pids.iter().copied().collect()),
+        };
         Ok(Server { origins, admin, processes, about, threads: self.threads })
     }
 }
@@ -88,10 +91,17 @@ impl Server {
     /// Finds the processes, if they were not named; once the gateways have been used, and so are connected to all that
     /// they need.
     pub(super) fn find_processes(&mut self) {
-        let local = self.origins.iter().all(|origin| origin.address.ip().is_loopback());
-        if self.processes.pids.is_empty() && local {
-            let ports: Vec<u16> = self.origins.iter().map(|origin| origin.address.port()).collect();
-            self.processes = deployment::behind(&ports);
+        if self.processes != Servers::Named {
+            return;
+        }
+        if !self.origins.iter().all(|origin| origin.address.ip().is_loopback()) {
+            self.processes = Servers::Elsewhere;
+            return;
+        }
+        let ports: Vec<u16> = self.origins.iter().map(|origin| origin.address.port()).collect();
+        let found = deployment::behind(&ports);
+        if !found.is_empty() {
+            self.processes = Servers::Pids(found);
         }
     }
 

@@ -187,6 +187,7 @@ impl Traffic {
                 continue;
             }
             count(&self.counts.dropped);
+            lock(&self.arrived[user]).allow_any_order();
             socket = tokio::select! {
                 () = stop.cancelled() => return,
                 again = self.come_back(user) => again,
@@ -266,7 +267,7 @@ impl Traffic {
             }
             Ok(answer) if answer.status.is_client_error() => (Fate::Refused, answer.text()),
             Ok(answer) => (Fate::Unknown, answer.text()),
-            Err(error) => (Fate::Unknown, error.to_string()),
+            Err(error) => (Fate::Unknown, format!("{:#}", anyhow::Error::from(error))),
         };
         if fate == Fate::Unknown {
             count(&self.counts.unknown);
