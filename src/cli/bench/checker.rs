@@ -34,6 +34,7 @@ pub(super) struct Arrived {
     by_author: HashMap<usize, Seen>,
     distinct: u64,
     doubled: u64,
+    repeated: u64,
     out_of_order: u64,
     any_order: bool,
 }
@@ -43,46 +44,67 @@ pub(super) struct Arrived {
 struct Seen {
     /// The highest number so far.
     last: Option<usize>,
-    bits: Vec<u64>,
+    numbers: Numbers,
+    /// Those that came over sockets that were lost, and have not come again.
+    before: Numbers,
 }
 
-impl Seen {
+/// A set of small numbers.
+#[derive(Debug, Default, Clone)]
+struct Numbers(Vec<u64>);
+
+impl Numbers {
     fn has(&self, number: usize) -> bool {
-        self.bits.get(number / 64).is_some_and(|word| word >> (number % 64) & 1 == 1)
+        self.0.get(number / 64).is_some_and(|word| word >> (number % 64) & 1 == 1)
     }
 
-    fn note(&mut self, number: usize) {
-        if self.bits.len() <= number / 64 {
-            self.bits.resize(number / 64 + 1, 0);
+    fn add(&mut self, number: usize) {
+        if self.0.len() <= number / 64 {
+            self.0.resize(number / 64 + 1, 0);
         }
-        self.bits[number / 64] |= 1 << (number % 64);
-        self.last = self.last.max(Some(number));
+        self.0[number / 64] |= 1 << (number % 64);
+    }
+
+    /// Was it there?
+    fn remove(&mut self, number: usize) -> bool {
+        let had = self.has(number);
+        if had {
+            self.0[number / 64] &= !(1 << (number % 64));
+        }
+        had
     }
 }
 
 impl Arrived {
-    /// From now on live messages and a drained queue may mix, in which nothing is promised of their order (ws.md §7.6).
-    pub(super) fn allow_any_order(&mut self) {
+    /// The socket was lost. What it brought last may come again over the next one: the gateway may have had no time to
+    /// say that it was written (ADR 0003). And a queue drains beside live messages, in no order (ws.md §7.6).
+    pub(super) fn lose_socket(&mut self) {
         self.any_order = true;
+        for seen in self.by_author.values_mut() {
+            seen.before = seen.numbers.clone();
+        }
     }
 
     /// Takes in the author's message with this number; `false` if it has come before.
     pub(super) fn take(&mut self, author: usize, number: usize) -> bool {
         let seen = self.by_author.entry(author).or_default();
-        if seen.has(number) {
-            self.doubled += 1;
+        if seen.numbers.has(number) {
+            let count =
+                if seen.before.remove(number) { &mut self.repeated } else { &mut self.doubled };
+            *count += 1;
             return false;
         }
         if seen.last.is_some_and(|last| last > number) && !self.any_order {
             self.out_of_order += 1;
         }
-        seen.note(number);
+        seen.last = seen.last.max(Some(number));
+        seen.numbers.add(number);
         self.distinct += 1;
         true
     }
 
     fn has(&self, author: usize, number: usize) -> bool {
-        self.by_author.get(&author).is_some_and(|seen| seen.has(number))
+        self.by_author.get(&author).is_some_and(|seen| seen.numbers.has(number))
     }
 }
 
@@ -101,8 +123,10 @@ pub(super) struct Verdict {
     pub(super) arrived: u64,
     /// Of which have not.
     pub(super) lost: u64,
-    /// Arrivals of what had arrived before.
+    /// Arrivals of what had arrived before over the same socket.
     pub(super) doubled: u64,
+    /// Arrivals of what had arrived before over a socket that was lost since: not promised otherwise.
+    pub(super) repeated: u64,
     /// Arrivals after a later one of the same author.
     pub(super) out_of_order: u64,
     /// Arrivals of what was refused, or was not to that user.
@@ -127,6 +151,7 @@ pub(super) fn judge<'a>(
     let looked_at = || arrived.iter().flatten();
     let mut verdict = Verdict {
         doubled: looked_at().map(|user| user.doubled).sum(),
+        repeated: looked_at().map(|user| user.repeated).sum(),
         out_of_order: looked_at().map(|user| user.out_of_order).sum(),
         ..Verdict::default()
     };
@@ -211,13 +236,19 @@ mod tests {
     }
 
     #[test]
-    fn order_is_not_judged_once_a_queue_was_drained_beside_live_messages() {
+    fn after_a_socket_was_lost_messages_may_come_again_once_and_in_any_order() {
         let mut user = Arrived::default();
-        user.allow_any_order();
-        for number in [0, 2, 1, 1] {
+        for number in [0, 2] {
             user.take(0, number);
         }
-        assert_eq!((user.out_of_order, user.doubled, user.distinct), (0, 1, 3));
+        user.lose_socket();
+        for number in [3, 1, 2] {
+            user.take(0, number);
+        }
+        assert_eq!((user.repeated, user.doubled, user.out_of_order, user.distinct), (1, 0, 0, 4));
+        user.take(0, 2);
+        user.take(0, 3);
+        assert_eq!((user.repeated, user.doubled), (1, 2), "they have come over the same socket");
     }
 
     #[test]

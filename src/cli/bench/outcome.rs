@@ -76,6 +76,7 @@ fn as_json(title: &str, outcome: &Outcome, accounts: Origins) -> Value {
             "seconds": report::rounded(own.as_secs_f64(), 3),
             "per_1000_sends": report::per_1000(own, acknowledged),
         },
+        "away_at_the_end": traffic.counts.away.load(Ordering::Relaxed),
         "sockets_dropped": traffic.counts.dropped.load(Ordering::Relaxed),
         "failures": traffic.failures(),
     })
@@ -98,7 +99,7 @@ fn as_text(title: &str, outcome: &Outcome, json: &Value) -> String {
     );
     lines.push(("acknowledged", sent));
     lines.push(("answer", report::quantiles_text(&measured["answer_ms"])));
-    if json["measured"]["begin_ms"]["max"].as_f64() > Some(1.0) {
+    if json["measured"]["begin_ms"]["p99"].as_f64() > Some(1.0) {
         let begun = report::quantiles_text(&measured["begin_ms"]);
         lines.push(("  until begun", format!("{begun} (contained in the answer)")));
     }
@@ -147,7 +148,17 @@ fn complaints(outcome: &Outcome, json: &Value) -> Vec<String> {
     }
     let dropped = &json["sockets_dropped"];
     if dropped != 0 {
-        notes.push(format!("{dropped} sockets ended early and were opened again; from then on their order was not judged"));
+        notes.push(format!(
+            "{dropped} sockets ended early and were opened again; {} messages came over the new ones once more, whose \
+             order was not judged",
+            outcome.verdict.repeated
+        ));
+    }
+    let away = &json["away_at_the_end"];
+    if away != 0 {
+        notes.push(format!(
+            "{away} users could not come back: what has not arrived may wait in their queues"
+        ));
     }
     for (text, count) in outcome.traffic.failures() {
         let limited = text.starts_with("429");

@@ -100,6 +100,8 @@ pub(super) struct Counts {
     pub(super) arrived: AtomicU64,
     /// Sockets that ended while they were needed.
     pub(super) dropped: AtomicU64,
+    /// Users whose socket has ended and who have not come back.
+    pub(super) away: AtomicU64,
 }
 
 /// Durations of what was due in the measured time.
@@ -187,22 +189,27 @@ impl Traffic {
                 continue;
             }
             count(&self.counts.dropped);
-            lock(&self.arrived[user]).allow_any_order();
+            lock(&self.arrived[user]).lose_socket();
+            count(&self.counts.away);
             socket = tokio::select! {
                 () = stop.cancelled() => return,
                 again = self.come_back(user) => again,
             };
+            self.counts.away.fetch_sub(1, Ordering::Relaxed);
         }
     }
 
+    /// To whichever gateway lets him in.
     async fn come_back(&self, user: usize) -> Socket {
+        let mut gateway = user;
         loop {
             sleep(PAUSE).await;
-            if let Ok(socket) = self.open(user).await
-                && self.ask_for_queue(user).await.is_ok()
+            if let Ok(socket) = self.open_at(gateway, user).await
+                && self.ask_for_queue_at(gateway, user).await.is_ok()
             {
                 return socket;
             }
+            gateway += 1;
         }
     }
 
@@ -214,13 +221,21 @@ impl Traffic {
 
     /// Opens a socket of a user.
     pub(super) async fn open(&self, user: usize) -> anyhow::Result<Socket> {
+        self.open_at(user, user).await
+    }
+
+    async fn open_at(&self, gateway: usize, user: usize) -> anyhow::Result<Socket> {
         let token = &self.cast.users[user].token;
-        Socket::open(self.server.origin(user), token, self.source(user)).await
+        Socket::open(self.server.origin(gateway), token, self.source(user)).await
     }
 
     /// What waits is to come over the user's socket (rest.md §21).
     pub(super) async fn ask_for_queue(&self, user: usize) -> anyhow::Result<()> {
-        let mut server = Connection::to(self.server.origin(user)).from(self.source(user));
+        self.ask_for_queue_at(user, user).await
+    }
+
+    async fn ask_for_queue_at(&self, gateway: usize, user: usize) -> anyhow::Result<()> {
+        let mut server = Connection::to(self.server.origin(gateway)).from(self.source(user));
         let account = &self.cast.users[user];
         accounts::done(&mut server, account, DRAIN, serde_json::json!({})).await?;
         Ok(())
@@ -233,7 +248,8 @@ impl Traffic {
 
     /// Sends what is due over one connection, until nothing is due any more.
     pub(super) async fn send(self: Arc<Self>, connection: usize) -> Vec<(usize, Sent)> {
-        let mut server = self.connection(connection);
+        let mut gateway = connection;
+        let mut server = self.connection(gateway);
         let authors = &self.cast.connections[connection];
         let mut speakers: Vec<Speaker> =
             authors.iter().map(|author| Speaker::new(&self.cast, *author)).collect();
@@ -253,6 +269,8 @@ impl Traffic {
             }
             if fate == Fate::Unknown {
                 sleep(PAUSE).await;
+                gateway += 1;
+                server = self.connection(gateway);
             }
         }
         speakers.into_iter().map(Speaker::finish).collect()
