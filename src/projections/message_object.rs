@@ -159,40 +159,33 @@ impl Serialize for Group<'_> {
 
 impl<'a> MessageObject<'a> {
     fn single(id: MessageId, from: &'a Person, to: &'a Person, at: Timestamp) -> Self {
-        Self {
-            id,
-            from_avatar: &from.avatar,
-            from_name: &from.name,
-            from_id: From::User(from.id),
-            to_id: Target::from(to).into(),
-            to_name: &to.name,
-            to_avatar: &to.avatar,
-            chat_type: "single",
-            kind: "systemNotice",
-            action_type: None,
-            data: Data::server(""),
-            redirect: None,
-            options: Options::Empty,
-            create_time: at,
-            isremove: 0,
-            group: None,
-            msgid_key: None,
-            show_model: None,
-            send_uuid: None,
-        }
+        Self::notice(id, from, (to.into(), &to.name, &to.avatar), at)
     }
 
     /// What is said in a group, or of it.
     pub fn in_group(id: MessageId, from: &'a Person, to: &'a Room, at: Timestamp) -> Self {
+        Self::notice(id, from, (to.into(), &to.name, &to.avatar), at)
+    }
+
+    /// What all have in common; a notice of the server until more is said.
+    fn notice(
+        id: MessageId,
+        from: &'a Person,
+        (to, to_name, to_avatar): (Target, &'a str, &'a str),
+        at: Timestamp,
+    ) -> Self {
         Self {
             id,
             from_avatar: &from.avatar,
             from_name: &from.name,
             from_id: From::User(from.id),
-            to_id: Target::from(to).into(),
-            to_name: &to.name,
-            to_avatar: &to.avatar,
-            chat_type: "group",
+            to_id: to.into(),
+            to_name,
+            to_avatar,
+            chat_type: match to {
+                Target::User(_) => "single",
+                Target::Group(_) => "group",
+            },
             kind: "systemNotice",
             action_type: None,
             data: Data::server(""),
