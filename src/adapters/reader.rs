@@ -41,6 +41,14 @@ pub struct Reader {
 /// One place of the log: an event, or bytes that this version cannot read.
 pub type Entry = Result<Recorded<Event>, Unreadable>;
 
+/// Where it is.
+pub fn position_of(entry: &Entry) -> Position {
+    match entry {
+        Ok(event) => event.position,
+        Err(unreadable) => unreadable.position,
+    }
+}
+
 /// Bytes in the log that are no event of this version.
 #[derive(Debug)]
 pub struct Unreadable {
@@ -78,11 +86,7 @@ impl Reader {
         if self.pending == 0 {
             return Ok(None);
         }
-        let batch = self.next_batch(1).await?;
-        Ok(batch.first().map(|entry| match entry {
-            Ok(event) => event.position,
-            Err(unreadable) => unreadable.position,
-        }))
+        Ok(self.next_batch(1).await?.first().map(position_of))
     }
 
     /// The next events: at least one, at most `most`, no more than are there already.

@@ -13,6 +13,7 @@ use crate::{
     adapters::{
         checkpoints::{Beat, Checkpoints, HEARTBEAT},
         event_log::LogError,
+        reader::position_of,
     },
     events::{Event, Position, Recorded, Subject},
 };
@@ -67,13 +68,10 @@ impl Executor {
             seen.store(position.0, Ordering::Relaxed);
             self.tell(position).await;
             for entry in reader.next_batch(1000).await? {
-                match entry {
-                    Ok(recorded) => {
-                        self.take(&recorded);
-                        observe(&recorded);
-                        position = recorded.position;
-                    }
-                    Err(unreadable) => position = unreadable.position,
+                position = position_of(&entry);
+                if let Ok(recorded) = entry {
+                    self.take(&recorded);
+                    observe(&recorded);
                 }
             }
         }

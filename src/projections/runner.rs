@@ -16,7 +16,7 @@ use crate::{
     adapters::{
         checkpoints::{Beat, Checkpoints, HEARTBEAT, LEASE},
         event_log::{EventLog, LogError},
-        reader::{Entry, Reader},
+        reader::{Entry, Reader, position_of},
     },
     events::{Event, NodeId, Position, Recorded},
     telemetry::ProjectionHealth,
@@ -323,22 +323,32 @@ impl<'a, P: Projection> Work<'a, P> {
         let mut effects = Vec::new();
         let mut rest = events.as_slice();
         loop {
-            let (now, later) = rest.split_at(if rest.is_empty() { 0 } else { P::portion(rest) });
-            let to = if later.is_empty() { end } else { Checkpoint::of(now) };
-            effects.extend(match self.apply_all(generation, now, to).await {
-                Err(StoreError::Refused(why)) => self.find_poison(generation, now, to, why).await?,
-                result => result?,
-            });
-            rest = later;
-            if rest.is_empty() {
+            let (now, later) = rest.split_at(P::portion(rest));
+            if later.is_empty() {
                 break;
             }
+            effects.extend(self.apply_portion(generation, now, Checkpoint::of(now)).await?);
+            rest = later;
         }
+        effects.extend(self.apply_portion(generation, rest, end).await?);
         match unreadable {
             None => Ok(effects),
             Some(found) => {
                 Err(Halt::Poison { position: found.position, reason: found.source.to_string() })
             }
+        }
+    }
+
+    /// Applies events in one transaction, or, if the store refuses that, up to the one that it refuses.
+    async fn apply_portion(
+        &mut self,
+        generation: &Generation,
+        events: &[Recorded<Event>],
+        to: Checkpoint,
+    ) -> Result<Vec<P::Effect>, Halt> {
+        match self.apply_all(generation, events, to).await {
+            Err(StoreError::Refused(why)) => self.find_poison(generation, events, to, why).await,
+            result => Ok(result?),
         }
     }
 
@@ -389,12 +399,5 @@ impl<'a, P: Projection> Work<'a, P> {
         }
         effects.extend(self.apply_all(generation, &[], end).await?);
         Ok(effects)
-    }
-}
-
-fn position_of(entry: &Entry) -> Position {
-    match entry {
-        Ok(event) => event.position,
-        Err(unreadable) => unreadable.position,
     }
 }
