@@ -35,7 +35,7 @@ use crate::{
     events::{NodeId, Position},
     for_each_projection,
     projections::{
-        Projection,
+        self,
         in_postgres::InPostgres,
         in_redis::InRedis,
         runner::{self, Runners},
@@ -358,7 +358,7 @@ impl Process {
             pool: postgres::readers(url, 1)?,
             redis: Redis::open(&config.redis.url)?,
             projections: self.health.clone(),
-            subjects: if role == Role::Gateway { &[] } else { SUBJECTS },
+            subjects: if role == Role::Gateway { &[] } else { projections::ALL },
             metrics: self.metrics.clone(),
             durability: format!("{:?}", config.log.durability).to_lowercase(),
             clients_at: match config.server.public_url.trim_end_matches('/') {
@@ -399,31 +399,6 @@ impl Process {
         }
     }
 }
-
-/// What the projections listen to.
-const SUBJECTS: &[(&str, &[&str])] = {
-    use crate::projections::{
-        address_book::AddressBook, chat_log::ChatLog, complaint_box::ComplaintBox,
-        group_roster::GroupRoster, message_history::MessageHistory, offline_queue::OfflineQueue,
-        presence::Presence, question_book::QuestionBook, sessions::Sessions,
-        user_directory::UserDirectory,
-    };
-    const fn of<P: Projection>() -> (&'static str, &'static [&'static str]) {
-        (P::NAME, P::SUBJECTS)
-    }
-    &[
-        of::<UserDirectory>(),
-        of::<AddressBook>(),
-        of::<GroupRoster>(),
-        of::<MessageHistory>(),
-        of::<QuestionBook>(),
-        of::<ComplaintBox>(),
-        of::<Sessions>(),
-        of::<Presence>(),
-        of::<OfflineQueue>(),
-        of::<ChatLog>(),
-    ]
-};
 
 /// Refuses a server or a stream that would not keep what we promise.
 async fn check_log(nats: &Nats, config: &Config) -> anyhow::Result<()> {

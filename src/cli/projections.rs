@@ -104,16 +104,16 @@ async fn results(command: &Command, config: &Config, output: Output) -> anyhow::
     let tools = Tools::open(config, output).await?;
     let wanted = match command {
         Command::Rebuild { name: None, all: false } => {
-            bail!("name a read model ({}), or give --all", projections::ALL.join(", "))
+            bail!("name a read model ({}), or give --all", projections::names().join(", "))
         }
         Command::Rebuild { name, .. } | Command::Verify { name } => name.clone(),
         Command::Skip { name, .. } | Command::Switch { name, .. } => Some(name.clone()),
         Command::Status => None,
     };
     if let Some(name) = &wanted
-        && !projections::ALL.contains(&name.as_str())
+        && !projections::names().contains(&name.as_str())
     {
-        bail!("there is no read model `{name}`; there are {}", projections::ALL.join(", "));
+        bail!("there is no read model `{name}`; there are {}", projections::names().join(", "));
     }
     let mut results = Vec::new();
     for_each_projection!(tools.parts, |projection, store| {

@@ -99,19 +99,29 @@ impl From<crate::adapters::redis::RedisFailure> for StoreError {
     }
 }
 
-/// The names of all read models, in the order in which they are listed.
-pub const ALL: &[&str] = &[
-    "user_directory",
-    "address_book",
-    "group_roster",
-    "message_history",
-    "question_book",
-    "complaint_box",
-    "sessions",
-    "presence",
-    "offline_queue",
-    "chat_log",
-];
+/// All read models, in the order in which they are listed: name, and the events that it wants.
+pub const ALL: &[(&str, &[&str])] = {
+    const fn of<P: Projection>() -> (&'static str, &'static [&'static str]) {
+        (P::NAME, P::SUBJECTS)
+    }
+    &[
+        of::<user_directory::UserDirectory>(),
+        of::<address_book::AddressBook>(),
+        of::<group_roster::GroupRoster>(),
+        of::<message_history::MessageHistory>(),
+        of::<question_book::QuestionBook>(),
+        of::<complaint_box::ComplaintBox>(),
+        of::<sessions::Sessions>(),
+        of::<presence::Presence>(),
+        of::<offline_queue::OfflineQueue>(),
+        of::<chat_log::ChatLog>(),
+    ]
+};
+
+/// Their names.
+pub fn names() -> Vec<&'static str> {
+    ALL.iter().map(|(name, _)| *name).collect()
+}
 
 /// Does something with every read model, whatever its type.
 #[macro_export]
