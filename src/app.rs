@@ -14,7 +14,7 @@ use tracing::{info, warn};
 use crate::{
     adapters::{
         checkpoints::{Beat, Checkpoints},
-        event_log::{EventLog, Promises},
+        event_log::{EventLog, LogError, Promises},
         group_commit::GroupCommit,
         media::Media,
         nats::{self, Nats},
@@ -25,12 +25,12 @@ use crate::{
         rate_limit::RateLimit,
         redis::Redis,
         throttle::Throttle,
-        tokens::Tokens,
+        tokens::{Claims, Tokens},
         vault::Vault,
     },
     api::{self, admin::Admin},
     clock,
-    commands::{accounts::Accounts, execute::Executor, reaper::Reaper},
+    commands::{accounts::Accounts, execute::Executor, reaper::Reaper, session::Session},
     config::{Config, Durability},
     events::{NodeId, Position},
     for_each_projection,
@@ -57,6 +57,18 @@ impl Deref for App {
 
     fn deref(&self) -> &Parts {
         &self.0
+    }
+}
+
+impl App {
+    /// What a token says, if we signed it and it is its account's current one (data.md §4).
+    ///
+    /// # Errors
+    /// The log cannot be reached.
+    pub async fn current(&self, token: &str) -> Result<Option<Claims>, LogError> {
+        let Some(claims) = self.tokens.read(token) else { return Ok(None) };
+        let session = self.executor.state::<Session>(claims.id).await?;
+        Ok(session.state.is_current(claims.jti).then_some(claims))
     }
 }
 

@@ -20,10 +20,7 @@ use crate::{
     adapters::{throttle::Requester, tokens::Claims},
     app::App,
     clock,
-    commands::{
-        session::Session,
-        user::{Account, User},
-    },
+    commands::user::{Account, User},
     events::{Cause, Role, TraceParent},
 };
 
@@ -177,12 +174,7 @@ pub(super) async fn identify(
     path: &str,
     origin: &Origin,
 ) -> Result<Caller, Refusal> {
-    let invalid = || Refusal::rule(BAD_TOKEN);
-    let claims = app.tokens.read(token).ok_or_else(invalid)?;
-    let session = app.executor.state::<Session>(claims.id).await?;
-    if !session.state.is_current(claims.jti) {
-        return Err(invalid());
-    }
+    let claims = app.current(token).await?.ok_or_else(|| Refusal::rule(BAD_TOKEN))?;
     let user = app.executor.state::<User>(claims.id).await?;
     let account = user.state.active().cloned();
     let account = account.ok_or_else(|| Refusal::rule(GONE))?;

@@ -65,11 +65,8 @@ fn later(error: impl std::fmt::Display) -> Refused {
 /// What the client is told.
 pub async fn admit(app: &App, token: Option<&str>, cause: Cause) -> Result<Admitted, Refused> {
     let token = token.filter(|token| !token.is_empty()).ok_or(Refused::Text("缺少 token 参数"))?;
-    let claims = app.tokens.read(token).ok_or(Refused::Text("Token 不合法"))?;
-    let session = app.executor.state::<Session>(claims.id).await.map_err(later)?;
-    if !session.state.is_current(claims.jti) {
-        return Err(Refused::Text("Token 不合法"));
-    }
+    let claims = app.current(token).await.map_err(later)?;
+    let claims = claims.ok_or(Refused::Text("Token 不合法"))?;
     let user = app.executor.state::<User>(claims.id).await.map_err(later)?;
     let account = match user.state.account() {
         None => return Err(Refused::Text("用户不存在")),

@@ -7,17 +7,10 @@ use serde::Deserialize;
 use tokio::time::timeout;
 
 use super::frames;
-use crate::{app::App, clock, commands::session::Session, events::DisconnectReason};
+use crate::{app::App, clock, events::DisconnectReason};
 
 /// Why the loop of a socket ends.
 pub(super) type Ended = DisconnectReason;
-
-/// Is it a token that opens doors now? (ws.md §8)
-async fn is_current(app: &App, token: &str) -> bool {
-    let Some(claims) = app.tokens.read(token) else { return false };
-    let session = app.executor.state::<Session>(claims.id).await;
-    session.is_ok_and(|session| session.state.is_current(claims.jti))
-}
 
 /// The socket itself, with a bound on how long a write may take.
 pub(super) struct Wire {
@@ -75,7 +68,7 @@ impl Wire {
             || match serde_json::from_str::<ClientFrame>(text) {
                 Ok(ClientFrame { kind, token: None }) => kind == "ping",
                 Ok(ClientFrame { kind, token: Some(token) }) => {
-                    kind == "ping" && is_current(app, &token).await
+                    kind == "ping" && matches!(app.current(&token).await, Ok(Some(_)))
                 }
                 Err(_) => false,
             };
