@@ -1,51 +1,36 @@
 //! `App`: opens connections, starts tasks, stops them in order.
 
+mod process;
+
 use std::{ops::Deref, sync::Arc, time::Duration};
 
-use anyhow::{Context as _, bail};
-use futures_util::StreamExt as _;
-use tokio::{
-    net::TcpListener,
-    time::{sleep, timeout},
-};
+use anyhow::Context as _;
+use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tracing::{info, warn};
+use tracing::info;
 
+use self::process::Process;
 use crate::{
     adapters::{
-        checkpoints::{Beat, Checkpoints},
         event_log::{EventLog, LogError, Promises},
         group_commit::GroupCommit,
         media::Media,
-        nats::{self, Nats},
+        nats::Nats,
         nodes::Nodes,
-        passwords::Passwords,
-        postgres, provision,
+        provision,
         push::Pushes,
         rate_limit::RateLimit,
-        redis::Redis,
         throttle::Throttle,
         tokens::{Claims, Tokens},
-        vault::Vault,
     },
-    api::{self, admin::Admin},
     clock,
-    commands::{accounts::Accounts, execute::Executor, reaper::Reaper, session::Session},
+    commands::{accounts::Accounts, execute::Executor, session::Session},
     config::{Config, Durability},
-    events::{NodeId, Position},
-    for_each_projection,
-    projections::{
-        self,
-        in_postgres::InPostgres,
-        in_redis::InRedis,
-        runner::{self, Runners},
-    },
+    events::NodeId,
+    projections::{in_postgres::InPostgres, in_redis::InRedis},
     telemetry::{Metrics, ProjectionHealth},
     ws::{deliveries::Deliveries, hub::Hub},
 };
-
-/// How long a look into all queues is not repeated: a full subscription complains for each message.
-const RESYNC_PAUSE: Duration = Duration::from_millis(100);
 
 /// What a gateway's handlers and sockets work with. Handlers and layers clone it several times for each request, so
 /// a clone is one count and not one for each part.
@@ -170,262 +155,6 @@ async fn listen(address: std::net::SocketAddr) -> anyhow::Result<TcpListener> {
     TcpListener::bind(address).await.with_context(|| {
         format!("cannot listen on {address}; set HONGYAN__SERVER__LISTEN and HONGYAN__SERVER__ADMIN_LISTEN to free ones")
     })
-}
-
-/// What all parts of a process share.
-struct Process {
-    config: Arc<Config>,
-    node: NodeId,
-    metrics: Metrics,
-    health: ProjectionHealth,
-    tasks: TaskTracker,
-    /// Connections with requests; a socket that was upgraded is not one any more.
-    requests: TaskTracker,
-    /// Ends the listening; requests that are under way are finished.
-    accept: CancellationToken,
-    /// Ends everything else.
-    stop: CancellationToken,
-}
-
-impl Process {
-    /// Runs something for as long as the process runs.
-    fn keep(&self, task: impl Future<Output = ()> + Send + 'static) {
-        let stop = self.stop.clone();
-        self.tasks.spawn(async move {
-            tokio::select! {
-                () = stop.cancelled() => {}
-                () = task => {}
-            }
-        });
-    }
-
-    async fn start_projector(&self) -> anyhow::Result<EventLog> {
-        let config = &self.config;
-        let nats = nats::connect_patiently(
-            &config.nats.url,
-            &config.nats.projector_user,
-            &config.nats.projector_password,
-        )
-        .await?;
-        check_log(&nats, config).await?;
-        let log = open_log(nats.clone(), config, self.node, None).await?;
-        let (checkpoints, listen) = Checkpoints::start(nats.client.clone()).await?;
-        self.keep(listen);
-        let redis = Redis::open(&config.redis.url)?;
-        let pool = postgres::writers(&config.postgres.url, config.postgres.max_connections)?;
-        let parts = ProjectionParts {
-            postgres: InPostgres::new(pool),
-            redis: InRedis::new(redis.clone()),
-            pushes: Pushes::new(nats.client.clone()),
-            chat_log_length: config.projections.chat_log_length,
-        };
-        let runners = Runners {
-            log: log.clone(),
-            checkpoints: checkpoints.clone(),
-            node: self.node,
-            batch: config.projections.batch,
-            health: self.health.clone(),
-            stop: self.stop.clone(),
-        };
-        for_each_projection!(parts, |projection, store| {
-            self.tasks.spawn(runner::run(projection, store, runners.clone()));
-        });
-        let reaper = Reaper::new(log.clone(), checkpoints, redis, self.node);
-        self.keep(reaper.run(nats.reconnects.clone()));
-        let (pushes, mut reconnects) = (parts.pushes, nats.reconnects);
-        self.keep(async move {
-            // What was pushed into a connection that broke has reached nobody.
-            while reconnects.changed().await.is_ok() {
-                pushes.resync().await;
-            }
-        });
-        Ok(log)
-    }
-
-    async fn start_gateway(&self, listener: TcpListener) -> anyhow::Result<App> {
-        let config = &self.config;
-        config.check_gateway()?;
-        let nats = nats::connect_patiently(
-            &config.nats.url,
-            &config.nats.gateway_user,
-            &config.nats.gateway_password,
-        )
-        .await?;
-        check_log(&nats, config).await?;
-        let (log, syncing) = open_durable_log(nats.clone(), config, self.node).await?;
-        self.tasks.spawn(syncing); // ends when the last who could wait is gone
-        let app = self.app(&nats, log).await?;
-        self.start_gateway_tasks(&app, nats).await?;
-        self.keep(api::serve::serve(
-            listener,
-            api::router(app.clone()),
-            api::serve::Limits {
-                head: Duration::from_millis(config.limits.handshake_timeout_ms),
-                peer_ms: config.limits.peer_timeout_ms,
-            },
-            self.requests.clone(),
-            self.accept.clone(),
-        ));
-        Ok(app)
-    }
-
-    async fn app(&self, nats: &Nats, log: EventLog) -> anyhow::Result<App> {
-        let config = &self.config;
-        let (checkpoints, listen) = Checkpoints::start(nats.client.clone()).await?;
-        self.keep(listen);
-        let redis = Redis::open(&config.redis.url)?;
-        let pool = postgres::readers(config.reader_url(), config.postgres.max_connections)?;
-        let executor = Executor::new(
-            log.clone(),
-            checkpoints,
-            pool,
-            redis.clone(),
-            self.node,
-            config.log.is_replicated(),
-            config.wait(),
-        );
-        let auth = &config.auth;
-        let passwords = Passwords::new(
-            auth.password_pepper.clone(),
-            auth.argon2_memory_kib,
-            auth.argon2_passes,
-            auth.argon2_parallel,
-        )?;
-        let deliveries = Deliveries::new(log.clone(), self.node);
-        let (hub, endings) = Hub::start(log, deliveries.clone(), config.limits.sockets_per_user);
-        self.tasks.spawn(endings); // must outlive the sockets
-        let limits = &config.limits;
-        Ok(App(Arc::new(Parts {
-            config: Arc::clone(config),
-            accounts: Accounts {
-                executor: executor.clone(),
-                vault: Vault::open(nats)
-                    .await
-                    .context("cannot open VAULT; run `hongyan migrate`")?,
-                passwords,
-                default_avatar: format!("{}/chat/user.jpg", config.server.asset_base),
-            },
-            executor,
-            tokens: Tokens::new(&auth.token_secret),
-            throttle: Throttle::new(
-                redis.clone(),
-                limits.requests_per_user,
-                limits.requests_per_address,
-            ),
-            rate_limit: RateLimit::new(
-                redis,
-                (limits.login_failures, limits.login_failures_per_address),
-                Duration::from_secs(limits.login_window_s),
-            ),
-            pushes: Pushes::new(nats.client.clone()),
-            nodes: Nodes::new(nats.client.clone()),
-            hub,
-            deliveries,
-            media: Media::open(&config.media).await?,
-            metrics: self.metrics.clone(),
-        })))
-    }
-
-    async fn start_gateway_tasks(&self, app: &App, nats: Nats) -> anyhow::Result<()> {
-        let (executor, hub) = (app.executor.clone(), app.hub.clone());
-        self.keep(async move { executor.follow(|recorded| hub.observe(recorded)).await });
-        self.keep(app.deliveries.clone().run());
-        self.keep(app.throttle.clone().run());
-        let (answering, node) = (app.clone(), self.node);
-        self.keep(async move {
-            let served = answering.nodes.serve(node, |request| {
-                let app = answering.clone();
-                async move {
-                    // Until this node has seen the new socket, it does not know the old one as such.
-                    app.executor.seen_here(request.since).await;
-                    app.hub.hand_over(request.user).await.ok()
-                }
-            });
-            if let Err(error) = served.await {
-                warn!(%error, "cannot answer other gateways");
-            }
-        });
-        let mut resyncs = app.pushes.resyncs().await?;
-        let (hub, mut reconnects, mut overflows) =
-            (app.hub.clone(), nats.reconnects, nats.overflows);
-        self.keep(async move {
-            loop {
-                tokio::select! {
-                    resync = resyncs.next() => if resync.is_none() { return },
-                    changed = reconnects.changed() => if changed.is_err() { return },
-                    changed = overflows.changed() => if changed.is_err() { return },
-                }
-                hub.resync();
-                sleep(RESYNC_PAUSE).await;
-            }
-        });
-        Ok(())
-    }
-
-    fn start_admin(&self, listener: TcpListener, log: EventLog, role: Role) -> anyhow::Result<()> {
-        let config = &self.config;
-        let url = if role == Role::Projector { &config.postgres.url } else { config.reader_url() };
-        let admin = Admin {
-            log,
-            pool: postgres::readers(url, 1)?,
-            redis: Redis::open(&config.redis.url)?,
-            projections: self.health.clone(),
-            subjects: if role == Role::Gateway { &[] } else { projections::ALL },
-            metrics: self.metrics.clone(),
-            durability: format!("{:?}", config.log.durability).to_lowercase(),
-            clients_at: match config.server.public_url.trim_end_matches('/') {
-                "" => format!("http://{}", config.server.listen),
-                public => public.to_owned(),
-            },
-        };
-        self.keep(api::serve::serve(
-            listener,
-            api::admin::router(admin),
-            api::serve::Limits { head: Duration::from_secs(10), peer_ms: 0 },
-            self.requests.clone(),
-            self.accept.clone(),
-        ));
-        Ok(())
-    }
-
-    /// Ends sockets without a close frame, tells the log what they had, then ends everything.
-    async fn shut_down(self, gateway: Option<App>) {
-        let grace = Duration::from_secs(self.config.server.shutdown_grace_s);
-        self.accept.cancel();
-        self.requests.close();
-        let served = timeout(grace, self.requests.wait());
-        if let Some(app) = gateway {
-            let (served, told) = tokio::join!(served, timeout(grace, app.hub.shut_down()));
-            if served.is_err() || told.is_err() {
-                warn!("requests or sockets did not end in time");
-            }
-            let beat = Beat { position: Position(0), node: self.node, leaving: true };
-            let checkpoints = &app.executor.checkpoints;
-            checkpoints.tell(&Checkpoints::gateway(self.node), beat).await;
-            checkpoints.flush().await;
-        }
-        self.stop.cancel();
-        self.tasks.close();
-        if timeout(grace, self.tasks.wait()).await.is_err() {
-            warn!("some tasks did not end in time");
-        }
-    }
-}
-
-/// Refuses a server or a stream that would not keep what we promise.
-async fn check_log(nats: &Nats, config: &Config) -> anyhow::Result<()> {
-    let drift = provision::drift(nats, config.log.replicas).await?;
-    if let Some(first) = drift.first() {
-        bail!(
-            "the stream EVENTS is not as it must be: {} is {} instead of {} ({}); \
-             `hongyan check-config` shows all differences",
-            first.setting,
-            first.found,
-            first.wanted,
-            first.why
-        );
-    }
-    Ok(())
 }
 
 /// The log, with this configuration's promises.
