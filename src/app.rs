@@ -76,7 +76,7 @@ pub struct Parts {
     /// The other gateways.
     pub nodes: Nodes,
     /// The sockets of this node.
-    pub hub: Hub,
+    pub hub: Arc<Hub>,
     /// What they have received.
     pub deliveries: Deliveries,
     /// What users upload.

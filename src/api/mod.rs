@@ -70,12 +70,13 @@ async fn socket(
     };
     let frame = app.config.limits.frame_bytes;
     upgrade
-        .read_buffer_size(4 * 1024) // the library's default is 128 KiB
+        // Each socket keeps one. Clients say little; what is longer is read in pieces.
+        .read_buffer_size(512)
         .write_buffer_size(0)
         .max_write_buffer_size(usize::MAX)
         .max_message_size(frame)
         .max_frame_size(frame)
-        .on_upgrade(async move |socket| Box::pin(connection::serve(app, socket, admitted)).await)
+        .on_upgrade(async move |socket| connection::serve(app, socket, admitted))
 }
 
 /// CORS as the clients need it (data.md §9), also on refusals; and the count of answers.

@@ -63,7 +63,7 @@ fn later(error: impl std::fmt::Display) -> Refused {
 ///
 /// # Errors
 /// What the client is told.
-pub async fn admit(app: &App, token: Option<&str>, cause: Cause) -> Result<Admitted, Refused> {
+pub async fn admit(app: &App, token: Option<&str>, cause: Cause) -> Result<Box<Admitted>, Refused> {
     let token = token.filter(|token| !token.is_empty()).ok_or(Refused::Text("缺少 token 参数"))?;
     let claims = app.current(token).await.map_err(later)?;
     let claims = claims.ok_or(Refused::Text("Token 不合法"))?;
@@ -75,34 +75,45 @@ pub async fn admit(app: &App, token: Option<&str>, cause: Cause) -> Result<Admit
     };
     let inbox = app.pushes.inbox(account.id).await.map_err(later)?;
     let entry = app.hub.enter(account.id, claims.jti);
-    Ok(Admitted { claims, account, entry, inbox, cause })
+    Ok(Box::new(Admitted { claims, account, entry, inbox, cause }))
 }
 
-/// Serves a socket to its end.
-pub async fn serve(app: App, socket: WebSocket, admitted: Result<Admitted, Refused>) {
-    let mut wire = Wire { socket, limit: app.config.write_timeout() };
-    app.metrics.sockets.inc();
-    let refused = match admitted {
-        // Boxed: what only the opening needs is not kept for the socket's life.
-        Ok(admitted) => match Box::pin(open(&app, admitted)).await {
-            Ok((mut connected, opening)) => {
-                let reason = connected.run(&app, opening, &mut wire).await;
+/// Serves a socket to its end, in a task of its own. There may be a hundred thousand that say nothing, so a future that
+/// is awaited only now and then is boxed: the task has room for the waiting and no more.
+pub fn serve(app: App, socket: WebSocket, admitted: Result<Box<Admitted>, Refused>) {
+    let mut wire = Box::new(Wire { socket, limit: app.config.write_timeout() });
+    let tasks = app.hub.tasks.clone();
+    tasks.spawn(async move {
+        app.metrics.sockets.inc();
+        let opened = match admitted {
+            Ok(admitted) => Box::pin(open(&app, admitted)).await,
+            Err(refused) => Err(refused),
+        };
+        match opened {
+            Ok(Opened { mut connected, account, opening }) => {
+                let reason = match Box::pin(connected.greet(&app, account, &mut wire)).await {
+                    Ok(()) => connected.pump(&app, opening, &mut wire).await,
+                    Err(ended) => ended,
+                };
                 connected.entry.end(reason);
-                None
             }
-            Err(refused) => Some(refused),
-        },
-        Err(refused) => Some(refused),
-    };
-    if let Some(Refused::Text(text)) = refused {
-        wire.refuse(text).await;
-    }
-    app.metrics.sockets.dec();
+            Err(Refused::Text(text)) => Box::pin(wire.refuse(text)).await,
+            Err(Refused::Later) => {}
+        }
+        app.metrics.sockets.dec();
+    });
+}
+
+/// A socket that has become its account's.
+struct Opened {
+    connected: Box<Connected>,
+    account: Box<Account>,
+    opening: Opening,
 }
 
 /// The socket becomes the account's socket (ws.md §3).
-async fn open(app: &App, admitted: Admitted) -> Result<(Connected, Opening), Refused> {
-    let Admitted { claims, account, entry, inbox, cause } = admitted;
+async fn open(app: &App, admitted: Box<Admitted>) -> Result<Opened, Refused> {
+    let Admitted { claims, account, entry, inbox, cause } = *admitted;
     let (user, connection, node) = (account.id, entry.connection, app.executor.node);
     let before = app.executor.state::<Session>(user).await.map_err(later)?;
     let socket = Socket { connection, node, token: claims.jti, role: claims.role };
@@ -119,11 +130,10 @@ async fn open(app: &App, admitted: Admitted) -> Result<(Connected, Opening), Ref
     app.executor.seen_here(position).await;
     let elsewhere = before.state.socket.as_ref().map(|socket| socket.node);
     let elsewhere = elsewhere.filter(|other| *other != node);
-    let opening = opening(app.clone(), user, connection, position, elsewhere);
-    let inflow = Inflow::new(user);
-    let connected =
-        Connected { account, role: claims.role, entry, inbox: Some(inbox), inflow, current: true };
-    Ok((connected, Box::pin(opening)))
+    let opening = Box::pin(opening(app.clone(), user, connection, position, elsewhere));
+    let (inbox, inflow, role) = (Some(inbox), Inflow::new(user), claims.role);
+    let connected = Box::new(Connected { user, role, entry, inbox, inflow, current: true });
+    Ok(Opened { connected, account: Box::new(account), opening })
 }
 
 /// Finds out where the queue was when the socket opened, once whoever had the queue before has told
@@ -163,7 +173,7 @@ async fn opening(
 type Opening = Pin<Box<dyn Future<Output = Option<u64>> + Send>>;
 
 struct Connected {
-    account: Account,
+    user: UserId,
     role: Role,
     entry: Entry,
     /// Closed once another socket has taken over.
@@ -174,33 +184,29 @@ struct Connected {
 }
 
 impl Connected {
-    async fn run(&mut self, app: &App, opening: Opening, wire: &mut Wire) -> Ended {
-        match Box::pin(self.greet(app, wire)).await {
-            Ok(()) => match self.pump(app, opening, wire).await {
-                Ok(never) => match never {},
-                Err(ended) => ended,
-            },
-            Err(ended) => ended,
-        }
-    }
-
     /// Welcome and hints (ws.md §3).
-    async fn greet(&self, app: &App, wire: &mut Wire) -> Result<(), Ended> {
+    async fn greet(&self, app: &App, account: Box<Account>, wire: &mut Wire) -> Result<(), Ended> {
         wire.send(frames::welcome(clock::now())).await?;
         let has_friends = self.role == Role::User
-            && address_book::has_friends(&app.executor.pool, self.account.id)
-                .await
-                .unwrap_or(false);
-        let in_groups = group_roster::has_groups(&app.executor.pool, self.account.id).await;
+            && address_book::has_friends(&app.executor.pool, self.user).await.unwrap_or(false);
+        let in_groups = group_roster::has_groups(&app.executor.pool, self.user).await;
         let in_groups = in_groups.unwrap_or(false);
         let wanted = HintsFor { role: self.role, in_groups, has_friends };
-        for hint in frames::hints(&self.account, &app.config.server.asset_base, wanted) {
+        for hint in frames::hints(&account, &app.config.server.asset_base, wanted) {
             wire.send(hint).await?;
         }
         Ok(())
     }
 
-    async fn pump(
+    /// Lives until something ends it.
+    async fn pump(&mut self, app: &App, opening: Opening, wire: &mut Wire) -> Ended {
+        match self.try_pump(app, opening, wire).await {
+            Ok(never) => match never {},
+            Err(ended) => ended,
+        }
+    }
+
+    async fn try_pump(
         &mut self,
         app: &App,
         opening: Opening,
@@ -215,7 +221,7 @@ impl Connected {
             let may_read = self.inflow.wants_reading() && patience.is_none();
             tokio::select! {
                 biased;
-                Some(order) = self.entry.orders.recv() => Box::pin(self.obey(order, app, wire)).await?,
+                order = self.entry.orders.next() => Box::pin(self.obey(order, app, wire)).await?,
                 message = wire.socket.recv() => wire.hear(message, app).await?,
                 opened = async { opening.as_mut().expect("guarded").await },
                     if opening.is_some() =>
@@ -255,7 +261,7 @@ impl Connected {
     /// Tells the log of this socket again, if it is still the account's: the first event expires, and a rebuild would
     /// not know of it.
     async fn renew(&self, app: &App) {
-        let user = self.account.id;
+        let user = self.user;
         let Ok(session) = app.executor.state::<Session>(user).await else { return };
         let Some(Socket { connection, node, token, role }) = session.state.socket.clone() else {
             return;
@@ -316,7 +322,7 @@ impl Connected {
 
     fn written(&mut self, app: &App, number: u64) {
         self.inflow.written(number);
-        app.deliveries.note(self.account.id, number);
+        app.deliveries.note(self.user, number);
         app.metrics.delivered.inc();
     }
 
@@ -352,8 +358,8 @@ impl Connected {
         if (self.role, by) != (Role::User, Role::User) {
             return Ok(());
         }
-        let silenced = app.rate_limit.take_modified(self.account.id).await.unwrap_or(false);
-        let user = app.executor.state::<User>(self.account.id).await;
+        let silenced = app.rate_limit.take_modified(self.user).await.unwrap_or(false);
+        let user = app.executor.state::<User>(self.user).await;
         match user.as_ref().map(|user| user.state.account()) {
             Ok(Some(account)) if !silenced => {
                 wire.send(frames::alert(account, &app.config.server.asset_base)).await

@@ -11,9 +11,10 @@ use tokio::{
     sync::{mpsc, oneshot, watch},
     time::sleep,
 };
+use tokio_util::task::TaskTracker;
 use tracing::warn;
 
-use super::deliveries::Deliveries;
+use super::{deliveries::Deliveries, mailbox::Mailbox};
 use crate::{
     adapters::event_log::{EventLog, Expect, LogError, NewEvent},
     clock,
@@ -24,9 +25,10 @@ use crate::{
 };
 
 /// The sockets of this node.
-#[derive(Clone)]
 pub struct Hub {
-    sockets: Arc<Mutex<Sockets>>,
+    sockets: Mutex<Sockets>,
+    /// Their tasks.
+    pub(super) tasks: TaskTracker,
     deliveries: Deliveries,
     endings: mpsc::UnboundedSender<Ending>,
     /// Ends that the log has not been told yet.
@@ -45,7 +47,7 @@ struct Handle {
     connection: ConnectionId,
     token: TokenId,
     stage: Stage,
-    orders: mpsc::UnboundedSender<Order>,
+    orders: Arc<Mailbox<Order>>,
 }
 
 /// Where a socket is in its life, as the log tells it.
@@ -60,18 +62,18 @@ enum Stage {
 }
 
 /// A socket's place in the hub, given back when the socket ends.
-pub struct Entry {
-    hub: Hub,
+pub(super) struct Entry {
+    hub: Arc<Hub>,
     user: UserId,
     /// Its name in the log.
-    pub connection: ConnectionId,
+    pub(super) connection: ConnectionId,
     /// What the hub tells it.
-    pub orders: mpsc::UnboundedReceiver<Order>,
+    pub(super) orders: Arc<Mailbox<Order>>,
 }
 
 impl Entry {
     /// The socket, of which the log knows, has ended.
-    pub fn end(&self, reason: DisconnectReason) {
+    pub(super) fn end(&self, reason: DisconnectReason) {
         self.hub.untold.send_modify(|count| *count += 1);
         let (user, connection) = (self.user, self.connection);
         _ = self.hub.endings.send(Ending { user, connection, reason });
@@ -94,7 +96,7 @@ impl Drop for Entry {
 
 /// What the hub tells a socket.
 #[derive(Debug)]
-pub enum Order {
+pub(super) enum Order {
     /// A newer socket of the account, with a token of this role, took over (ws.md §5).
     Superseded(Role),
     /// Deliver nothing more; say so when the last write is done.
@@ -122,38 +124,40 @@ impl Hub {
         log: EventLog,
         deliveries: Deliveries,
         most_per_user: usize,
-    ) -> (Self, impl Future<Output = ()> + Send + 'static) {
+    ) -> (Arc<Self>, impl Future<Output = ()> + Send + 'static) {
         let (endings, ended) = mpsc::unbounded_channel();
         let untold = watch::channel(0).0;
         let hub = Self {
-            sockets: Arc::default(),
+            sockets: Mutex::default(),
+            tasks: TaskTracker::new(),
             deliveries: deliveries.clone(),
             endings,
             untold: untold.clone(),
             most_per_user: most_per_user.max(1),
         };
-        (hub, tell_endings(log, deliveries, ended, untold))
+        (Arc::new(hub), tell_endings(log, deliveries, ended, untold))
     }
 
     /// Adds a socket that is about to be told to the log. Drops the user's oldest if he has too many.
-    pub fn enter(&self, user: UserId, token: TokenId) -> Entry {
+    pub(super) fn enter(self: &Arc<Self>, user: UserId, token: TokenId) -> Entry {
         let connection = ConnectionId(clock::random_id());
-        let (orders, inbox) = mpsc::unbounded_channel();
+        let orders = Arc::new(Mailbox::new());
         let mut sockets = self.lock();
         let closed = sockets.closed;
         let handles = sockets.users.entry(user).or_default();
         if closed {
-            _ = orders.send(Order::Drop(DisconnectReason::Shutdown));
+            orders.put(Order::Drop(DisconnectReason::Shutdown));
         }
         if handles.len() >= self.most_per_user {
             handles[0].order(Order::Drop(DisconnectReason::TooMany));
         }
-        handles.push(Handle { connection, token, stage: Stage::Opening, orders });
-        Entry { hub: self.clone(), user, connection, orders: inbox }
+        let stage = Stage::Opening;
+        handles.push(Handle { connection, token, stage, orders: Arc::clone(&orders) });
+        Entry { hub: Arc::clone(self), user, connection, orders }
     }
 
     /// Is this the last socket of its user that came to this node?
-    pub fn is_newest(&self, entry: &Entry) -> bool {
+    pub(super) fn is_newest(&self, entry: &Entry) -> bool {
         let sockets = self.lock();
         let newest = sockets.users.get(&entry.user).and_then(|handles| handles.last());
         newest.is_some_and(|handle| handle.connection == entry.connection)
@@ -264,7 +268,7 @@ fn observe_session(handles: &mut [Handle], event: &SessionEvent) {
 
 impl Handle {
     fn order(&self, order: Order) {
-        _ = self.orders.send(order); // the socket may have ended just now
+        self.orders.put(order); // the socket may have ended just now
     }
 }
 

@@ -5,4 +5,5 @@ pub mod deliveries;
 pub mod frames;
 pub mod hub;
 mod inflow;
+mod mailbox;
 mod wire;

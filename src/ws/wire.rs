@@ -68,7 +68,7 @@ impl Wire {
             || match serde_json::from_str::<ClientFrame>(text) {
                 Ok(ClientFrame { kind, token: None }) => kind == "ping",
                 Ok(ClientFrame { kind, token: Some(token) }) => {
-                    kind == "ping" && matches!(app.current(&token).await, Ok(Some(_)))
+                    kind == "ping" && matches!(Box::pin(app.current(&token)).await, Ok(Some(_)))
                 }
                 Err(_) => false,
             };
