@@ -5,6 +5,10 @@ use std::process::ExitCode;
 use clap::Parser as _;
 use hongyan::cli::Cli;
 
+/// Under load glibc's allocator took a quarter of the service's CPU (docs/performance.md).
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 #[tokio::main]
 async fn main() -> ExitCode {
     match Cli::parse().run().await {
