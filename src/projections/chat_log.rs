@@ -1,6 +1,6 @@
 //! The last messages of each chat, newest last: once per side, and once per group. In Redis.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use serde_json::Value;
 
@@ -28,6 +28,7 @@ impl Projection for ChatLog {
     type Effect = ();
     const NAME: &'static str = "chat_log";
     const SUBJECTS: &'static [&'static str] = &["evt.chat.>", "evt.groupchat.>"];
+    const PACE: Duration = Duration::from_millis(20); // no message waits for it
 
     async fn apply(
         &self,

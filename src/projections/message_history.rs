@@ -1,6 +1,9 @@
 //! Every message, numbered without gaps in its chat. In PostgreSQL.
 
-use std::collections::{HashMap, HashSet};
+use std::{
+    collections::{HashMap, HashSet},
+    time::Duration,
+};
 
 use serde::{Serialize, de::DeserializeOwned};
 use sqlx::{PgConnection, PgPool};
@@ -29,6 +32,7 @@ impl Projection for MessageHistory {
     type Effect = ();
     const NAME: &'static str = "message_history";
     const SUBJECTS: &'static [&'static str] = &["evt.chat.>", "evt.groupchat.>"];
+    const PACE: Duration = Duration::from_millis(20); // no message waits for it
 
     async fn apply(
         &self,

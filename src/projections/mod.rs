@@ -21,6 +21,8 @@ pub mod runner;
 pub mod sessions;
 pub mod user_directory;
 
+use std::time::Duration;
+
 use generation::Store;
 
 use crate::events::{Event, Position, Recorded};
@@ -36,6 +38,10 @@ pub trait Projection: Send + Sync + 'static {
     const NAME: &'static str;
     /// The events it wants.
     const SUBJECTS: &'static [&'static str];
+
+    /// From one transaction to the next, at least: what comes meanwhile shares the next one, which under load costs a
+    /// fraction. The first event after a pause does not wait.
+    const PACE: Duration = Duration::from_millis(1);
 
     /// How many of these events, at least one, make a transaction of a bearable size.
     fn portion(events: &[Recorded<Event>]) -> usize {

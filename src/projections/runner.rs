@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use tokio::time::{interval, sleep};
+use tokio::time::{Instant, interval, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 use uuid::Uuid;
@@ -161,6 +161,7 @@ impl<'a, P: Projection> Work<'a, P> {
         self.announce(reader.pending()).await;
         let mut beat = interval(HEARTBEAT);
         let mut live = false;
+        let mut due = Instant::now();
         loop {
             if !live && self.at.position >= self.runners.log.last_on(P::SUBJECTS).await? {
                 live = true;
@@ -174,7 +175,10 @@ impl<'a, P: Projection> Work<'a, P> {
                 self.projection.caught_up().await;
             }
             let batch = tokio::select! {
-                batch = reader.next_batch(self.runners.batch) => batch?,
+                batch = async {
+                    sleep_until(due).await;
+                    reader.next_batch(self.runners.batch).await
+                } => batch?,
                 _ = beat.tick() => {
                     // Somebody may have claimed or switched the generation while nothing happened.
                     self.still_mine(&generation).await?;
@@ -183,6 +187,7 @@ impl<'a, P: Projection> Work<'a, P> {
                     continue;
                 }
             };
+            due = Instant::now() + if live { P::PACE } else { Duration::ZERO };
             let effects = self.apply(&generation, batch).await?;
             if live {
                 self.projection.publish(effects).await;
