@@ -130,14 +130,15 @@ pub async fn serve(config: Config, role: Role) -> anyhow::Result<()> {
         Role::Projector => None,
         Role::All | Role::Gateway => Some(listen(config.server.listen).await?),
     };
-    let mut log = None;
+    let (mut log, mut tail) = (None, None);
     if role != Role::Gateway {
-        log = Some(process.start_projector().await?);
+        let (its_log, its_tail) = process.start_projector().await?;
+        (log, tail) = (Some(its_log), Some(its_tail));
     }
     let gateway = match clients {
         None => None,
         Some(listener) => {
-            let app = process.start_gateway(listener).await?;
+            let app = Box::pin(process.start_gateway(listener, tail)).await?;
             log.get_or_insert(app.executor.log.clone());
             Some(app)
         }

@@ -15,6 +15,7 @@ pub mod push;
 pub mod rate_limit;
 pub mod reader;
 pub mod redis;
+pub mod tail;
 pub mod throttle;
 pub mod tokens;
 pub mod vault;

@@ -24,12 +24,13 @@ use crate::{
         push::Pushes,
         rate_limit::RateLimit,
         redis::Redis,
+        tail::Tail,
         throttle::Throttle,
         tokens::Tokens,
         vault::Vault,
     },
     api::{self, admin::Admin},
-    commands::{accounts::Accounts, execute::Executor, reaper::Reaper},
+    commands::{accounts::Accounts, execute::Executor, freshness, reaper::Reaper},
     config::Config,
     events::{NodeId, Position},
     for_each_projection,
@@ -73,7 +74,14 @@ impl Process {
         });
     }
 
-    pub(super) async fn start_projector(&self) -> anyhow::Result<EventLog> {
+    /// The end of the log, for whoever follows it.
+    fn tail(&self, log: &EventLog, subjects: &'static [&'static str]) -> Tail {
+        let tail = Tail::new(log.clone(), subjects);
+        self.keep(tail.clone().run());
+        tail
+    }
+
+    pub(super) async fn start_projector(&self) -> anyhow::Result<(EventLog, Tail)> {
         let config = &self.config;
         let nats = nats::connect_patiently(
             &config.nats.url,
@@ -93,8 +101,10 @@ impl Process {
             pushes: Pushes::new(nats.client.clone()),
             chat_log_length: config.projections.chat_log_length,
         };
+        let tail = self.tail(&log, &["evt.>"]);
         let runners = Runners {
             log: log.clone(),
+            tail: tail.clone(),
             checkpoints: checkpoints.clone(),
             node: self.node,
             batch: config.projections.batch,
@@ -113,10 +123,15 @@ impl Process {
                 pushes.resync().await;
             }
         });
-        Ok(log)
+        Ok((log, tail))
     }
 
-    pub(super) async fn start_gateway(&self, listener: TcpListener) -> anyhow::Result<App> {
+    /// With the projector's view of the log's end, if it is in this process.
+    pub(super) async fn start_gateway(
+        &self,
+        listener: TcpListener,
+        tail: Option<Tail>,
+    ) -> anyhow::Result<App> {
         let config = &self.config;
         config.check_gateway()?;
         let nats = nats::connect_patiently(
@@ -128,8 +143,9 @@ impl Process {
         check_log(&nats, config).await?;
         let (log, syncing) = open_durable_log(nats.clone(), config, self.node).await?;
         self.tasks.spawn(syncing); // ends when the last who could wait is gone
+        let tail = tail.unwrap_or_else(|| self.tail(&log, freshness::SUBJECTS));
         let app = self.app(&nats, log).await?;
-        self.start_gateway_tasks(&app, nats).await?;
+        self.start_gateway_tasks(&app, nats, tail).await?;
         self.keep(api::serve::serve(
             listener,
             api::router(app.clone()),
@@ -200,9 +216,9 @@ impl Process {
         })))
     }
 
-    async fn start_gateway_tasks(&self, app: &App, nats: Nats) -> anyhow::Result<()> {
+    async fn start_gateway_tasks(&self, app: &App, nats: Nats, tail: Tail) -> anyhow::Result<()> {
         let (executor, hub) = (app.executor.clone(), app.hub.clone());
-        self.keep(async move { executor.follow(|recorded| hub.observe(recorded)).await });
+        self.keep(async move { executor.follow(&tail, |recorded| hub.observe(recorded)).await });
         self.keep(app.deliveries.clone().run());
         self.keep(app.throttle.clone().run());
         let (answering, node) = (app.clone(), self.node);

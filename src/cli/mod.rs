@@ -95,10 +95,12 @@ impl Cli {
             }
             Command::Migrate => ops::migrate(&config, output).await,
             Command::CheckConfig => ops::check_config(&config, output).await,
-            Command::Projections(command) => projections::run(command, &config, output).await,
+            Command::Projections(command) => {
+                Box::pin(projections::run(command, &config, output)).await
+            }
             Command::Users(command) => users::run(command, &config, output).await,
             Command::Events(command) => events::run(command, &config, output).await,
-            Command::Bench(command) => bench::run(command, &config, output).await,
+            Command::Bench(command) => Box::pin(bench::run(command, &config, output)).await,
             Command::Version => Ok(ExitCode::SUCCESS),
         }
     }

@@ -18,6 +18,7 @@ use crate::{
         postgres,
         push::Pushes,
         redis::Redis,
+        tail::Tail,
     },
     app::{self, ProjectionParts},
     clock,
@@ -155,6 +156,7 @@ impl Tools {
                 chat_log_length: config.projections.chat_log_length,
             },
             runners: Runners {
+                tail: Tail::new(log.clone(), &[]), // nobody follows here
                 log,
                 checkpoints,
                 node,

@@ -14,17 +14,28 @@ use crate::{
         checkpoints::{Beat, Checkpoints, HEARTBEAT},
         event_log::LogError,
         reader::position_of,
+        tail::Tail,
     },
     events::{Event, Position, Recorded, Subject},
 };
 
+/// What the caches depend on.
+pub const SUBJECTS: &[&str] = &[
+    "evt.user.>",
+    "evt.session.>",
+    "evt.friendship.>",
+    "evt.group.>",
+    "evt.questions.>",
+    "evt.complaint.>",
+];
+
 impl Executor {
     /// Keeps the caches fresh, for ever; `observe` hears every event after the caches.
-    pub async fn follow(&self, observe: impl Fn(&Recorded<Event>)) {
+    pub async fn follow(&self, tail: &Tail, observe: impl Fn(&Recorded<Event>)) {
         let seen = AtomicU64::new(0);
         tokio::join!(self.keep_telling(&seen), async {
             loop {
-                if let Err(error) = self.try_follow(&seen, &observe).await {
+                if let Err(error) = self.try_follow(tail, &seen, &observe).await {
                     warn!(%error, "the caches lost touch with the log");
                     self.clear();
                     sleep(Duration::from_millis(200)).await;
@@ -49,19 +60,12 @@ impl Executor {
 
     async fn try_follow(
         &self,
+        tail: &Tail,
         seen: &AtomicU64,
         observe: &impl Fn(&Recorded<Event>),
     ) -> Result<(), LogError> {
-        const SUBJECTS: &[&str] = &[
-            "evt.user.>",
-            "evt.session.>",
-            "evt.friendship.>",
-            "evt.group.>",
-            "evt.questions.>",
-            "evt.complaint.>",
-        ];
         let end = self.log.end().await?;
-        let mut reader = self.log.read(SUBJECTS, Position(end.last.0 + 1)).await?;
+        let mut reader = tail.follow(SUBJECTS, Position(end.last.0 + 1)).await?;
         self.clear(); // nothing that was cached before this reader began has been kept fresh
         let mut position = end.last;
         loop {

@@ -8,7 +8,7 @@ pub mod chat;
 pub mod complaint;
 pub mod decider;
 pub mod execute;
-mod freshness;
+pub mod freshness;
 pub mod friendship;
 pub mod group;
 pub mod group_command;

@@ -16,7 +16,8 @@ use crate::{
     adapters::{
         checkpoints::{Beat, Checkpoints, HEARTBEAT, LEASE},
         event_log::{EventLog, LogError},
-        reader::{Entry, Reader, position_of},
+        reader::{Entry, position_of},
+        tail::Tail,
     },
     events::{Event, NodeId, Position, Recorded},
     telemetry::ProjectionHealth,
@@ -27,6 +28,8 @@ use crate::{
 pub struct Runners {
     /// The log.
     pub log: EventLog,
+    /// Its end.
+    pub tail: Tail,
     /// Where runners tell how far they are.
     pub checkpoints: Checkpoints,
     /// This process.
@@ -157,7 +160,8 @@ impl<'a, P: Projection> Work<'a, P> {
         if generation.outdated || !self.log_holds(&generation, end.created, end.last).await? {
             generation = self.start_over(&generation, end.created).await?;
         }
-        let mut reader = self.reader().await?;
+        self.skipped = self.runners.log.skipped(P::NAME).await?;
+        let mut reader = self.runners.tail.follow(P::SUBJECTS, self.next()).await?;
         self.announce(reader.pending()).await;
         let mut beat = interval(HEARTBEAT);
         let mut live = false;
@@ -210,7 +214,8 @@ impl<'a, P: Projection> Work<'a, P> {
         if self.at.position >= target {
             return Ok(());
         }
-        let mut reader = self.reader().await?;
+        self.skipped = self.runners.log.skipped(P::NAME).await?;
+        let mut reader = self.runners.log.read(P::SUBJECTS, self.next()).await?;
         while self.at.position < target {
             let mut batch = reader.next_batch(self.runners.batch).await?;
             batch.retain(|entry| position_of(entry) <= target);
@@ -224,10 +229,8 @@ impl<'a, P: Projection> Work<'a, P> {
         Ok(())
     }
 
-    async fn reader(&mut self) -> Result<Reader, LogError> {
-        self.skipped = self.runners.log.skipped(P::NAME).await?;
-        let next = Position(self.at.position.0 + 1);
-        self.runners.log.read(P::SUBJECTS, next).await
+    fn next(&self) -> Position {
+        Position(self.at.position.0 + 1)
     }
 
     async fn announce(&self, lag: u64) {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use hongyan::adapters::checkpoints::Checkpoints;
 use hongyan::adapters::event_log::{EventLog, Promises};
+use hongyan::adapters::tail::Tail;
 use hongyan::adapters::{nats, postgres};
 use hongyan::events::NodeId;
 use hongyan::projections::address_book::AddressBook;
@@ -33,7 +34,8 @@ async fn a_runner_that_was_overtaken_blames_no_event() {
     let (checkpoints, listen) = Checkpoints::start(nats.client).await.expect("nats-server");
     tokio::spawn(listen);
     let (health, stop) = (ProjectionHealth::default(), CancellationToken::new());
-    let runners = Runners { log, checkpoints, node, batch: 1, health, stop };
+    let tail = Tail::new(log.clone(), &[]);
+    let runners = Runners { log, tail, checkpoints, node, batch: 1, health, stop };
 
     let owner = SecretString::from(app.servers.postgres.owner_url());
     let store = InPostgres::new(postgres::writers(&owner, 4).expect("a URL"));

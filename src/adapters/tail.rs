@@ -1,0 +1,277 @@
+//! The end of the log, read once for all in this process who follow it.
+//!
+//! A consumer for each follower would have the server look for the subjects of each, event by event (with several
+//! filters it goes through all subjects of a block, for every event), and send and have decoded the same event again and
+//! again.
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use tokio::{sync::watch, time::sleep};
+use tracing::debug;
+
+use super::{
+    event_log::{EventLog, LogError},
+    reader::{Entry, Fetched, Reader, matches_any, position_of},
+};
+use crate::events::Position;
+
+/// What is kept for followers who lag: events, and bytes as they are in the log. Who lags more reads for himself.
+const MOST: usize = 4096;
+const MOST_BYTES: usize = 16 << 20;
+
+/// The end of the log, as far as it was read.
+#[derive(Clone)]
+pub struct Tail {
+    log: EventLog,
+    subjects: &'static [&'static str],
+    recent: Arc<Mutex<Recent>>,
+    /// Changes whenever `recent` does.
+    changed: watch::Sender<()>,
+}
+
+#[derive(Default)]
+struct Recent {
+    /// Counts the connections to the log; after each loss followers begin anew.
+    stretch: u64,
+    /// All events after this position and up to `end` are here; `None` while there is no connection.
+    after: Option<Position>,
+    end: Position,
+    events: VecDeque<Arc<Fetched>>,
+    bytes: usize,
+}
+
+impl Tail {
+    /// Of the events of `subjects`, once [`Tail::run`] runs.
+    pub fn new(log: EventLog, subjects: &'static [&'static str]) -> Self {
+        Self { log, subjects, recent: Arc::default(), changed: watch::channel(()).0 }
+    }
+
+    /// Reads the end of the log, for ever.
+    pub async fn run(self) {
+        loop {
+            if let Err(error) = self.read().await {
+                debug!(%error, "the end of the log is out of reach");
+            }
+            self.change(|recent| {
+                *recent = Recent { stretch: recent.stretch + 1, ..Recent::default() };
+            });
+            sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    async fn read(&self) -> Result<(), LogError> {
+        let end = self.log.end().await?.last;
+        let mut reader = self.log.read(self.subjects, Position(end.0 + 1)).await?;
+        self.change(|recent| (recent.after, recent.end) = (Some(end), end));
+        loop {
+            let batch = reader.fetch(512).await?;
+            self.change(|recent| recent.take(batch));
+        }
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Recent)) {
+        change(&mut self.recent());
+        self.changed.send_replace(());
+    }
+
+    fn recent(&self) -> MutexGuard<'_, Recent> {
+        self.recent.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Follows the events of `subjects`, which are among the tail's, from a position on.
+    ///
+    /// # Errors
+    /// The server cannot be reached.
+    pub async fn follow(
+        &self,
+        subjects: &'static [&'static str],
+        from: Position,
+    ) -> Result<Follower, LogError> {
+        let mut follower = Follower {
+            tail: self.clone(),
+            subjects,
+            next: Position(from.0.max(1)),
+            stretch: 0,
+            own: None,
+            pending: 0,
+        };
+        follower.find_source().await?;
+        Ok(follower)
+    }
+}
+
+impl Recent {
+    fn take(&mut self, batch: Vec<Fetched>) {
+        for event in batch {
+            self.end = position_of(&event.entry);
+            self.bytes += event.bytes;
+            self.events.push_back(Arc::new(event));
+        }
+        while self.events.len() > MOST || self.bytes > MOST_BYTES {
+            let Some(oldest) = self.events.pop_front() else { return };
+            self.bytes -= oldest.bytes;
+            self.after = Some(position_of(&oldest.entry));
+        }
+    }
+
+    fn has(&self, next: Position) -> bool {
+        self.after.is_some_and(|after| next > after)
+    }
+
+    /// The next events of `subjects`, and where to go on.
+    fn find(
+        &self,
+        subjects: &[&str],
+        next: Position,
+        most: usize,
+    ) -> (Vec<Arc<Fetched>>, Position) {
+        let begin = self.events.partition_point(|event| position_of(&event.entry) < next);
+        let wanted = |event: &&Arc<Fetched>| matches_any(subjects, &event.subject);
+        let found: Vec<_> =
+            self.events.range(begin..).filter(wanted).take(most).map(Arc::clone).collect();
+        let seen = if found.len() == most {
+            found.last().map_or(self.end, |last| position_of(&last.entry))
+        } else {
+            self.end
+        };
+        (found, next.max(Position(seen.0 + 1)))
+    }
+}
+
+/// One who follows: on his own until he is where the tail is.
+pub struct Follower {
+    tail: Tail,
+    subjects: &'static [&'static str],
+    next: Position,
+    stretch: u64,
+    own: Option<Reader>,
+    pending: u64,
+}
+
+impl Follower {
+    /// How many events were still to come when the last batch was given, at most.
+    pub fn pending(&self) -> u64 {
+        self.pending
+    }
+
+    /// The next events: at least one, at most `most`, no more than are there already. A wait that is given up loses none.
+    ///
+    /// # Errors
+    /// As [`Reader::next_batch`].
+    pub async fn next_batch(&mut self, most: usize) -> Result<Vec<Entry>, LogError> {
+        let mut changed = self.tail.changed.subscribe();
+        loop {
+            if let Some(reader) = &mut self.own {
+                if !self.tail.recent().has(self.next) {
+                    let batch = reader.next_batch(most).await?;
+                    self.pending = reader.pending();
+                    if let Some(last) = batch.last() {
+                        self.next = Position(position_of(last).0 + 1);
+                    }
+                    return Ok(batch);
+                }
+                self.find_source().await?;
+                continue;
+            }
+            let found = {
+                let recent = self.tail.recent();
+                if recent.stretch != self.stretch {
+                    return Err(LogError::Unavailable("the connection was lost meanwhile".into()));
+                }
+                recent.has(self.next).then(|| {
+                    let (found, next) = recent.find(self.subjects, self.next, most);
+                    (found, next, (recent.end.0 + 1).saturating_sub(next.0))
+                })
+            };
+            match found {
+                None => self.find_source().await?, // it was too long ago
+                Some((found, next, pending)) => {
+                    (self.next, self.pending) = (next, pending);
+                    if !found.is_empty() {
+                        return Ok(found.iter().map(|event| event.entry.clone()).collect());
+                    }
+                    if changed.changed().await.is_err() {
+                        return Err(LogError::Unavailable("the end of the log is not read".into()));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Joins the tail, or, if it has not what comes next, reads what is there of our subjects before that.
+    async fn find_source(&mut self) -> Result<(), LogError> {
+        let end = {
+            let recent = self.tail.recent();
+            self.stretch = recent.stretch;
+            if recent.has(self.next) {
+                self.own = None;
+                return Ok(());
+            }
+            recent.after.map(|_| recent.end)
+        };
+        let reader = self.tail.log.read(self.subjects, self.next).await?;
+        self.pending = reader.pending();
+        match end {
+            // Nothing of ours up to where the tail was before we asked: go on from there.
+            Some(end) if reader.pending() == 0 => {
+                self.next = self.next.max(Position(end.0 + 1));
+                self.own = None;
+            }
+            _ => self.own = Some(reader),
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::adapters::reader::Unreadable;
+
+    fn event(position: u64, subject: &str, bytes: usize) -> Fetched {
+        let source = Arc::new(crate::events::DecodeError::Subject(subject.to_owned()));
+        let entry = Err(Unreadable { position: Position(position), source });
+        Fetched { subject: subject.into(), bytes, entry }
+    }
+
+    fn recent(events: Vec<Fetched>) -> Recent {
+        let mut recent =
+            Recent { after: Some(Position(10)), end: Position(10), ..Recent::default() };
+        recent.take(events);
+        recent
+    }
+
+    fn found(recent: &Recent, subjects: &[&str], next: u64, most: usize) -> (Vec<u64>, u64) {
+        let (found, next) = recent.find(subjects, Position(next), most);
+        (found.iter().map(|event| position_of(&event.entry).0).collect(), next.0)
+    }
+
+    #[test]
+    fn a_follower_finds_his_subjects_and_goes_on_behind_what_he_has_seen() {
+        let recent = recent(vec![
+            event(11, "evt.user.1", 1),
+            event(12, "evt.chat.1.2.1", 1),
+            event(15, "evt.user.2", 1),
+            event(16, "evt.chat.1.2.2", 1),
+        ]);
+        assert_eq!(found(&recent, &["evt.user.>"], 11, 9), (vec![11, 15], 17));
+        assert_eq!(found(&recent, &["evt.user.>"], 11, 1), (vec![11], 12));
+        assert_eq!(found(&recent, &["evt.user.>", "evt.chat.>"], 12, 2), (vec![12, 15], 16));
+        assert_eq!(found(&recent, &["evt.group.>"], 13, 9), (vec![], 17));
+        assert_eq!(found(&recent, &["evt.user.>"], 20, 9), (vec![], 20), "he is ahead of the tail");
+    }
+
+    #[test]
+    fn what_does_not_fit_is_forgotten_oldest_first_and_known_to_be() {
+        let mut recent =
+            recent(vec![event(11, "evt.user.1", MOST_BYTES), event(14, "evt.user.1", 1)]);
+        assert!(!recent.has(Position(11)) && recent.has(Position(12)));
+        recent.take((15..).take(MOST).map(|at| event(at, "evt.user.1", 1)).collect());
+        assert_eq!(recent.events.len(), MOST);
+        assert!(!recent.has(Position(14)) && recent.has(Position(15)));
+    }
+}
