@@ -51,3 +51,17 @@ async fn a_runner_that_was_overtaken_blames_no_event() {
     let halt = halt.await.expect_err("it was overtaken");
     assert!(matches!(halt, Halt::Fenced), "{halt}");
 }
+
+/// What is compared is as far as the live one is, however far the log is by then.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_read_model_that_lags_does_not_differ() {
+    let mut app = App::with_gateways(1).await;
+    let [ann, bob] = app.friends(["ann", "bob"]).await;
+    ann.send(&bob, "taken in").await.ok();
+    app.settle().await;
+    app.projector.as_mut().expect("a projector").process().kill9();
+    ann.send(&bob, "not yet").await.ok();
+    app.cli(&["projections", "verify", "--json"]).await.ok();
+    app.projector.as_mut().expect("a projector").start_again().await;
+    app.verify().await;
+}

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use super::Tools;
+use super::{Tools, listed};
 use crate::{
     adapters::checkpoints::{Beat, Checkpoints},
     app,
@@ -21,8 +21,8 @@ use crate::{
 };
 
 impl Tools {
-    /// Builds a generation to near the end of the log while the live one goes on, stops the live
-    /// one where it is, and builds up to exactly there. Until `Frozen` is thawed, nobody moves it.
+    /// Builds a generation to near where the live one is while that goes on, stops the live one
+    /// where it is by then, and builds up to exactly there. Until `Frozen` is thawed, nobody moves it.
     pub(super) async fn build_beside<P: Projection>(
         &self,
         projection: &P,
@@ -35,12 +35,13 @@ impl Tools {
         let total = self.runners.log.end().await?.messages;
         let mut progress = Progress::new(P::NAME, total, self.output);
         let mut work = Work::new(projection, store, &self.runners);
-        let near = self.runners.log.last_on(P::SUBJECTS).await?;
+        // Not to the end of the log: the live one may be far from it, and nothing is built backwards.
+        let near = listed::<P>(store, live.number).await?.map_or(0, |listed| listed.position);
         let mut advance = |_, events| {
             count += events;
             progress.set(count);
         };
-        work.build(&built, near, &mut advance).await?;
+        work.build(&built, Position(near), &mut advance).await?;
         let mut frozen = self.freeze::<P>(store, live).await?;
         work.build(&built, frozen.position, &mut advance).await?;
         frozen.events = count;
