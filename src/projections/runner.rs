@@ -161,13 +161,18 @@ impl<'a, P: Projection> Work<'a, P> {
             generation = self.start_over(&generation, end.created).await?;
         }
         self.skipped = self.runners.log.skipped(P::NAME).await?;
+        let mut target = self.runners.log.last_on(P::SUBJECTS).await?;
         let mut reader = self.runners.tail.follow(P::SUBJECTS, self.next()).await?;
         self.announce(reader.pending()).await;
         let mut beat = interval(HEARTBEAT);
         let mut live = false;
         let mut due = Instant::now();
         loop {
-            if !live && self.at.position >= self.runners.log.last_on(P::SUBJECTS).await? {
+            if !live {
+                // While messages flow, the end may always be a little ahead; if they expire, it may go back.
+                target = target.min(self.runners.log.last_on(P::SUBJECTS).await?);
+            }
+            if !live && self.at.position >= target {
                 live = true;
                 info!(
                     projection.name = P::NAME,

@@ -18,7 +18,7 @@ use tokio::task::block_in_place;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::support::App;
+use crate::support::{App, Traffic};
 
 /// Two runners meet the same event: whoever is late is told so, and does not take the event for one that no store takes.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -64,4 +64,17 @@ async fn a_read_model_that_lags_does_not_differ() {
     app.cli(&["projections", "verify", "--json"]).await.ok();
     app.projector.as_mut().expect("a projector").start_again().await;
     app.verify().await;
+}
+
+/// One that is slower than the writers is never at the end of the log. It is live all the same once it has taken in what
+/// was there when it began, and what comes after is pushed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_read_model_goes_live_while_messages_flow() {
+    let mut app = App::with_gateways_configured(1, &[("PROJECTIONS__BATCH", "1")]).await;
+    let [ann, bob, cat, dan, eve] = app.users(["ann", "bob", "cat", "dan", "eve"]).await;
+    let traffic = Traffic::start(&[&ann, &bob, &cat, &dan], &eve).await;
+    app.projector.as_mut().expect("a projector").process().kill9();
+    app.projector.as_mut().expect("a projector").start_again().await;
+    traffic.flows().await;
+    traffic.end().await;
 }
