@@ -17,6 +17,7 @@ mod log;
 
 mod openapi;
 mod operating;
+mod power_loss;
 mod read_models;
 mod replicated;
 mod rest_00_parameters;

@@ -2,10 +2,12 @@
 
 pub mod api;
 pub mod app;
+pub mod disk;
 pub mod document;
 pub mod files;
 pub mod group;
 pub mod lists;
+pub mod machine;
 pub mod nats;
 pub mod nats_cluster;
 pub mod nats_line;
@@ -27,7 +29,9 @@ pub mod world_groups;
 
 pub use api::{Api, Reply, one_wins, send};
 pub use app::App;
+pub use disk::Cache;
 pub use group::Group;
+pub use machine::Machine;
 pub use nats_cluster::NatsCluster;
 pub use nats_line::NatsLine;
 pub use process::until;

@@ -8,8 +8,12 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-/// How long anything may take before a test fails instead of hanging. Never the subject of an assertion.
-pub const PATIENCE: Duration = Duration::from_mins(1);
+/// How long anything may take before a test fails instead of hanging: a minute, or as many seconds as
+/// `HONGYAN_TEST_PATIENCE` says. Never the subject of an assertion.
+pub fn patience() -> Duration {
+    let asked = std::env::var("HONGYAN_TEST_PATIENCE").ok();
+    Duration::from_secs(asked.map_or(60, |asked| asked.parse().expect("a number of seconds")))
+}
 
 /// A running child. Dropping it kills it; if the test is failing, or `HONGYAN_TEST_LOGS` is set, the end of its log is
 /// printed first.
@@ -51,7 +55,7 @@ impl Process {
     /// Sends SIGTERM and waits for the end.
     pub fn terminate(&mut self) -> ExitStatus {
         self.signal(Signal::TERM);
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + patience();
         loop {
             if let Some(status) = self.child.try_wait().expect("a child can be asked") {
                 return status;
@@ -156,9 +160,9 @@ pub fn run(command: &mut Command) -> String {
     text(&output.stdout)
 }
 
-/// Asks `done` again and again until it is content. Bounded by [`PATIENCE`]; the pauses are only there to save work.
+/// Asks `done` again and again until it is content. Bounded by [`patience`]; the pauses are only there to save work.
 pub async fn until<T>(what: &str, mut done: impl AsyncFnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + patience();
     loop {
         if let Some(value) = done().await {
             return value;

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::nats::PASSWORDS;
 use super::ports::Port;
-use super::process::{PATIENCE, Process, mortal, until};
+use super::process::{Process, mortal, patience, until};
 use super::servers::Servers;
 
 /// Settings of a service, as environment variables.
@@ -145,7 +145,7 @@ pub async fn cli(settings: &Settings, arguments: &[&str], input: &str) -> Ran {
         drop(written); // a command that reads nothing may be over
         child.wait_with_output()
     });
-    let output = tokio::time::timeout(PATIENCE, finished).await;
+    let output = tokio::time::timeout(patience(), finished).await;
     let output =
         output.unwrap_or_else(|_| panic!("`hongyan {}` does not end", arguments.join(" ")));
     let output = output.expect("waiting does not panic").expect("the binary starts");

@@ -8,7 +8,7 @@ use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 
-use super::process::PATIENCE;
+use super::process::patience;
 
 /// One open socket.
 #[derive(Debug)]
@@ -41,7 +41,7 @@ impl Socket {
 
     /// Whatever comes next, heartbeats aside.
     pub async fn next(&mut self) -> Arrival {
-        let next = tokio::time::timeout(PATIENCE, self.next_unhurried());
+        let next = tokio::time::timeout(patience(), self.next_unhurried());
         next.await.expect("a frame was due, and nothing came")
     }
 
