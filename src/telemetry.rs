@@ -39,7 +39,7 @@ pub struct ProjectionHealth {
 /// How one projection is.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct ProjectionState {
-    /// `catching_up`, `live`, `waiting`, `stopped`.
+    /// `catching_up`, `live`, `standby`, `waiting`, `stopped`.
     pub state: &'static str,
     /// The last event that counts.
     pub position: u64,
@@ -72,6 +72,14 @@ impl ProjectionHealth {
             }
             state.position = position.0;
             state.lag = lag;
+        });
+    }
+
+    /// Another process works on it, and we are there if that one goes.
+    pub fn standby(&self, name: &'static str) {
+        self.with(name, |state| {
+            state.state = "standby";
+            state.reason = None;
         });
     }
 

@@ -69,10 +69,11 @@ async fn ready(State(admin): State<Admin>) -> Response {
         timeout(LIMIT, admin.redis.version()),
     );
     let projections = admin.projections.all();
+    let is_well = |state: &str| matches!(state, "live" | "standby");
     let caught_up = admin
         .subjects
         .iter()
-        .all(|(name, _)| projections.get(name).is_some_and(|found| found.state == "live"));
+        .all(|(name, _)| projections.get(name).is_some_and(|found| is_well(found.state)));
     let parts = json!({
         "log": matches!(log, Ok(Ok(_))),
         "postgres": matches!(postgres, Ok(Ok(_))),

@@ -111,6 +111,7 @@ async fn wait_for_silence<P: Projection>(runners: &Runners) {
         if runners.checkpoints.holder(P::NAME).is_none_or(|node| node == runners.node) {
             return;
         }
+        runners.health.standby(P::NAME);
     }
 }
 
@@ -154,11 +155,14 @@ impl<'a, P: Projection> Work<'a, P> {
     }
 
     async fn try_follow(&mut self) -> Result<std::convert::Infallible, Halt> {
-        let end = self.runners.log.end().await?;
-        let mut generation = self.store.live(P::NAME, end.created).await?;
+        let created = self.runners.log.end().await?.created;
+        let mut generation = self.store.live(P::NAME, created).await?;
         self.at = self.store.claim(&generation, self.owner).await?;
-        if generation.outdated || !self.log_holds(&generation, end.created, end.last).await? {
-            generation = self.start_over(&generation, end.created).await?;
+        // Where the log ends is asked after the claim: until then another runner may have gone on, and what it applied
+        // beyond an earlier end is no sign of a log that lost something.
+        let last = self.runners.log.end().await?.last;
+        if generation.outdated || !self.log_holds(&generation, created, last).await? {
+            generation = self.start_over(&generation, created).await?;
         }
         self.skipped = self.runners.log.skipped(P::NAME).await?;
         let mut target = self.runners.log.last_on(P::SUBJECTS).await?;

@@ -78,3 +78,28 @@ async fn a_read_model_goes_live_while_messages_flow() {
     traffic.flows().await;
     traffic.end().await;
 }
+
+/// Each is ready when it has started, whether it has work or waits for the other to go; and none takes what the other has
+/// applied meanwhile for events that the log has lost.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn projectors_come_and_go_under_traffic_and_nothing_is_built_anew() {
+    let mut app = App::with_gateways(1).await;
+    let [ann, bob, cat] = app.users(["ann", "bob", "cat"]).await;
+    let traffic = Traffic::start(&[&ann, &bob], &cat).await;
+    let mut other = app.another_projector("projector-2").await;
+    for _ in 0..4 {
+        other.process().kill9();
+        other.start_again().await;
+        let first = app.projector.as_mut().expect("a projector of its own");
+        first.process().kill9();
+        first.start_again().await;
+        traffic.flows().await;
+    }
+    traffic.end().await;
+    let status = app.cli(&["projections", "status", "--json"]).await.json();
+    let all = status.as_array().expect("a list");
+    let built = all.iter().flat_map(|one| one["generations"].as_array().into_iter().flatten());
+    let numbers: Vec<_> = built.map(|one| one["generation"].as_i64()).collect();
+    assert!(numbers.iter().all(|number| *number == Some(1)), "{status}");
+    app.verify().await;
+}

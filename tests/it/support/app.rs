@@ -117,6 +117,12 @@ impl App {
         u64::try_from(id).expect("numbers are positive")
     }
 
+    /// One more process that builds the read models, if the one that does so goes.
+    pub async fn another_projector(&self, name: &str) -> Service {
+        let folder = self.servers.folder();
+        Service::start(name, "projector", self.settings.clone(), folder).await
+    }
+
     /// Runs the binary as a command line.
     pub async fn cli(&self, arguments: &[&str]) -> Ran {
         self.cli_told(arguments, "").await
