@@ -65,9 +65,14 @@ impl Executor {
         observe: &impl Fn(&Recorded<Event>),
     ) -> Result<(), LogError> {
         let end = self.log.end().await?;
-        let mut reader = tail.follow(SUBJECTS, Position(end.last.0 + 1)).await?;
+        // At first from the end on. Later from where we were: sockets must hear what became of them while we heard
+        // nothing, that another took over or that we were taken for dead.
+        let mut position = match Position(seen.load(Ordering::Relaxed)) {
+            Position(0) => end.last,
+            before => before.min(end.last),
+        };
+        let mut reader = tail.follow(SUBJECTS, Position(position.0 + 1)).await?;
         self.clear(); // nothing that was cached before this reader began has been kept fresh
-        let mut position = end.last;
         loop {
             seen.store(position.0, Ordering::Relaxed);
             self.tell(position).await;

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::support::{App, Arrival, Traffic, until};
+use crate::support::{App, Arrival, Line, Traffic, until};
 
 /// A system of one process under traffic of two writers to one reader.
 async fn busy(own: &[(&str, &str)]) -> (App, Traffic) {
@@ -267,5 +267,38 @@ async fn the_projector_dies_in_the_middle_of_traffic() {
     }
     assert_eq!(traffic.connections(), 1, "sockets stay open");
     traffic.end().await;
+    app.verify().await;
+}
+
+/// A gateway that is cut off from the log hears of nothing. When it is back it has to learn what became of its sockets: that
+/// another took over, or that it was taken for dead itself.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_gateway_that_was_cut_off_learns_what_became_of_its_sockets() {
+    let mut app = App::with_gateways(1).await;
+    let line = Line::to(app.servers.nats.port()).await;
+    app.another_gateway("far", line.port()).await;
+    let far = app.gateways[1].origin();
+    let [ann, bob, cat] = app.users(["ann", "bob", "cat"]).await;
+    bob.let_strangers_send(2).await;
+    let (mut old, mut lost) = (bob.via(far.clone()).connect().await, cat.via(far).connect().await);
+    line.cut();
+    let new = bob.connect().await;
+    line.mend();
+    assert_eq!(old.next_push().await["from_id"], 0, "his account is used elsewhere (ws.md §5)");
+    new.close().await;
+    ann.send(&bob, "waits").await.ok();
+    // Every socket looks into its queue now.
+    let projector = app.projector.as_mut().expect("a projector of its own");
+    projector.process().kill9();
+    projector.start_again().await;
+    app.settle().await;
+    old.is_silent().await;
+    let mut socket = bob.connect().await;
+    bob.drain().await;
+    assert_eq!(socket.next_text().await, "waits");
+    line.cut();
+    until("the gateway is taken for dead", async || (!app.online(&cat).await).then_some(())).await;
+    line.mend();
+    assert_eq!(lost.next().await, Arrival::Dropped, "so that the client comes back");
     app.verify().await;
 }

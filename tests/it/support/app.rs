@@ -117,6 +117,14 @@ impl App {
         u64::try_from(id).expect("numbers are positive")
     }
 
+    /// One more gateway, which reaches the log at a port of its own.
+    pub async fn another_gateway(&mut self, name: &str, nats: u16) {
+        let mut settings = self.settings.clone();
+        settings.push(("HONGYAN__NATS__URL".to_owned(), format!("nats://127.0.0.1:{nats}")));
+        let folder = self.servers.folder();
+        self.gateways.push(Service::start(name, "gateway", settings, folder).await);
+    }
+
     /// One more process that builds the read models, if the one that does so goes.
     pub async fn another_projector(&self, name: &str) -> Service {
         let folder = self.servers.folder();

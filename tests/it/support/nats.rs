@@ -41,6 +41,11 @@ impl Nats {
         format!("nats://127.0.0.1:{}", self.port.number())
     }
 
+    /// Where it listens.
+    pub fn port(&self) -> u16 {
+        self.port.number()
+    }
+
     /// Where it stores its streams.
     pub fn store_dir(&self) -> PathBuf {
         self.folder.clone()
