@@ -75,10 +75,12 @@ impl ProjectionHealth {
         });
     }
 
-    /// Another process works on it, and we are there if that one goes.
-    pub fn standby(&self, name: &'static str) {
+    /// Another process works on it and is at `position`; we are there if that one goes.
+    pub fn standby(&self, name: &'static str, position: Position) {
         self.with(name, |state| {
             state.state = "standby";
+            state.position = position.0;
+            state.lag = 0; // the other one tells it
             state.reason = None;
         });
     }

@@ -133,6 +133,12 @@ impl Checkpoints {
         seen.get(name).filter(|heard| heard.is_alive()).map(|heard| heard.beat.node)
     }
 
+    /// Where `name` is, as last heard.
+    pub fn position(&self, name: &str) -> Option<Position> {
+        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.get(name).map(|heard| heard.beat.position)
+    }
+
     /// When `name` was last heard of; `None` if it said good-bye or never was.
     pub fn silence(&self, name: &str) -> Option<Duration> {
         let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
@@ -169,12 +175,6 @@ impl Checkpoints {
                     .iter()
                     .filter(|(name, heard)| name.starts_with("gateway.") && heard.is_alive())
                     .all(|(_, heard)| far_enough(heard)))
-    }
-
-    /// Where each projection is, as last heard.
-    pub fn positions(&self) -> Vec<(String, Position)> {
-        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        seen.iter().map(|(name, heard)| (name.clone(), heard.beat.position)).collect()
     }
 }
 

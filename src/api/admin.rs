@@ -98,7 +98,7 @@ async fn ready(State(admin): State<Admin>) -> Response {
     (status, Json(body)).into_response()
 }
 
-/// Where the log ends, and how far each projection of this process is. `lag` is 0 or the distance
+/// Where the log ends, and how far each projection is, whichever process works on it. `lag` is 0 or the distance
 /// to the last event that concerns it.
 async fn positions(State(admin): State<Admin>) -> Response {
     let Ok(end) = admin.log.end().await else {

@@ -93,9 +93,7 @@ pub async fn run<P: Projection>(projection: P, store: P::Store, runners: Runners
             }
         }
     }
-    let last = runners.checkpoints.positions();
-    let position =
-        last.into_iter().find(|(name, _)| name == P::NAME).map_or(Position(0), |(_, at)| at);
+    let position = runners.checkpoints.position(P::NAME).unwrap_or_default();
     if runners.checkpoints.holder(P::NAME) == Some(runners.node) {
         let beat = Beat { position, node: runners.node, leaving: true };
         runners.checkpoints.tell(P::NAME, beat).await;
@@ -111,7 +109,7 @@ async fn wait_for_silence<P: Projection>(runners: &Runners) {
         if runners.checkpoints.holder(P::NAME).is_none_or(|node| node == runners.node) {
             return;
         }
-        runners.health.standby(P::NAME);
+        runners.health.standby(P::NAME, runners.checkpoints.position(P::NAME).unwrap_or_default());
     }
 }
 
