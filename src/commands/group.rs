@@ -1,5 +1,7 @@
 //! A group: what it is now, folded from what has happened. `group_rules` judges what may happen next.
 
+use std::collections::HashMap;
+
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -28,6 +30,10 @@ pub struct ActiveGroup {
     pub row: GroupRow,
     /// Who is in it, waiting ones too; by membership id.
     members: Vec<Member>,
+    /// Each one's membership: a message to many thousands asks for one.
+    by_user: HashMap<UserId, MembershipId>,
+    /// How many wait.
+    waiting: usize,
 }
 
 /// A group without its members (data.md §2.5).
@@ -100,7 +106,12 @@ impl Group {
     /// What a read model holds of it.
     pub fn from_rows(row: GroupRow, mut members: Vec<Member>) -> Self {
         members.sort_by_key(|member| member.id);
-        Self::Active(Box::new(ActiveGroup { row, members }))
+        let mut by_user = HashMap::with_capacity(members.len());
+        for member in &members {
+            by_user.entry(member.user).or_insert(member.id);
+        }
+        let waiting = members.iter().filter(|member| member.waiting).count();
+        Self::Active(Box::new(ActiveGroup { row, members, by_user, waiting }))
     }
 
     /// Takes a fact in.
@@ -145,6 +156,11 @@ impl ActiveGroup {
         self.members.iter().filter(|member| !member.waiting)
     }
 
+    /// How many status-1 members there are.
+    pub fn count(&self) -> usize {
+        self.members.len() - self.waiting
+    }
+
     /// All memberships, waiting ones too.
     pub fn memberships(&self) -> &[Member] {
         &self.members
@@ -152,7 +168,12 @@ impl ActiveGroup {
 
     /// Somebody's membership, waiting or not.
     pub fn membership(&self, user: UserId) -> Option<&Member> {
-        self.members.iter().find(|member| member.user == user)
+        self.place(user).map(|at| &self.members[at])
+    }
+
+    fn place(&self, user: UserId) -> Option<usize> {
+        let id = self.by_user.get(&user)?;
+        self.members.binary_search_by_key(id, |member| member.id).ok()
     }
 
     /// Somebody's status-1 membership.
@@ -208,18 +229,28 @@ impl ActiveGroup {
     /// Numbers may be drawn in one order and used in another.
     fn insert(&mut self, member: Member) {
         let at = self.members.partition_point(|other| other.id < member.id);
+        self.waiting += usize::from(member.waiting);
+        self.by_user.entry(member.user).or_insert(member.id);
         self.members.insert(at, member);
     }
 
     fn remove(&mut self, user: UserId) {
         self.members.retain(|member| member.user != user);
+        self.by_user.remove(&user);
+        self.count_waiting();
     }
 
     fn change(&mut self, user: UserId, at: Timestamp, change: impl FnOnce(&mut Member)) {
-        if let Some(member) = self.members.iter_mut().find(|member| member.user == user) {
+        if let Some(place) = self.place(user) {
+            let member = &mut self.members[place];
             change(member);
             member.updated_at = at;
+            self.count_waiting();
         }
+    }
+
+    fn count_waiting(&mut self) {
+        self.waiting = self.members.iter().filter(|member| member.waiting).count();
     }
 
     fn set_avatar(&mut self, avatar: &str, at: Timestamp) {
