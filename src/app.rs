@@ -29,7 +29,7 @@ use crate::{
     events::NodeId,
     projections::{in_postgres::InPostgres, in_redis::InRedis},
     telemetry::{Metrics, ProjectionHealth},
-    ws::{deliveries::Deliveries, hub::Hub},
+    ws::{deliveries::Deliveries, hub::Hub, lanes::Lanes},
 };
 
 /// What a gateway's handlers and sockets work with. Handlers and layers clone it several times for each request, so
@@ -77,6 +77,8 @@ pub struct Parts {
     pub nodes: Nodes,
     /// The sockets of this node.
     pub hub: Arc<Hub>,
+    /// What they hear of large groups.
+    pub lanes: Lanes,
     /// What they have received.
     pub deliveries: Deliveries,
     /// What users upload.

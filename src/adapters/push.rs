@@ -2,12 +2,15 @@
 
 use std::time::Duration;
 
-use async_nats::{Client, HeaderMap, HeaderValue, Subscriber};
+use async_nats::{Client, HeaderMap, HeaderValue, Message, Subscriber};
 use bytes::Bytes;
-use futures_util::StreamExt as _;
+use futures_util::{
+    StreamExt as _,
+    stream::{self, AbortHandle, BoxStream},
+};
 use tokio::time::timeout;
 
-use crate::events::{ConnectionId, UserId};
+use crate::events::{ConnectionId, GroupId, Position, UserId};
 
 /// Every gateway reads all queues of its sockets again: pushes may have been missed.
 const RESYNC: &str = "push.resync";
@@ -27,12 +30,30 @@ pub enum Push {
         number: u64,
         /// The socket that it is for.
         connection: ConnectionId,
-        /// The frame.
+        /// The frame; empty if the socket has to look by itself.
         frame: Bytes,
     },
     /// Deliver what waits from before the socket opened (rest.md §21).
     Drain,
 }
+
+/// What was said to all of a large group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SaidPush {
+    /// The group.
+    pub group: GroupId,
+    /// The place of the timeline's entry in the log.
+    pub position: Position,
+    /// The place of the entry before it; 0 if there is none.
+    pub after: u64,
+    /// Who does not get it, for he wrote it.
+    pub author: Option<UserId>,
+    /// The last event before it that changed who receives.
+    pub ruled: Position,
+}
+
+/// What is said in one group, with its frames; empty ones where sockets have to look by themselves.
+pub type SaidInbox = BoxStream<'static, (SaidPush, Bytes)>;
 
 /// Why there is no inbox.
 #[derive(Debug, thiserror::Error)]
@@ -66,6 +87,40 @@ impl Pushes {
         headers.insert("c", connection.to_string());
         let sent = self.client.publish_with_headers(subject(user), headers, frame);
         _ = sent.await; // the queue has it
+    }
+
+    /// Sends what was said in a group to every gateway with a member's socket.
+    pub async fn said(&self, said: &SaidPush, frame: Bytes) {
+        let mut headers = HeaderMap::new();
+        headers.insert("p", said.position.to_string());
+        headers.insert("q", said.after.to_string());
+        headers.insert("r", said.ruled.to_string());
+        if let Some(author) = said.author {
+            headers.insert("a", author.to_string());
+        }
+        let sent = self.client.publish_with_headers(group_subject(said.group), headers, frame);
+        _ = sent.await; // the timeline has it
+    }
+
+    /// What is said in a group, until the handle is used. Once [`Pushes::prove`] has returned the server sends it to us.
+    ///
+    /// # Errors
+    /// Not connected to the server.
+    pub async fn said_in(&self, group: GroupId) -> Result<(SaidInbox, AbortHandle), PushError> {
+        let subscriber = self.client.subscribe(group_subject(group)).await?;
+        let said =
+            subscriber.filter_map(move |message| std::future::ready(read_said(group, message)));
+        let (said, end) = stream::abortable(said);
+        Ok((said.boxed(), end))
+    }
+
+    /// Returns when the server knows of all subscriptions that were made before.
+    ///
+    /// # Errors
+    /// Not connected to the server.
+    pub async fn prove(&self) -> Result<(), PushError> {
+        // Subjects of nobody's: one connection is served in order, so its echo comes after them.
+        self.inbox(UserId(0)).await.map(drop)
     }
 
     /// Asks the user's socket, wherever it is, to drain the queue.
@@ -137,6 +192,24 @@ impl Inbox {
             }
         }
     }
+}
+
+fn read_said(group: GroupId, message: Message) -> Option<(SaidPush, Bytes)> {
+    let headers = message.headers.as_ref()?;
+    let number = |name| headers.get(name)?.as_str().parse::<u64>().ok();
+    let author = headers.get("a").and_then(|value| value.as_str().parse().ok());
+    let said = SaidPush {
+        group,
+        position: Position(number("p")?),
+        after: number("q")?,
+        author: author.map(UserId),
+        ruled: Position(number("r")?),
+    };
+    Some((said, message.payload))
+}
+
+fn group_subject(group: GroupId) -> String {
+    format!("push.g.{group}")
 }
 
 fn subject(user: UserId) -> String {

@@ -41,7 +41,7 @@ use crate::{
         runner::{self, Runners},
     },
     telemetry::{Metrics, ProjectionHealth},
-    ws::{deliveries::Deliveries, hub::Hub},
+    ws::{deliveries::Deliveries, hub::Hub, lanes::Lanes},
 };
 
 /// How long a look into all queues is not repeated: a full subscription complains for each message.
@@ -144,7 +144,7 @@ impl Process {
         let (log, syncing) = open_durable_log(nats.clone(), config, self.node).await?;
         self.tasks.spawn(syncing); // ends when the last who could wait is gone
         let tail = tail.unwrap_or_else(|| self.tail(&log, freshness::SUBJECTS));
-        let app = self.app(&nats, log).await?;
+        let app = Box::pin(self.app(&nats, log)).await?;
         self.start_gateway_tasks(&app, nats, tail).await?;
         self.keep(api::serve::serve(
             listener,
@@ -185,6 +185,9 @@ impl Process {
         let (hub, endings) = Hub::start(log, deliveries.clone(), config.limits.sockets_per_user);
         self.tasks.spawn(endings); // must outlive the sockets
         let limits = &config.limits;
+        let pushes = Pushes::new(nats.client.clone());
+        let (lanes, telling) = Lanes::start(pushes.clone(), executor.clone());
+        self.keep(telling);
         Ok(App(Arc::new(Parts {
             config: Arc::clone(config),
             accounts: Accounts {
@@ -207,9 +210,10 @@ impl Process {
                 (limits.login_failures, limits.login_failures_per_address),
                 Duration::from_secs(limits.login_window_s),
             ),
-            pushes: Pushes::new(nats.client.clone()),
+            pushes,
             nodes: Nodes::new(nats.client.clone()),
             hub,
+            lanes,
             deliveries,
             media: Media::open(&config.media).await?,
             metrics: self.metrics.clone(),
@@ -218,7 +222,10 @@ impl Process {
 
     async fn start_gateway_tasks(&self, app: &App, nats: Nats, tail: Tail) -> anyhow::Result<()> {
         let (executor, hub) = (app.executor.clone(), app.hub.clone());
-        self.keep(async move { executor.follow(&tail, |recorded| hub.observe(recorded)).await });
+        self.keep(async move {
+            let begin = |position| hub.doubt(position);
+            executor.follow(&tail, |recorded| hub.observe(recorded), begin).await;
+        });
         self.keep(app.deliveries.clone().run());
         self.keep(app.throttle.clone().run());
         let (answering, node) = (app.clone(), self.node);

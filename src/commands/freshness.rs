@@ -30,12 +30,18 @@ pub const SUBJECTS: &[&str] = &[
 ];
 
 impl Executor {
-    /// Keeps the caches fresh, for ever; `observe` hears every event after the caches.
-    pub async fn follow(&self, tail: &Tail, observe: impl Fn(&Recorded<Event>)) {
+    /// Keeps the caches fresh, for ever; `observe` hears every event after the caches, `begin` up to where it will
+    /// never hear any.
+    pub async fn follow(
+        &self,
+        tail: &Tail,
+        observe: impl Fn(&Recorded<Event>),
+        begin: impl Fn(Position),
+    ) {
         let seen = AtomicU64::new(0);
         tokio::join!(self.keep_telling(&seen), async {
             loop {
-                if let Err(error) = self.try_follow(tail, &seen, &observe).await {
+                if let Err(error) = self.try_follow(tail, &seen, &observe, &begin).await {
                     warn!(%error, "the caches lost touch with the log");
                     self.clear();
                     sleep(Duration::from_millis(200)).await;
@@ -63,6 +69,7 @@ impl Executor {
         tail: &Tail,
         seen: &AtomicU64,
         observe: &impl Fn(&Recorded<Event>),
+        begin: &impl Fn(Position),
     ) -> Result<(), LogError> {
         let end = self.log.end().await?;
         // At first from the end on. Later from where we were: sockets must hear what became of them while we heard
@@ -73,6 +80,7 @@ impl Executor {
         };
         let mut reader = tail.follow(SUBJECTS, Position(position.0 + 1)).await?;
         self.clear(); // nothing that was cached before this reader began has been kept fresh
+        begin(position);
         loop {
             seen.store(position.0, Ordering::Relaxed);
             self.tell(position).await;

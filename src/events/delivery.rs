@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::ids::UserId;
+use super::ids::{GroupId, UserId};
 
 /// What one node wrote since its last report.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -13,6 +13,9 @@ pub enum DeliveryEvent {
     Written {
         /// A row per user.
         users: Vec<Delivered>,
+        /// What was read from the timelines of large groups.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        groups: Vec<DeliveredInGroup>,
     },
 }
 
@@ -23,4 +26,15 @@ pub struct Delivered {
     pub user: UserId,
     /// Ranges of his queue numbers, both ends included.
     pub ranges: Vec<(u64, u64)>,
+}
+
+/// What some members of a large group received, all of them the same.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeliveredInGroup {
+    /// The group.
+    pub group: GroupId,
+    /// Stretches of the log, both ends included: what the timeline has there, they have.
+    pub ranges: Vec<(u64, u64)>,
+    /// They.
+    pub users: Vec<UserId>,
 }

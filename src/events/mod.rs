@@ -19,7 +19,7 @@ pub use cause::{Cause, TraceParent};
 pub use chat::{ChatEvent, GroupChatEvent, Revocation, Room, Sent};
 pub use codec::DecodeError;
 pub use complaint::{Accused, ComplaintEvent, Statement};
-pub use delivery::{Delivered, DeliveryEvent};
+pub use delivery::{Delivered, DeliveredInGroup, DeliveryEvent};
 pub use friendship::{Answer, FriendshipEvent, NewEdge, Visibility};
 pub use group::{Applicant, Card, Entrance, GroupEvent, Inviter, NewMember};
 pub use ids::{

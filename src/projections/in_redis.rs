@@ -42,7 +42,7 @@ pub struct RedisTx {
 pub struct Shared(usize);
 
 /// Bumped when keys change their meaning, so that old generations are known as such.
-const SHAPE: &str = "2";
+const SHAPE: &str = "3";
 
 /// The field that says which event a hash was changed by last. It is where a reader goes on from, and not what the
 /// read model says: that event may have expired since, and then a rebuild has an earlier one.

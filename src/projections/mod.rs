@@ -14,11 +14,16 @@ pub mod message_history;
 pub mod message_object;
 pub mod numbers;
 mod offline_groups;
+mod offline_heads;
+mod offline_lanes;
 pub mod offline_queue;
+pub mod offline_reads;
+mod offline_work;
 pub mod presence;
 pub mod question_book;
 pub mod runner;
 pub mod sessions;
+pub mod stretches;
 pub mod user_directory;
 
 use std::time::Duration;

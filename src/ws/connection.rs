@@ -9,7 +9,8 @@ use tracing::{debug, warn};
 use super::{
     frames::{self, HintsFor},
     hub::{Entry, Order},
-    inflow::{Arrival, Inflow},
+    inflow::{Arrival, Found, Inflow, Place},
+    lanes::Said,
     wire::{Ended, Wire},
 };
 use crate::{
@@ -29,7 +30,10 @@ use crate::{
     events::{
         Cause, ConnectionId, DisconnectReason, Event, Position, Role, SessionEvent, Subject, UserId,
     },
-    projections::{address_book, group_roster, message_object, offline_queue},
+    projections::{
+        address_book, group_roster, message_object,
+        offline_reads::{self, Opened},
+    },
 };
 
 const HEARTBEAT: Duration = Duration::from_secs(30);
@@ -90,7 +94,7 @@ pub fn serve(app: App, socket: WebSocket, admitted: Result<Box<Admitted>, Refuse
             Err(refused) => Err(refused),
         };
         match opened {
-            Ok(Opened { mut connected, account, opening }) => {
+            Ok(Started { mut connected, account, opening }) => {
                 let reason = match Box::pin(connected.greet(&app, account, &mut wire)).await {
                     Ok(()) => connected.pump(&app, opening, &mut wire).await,
                     Err(ended) => ended,
@@ -105,14 +109,14 @@ pub fn serve(app: App, socket: WebSocket, admitted: Result<Box<Admitted>, Refuse
 }
 
 /// A socket that has become its account's.
-struct Opened {
+struct Started {
     connected: Box<Connected>,
     account: Box<Account>,
     opening: Opening,
 }
 
 /// The socket becomes the account's socket (ws.md §3).
-async fn open(app: &App, admitted: Box<Admitted>) -> Result<Opened, Refused> {
+async fn open(app: &App, admitted: Box<Admitted>) -> Result<Started, Refused> {
     let Admitted { claims, account, entry, inbox, cause } = *admitted;
     let (user, connection, node) = (account.id, entry.connection, app.executor.node);
     let before = app.executor.state::<Session>(user).await.map_err(later)?;
@@ -131,20 +135,20 @@ async fn open(app: &App, admitted: Box<Admitted>) -> Result<Opened, Refused> {
     let elsewhere = before.state.socket.as_ref().map(|socket| socket.node);
     let elsewhere = elsewhere.filter(|other| *other != node);
     let opening = Box::pin(opening(app.clone(), user, connection, position, elsewhere));
-    let (inbox, inflow, role) = (Some(inbox), Inflow::new(user), claims.role);
+    let (inbox, inflow, role) = (Some(inbox), Inflow::new(user, connection), claims.role);
     let connected = Box::new(Connected { user, role, entry, inbox, inflow, current: true });
-    Ok(Opened { connected, account: Box::new(account), opening })
+    Ok(Started { connected, account: Box::new(account), opening })
 }
 
 /// Finds out where the queue was when the socket opened, once whoever had the queue before has told
-/// what he delivered; `None` if the socket is not the user's any more.
+/// what he delivered, and where; `None` if the socket is not the user's any more.
 async fn opening(
     app: App,
     user: UserId,
     connection: ConnectionId,
     connected: Position,
     elsewhere: Option<crate::events::NodeId>,
-) -> Option<u64> {
+) -> Option<(Opened, Position)> {
     let here = app.hub.hand_over(user);
     let there = async {
         let request = HandOver { user, since: connected };
@@ -160,8 +164,8 @@ async fn opening(
         debug!(user.id = %user, "waiting for the queue of user `{user}`");
     }
     loop {
-        match offline_queue::opened_at(&app.executor.redis, user, connection).await {
-            Ok(number) => return number,
+        match offline_reads::opened_at(&app.executor.redis, user, connection).await {
+            Ok(opened) => return opened.map(|opened| (opened, position)),
             Err(error) => {
                 warn!(%error, "cannot look into a queue");
                 sleep(RETRY).await;
@@ -170,7 +174,7 @@ async fn opening(
     }
 }
 
-type Opening = Pin<Box<dyn Future<Output = Option<u64>> + Send>>;
+type Opening = Pin<Box<dyn Future<Output = Option<(Opened, Position)>> + Send>>;
 
 struct Connected {
     user: UserId,
@@ -228,14 +232,13 @@ impl Connected {
                 {
                     opening = None;
                     match opened {
-                        Some(number) => self.inflow.open(number),
+                        Some((opened, since)) => self.inflow.open(opened, since),
                         None => self.stop(),
                     }
                 }
                 () = async { sleep_until(patience).await }, if patience.is_some() => patience = None,
                 () = async {}, if may_read => {
-                    if let Err(error) = Box::pin(self.read_queue(app, wire)).await? {
-                        warn!(%error, "cannot read a queue");
+                    if !Box::pin(self.read(app, wire)).await? {
                         patience = Some(Instant::now() + RETRY);
                     }
                 }
@@ -286,32 +289,66 @@ impl Connected {
             Push::Drain => self.inflow.drain(),
             Push::Frame { number, connection, frame } => {
                 if connection == self.entry.connection
-                    && self.inflow.arrive(number) == Arrival::Write
+                    && self.inflow.arrive(number, frame.is_empty()) == Arrival::Write
                     && let Ok(text) = Utf8Bytes::try_from(frame)
                 {
                     wire.send(text).await?;
-                    self.written(app, number);
+                    self.written(app, Place::Queue(number), true);
                 }
             }
         }
         Ok(())
     }
 
-    /// Writes a page of the queue. The outer error ends the socket, the inner one passes.
-    async fn read_queue(
-        &mut self,
-        app: &App,
-        wire: &mut Wire,
-    ) -> Result<Result<(), crate::adapters::redis::RedisFailure>, Ended> {
-        let page = match self.inflow.read(&app.executor.redis).await {
-            Ok(page) => page,
-            Err(error) => return Ok(Err(error)),
-        };
-        for (number, object) in page {
-            wire.send(message_object::frame(&object, clock::now())).await?;
-            self.written(app, number);
+    /// Something was said in a large group.
+    async fn hear(&mut self, said: &Said, app: &App, wire: &mut Wire) -> Result<(), Ended> {
+        let arrival = self.inflow.hear(&said.push, said.frame.is_none());
+        let (group, position) = (said.push.group, said.push.position.0);
+        let place = Place::Timeline { group, position, after: said.push.after };
+        match (arrival, &said.frame) {
+            (Arrival::Write, Some(frame)) => {
+                wire.send(frame.clone()).await?;
+                self.written(app, place, true);
+            }
+            (Arrival::Own, _) => self.written(app, place, false),
+            _ => {}
         }
-        Ok(Ok(()))
+        Ok(())
+    }
+
+    /// Looks into the queue and the timelines, and writes a page of what is there; `false` if that has to wait.
+    async fn read(&mut self, app: &App, wire: &mut Wire) -> Result<bool, Ended> {
+        let items = match self.inflow.read(&app.executor.redis).await {
+            Ok(Found::Items(items)) => items,
+            Ok(Found::Lanes(lanes)) => {
+                for (group, missing) in lanes {
+                    match app.lanes.attach(group, &self.entry).await {
+                        Ok(attached) => self.inflow.attach(group, missing, Some(attached)),
+                        Err(error) => {
+                            warn!(%error, "cannot hear what is said in a group");
+                            return Ok(false);
+                        }
+                    }
+                }
+                return Ok(true);
+            }
+            Ok(Found::TooEarly) => return Ok(false),
+            Ok(Found::Superseded) => {
+                self.stop();
+                return Ok(true);
+            }
+            Err(error) => {
+                warn!(%error, "cannot read a queue");
+                return Ok(false);
+            }
+        };
+        for item in items {
+            if let Some(object) = &item.object {
+                wire.send(message_object::frame(object, clock::now())).await?;
+            }
+            self.written(app, item.place, item.object.is_some());
+        }
+        Ok(true)
     }
 
     /// Delivers nothing more.
@@ -320,10 +357,19 @@ impl Connected {
         self.inbox = None;
     }
 
-    fn written(&mut self, app: &App, number: u64) {
-        self.inflow.written(number);
-        app.deliveries.note(self.user, number);
-        app.metrics.delivered.inc();
+    /// An entry was written, or only passed over.
+    fn written(&mut self, app: &App, place: Place, is_message: bool) {
+        self.inflow.written(place);
+        let user = self.user;
+        match place {
+            Place::Queue(number) => app.deliveries.note(user, number),
+            Place::Timeline { group, position, after } => {
+                app.deliveries.note_said(user, group, (after + 1, position));
+            }
+        }
+        if is_message {
+            app.metrics.delivered.inc();
+        }
     }
 
     async fn obey(&mut self, order: Order, app: &App, wire: &mut Wire) -> Result<(), Ended> {
@@ -344,6 +390,9 @@ impl Connected {
                 self.stop();
             }
             Order::Resync => self.inflow.resync(),
+            Order::Doubt(position) => self.inflow.doubt(position),
+            Order::Left(group, position) => self.inflow.leave(group, position),
+            Order::Hear(said) => self.hear(&said, app, wire).await?,
             Order::Close => {
                 wire.close().await;
                 return Err(DisconnectReason::Closed);

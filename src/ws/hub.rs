@@ -14,13 +14,13 @@ use tokio::{
 use tokio_util::task::TaskTracker;
 use tracing::warn;
 
-use super::{deliveries::Deliveries, mailbox::Mailbox};
+use super::{deliveries::Deliveries, lanes::Said, mailbox::Mailbox};
 use crate::{
     adapters::event_log::{EventLog, Expect, LogError, NewEvent},
     clock,
     events::{
-        Cause, ConnectionId, DisconnectReason, Event, Position, Recorded, Role, SessionEvent,
-        Subject, TokenId, UserEvent, UserId,
+        Cause, ConnectionId, DisconnectReason, Event, GroupEvent, GroupId, Person, Position,
+        Recorded, Role, SessionEvent, Subject, TokenId, UserEvent, UserId,
     },
 };
 
@@ -105,6 +105,12 @@ pub(super) enum Order {
     Silence,
     /// Pushes may have been missed.
     Resync,
+    /// Events up to this one may have been missed.
+    Doubt(Position),
+    /// The user has left a group.
+    Left(GroupId, Position),
+    /// Something was said in a large group.
+    Hear(Arc<Said>),
     /// The account was disabled: a close frame is right here (ws.md §7.7).
     Close,
     /// End without a close frame.
@@ -178,8 +184,23 @@ impl Hub {
                     handle.order(Order::Close);
                 }
             }
+            (Event::Group(event), Subject::Group(group)) => {
+                let (GroupEvent::Left { by: Person { id: user, .. }, .. }
+                | GroupEvent::MemberRemoved { user, .. }) = event
+                else {
+                    return;
+                };
+                for handle in users.get(user).into_iter().flatten() {
+                    handle.order(Order::Left(group, recorded.position));
+                }
+            }
             _ => {}
         }
+    }
+
+    /// Tells every socket that events up to `position` may have been missed.
+    pub fn doubt(&self, position: Position) {
+        self.to_all(|| Order::Doubt(position));
     }
 
     /// Waits until the user's superseded sockets have written their last, and tells the log what

@@ -1,39 +1,66 @@
-//! What flows from a user's queue into one socket: live frames above the number at which it
-//! opened, a drain at or below it; none twice, none left out, in order (DESIGN §6).
+//! What flows from a user's queue, and from the timelines of his large groups, into one socket: live what came after
+//! it opened, by a drain what came before; none twice, none left out, in the order of the log (DESIGN §6, ADR 0011).
+
+use std::collections::{BTreeMap, HashMap};
 
 use tracing::{debug, warn};
 
+use super::lanes::Attached;
 use crate::{
-    adapters::redis::{Redis, RedisFailure},
-    events::UserId,
-    projections::offline_queue,
+    adapters::{
+        push::SaidPush,
+        redis::{Redis, RedisFailure},
+    },
+    events::{ConnectionId, GroupId, Position, UserId},
+    projections::{
+        offline_reads::{self, Opened, Seen, Wanted},
+        stretches::{ENDLESS, Stretches},
+    },
 };
 
-/// How many entries are read at once.
+/// How many entries of each place are read at once.
 const PAGE: usize = 200;
 
-/// Where a socket is in its user's queue.
-#[derive(Debug)]
+/// Where a socket is in its user's queue and timelines.
 pub(super) struct Inflow {
     user: UserId,
+    connection: ConnectionId,
     /// `None` until the queue has seen the socket open.
-    opened: Option<Opened>,
+    opened: Option<Reading>,
+    /// A look before this may not know what sockets before this one have received.
+    since: Position,
+    lanes: BTreeMap<GroupId, Lane>,
+    /// Groups that the user has left, which a look into the past may not know yet.
+    left: HashMap<GroupId, Position>,
+    /// Where the last look was.
+    looked: Position,
+    /// A look before this may not know whose socket this is, or where its user is a member.
+    unsure: Position,
     /// Asked to drain, and not done yet.
     draining: bool,
-    /// Live entries may be in the queue that no push told of.
+    /// Live entries may be there that no push told of.
     behind: bool,
     /// Nothing flows any more: another socket has taken over, or the token was logged out.
     stopped: bool,
 }
 
 #[derive(Debug)]
-struct Opened {
-    /// The next number that a drain would deliver, up to `at`.
+struct Reading {
+    at: Opened,
+    /// The next number that a drain would deliver, up to the one at which the socket opened.
     drain: u64,
-    /// The last number given before the socket opened.
-    at: u64,
     /// The next number to arrive live.
     live: u64,
+}
+
+/// A large group, as its member's socket sees it.
+struct Lane {
+    /// Where entries may be that he has not received.
+    missing: Stretches,
+    /// What was written here; whoever keeps the lanes may not know it yet.
+    written: Stretches,
+    /// As long as it is kept, what is said in the group is heard.
+    _attached: Option<Attached>,
 }
 
 /// What to do with a push.
@@ -41,25 +68,84 @@ struct Opened {
 pub(super) enum Arrival {
     /// Write it.
     Write,
+    /// Pass over it: its author is the user himself.
+    Own,
     /// It was written, or is another socket's.
     Ignore,
-    /// Numbers before it are missing: look into the queue.
-    Gap,
+    /// There is more to see than this: look.
+    Look,
+}
+
+/// Where an entry is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Place {
+    /// In the queue, by number.
+    Queue(u64),
+    /// In a timeline, by its place in the log and that of the entry before it.
+    Timeline { group: GroupId, position: u64, after: u64 },
+}
+
+/// Something to write, or, without an object, to pass over.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Item {
+    pub(super) place: Place,
+    pub(super) object: Option<String>,
+}
+
+/// What was found.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Found {
+    /// This is to be written in this order; nothing more if it is empty.
+    Items(Vec<Item>),
+    /// Lanes of which nothing is heard yet: [`Inflow::attach`] them.
+    Lanes(Vec<(GroupId, Stretches)>),
+    /// The queue is not as far as when the socket opened: it is being built anew.
+    TooEarly,
+    /// Another socket receives.
+    Superseded,
+}
+
+/// Which of the two sets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Side {
+    Drain,
+    Live,
 }
 
 impl Inflow {
-    pub(super) fn new(user: UserId) -> Self {
-        Self { user, opened: None, draining: false, behind: false, stopped: false }
+    pub(super) fn new(user: UserId, connection: ConnectionId) -> Self {
+        Self {
+            user,
+            connection,
+            opened: None,
+            since: Position(0),
+            lanes: BTreeMap::new(),
+            left: HashMap::new(),
+            looked: Position(0),
+            unsure: Position(0),
+            draining: false,
+            behind: false,
+            stopped: false,
+        }
     }
 
-    /// The queue has seen the socket open after `at` entries.
-    pub(super) fn open(&mut self, at: u64) {
-        self.opened = Some(Opened { drain: 0, at, live: at + 1 });
+    /// The queue has seen the socket open; at `since`, what those before it have received.
+    pub(super) fn open(&mut self, at: Opened, since: Position) {
+        self.since = since;
+        self.opened = Some(Reading { at, drain: 1, live: at.number + 1 });
         self.behind = true; // pushes before this were not counted
+    }
+
+    /// What is said in a group is heard from now on.
+    pub(super) fn attach(&mut self, group: GroupId, missing: Stretches, by: Option<Attached>) {
+        let lane = Lane { missing, written: Stretches::default(), _attached: by };
+        self.lanes.insert(group, lane);
+        self.behind = true; // pushes before this were not heard
     }
 
     pub(super) fn stop(&mut self) {
         self.stopped = true;
+        self.lanes.clear();
     }
 
     pub(super) fn drain(&mut self) {
@@ -70,100 +156,201 @@ impl Inflow {
         self.behind = true;
     }
 
-    /// Is there something to read from the queue now?
+    /// Events up to `position` may have been missed.
+    pub(super) fn doubt(&mut self, position: Position) {
+        self.unsure = position;
+        self.behind = true;
+    }
+
+    /// The user has left a group.
+    pub(super) fn leave(&mut self, group: GroupId, position: Position) {
+        self.left.insert(group, position);
+        if let Some(lane) = self.lanes.get_mut(&group) {
+            lane.missing.remove(position.0 + 1, ENDLESS);
+        }
+    }
+
+    /// Is there something to read now?
     pub(super) fn wants_reading(&self) -> bool {
         !self.stopped && self.opened.is_some() && (self.draining || self.behind)
     }
 
-    /// Judges a push with this number.
-    pub(super) fn arrive(&mut self, number: u64) -> Arrival {
-        let Some(opened) = self.opened.as_mut().filter(|_| !self.stopped) else {
+    /// Judges a push of the queue's entry with this number; a bare one only says that it is there.
+    pub(super) fn arrive(&mut self, number: u64, bare: bool) -> Arrival {
+        let Some(opened) = self.opened.as_ref().filter(|_| !self.stopped) else {
             return Arrival::Ignore; // `open` looks into the queue
         };
-        match number.cmp(&opened.live) {
-            std::cmp::Ordering::Less => Arrival::Ignore,
-            std::cmp::Ordering::Equal if !self.behind => Arrival::Write,
-            _ => {
-                self.behind = true;
-                Arrival::Gap
-            }
+        if number < opened.live {
+            return Arrival::Ignore;
         }
+        if number == opened.live && !self.behind && !bare {
+            return Arrival::Write;
+        }
+        self.behind = true;
+        Arrival::Look
     }
 
-    /// Notes that an entry was written.
-    pub(super) fn written(&mut self, number: u64) {
-        if let Some(opened) = &mut self.opened {
-            if number > opened.at {
-                opened.live = number + 1;
-            } else {
-                opened.drain = number + 1;
-            }
+    /// Judges a push of what was said in a large group.
+    pub(super) fn hear(&mut self, said: &SaidPush, bare: bool) -> Arrival {
+        let Some(opened) = self.opened.as_ref().filter(|_| !self.stopped) else {
+            return Arrival::Ignore;
+        };
+        let (opened, position) = (opened.at.position.0, said.position.0);
+        let Some(lane) = self.lanes.get(&said.group) else { return Arrival::Ignore };
+        if position <= opened || !lane.missing.contains(position) {
+            return Arrival::Ignore; // it waits for a drain, was written, or is not for him
         }
+        let gap = lane.missing.first_within(opened + 1, said.after).is_some();
+        if self.behind || bare || gap || self.looked < self.unsure {
+            self.behind = true;
+            return Arrival::Look;
+        }
+        if said.author == Some(self.user) { Arrival::Own } else { Arrival::Write }
     }
 
-    /// The next entries to write, older ones first. Empty when all is read.
-    pub(super) async fn read(&mut self, redis: &Redis) -> Result<Vec<(u64, String)>, RedisFailure> {
-        let Some(opened) = &self.opened else { return Ok(Vec::new()) };
-        if self.draining {
-            let range = (opened.drain, opened.at);
-            if range.0 <= range.1 {
-                let page = offline_queue::entries(redis, self.user, range, PAGE).await?;
-                if !page.is_empty() {
-                    return Ok(page);
+    /// Notes that an entry was written, or passed over.
+    pub(super) fn written(&mut self, place: Place) {
+        match (place, &mut self.opened) {
+            (Place::Queue(number), Some(opened)) => {
+                if number > opened.at.number {
+                    opened.live = number + 1;
+                } else {
+                    opened.drain = number + 1;
                 }
             }
-            debug!(user.id = %self.user, "drained the queue of user `{}`", self.user);
-            self.draining = false;
-        }
-        if self.behind {
-            let page =
-                offline_queue::entries(redis, self.user, (opened.live, u64::MAX), PAGE).await?;
-            if let Some((first, _)) = page.first()
-                && *first > opened.live
-            {
-                warn!(user.id = %self.user, "queue numbers {}..{first} are gone", opened.live);
+            (Place::Timeline { group, position, after }, _) => {
+                if let Some(lane) = self.lanes.get_mut(&group) {
+                    lane.missing.remove(after + 1, position);
+                    lane.written.add(after + 1, position);
+                }
             }
-            if page.is_empty() {
-                self.behind = false;
-            }
-            return Ok(page);
+            (Place::Queue(_), None) => {}
         }
-        Ok(Vec::new())
+    }
+
+    /// What comes next.
+    pub(super) async fn read(&mut self, redis: &Redis) -> Result<Found, RedisFailure> {
+        loop {
+            let side = match (self.draining, self.behind) {
+                (true, _) => Side::Drain,
+                (false, true) => Side::Live,
+                (false, false) => return Ok(Found::Items(Vec::new())),
+            };
+            let Some(wanted) = self.wanted(side) else { return Ok(Found::Items(Vec::new())) };
+            let seen = offline_reads::look(redis, self.user, self.connection, &wanted).await?;
+            match self.take(side, &wanted, seen) {
+                None => {}
+                Some(Found::Items(items)) if items.is_empty() => match side {
+                    Side::Drain => {
+                        debug!(user.id = %self.user, "drained the queue of user `{}`", self.user);
+                        self.draining = false;
+                    }
+                    Side::Live => self.behind = false,
+                },
+                Some(found) => return Ok(found),
+            }
+        }
+    }
+
+    fn wanted(&self, side: Side) -> Option<Wanted> {
+        let opened = self.opened.as_ref()?;
+        let at = opened.at;
+        let (queue, within) = match side {
+            Side::Drain => ((opened.drain, at.number), (0, at.position.0)),
+            Side::Live => ((opened.live, ENDLESS), (at.position.0 + 1, ENDLESS)),
+        };
+        let lanes = self.lanes.iter();
+        let timelines = lanes.filter_map(|(group, lane)| {
+            Some((*group, lane.missing.first_within(within.0, within.1)?))
+        });
+        Some(Wanted { queue, timelines: timelines.collect(), most: PAGE })
+    }
+
+    /// Takes in what was seen; `None` if something else has to be asked for.
+    fn take(&mut self, side: Side, wanted: &Wanted, seen: Seen) -> Option<Found> {
+        if seen.at < self.since {
+            return Some(Found::TooEarly);
+        }
+        if !seen.is_receiving {
+            return Some(Found::Superseded);
+        }
+        self.looked = seen.at;
+        self.left.retain(|_, left| seen.at < *left); // later looks know it
+        let mut new = Vec::new();
+        let mut kept = BTreeMap::new();
+        for (group, mut missing) in seen.lanes {
+            if let Some(left) = self.left.get(&group) {
+                missing.remove(left.0 + 1, ENDLESS);
+            }
+            match self.lanes.remove(&group) {
+                Some(mut lane) => {
+                    missing.remove_all(&lane.written);
+                    lane.missing = missing;
+                    kept.insert(group, lane);
+                }
+                None => new.push((group, missing)),
+            }
+        }
+        self.lanes = kept;
+        if !new.is_empty() {
+            return Some(Found::Lanes(new));
+        }
+        let now = self.wanted(side)?;
+        if now.timelines != wanted.timelines {
+            return None; // the user has left a group meanwhile, or come back to it
+        }
+        Some(Found::Items(self.merge(side, wanted, seen.queue, seen.timelines)))
+    }
+
+    /// In the order of the log, as far as all places were read.
+    fn merge(
+        &self,
+        side: Side,
+        wanted: &Wanted,
+        queue: Vec<offline_reads::Queued>,
+        timelines: Vec<Vec<offline_reads::Said>>,
+    ) -> Vec<Item> {
+        if let (Side::Live, Some(first)) = (side, queue.first())
+            && first.number > wanted.queue.0
+        {
+            warn!(user.id = %self.user, "queue numbers {}..{} are gone", wanted.queue.0, first.number);
+        }
+        let end = match (side, &self.opened) {
+            (Side::Drain, Some(opened)) => opened.at.position.0,
+            _ => ENDLESS,
+        };
+        let mut limit = ENDLESS;
+        let mut items = Vec::new();
+        if queue.len() == wanted.most {
+            limit = queue.last().map_or(limit, |last| last.position);
+        }
+        for entry in queue {
+            let object = Some(entry.object).filter(|object| !object.is_empty());
+            items.push((entry.position, Item { place: Place::Queue(entry.number), object }));
+        }
+        for ((group, (from, to)), entries) in wanted.timelines.iter().zip(timelines) {
+            if entries.len() == wanted.most {
+                limit = limit.min(entries.last().map_or(limit, |last| last.position));
+            } else {
+                // Between this stretch and the next are entries that he has, or that were never his.
+                limit = limit.min(*to);
+                if entries.is_empty() && *to != end {
+                    let place = Place::Timeline { group: *group, position: *to, after: from - 1 };
+                    items.push((*to, Item { place, object: None }));
+                }
+            }
+            for said in entries {
+                let (position, after) = (said.position, said.after);
+                let place = Place::Timeline { group: *group, position, after };
+                let own = said.author == Some(self.user);
+                items.push((position, Item { place, object: (!own).then_some(said.object) }));
+            }
+        }
+        items.retain(|(position, _)| *position <= limit);
+        items.sort_by_key(|(position, item)| (*position, item.place));
+        items.into_iter().map(|(_, item)| item).collect()
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn opened_at(at: u64) -> Inflow {
-        let mut inflow = Inflow::new(UserId(1));
-        inflow.open(at);
-        inflow.behind = false;
-        inflow
-    }
-
-    #[test]
-    fn live_frames_are_those_after_the_socket_opened_once_and_in_order() {
-        let mut inflow = opened_at(5);
-        assert_eq!(inflow.arrive(5), Arrival::Ignore);
-        assert_eq!(inflow.arrive(6), Arrival::Write);
-        inflow.written(6);
-        assert_eq!(inflow.arrive(6), Arrival::Ignore);
-        assert_eq!(inflow.arrive(8), Arrival::Gap);
-        assert_eq!(inflow.arrive(7), Arrival::Gap, "until the queue has been read");
-    }
-
-    #[test]
-    fn nothing_flows_before_the_queue_knows_the_socket_nor_after_it_was_superseded() {
-        let mut inflow = Inflow::new(UserId(1));
-        inflow.drain();
-        assert_eq!(inflow.arrive(1), Arrival::Ignore);
-        assert!(!inflow.wants_reading());
-        inflow.open(3);
-        assert!(inflow.wants_reading());
-        inflow.stop();
-        assert!(!inflow.wants_reading());
-        assert_eq!(inflow.arrive(4), Arrival::Ignore);
-    }
-}
+mod tests;

@@ -5,5 +5,6 @@ pub mod deliveries;
 pub mod frames;
 pub mod hub;
 mod inflow;
+pub mod lanes;
 mod mailbox;
 mod wire;

@@ -14,6 +14,7 @@ use hongyan::projections::{
     address_book::{self, AddressBook},
     complaint_box::{self, ComplaintBox},
     group_roster::{self, GroupRoster},
+    offline_queue::OfflineQueue,
     question_book::{self, QuestionBook},
     sessions, user_directory,
 };
@@ -67,6 +68,19 @@ async fn however_the_log_is_cut_the_read_models_are_the_same() {
             same_however_cut(&projection, &store, &log, &cuts).await?;
         });
         Ok(())
+    });
+}
+
+/// Groups of two are large here, so that timelines begin and end.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn however_the_log_is_cut_the_timelines_are_the_same() {
+    let stores = Stores::start().await;
+    let log_and_cuts = (steps(100..240), vec(cut(), 2));
+    hold(16, &log_and_cuts, async |(steps, cuts)| {
+        let log = World::of(&steps).log;
+        let Stores { parts: ProjectionParts { redis, pushes, .. }, .. } = &stores;
+        let projection = OfflineQueue::with_large(pushes.clone(), 1);
+        same_however_cut(&projection, redis, &log, &cuts).await
     });
 }
 

@@ -9,10 +9,10 @@ use hongyan::commands::group::Group;
 use hongyan::commands::session::{Session, SessionCommand, Socket};
 use hongyan::commands::user::{Account, User, UserCommand};
 use hongyan::events::{
-    Answer, Cause, ChatEvent, ConnectionId, Delivered, DeliveryEvent, Device, DisconnectReason,
-    EdgeId, Event, FriendshipEvent, GroupId, MessageId, NewEdge, Pair, Position, Recorded,
-    RequestId, Revocation, Room, SessionEvent, Subject, Timestamp, TokenId, UserId, Username,
-    Visibility,
+    Answer, Cause, ChatEvent, ConnectionId, Delivered, DeliveredInGroup, DeliveryEvent, Device,
+    DisconnectReason, EdgeId, Event, FriendshipEvent, GroupId, MessageId, NewEdge, Pair, Position,
+    Recorded, RequestId, Revocation, Room, SessionEvent, Subject, Timestamp, TokenId, UserId,
+    Username, Visibility,
 };
 use serde_json::value::RawValue;
 use uuid::Uuid;
@@ -341,8 +341,18 @@ impl World {
             Some(Delivered { user, ranges })
         };
         let users: Vec<Delivered> = [step.who, step.whom].into_iter().filter_map(row).collect();
-        if !users.is_empty() {
-            let event = Event::Delivery(DeliveryEvent::Written { users });
+        // And a stretch of what was said in a group, if it is a large one.
+        let known: Vec<GroupId> = self.groups.keys().copied().collect();
+        let last = self.log.last().map_or(0, |recorded| recorded.position.0);
+        let from = last.saturating_sub(pick % 40);
+        let ranges = vec![(from, from + pick % 7), (last.saturating_sub(pick % 3), last)];
+        let groups = recent(&known, step.pick).into_iter().map(|group| {
+            let (group, ranges, users) = (*group, ranges.clone(), vec![step.who, step.whom]);
+            DeliveredInGroup { group, ranges, users }
+        });
+        let groups: Vec<DeliveredInGroup> = groups.collect();
+        if !users.is_empty() || !groups.is_empty() {
+            let event = Event::Delivery(DeliveryEvent::Written { users, groups });
             self.record(Subject::Delivery(node(step.pick)), event);
         }
     }

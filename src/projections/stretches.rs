@@ -1,0 +1,152 @@
+//! Stretches of the log: of which positions something is so.
+
+use std::{fmt, str::FromStr};
+
+/// Positions as ranges with both ends, in order and apart from each other.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Stretches(Vec<(u64, u64)>);
+
+/// There is no last position.
+pub const ENDLESS: u64 = u64::MAX;
+
+impl Stretches {
+    /// Are there none?
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Does it go on for ever?
+    pub fn is_endless(&self) -> bool {
+        self.0.last().is_some_and(|(_, to)| *to == ENDLESS)
+    }
+
+    /// The first position.
+    pub fn first(&self) -> Option<u64> {
+        self.0.first().map(|(from, _)| *from)
+    }
+
+    /// Is this position one of them?
+    pub fn contains(&self, position: u64) -> bool {
+        self.first_within(position, position).is_some()
+    }
+
+    /// The first stretch, as far as it is between these positions.
+    pub fn first_within(&self, from: u64, to: u64) -> Option<(u64, u64)> {
+        let at = self.0.partition_point(|(_, end)| *end < from);
+        let (start, end) = *self.0.get(at)?;
+        let (from, to) = (start.max(from), end.min(to));
+        (from <= to).then_some((from, to))
+    }
+
+    /// With these positions.
+    pub fn add(&mut self, mut from: u64, mut to: u64) {
+        if from > to {
+            return;
+        }
+        self.0.retain(|&(start, end)| {
+            let apart = end.saturating_add(1) < from || to.saturating_add(1) < start;
+            if !apart {
+                (from, to) = (from.min(start), to.max(end));
+            }
+            apart
+        });
+        let at = self.0.partition_point(|(start, _)| *start < from);
+        self.0.insert(at, (from, to));
+    }
+
+    /// Without these positions.
+    pub fn remove(&mut self, from: u64, to: u64) {
+        if self.first_within(from, to).is_none() {
+            return;
+        }
+        let rest = self.0.iter().flat_map(|&(start, end)| {
+            let before = (start < from).then(|| (start, end.min(from - 1)));
+            let after = (end > to).then(|| (start.max(to + 1), end));
+            [before, after]
+        });
+        self.0 = rest.flatten().collect();
+    }
+
+    /// Without all of those.
+    pub fn remove_all(&mut self, others: &Self) {
+        for &(from, to) in &others.0 {
+            self.remove(from, to);
+        }
+    }
+}
+
+/// `3-7 9-9 12-`
+impl fmt::Display for Stretches {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (count, (from, to)) in self.0.iter().enumerate() {
+            let gap = if count > 0 { " " } else { "" };
+            match *to {
+                ENDLESS => write!(f, "{gap}{from}-")?,
+                to => write!(f, "{gap}{from}-{to}")?,
+            }
+        }
+        Ok(())
+    }
+}
+
+impl FromStr for Stretches {
+    type Err = std::num::ParseIntError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let mut all = Self::default();
+        for stretch in text.split_ascii_whitespace() {
+            let (from, to) = stretch.split_once('-').unwrap_or((stretch, stretch));
+            let to = if to.is_empty() { ENDLESS } else { to.parse()? };
+            all.add(from.parse()?, to);
+        }
+        Ok(all)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::{collection::vec, prelude::*};
+
+    use super::*;
+
+    /// So far a test looks.
+    const FAR: u64 = 40;
+
+    proptest! {
+        #[test]
+        fn stretches_are_sets_of_positions(
+            steps in vec((any::<bool>(), 0..FAR, 0..9_u64, any::<bool>()), 0..30)
+        ) {
+            let (mut stretches, mut set) = (Stretches::default(), BTreeSet::new());
+            for (add, from, length, endless) in steps {
+                let to = from + length;
+                if add {
+                    stretches.add(from, if endless { ENDLESS } else { to });
+                    set.extend(from..=if endless { 2 * FAR } else { to });
+                } else {
+                    stretches.remove(from, to);
+                    set.retain(|position| !(from..=to).contains(position));
+                }
+                prop_assert_eq!(stretches.to_string().parse(), Ok(stretches.clone()));
+                for position in 0..2 * FAR {
+                    prop_assert_eq!(stretches.contains(position), set.contains(&position));
+                }
+                prop_assert_eq!(stretches.first(), set.first().copied());
+                prop_assert!(stretches.0.windows(2).all(|two| two[0].1 + 1 < two[1].0), "{stretches}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_first_stretch_is_cut_to_what_was_asked_for() {
+        let stretches: Stretches = "3-7 12-".parse().expect("stretches");
+        assert_eq!(stretches.first_within(0, 100), Some((3, 7)));
+        assert_eq!(stretches.first_within(5, 6), Some((5, 6)));
+        assert_eq!(stretches.first_within(8, 11), None);
+        assert_eq!(stretches.first_within(14, 13), None);
+        assert_eq!(stretches.first_within(8, ENDLESS), Some((12, ENDLESS)));
+        assert!(stretches.is_endless());
+    }
+}
