@@ -12,6 +12,7 @@ mod churn;
 mod cluster;
 mod faults;
 mod harness;
+mod large_groups;
 mod limits;
 mod log;
 

@@ -1,9 +1,20 @@
 //! A group, as its members see it.
 
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use hongyan::adapters::event_log::{EventLog, Expect, NewEvent, Promises};
+use hongyan::adapters::nats;
+use hongyan::events::{
+    Applicant, Card, Cause, Entrance, Event, GroupEvent, GroupId, MembershipId, NodeId, Role,
+    Subject, Timestamp, UserId, Username,
+};
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 use super::api::Reply;
 use super::app::App;
+use super::shapes::asset;
 use super::socket::Socket;
 use super::user::{SEND, User, text_to};
 
@@ -26,6 +37,50 @@ impl App {
         }
         owner.create_group(others).await.done();
         Group { id: owner.groups().await[0]["id"].as_u64().expect("an id") }
+    }
+
+    /// Puts `count` strangers into a group who never had an account: a large group is made quickly so. Nobody is told.
+    pub async fn crowd(&self, owner: &User, group: Group, count: i64) {
+        let url = self.servers.nats.url();
+        let nats = nats::connect(&url, "gateway", &"gatewaypw".into()).await.expect("nats-server");
+        let second = Duration::from_secs(1);
+        let promises = Promises { replicated: false, timeout: second, fact_ttl: second };
+        let node = NodeId(Uuid::new_v4());
+        let log = EventLog::open(nats, node, None, &promises).await.expect("the log");
+        let id = GroupId(i64::try_from(group.id).expect("an id"));
+        let owner = Card {
+            id: UserId(i64::try_from(owner.id).expect("an id")),
+            username: Username(owner.username.clone()),
+            nickname: String::new(),
+            avatar: String::new(),
+        };
+        let joins = (1..=count).map(|stranger| {
+            let number = 1_000_000 + id.0 * 10_000 + stranger;
+            let user = Applicant {
+                id: UserId(number),
+                uuid: Uuid::new_v4(),
+                name: format!("stranger {stranger}"),
+                avatar: String::new(),
+                role: Role::Visitor,
+            };
+            let icon = String::new();
+            let (owner, roster) = (owner.clone(), Vec::new());
+            let event = GroupEvent::Joined {
+                membership: MembershipId(number),
+                avatar: asset("user.jpg"),
+                entry: Entrance { user, inviter: None, icon, owner, roster },
+                notice: None,
+                at: Timestamp(1_758_675_907_004),
+            };
+            NewEvent::new(Subject::Group(id), Event::Group(event), None, &Cause::own("a test"))
+        });
+        let joins: Vec<NewEvent> = joins.collect();
+        for join in
+            join_all(joins.iter().map(|join| log.append_unsynced(join, Expect::Anything))).await
+        {
+            join.expect("the log takes it");
+        }
+        self.settle().await;
     }
 }
 

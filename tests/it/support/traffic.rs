@@ -9,6 +9,7 @@ use serde_json::Value;
 use tokio::task::JoinHandle;
 
 use super::api::try_send;
+use super::group::Group;
 use super::process::{patience, until};
 use super::socket::{Arrival, Socket, text_of};
 use super::user::{SEND, User, text_to};
@@ -32,22 +33,47 @@ impl Traffic {
     /// Starts writing from each of `senders` to `reader`, who lets them.
     pub async fn start(senders: &[&User], reader: &User) -> Self {
         reader.let_strangers_send(2).await;
+        Self::begin(senders, ("single", reader.id), usize::MAX, reader).await
+    }
+
+    /// Starts writing from each of `senders` to a group that `reader` is in, as fast as he hears it: a message is work
+    /// for each member, and there would be more and more of it.
+    pub async fn start_in(group: Group, senders: &[&User], reader: &User) -> Self {
+        Self::begin(senders, ("group", group.id), 4, reader).await
+    }
+
+    async fn begin(
+        senders: &[&User],
+        to: (&'static str, u64),
+        ahead: usize,
+        reader: &User,
+    ) -> Self {
         let (stop, acknowledged, seen) = (Arc::default(), Arc::default(), Seen::default());
         let write_as = |sender: &&User| {
-            let write =
-                write((*sender).clone(), reader.id, Arc::clone(&stop), Arc::clone(&acknowledged));
-            tokio::spawn(write)
+            let (sender, stop) = ((*sender).clone(), Arc::clone(&stop));
+            let (heard, from) = (Arc::clone(&seen), sender.id);
+            let may_go_on = move |number: u64| {
+                let heard = heard.lock().expect("not poisoned");
+                let heard = heard.iter().flatten().filter(|(sender, _)| *sender == from);
+                ahead == usize::MAX || heard.count() + ahead > number as usize
+            };
+            tokio::spawn(write(sender, to, stop, Arc::clone(&acknowledged), may_go_on))
         };
         let writers = senders.iter().map(write_as).collect();
         let reader = tokio::spawn(read(reader.clone(), Arc::clone(&seen)));
         let traffic = Self { stop, acknowledged, writers, reader, seen };
-        traffic.flows().await;
+        traffic.brings(10).await;
         traffic
     }
 
     /// Waits until fifty more messages were acknowledged, and fifty more arrived.
     pub async fn flows(&self) {
-        let (written, read) = (self.written() + 50, self.read() + 50);
+        self.brings(50).await;
+    }
+
+    /// The same for another number of messages.
+    pub async fn brings(&self, more: usize) {
+        let (written, read) = (self.written() + more, self.read() + more);
         let both = async || (self.written() >= written && self.read() >= read).then_some(());
         until("messages flow", both).await;
     }
@@ -118,15 +144,19 @@ impl Traffic {
 /// believe it.
 async fn write(
     sender: User,
-    to: u64,
+    (chat, to): (&'static str, u64),
     stop: Arc<AtomicBool>,
     acknowledged: Arc<Mutex<BTreeSet<Numbered>>>,
+    may_go_on: impl Fn(u64) -> bool,
 ) {
     for number in 0.. {
+        while !may_go_on(number) && !stop.load(Ordering::Relaxed) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
         if stop.load(Ordering::Relaxed) {
             return;
         }
-        let body = text_to("single", to, &number.to_string());
+        let body = text_to(chat, to, &number.to_string());
         let request = sender
             .request(reqwest::Method::POST, SEND)
             .json(&body)
