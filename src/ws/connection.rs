@@ -1,9 +1,10 @@
 //! One socket: one task, from the upgrade to its end (ws.md §1–§9).
 
-use std::{convert::Infallible, pin::Pin, time::Duration};
+use std::{convert::Infallible, time::Duration};
 
 use axum::extract::ws::{Utf8Bytes, WebSocket};
-use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep};
+use futures_util::FutureExt as _;
+use tokio::time::{Instant, MissedTickBehavior, interval_at};
 use tracing::{debug, warn};
 
 use super::{
@@ -11,12 +12,12 @@ use super::{
     hub::{Entry, Order},
     inflow::{Arrival, Found, Inflow, Place},
     lanes::Said,
+    opening::{Opening, RETRY, opening},
     wire::{Ended, Wire},
 };
 use crate::{
     adapters::{
         event_log::{Expect, NewEvent},
-        nodes::HandOver,
         push::{Inbox, Push},
         tokens::Claims,
     },
@@ -27,18 +28,11 @@ use crate::{
         session::{Session, SessionCommand, SessionRejection, Socket},
         user::{Account, User},
     },
-    events::{
-        Cause, ConnectionId, DisconnectReason, Event, Position, Role, SessionEvent, Subject, UserId,
-    },
-    projections::{
-        address_book, group_roster, message_object,
-        offline_reads::{self, Opened},
-    },
+    events::{Cause, DisconnectReason, Event, Role, SessionEvent, Subject},
+    projections::{address_book, group_roster, message_object},
 };
 
 const HEARTBEAT: Duration = Duration::from_secs(30);
-/// How long after a failed look into the queue the next one is tried.
-const RETRY: Duration = Duration::from_millis(300);
 
 /// Somebody who may have a socket. He hears pushes already: a client that asks for its queue as soon
 /// as the socket is open (rest.md §21) must not be earlier than we are.
@@ -140,42 +134,6 @@ async fn open(app: &App, admitted: Box<Admitted>) -> Result<Started, Refused> {
     Ok(Started { connected, account: Box::new(account), opening })
 }
 
-/// Finds out where the queue was when the socket opened, once whoever had the queue before has told
-/// what he delivered, and where; `None` if the socket is not the user's any more.
-async fn opening(
-    app: App,
-    user: UserId,
-    connection: ConnectionId,
-    connected: Position,
-    elsewhere: Option<crate::events::NodeId>,
-) -> Option<(Opened, Position)> {
-    let here = app.hub.hand_over(user);
-    let there = async {
-        let request = HandOver { user, since: connected };
-        match elsewhere {
-            Some(node) => app.nodes.hand_over(node, request).await,
-            None => None,
-        }
-    };
-    let (here, there) = tokio::join!(here, there);
-    let position = connected.max(here.unwrap_or_default()).max(there.unwrap_or_default());
-    let queue = &["offline_queue"];
-    while !app.executor.checkpoints.passed(position, queue, false, Duration::from_secs(5)).await {
-        debug!(user.id = %user, "waiting for the queue of user `{user}`");
-    }
-    loop {
-        match offline_reads::opened_at(&app.executor.redis, user, connection).await {
-            Ok(opened) => return opened.map(|opened| (opened, position)),
-            Err(error) => {
-                warn!(%error, "cannot look into a queue");
-                sleep(RETRY).await;
-            }
-        }
-    }
-}
-
-type Opening = Pin<Box<dyn Future<Output = Option<(Opened, Position)>> + Send>>;
-
 struct Connected {
     user: UserId,
     role: Role,
@@ -238,6 +196,7 @@ impl Connected {
                 }
                 () = async { sleep_until(patience).await }, if patience.is_some() => patience = None,
                 () = async {}, if may_read => {
+                    Box::pin(self.catch_up_on_pushes(app, wire)).await?;
                     if !Box::pin(self.read(app, wire)).await? {
                         patience = Some(Instant::now() + RETRY);
                     }
@@ -280,6 +239,17 @@ impl Connected {
         if let Err(error) = app.executor.log.append_unsynced(&new, expect).await {
             debug!(%error, user.id = %user, "the socket of user `{user}` was not told again");
         }
+    }
+
+    /// Takes in what was pushed already. A drain that was asked for before something was sent comes before it, also if
+    /// the next look would show that too.
+    async fn catch_up_on_pushes(&mut self, app: &App, wire: &mut Wire) -> Result<(), Ended> {
+        while let Some(inbox) = self.inbox.as_mut().filter(|_| !self.inflow.is_draining())
+            && let Some(Some(push)) = inbox.next().now_or_never()
+        {
+            self.receive(push, app, wire).await?;
+        }
+        Ok(())
     }
 
     async fn receive(&mut self, push: Push, app: &App, wire: &mut Wire) -> Result<(), Ended> {

@@ -152,6 +152,10 @@ impl Inflow {
         self.draining = true;
     }
 
+    pub(super) fn is_draining(&self) -> bool {
+        self.draining
+    }
+
     pub(super) fn resync(&mut self) {
         self.behind = true;
     }

@@ -7,4 +7,5 @@ pub mod hub;
 mod inflow;
 pub mod lanes;
 mod mailbox;
+mod opening;
 mod wire;

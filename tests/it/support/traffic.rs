@@ -33,19 +33,19 @@ impl Traffic {
     /// Starts writing from each of `senders` to `reader`, who lets them.
     pub async fn start(senders: &[&User], reader: &User) -> Self {
         reader.let_strangers_send(2).await;
-        Self::begin(senders, ("single", reader.id), usize::MAX, reader).await
+        Self::begin(senders, ("single", reader.id), None, reader).await
     }
 
     /// Starts writing from each of `senders` to a group that `reader` is in, as fast as he hears it: a message is work
     /// for each member, and there would be more and more of it.
     pub async fn start_in(group: Group, senders: &[&User], reader: &User) -> Self {
-        Self::begin(senders, ("group", group.id), 4, reader).await
+        Self::begin(senders, ("group", group.id), Some(4), reader).await
     }
 
     async fn begin(
         senders: &[&User],
         to: (&'static str, u64),
-        ahead: usize,
+        ahead: Option<u64>,
         reader: &User,
     ) -> Self {
         let (stop, acknowledged, seen) = (Arc::default(), Arc::default(), Seen::default());
@@ -55,7 +55,7 @@ impl Traffic {
             let may_go_on = move |number: u64| {
                 let heard = heard.lock().expect("not poisoned");
                 let heard = heard.iter().flatten().filter(|(sender, _)| *sender == from);
-                ahead == usize::MAX || heard.count() + ahead > number as usize
+                ahead.is_none_or(|ahead| heard.map(|_| 1).sum::<u64>() + ahead > number)
             };
             tokio::spawn(write(sender, to, stop, Arc::clone(&acknowledged), may_go_on))
         };
