@@ -28,7 +28,7 @@ use crate::{
         session::{Session, SessionCommand, SessionRejection, Socket},
         user::{Account, User},
     },
-    events::{Cause, DisconnectReason, Event, Role, SessionEvent, Subject},
+    events::{Cause, DisconnectReason, Event, Role, SessionEvent, Subject, UserId},
     projections::{address_book, group_roster, message_object},
 };
 
