@@ -26,12 +26,20 @@ use crate::{
 /// Words of one command, which Lua keeps on its stack.
 pub(super) const AT_ONCE: usize = 1000;
 
-/// Groups as they were after the last batch, by key.
+/// Groups as they were after the last batch.
 #[derive(Default)]
-pub(super) struct Known(Mutex<HashMap<String, (String, Group)>>);
+pub(super) struct Known(Mutex<Kept>);
 
-/// So many groups are kept. Then all are forgotten, and read again as they are needed.
-const MOST_KNOWN: usize = 500;
+#[derive(Default)]
+struct Kept {
+    /// By key: version and group.
+    groups: HashMap<String, (String, Group)>,
+    /// How many memberships they have.
+    memberships: usize,
+}
+
+/// With more memberships all groups are forgotten, and read again as they are needed.
+const MOST_KNOWN: usize = 1_000_000;
 
 /// The groups that a batch touches.
 #[derive(Default)]
@@ -196,17 +204,26 @@ impl Groups {
 impl Known {
     /// What is kept under `key`, if it is of that version.
     fn take(&self, key: &str, version: &str) -> Option<Group> {
-        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
-        kept.filter(|(kept, _)| kept == version).map(|(_, group)| group)
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (known, group) = kept.groups.remove(key)?;
+        kept.memberships -= memberships(&group);
+        (known == version).then_some(group)
     }
 
     fn keep(&self, key: String, version: String, group: Group) {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if kept.len() >= MOST_KNOWN {
-            kept.clear();
+        if kept.memberships >= MOST_KNOWN {
+            *kept = Kept::default();
         }
-        kept.insert(key, (version, group));
+        kept.memberships += memberships(&group);
+        if let Some((_, before)) = kept.groups.insert(key, (version, group)) {
+            kept.memberships -= memberships(&before);
+        }
     }
+}
+
+fn memberships(group: &Group) -> usize {
+    group.active().map_or(0, |group| group.memberships().len())
 }
 
 /// Whose membership an event is about.

@@ -22,6 +22,7 @@ async fn all_is_as_in_a_small_group() {
     let [ann, bob, cat, dan, eve] = app.users(["ann", "bob", "cat", "dan", "eve"]).await;
     let group = app.group(&ann, &[&bob, &cat]).await;
     app.crowd(&ann, group, LARGE - 3).await;
+    a_message_is_one_entry(&app, group, &ann).await;
     everybody_but_the_author_hears_at_once(&app, group, &ann, &bob).await;
     what_waited_comes_in_the_order_of_all_chats(&app, group, [&ann, &bob, &cat]).await;
     a_newer_socket_takes_over(&app, group, &ann, &bob).await;
@@ -30,6 +31,28 @@ async fn all_is_as_in_a_small_group() {
     app.verify().await;
     the_end_is_told_to_all(&app, group, [&ann, &bob, &eve]).await;
     app.verify().await;
+}
+
+/// However many members there are, a message is one write, and nobody reads them all for it.
+async fn a_message_is_one_entry(app: &App, group: Group, ann: &User) {
+    let mut redis = app.servers.redis.connect().await;
+    let mut calls = async |name: &str| {
+        let stats: String = redis::cmd("INFO")
+            .arg("commandstats")
+            .query_async(&mut redis)
+            .await
+            .expect("Redis tells");
+        let calls = stats.split(&format!("cmdstat_{name}:calls=")).nth(1).unwrap_or("0,");
+        calls.split(',').next().and_then(|calls| calls.parse().ok()).unwrap_or(0_u64)
+    };
+    ann.say(group, "first").await.ok();
+    app.settle().await;
+    let before = [calls("xadd").await, calls("hgetall").await];
+    for number in 0..10 {
+        ann.say(group, &format!("entry {number}")).await.ok();
+    }
+    app.settle().await;
+    assert_eq!([calls("xadd").await, calls("hgetall").await], [before[0] + 10, before[1]]);
 }
 
 async fn everybody_but_the_author_hears_at_once(app: &App, group: Group, ann: &User, bob: &User) {
