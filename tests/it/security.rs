@@ -74,7 +74,7 @@ async fn the_gateway_appends_and_keeps_credentials(nats: &Nats) {
         &mut line,
         &["push.u.1", "$JS.API.DIRECT.GET.KV_VAULT.$KV.VAULT.name.1f"],
         &not_publish,
-        &["push.u.1", "_INBOX_gateway.>"],
+        &["push.u.1", "push.g.1", "_INBOX_gateway.>"],
         &not_subscribe,
     )
     .await;
@@ -94,9 +94,18 @@ async fn the_projector_reads_and_pushes(nats: &Nats) {
         "$JS.API.STREAM.MSG.GET.KV_VAULT",
         "_INBOX_gateway.x",
     ];
-    let not_subscribe =
-        [">", "evt.>", "push.u.1", "push.>", "$KV.VAULT.>", "_INBOX.>", "_INBOX_gateway.>"];
-    check(&mut line, &["push.u.1"], &not_publish, &["_INBOX_projector.>"], &not_subscribe).await;
+    let not_subscribe = [
+        ">",
+        "evt.>",
+        "push.u.1",
+        "push.g.1",
+        "push.>",
+        "$KV.VAULT.>",
+        "_INBOX.>",
+        "_INBOX_gateway.>",
+    ];
+    let publish = ["push.u.1", "push.g.1"];
+    check(&mut line, &publish, &not_publish, &["_INBOX_projector.>"], &not_subscribe).await;
     check(&mut line, &[], &OPERATORS_ONLY, &[], &[]).await;
 }
 
