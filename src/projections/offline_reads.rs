@@ -68,19 +68,29 @@ pub struct Said {
     pub object: String,
 }
 
-/// Where `connection` opened; `None` if it is not the user's socket.
+/// Where `connection` opened; `None` if it is not the user's socket. As the queues are at `since` or later: while they are
+/// built anew, they do not know what has come since, nor who has opened one.
 ///
 /// # Errors
-/// Redis cannot be reached, or has no queues yet.
+/// Redis cannot be reached, or its queues are not that far.
 pub async fn opened_at(
     redis: &Redis,
     user: UserId,
     connection: ConnectionId,
+    since: Position,
 ) -> Result<Option<Opened>, RedisFailure> {
-    let body =
-        "return redis.call('HMGET', p .. 'queue_' .. ARGV[1], 'connection', 'from', 'position')";
+    let body = "
+        local at = redis.call('HGET', 'hy:offline_queue:g' .. g, 'position')
+        if not at or tonumber(at) < tonumber(ARGV[2]) then
+          return redis.error_reply('NOTREADY the queues are being built')
+        end
+        return redis.call('HMGET', p .. 'queue_' .. ARGV[1], 'connection', 'from', 'position')";
     let (current, number, position): (Option<String>, Option<String>, Option<String>) =
-        reading("offline_queue", body).arg(user.0).invoke_async(&mut redis.shared()).await?;
+        reading("offline_queue", body)
+            .arg(user.0)
+            .arg(since.0)
+            .invoke_async(&mut redis.shared())
+            .await?;
     let parse = |text: Option<String>| text.and_then(|text| text.parse().ok());
     let opened = parse(number).zip(parse(position));
     let opened = opened.filter(|_| current == Some(connection.to_string()));

@@ -39,7 +39,7 @@ pub(super) async fn opening(
         debug!(user.id = %user, "waiting for the queue of user `{user}`");
     }
     loop {
-        match offline_reads::opened_at(&app.executor.redis, user, connection).await {
+        match offline_reads::opened_at(&app.executor.redis, user, connection, position).await {
             Ok(opened) => return opened.map(|opened| (opened, position)),
             Err(error) => {
                 warn!(%error, "cannot look into a queue");

@@ -126,6 +126,61 @@ async fn an_emptied_redis_is_filled_again() {
     app.verify().await;
 }
 
+/// What is in a queue that is being built anew is not what waits: some was delivered since, and some has not come yet.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_queue_that_is_being_built_anew_is_not_read() {
+    let mut app = App::with_gateways(1).await;
+    let [ann, bob] = app.users(["ann", "bob"]).await;
+    bob.let_strangers_send(2).await;
+    ann.send(&bob, "waits").await.ok();
+    let mut socket = bob.connect().await;
+    app.settle().await;
+    app.projector.as_mut().expect("a projector of its own").process().kill9();
+    // As if it had lost everything, and had come as far as a message that was delivered long ago.
+    let mut redis = app.servers.redis.connect().await;
+    let (queue, checkpoint) =
+        (format!("offline_queue:g1:chat_getmessage_{}", bob.id), "hy:offline_queue:g1");
+    let mut pipe = redis::pipe();
+    let far: u64 =
+        pipe.hget(checkpoint, "position").query_async::<(u64,)>(&mut redis).await.expect("there").0;
+    let waits: Vec<(String, [String; 2])> = redis::cmd("XRANGE")
+        .arg(&queue)
+        .arg("-")
+        .arg("+")
+        .query_async(&mut redis)
+        .await
+        .expect("a queue");
+    let old = waits[0].1[1].replace("waits", "was delivered");
+    let () = redis::pipe()
+        .hset(checkpoint, "position", 1)
+        .del(&queue)
+        .cmd("XADD")
+        .arg(&queue)
+        .arg(&waits[0].0)
+        .arg("m")
+        .arg(old)
+        .query_async(&mut redis)
+        .await
+        .expect("Redis answers");
+    bob.drain().await;
+    socket.is_silent().await;
+    let () = redis::pipe()
+        .atomic()
+        .del(&queue)
+        .cmd("XADD")
+        .arg(&queue)
+        .arg(&waits[0].0)
+        .arg("m")
+        .arg(&waits[0].1[1])
+        .hset(checkpoint, "position", far)
+        .query_async(&mut redis)
+        .await
+        .expect("Redis answers");
+    assert_eq!(socket.next_text().await, "waits");
+    app.projector.as_mut().expect("a projector of its own").start_again().await;
+    app.verify().await;
+}
+
 /// DESIGN §3, §5: the read models in `PostgreSQL` can be thrown away, even the sequences can be lost.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn lost_tables_are_rebuilt() {
