@@ -143,22 +143,22 @@ async fn a_queue_that_is_being_built_anew_is_not_read() {
     let mut pipe = redis::pipe();
     let far: u64 =
         pipe.hget(checkpoint, "position").query_async::<(u64,)>(&mut redis).await.expect("there").0;
-    let waits: Vec<(String, [String; 2])> = redis::cmd("XRANGE")
+    let waits: Vec<(String, [String; 4])> = redis::cmd("XRANGE")
         .arg(&queue)
         .arg("-")
         .arg("+")
         .query_async(&mut redis)
         .await
         .expect("a queue");
-    let old = waits[0].1[1].replace("waits", "was delivered");
+    let [_, position, _, object] = &waits[0].1;
+    let old = object.replace("waits", "was delivered");
     let () = redis::pipe()
         .hset(checkpoint, "position", 1)
         .del(&queue)
         .cmd("XADD")
         .arg(&queue)
         .arg(&waits[0].0)
-        .arg("m")
-        .arg(old)
+        .arg(&["p", position, "m", &old])
         .query_async(&mut redis)
         .await
         .expect("Redis answers");
@@ -170,8 +170,7 @@ async fn a_queue_that_is_being_built_anew_is_not_read() {
         .cmd("XADD")
         .arg(&queue)
         .arg(&waits[0].0)
-        .arg("m")
-        .arg(&waits[0].1[1])
+        .arg(&["p", position, "m", object])
         .hset(checkpoint, "position", far)
         .query_async(&mut redis)
         .await

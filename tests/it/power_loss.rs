@@ -11,6 +11,8 @@ use crate::support::{Cache, Machine, Traffic, User, text_of, until};
 
 /// How many write at once.
 const SENDERS: usize = 8;
+/// How long a text is, so that JetStream, which begins a new file after 8 MiB, does so now and then.
+const LENGTH_BYTES: usize = 2000;
 
 /// What `synced` promises: after any power failure, whatever the disk's cache did, all that was acknowledged is there.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -72,7 +74,7 @@ impl Trial {
         let people = join_all(people.iter().map(User::login)).await;
         start_again(&mut machine, durability).await;
         let senders: Vec<&User> = people[1..].iter().collect();
-        let traffic = Traffic::start(&senders, &people[0]).await;
+        let traffic = Traffic::of_length(LENGTH_BYTES, &senders, &people[0]).await;
         Self { machine, durability, traffic, chance, before: 0 }
     }
 

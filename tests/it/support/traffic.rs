@@ -22,6 +22,15 @@ pub type Numbered = (u64, u64);
 /// Between two messages to a group: one is work for each member.
 const GROUP_PAUSE: Duration = Duration::from_millis(100);
 
+/// What writers write: where to, texts of how many bytes at least, and how long they rest before each.
+#[derive(Debug, Clone, Copy)]
+struct How {
+    chat: &'static str,
+    to: u64,
+    length: usize,
+    pause: Duration,
+}
+
 /// Writers that number their messages, and a reader that comes back whenever its connection ends.
 #[derive(Debug)]
 pub struct Traffic {
@@ -35,25 +44,27 @@ pub struct Traffic {
 impl Traffic {
     /// Starts writing from each of `senders` to `reader`, who lets them.
     pub async fn start(senders: &[&User], reader: &User) -> Self {
+        Self::of_length(0, senders, reader).await
+    }
+
+    /// The same with texts of at least so many bytes: the number has zeros in front.
+    pub async fn of_length(length: usize, senders: &[&User], reader: &User) -> Self {
         reader.let_strangers_send(2).await;
-        Self::begin(senders, ("single", reader.id), Duration::ZERO, reader).await
+        let pause = Duration::ZERO;
+        Self::begin(senders, How { chat: "single", to: reader.id, length, pause }, reader).await
     }
 
     /// Starts writing from each of `senders` to a group that `reader` is in.
     pub async fn start_in(group: Group, senders: &[&User], reader: &User) -> Self {
-        Self::begin(senders, ("group", group.id), GROUP_PAUSE, reader).await
+        let how = How { chat: "group", to: group.id, length: 0, pause: GROUP_PAUSE };
+        Self::begin(senders, how, reader).await
     }
 
-    async fn begin(
-        senders: &[&User],
-        to: (&'static str, u64),
-        pause: Duration,
-        reader: &User,
-    ) -> Self {
+    async fn begin(senders: &[&User], how: How, reader: &User) -> Self {
         let (stop, acknowledged, seen) = (Arc::default(), Arc::default(), Seen::default());
         let write_as = |sender: &&User| {
-            let (sender, stop) = ((*sender).clone(), Arc::clone(&stop));
-            tokio::spawn(write(sender, to, pause, stop, Arc::clone(&acknowledged)))
+            let (stop, acknowledged) = (Arc::clone(&stop), Arc::clone(&acknowledged));
+            tokio::spawn(write((*sender).clone(), how, stop, acknowledged))
         };
         let writers = senders.iter().map(write_as).collect();
         let reader = tokio::spawn(read(reader.clone(), Arc::clone(&seen)));
@@ -140,17 +151,17 @@ impl Traffic {
 /// believe it.
 async fn write(
     sender: User,
-    (chat, to): (&'static str, u64),
-    pause: Duration,
+    how: How,
     stop: Arc<AtomicBool>,
     acknowledged: Arc<Mutex<BTreeSet<Numbered>>>,
 ) {
     for number in 0.. {
-        tokio::time::sleep(pause).await;
+        tokio::time::sleep(how.pause).await;
         if stop.load(Ordering::Relaxed) {
             return;
         }
-        let body = text_to(chat, to, &number.to_string());
+        let length = how.length;
+        let body = text_to(how.chat, how.to, &format!("{number:0>length$}"));
         let request = sender
             .request(reqwest::Method::POST, SEND)
             .json(&body)
