@@ -8,7 +8,6 @@ mod deployment;
 mod environment;
 mod group;
 mod groups;
-mod http;
 mod marker;
 mod meter;
 mod outcome;
@@ -18,21 +17,19 @@ mod report;
 mod run;
 mod schedule;
 mod send;
-mod socket;
 mod storm;
 mod target;
 mod traffic;
 
-use std::{
-    process::ExitCode,
-    sync::{Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{process::ExitCode, time::Duration};
 
 use anyhow::Context as _;
 use clap::Subcommand;
 
-use super::Output;
+use super::{
+    Output,
+    load::{http, lock, socket},
+};
 use crate::config::Config;
 
 #[derive(Subcommand)]
@@ -89,11 +86,6 @@ async fn apart(
     let runtime = builder.worker_threads(threads.max(1)).enable_all().build()?;
     let done = tokio::task::spawn_blocking(move || runtime.block_on(work)).await;
     done.context("the generator failed")?
-}
-
-/// Nobody leaves anything half done in there.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// `2s`, `500ms`, `1m`, or seconds.

@@ -2,6 +2,8 @@
 
 mod bench;
 mod events;
+mod faults;
+mod load;
 mod ops;
 mod progress;
 mod projections;
@@ -52,6 +54,8 @@ enum Command {
     /// Load on a deployment, as clients would make it, and what it costs
     #[command(subcommand)]
     Bench(bench::Command),
+    /// Break every part of a private stack while people use it, and check what they were promised
+    Faults(faults::Options),
     /// This program's version
     Version,
 }
@@ -101,6 +105,7 @@ impl Cli {
             Command::Users(command) => users::run(command, &config, output).await,
             Command::Events(command) => events::run(command, &config, output).await,
             Command::Bench(command) => Box::pin(bench::run(command, &config, output)).await,
+            Command::Faults(options) => Box::pin(faults::run(options, output)).await,
             Command::Version => Ok(ExitCode::SUCCESS),
         }
     }

@@ -48,6 +48,7 @@ mod rest_42_passwords;
 mod runners;
 mod schema;
 mod security;
+mod trouble;
 mod ws_01_connecting;
 mod ws_03_groups_at_the_start;
 mod ws_05_taking_over;

@@ -9,110 +9,22 @@ use std::{
     },
 };
 
-use anyhow::{Context as _, bail};
-use clap::ValueEnum;
+use anyhow::Context as _;
 use futures_util::future::try_join_all;
-use hyper::{StatusCode, header::HeaderValue};
-use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
-use sha2::{Digest as _, Sha256};
+use serde::Serialize;
 
+pub(super) use super::super::load::account::{Account, Kind, done};
 use super::{
-    super::{Output, progress::Progress},
-    http::{Connection, Origin},
-    lock,
+    super::{
+        Output,
+        load::{
+            http::{Connection, Origin},
+            lock,
+        },
+        progress::Progress,
+    },
     target::Target,
 };
-use crate::clock;
-
-/// What a token that has ended is refused with (data.md §4.2).
-const NOT_CURRENT: &str = "Token 令牌不合法！";
-
-/// Who the users of a run are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
-#[serde(rename_all = "lowercase")]
-pub(super) enum Kind {
-    /// With a password, whose hash costs the server tens of milliseconds each
-    Registered,
-    /// Of a device, without one
-    Guests,
-}
-
-/// One user.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(super) struct Account {
-    pub(super) id: i64,
-    kind: Kind,
-    /// A username, or a device.
-    name: String,
-    password: String,
-    pub(super) token: String,
-}
-
-impl Account {
-    pub(super) fn header(&self) -> HeaderValue {
-        HeaderValue::from_str(&self.token).expect("tokens are made of letters, digits and dots")
-    }
-
-    /// A new one, not known to any server.
-    fn invent(kind: Kind) -> Self {
-        let id = clock::random_id();
-        let (name, password) = match kind {
-            Kind::Registered => {
-                let all = id.simple().to_string();
-                (format!("hb{}", &all[..16]), clock::random_id().simple().to_string()[..20].into())
-            }
-            Kind::Guests => (id.to_string(), String::new()),
-        };
-        Self { id: 0, kind, name, password, token: String::new() }
-    }
-
-    /// Gets a token: registers, or logs in.
-    async fn enter(&mut self, server: &mut Connection, salt: &str) -> anyhow::Result<()> {
-        let data = match self.kind {
-            Kind::Registered => {
-                let path = if self.id == 0 { "/api/regChat" } else { "/api/loginChat" };
-                let body = json!({"username": self.name, "password": self.password});
-                server.post(path, None, body.to_string()).await?.data()?
-            }
-            Kind::Guests => {
-                let at = clock::now().0;
-                // data.md §9
-                let signed = format!("deviceId={}&salt={salt}&timestamp={at}APP_SECRET", self.name);
-                let signature = hex::encode(Sha256::digest(signed));
-                let body = json!({"deviceId": self.name, "timestamp": at});
-                server.post_signed("/api/visitorRegister", &signature, &body).await?
-            }
-        };
-        self.id = data["id"].as_i64().context("a log-in without an id")?;
-        data["token"].as_str().context("a log-in without a token")?.clone_into(&mut self.token);
-        Ok(())
-    }
-
-    /// Lets strangers write as much as they like (data.md §6.1). This also tells whether the token is good.
-    async fn open_up(&self, server: &mut Connection) -> anyhow::Result<bool> {
-        let rule = json!({"sendCount": 2, "needFollow": false});
-        let userset = json!({"chatset": {"visitor": rule, "user": rule}}).to_string();
-        let body = json!({"userset": userset}).to_string();
-        let answer = server.post("/api/chat/userset", Some(&self.header()), body).await?;
-        if answer.status == StatusCode::BAD_REQUEST && answer.text().contains(NOT_CURRENT) {
-            return Ok(false);
-        }
-        answer.data().map(|_| true)
-    }
-
-    /// Makes it one that can be used.
-    async fn prepare(&mut self, server: &mut Connection, salt: &str) -> anyhow::Result<()> {
-        if self.id != 0 && self.open_up(server).await? {
-            return Ok(());
-        }
-        self.enter(server, salt).await?;
-        if !self.open_up(server).await? {
-            bail!("a token was refused at once: does another run use the same accounts?");
-        }
-        Ok(())
-    }
-}
 
 /// Where accounts came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -196,17 +108,6 @@ fn write<'a>(file: &Path, accounts: impl Iterator<Item = &'a Account>) -> anyhow
     written.map(drop).with_context(|| format!("cannot write {}", file.display()))
 }
 
-/// A call that must succeed.
-pub(super) async fn done(
-    server: &mut Connection,
-    account: &Account,
-    path: &'static str,
-    body: Value,
-) -> anyhow::Result<Value> {
-    let answer = server.post(path, Some(&account.header()), body.to_string()).await?;
-    answer.data().with_context(|| path.to_owned())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -227,12 +128,5 @@ mod tests {
         assert_eq!(names(&others), [all[1].name.clone()]);
         let mode = std::fs::metadata(&file).expect("it is there").permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
-    }
-
-    #[test]
-    fn names_and_passwords_are_as_long_as_the_contract_allows() {
-        let user = Account::invent(Kind::Registered);
-        assert!(user.name.len() <= 20 && user.password.len() <= 20, "{user:?}");
-        assert_eq!(Account::invent(Kind::Guests).name.len(), 36);
     }
 }

@@ -15,14 +15,29 @@ use super::http::{Origin, connect};
 /// How long it may take until a socket is open and greeted.
 const PATIENCE: Duration = Duration::from_mins(1);
 
+/// The server said no (ws.md §2).
+#[derive(Debug, thiserror::Error)]
+#[error("refused: {0}")]
+pub(in crate::cli) struct Refused(String);
+
+/// What comes over a socket next.
+#[derive(Debug)]
+pub(in crate::cli) enum Arrival {
+    Frame(Utf8Bytes),
+    /// A close frame: a registered user's client would log out (ws.md §7.7), unless it asked for it.
+    Closed,
+    /// The end without one.
+    Dropped,
+}
+
 /// One open socket, greeted by the server.
-pub(super) struct Socket {
+pub(in crate::cli) struct Socket {
     stream: WebSocketStream<TcpStream>,
 }
 
 impl Socket {
     /// Opens one, from an address of our own if one is given, and waits for the welcome (ws.md §3).
-    pub(super) async fn open(
+    pub(in crate::cli) async fn open(
         origin: &Arc<Origin>,
         token: &str,
         from: Option<IpAddr>,
@@ -48,19 +63,33 @@ impl Socket {
                 return Ok(socket);
             }
             if frame.contains(r#""msg":"fail""#) {
-                bail!("refused: {frame}");
+                bail!(Refused(frame.to_string()));
             }
         }
     }
 
     /// The next text frame, heartbeats included; `None` at the end.
-    pub(super) async fn next(&mut self) -> Option<Utf8Bytes> {
+    pub(in crate::cli) async fn next(&mut self) -> Option<Utf8Bytes> {
+        match self.arrival().await {
+            Arrival::Frame(text) => Some(text),
+            Arrival::Closed | Arrival::Dropped => None,
+        }
+    }
+
+    /// The next text frame, heartbeats included, or how the socket ended.
+    pub(in crate::cli) async fn arrival(&mut self) -> Arrival {
         loop {
             match self.stream.next().await {
-                Some(Ok(Message::Text(text))) => return Some(text),
-                Some(Ok(Message::Close(_)) | Err(_)) | None => return None,
+                Some(Ok(Message::Text(text))) => return Arrival::Frame(text),
+                Some(Ok(Message::Close(_))) => return Arrival::Closed,
+                Some(Err(_)) | None => return Arrival::Dropped,
                 Some(Ok(_)) => {}
             }
         }
+    }
+
+    /// Says that it is over; what the server has written until it hears that still comes.
+    pub(in crate::cli) async fn begin_close(&mut self) {
+        _ = self.stream.close(None).await; // whoever reads on meets the end
     }
 }

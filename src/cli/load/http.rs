@@ -31,16 +31,16 @@ const TOKEN: HeaderName = HeaderName::from_static("token");
 
 /// Where a service is.
 #[derive(Debug, Clone)]
-pub(super) struct Origin {
+pub(in crate::cli) struct Origin {
     /// As it was given.
-    pub(super) url: String,
-    pub(super) host: HeaderValue,
-    pub(super) address: SocketAddr,
+    pub(in crate::cli) url: String,
+    pub(in crate::cli) host: HeaderValue,
+    pub(in crate::cli) address: SocketAddr,
     path: PathAndQuery,
 }
 
 impl Origin {
-    pub(super) async fn resolve(url: &str) -> anyhow::Result<Arc<Self>> {
+    pub(in crate::cli) async fn resolve(url: &str) -> anyhow::Result<Arc<Self>> {
         let uri = Uri::from_str(url).with_context(|| format!("`{url}` is no URL"))?;
         ensure!(
             uri.scheme_str() == Some("http"),
@@ -62,14 +62,14 @@ impl Origin {
 
 /// What came back.
 #[derive(Debug)]
-pub(super) struct Answer {
-    pub(super) status: StatusCode,
-    pub(super) body: Bytes,
+pub(in crate::cli) struct Answer {
+    pub(in crate::cli) status: StatusCode,
+    pub(in crate::cli) body: Bytes,
 }
 
 impl Answer {
     /// The `data` of a success (rest.md §0.1).
-    pub(super) fn data(&self) -> anyhow::Result<Value> {
+    pub(in crate::cli) fn data(&self) -> anyhow::Result<Value> {
         let mut body: Value = serde_json::from_slice(&self.body).unwrap_or_default();
         if self.status != StatusCode::OK {
             let limited = self.status == StatusCode::TOO_MANY_REQUESTS;
@@ -80,7 +80,7 @@ impl Answer {
     }
 
     /// Status and body, for people.
-    pub(super) fn text(&self) -> String {
+    pub(in crate::cli) fn text(&self) -> String {
         let body = String::from_utf8_lossy(&self.body);
         let shown: String = body.chars().take(200).collect();
         format!("{} {shown}", self.status.as_u16())
@@ -89,19 +89,20 @@ impl Answer {
 
 /// Why there is no answer. The call may have been heard.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Broken {
+pub(in crate::cli) enum Broken {
     #[error("cannot connect")]
     Connect(#[from] std::io::Error),
     #[error("the connection broke")]
     Hyper(#[from] hyper::Error),
-    #[error("no answer within {} s", PATIENCE.as_secs())]
-    Late,
+    #[error("no answer within {} s", .0.as_secs())]
+    Late(Duration),
 }
 
 /// Requests one after the other.
-pub(super) struct Connection {
+pub(in crate::cli) struct Connection {
     origin: Arc<Origin>,
     from: Option<IpAddr>,
+    patience: Duration,
     open: Option<Open>,
 }
 
@@ -112,17 +113,22 @@ struct Open {
 }
 
 impl Connection {
-    pub(super) fn to(origin: &Arc<Origin>) -> Self {
-        Self { origin: Arc::clone(origin), from: None, open: None }
+    pub(in crate::cli) fn to(origin: &Arc<Origin>) -> Self {
+        Self { origin: Arc::clone(origin), from: None, patience: PATIENCE, open: None }
     }
 
     /// From an address of our own.
-    pub(super) fn from(self, from: Option<IpAddr>) -> Self {
+    pub(in crate::cli) fn from(self, from: Option<IpAddr>) -> Self {
         Self { from, ..self }
     }
 
+    /// Waits so long for an answer.
+    pub(in crate::cli) fn patient(self, patience: Duration) -> Self {
+        Self { patience, ..self }
+    }
+
     /// POST, as the clients do it.
-    pub(super) async fn post(
+    pub(in crate::cli) async fn post(
         &mut self,
         path: &'static str,
         token: Option<&HeaderValue>,
@@ -131,7 +137,7 @@ impl Connection {
         self.post_to(PathAndQuery::from_static(path), token, body).await
     }
 
-    pub(super) async fn post_to(
+    pub(in crate::cli) async fn post_to(
         &mut self,
         path: PathAndQuery,
         token: Option<&HeaderValue>,
@@ -148,7 +154,7 @@ impl Connection {
     }
 
     /// POST with a header more, and its JSON.
-    pub(super) async fn post_signed(
+    pub(in crate::cli) async fn post_signed(
         &mut self,
         path: &'static str,
         signature: &str,
@@ -163,7 +169,7 @@ impl Connection {
     }
 
     /// GET of the origin's own path, or of another.
-    pub(super) async fn get(
+    pub(in crate::cli) async fn get(
         &mut self,
         path: Option<&str>,
         token: Option<&HeaderValue>,
@@ -184,8 +190,8 @@ impl Connection {
     }
 
     async fn call(&mut self, request: Request<Full<Bytes>>) -> Result<Answer, Broken> {
-        let called = timeout(PATIENCE, self.exchange(request)).await;
-        let result = called.unwrap_or(Err(Broken::Late));
+        let called = timeout(self.patience, self.exchange(request)).await;
+        let result = called.unwrap_or(Err(Broken::Late(self.patience)));
         if result.is_err() || self.open.as_ref().is_some_and(|open| open.driver.is_none()) {
             self.open = None;
         }
@@ -240,7 +246,7 @@ impl Open {
 }
 
 /// A TCP connection, from an address of our own if one is given.
-pub(super) async fn connect(
+pub(in crate::cli) async fn connect(
     address: SocketAddr,
     from: Option<IpAddr>,
 ) -> std::io::Result<TcpStream> {

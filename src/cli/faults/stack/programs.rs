@@ -1,0 +1,80 @@
+//! Where the servers' programs are: as `./run` and `./test` say, else as `scripts/setup` left them, else on the PATH.
+
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context as _, ensure};
+
+/// The programs of a stack.
+#[derive(Debug, Clone)]
+pub(in crate::cli::faults) struct Programs {
+    pub(super) nats: PathBuf,
+    pub(super) redis: PathBuf,
+    /// The folder of initdb and postgres.
+    pub(super) postgres: PathBuf,
+    /// The account that PostgreSQL runs as, since it refuses root; `None`: ourselves.
+    pub(super) account: Option<String>,
+    /// A data folder to copy, so that none has to be made.
+    pub(super) template: Option<PathBuf>,
+    pub(super) hongyan: PathBuf,
+}
+
+impl Programs {
+    pub(in crate::cli::faults) fn find() -> anyhow::Result<Self> {
+        let root = rustix::process::geteuid().is_root();
+        let account = env::var("HONGYAN_TEST_PG_USER").ok().filter(|account| !account.is_empty());
+        let account = account.or_else(|| root.then(|| "postgres".to_owned())).filter(|_| root);
+        ensure!(
+            account.is_none() || find_in_path("setpriv").is_some(),
+            "PostgreSQL does not run as root and there is no setpriv to become another: run this as another account"
+        );
+        Ok(Self {
+            nats: named(&["HONGYAN_TEST_NATS_SERVER", "NATS_SERVER_BIN"])
+                .or_else(newest_of_ours)
+                .or_else(|| find_in_path("nats-server"))
+                .context("there is no nats-server: set NATS_SERVER_BIN, or use `./run faults`")?,
+            redis: named(&["HONGYAN_TEST_REDIS_SERVER"])
+                .or_else(|| find_in_path("redis-server"))
+                .or_else(|| find_in_path("valkey-server"))
+                .context("there is no redis-server on the PATH: `./run faults` brings one")?,
+            postgres: named(&["HONGYAN_TEST_POSTGRES_BIN", "HONGYAN_POSTGRES_BIN"])
+                .or_else(newest_postgres)
+                .or_else(|| Some(find_in_path("initdb")?.canonicalize().ok()?.parent()?.to_owned()))
+                .context(
+                    "there is no PostgreSQL: name the folder of initdb in HONGYAN_POSTGRES_BIN",
+                )?,
+            account,
+            template: named(&["HONGYAN_TEST_PG_TEMPLATE"]),
+            hongyan: env::current_exe().context("this program has no file")?,
+        })
+    }
+}
+
+fn named(variables: &[&str]) -> Option<PathBuf> {
+    variables.iter().find_map(env::var_os).filter(|value| !value.is_empty()).map(PathBuf::from)
+}
+
+/// What `scripts/setup` brought into the folder that we are called in: its name ends with its version.
+fn newest_of_ours() -> Option<PathBuf> {
+    let folder = env::current_dir().ok()?.join(".hongyan/bin");
+    let files = fs::read_dir(folder).ok()?.flatten().map(|file| file.path());
+    let is_ours = |file: &PathBuf| {
+        file.file_name().is_some_and(|name| name.to_string_lossy().starts_with("nats-server"))
+    };
+    files.filter(is_ours).max()
+}
+
+fn newest_postgres() -> Option<PathBuf> {
+    let versions = fs::read_dir("/usr/lib/postgresql").ok()?.flatten();
+    let version = |folder: fs::DirEntry| folder.file_name().to_str()?.parse::<u32>().ok();
+    let newest = versions.filter_map(version).max()?;
+    Some(Path::new("/usr/lib/postgresql").join(newest.to_string()).join("bin"))
+}
+
+/// Where the shell would find a program.
+pub(super) fn find_in_path(program: &str) -> Option<PathBuf> {
+    let path = env::var_os("PATH")?;
+    env::split_paths(&path).map(|folder| folder.join(program)).find(|file| file.is_file())
+}
