@@ -24,7 +24,7 @@ use crate::{
         redis::Redis,
     },
     events::{Cause, Event, NodeId, Position, Subject, UserId},
-    projections::numbers::Numbers,
+    projections::{in_postgres, numbers::Numbers},
 };
 
 /// How often a command is decided anew before it is refused as too busy.
@@ -312,14 +312,23 @@ impl Executor {
         }
     }
 
-    /// Waits until a read model has seen all that the log holds on `subject`; `false` if that
-    /// takes too long.
+    /// Waits until a read model in PostgreSQL has seen all that the log holds on `subject`; `false` if that takes too
+    /// long.
     ///
     /// # Errors
     /// The log cannot be reached.
     pub async fn shown(&self, subject: Subject, read_model: &str) -> Result<bool, LogError> {
         let last = self.log.last_of(subject).await?;
-        Ok(self.checkpoints.passed(last, &[read_model], false, self.wait).await)
+        let deadline = Instant::now() + self.wait;
+        while self.checkpoints.passed(last, &[read_model], false, self.wait).await {
+            // What was heard of the read model may be older than a restore of its database.
+            match in_postgres::has_seen(&self.pool, read_model, last).await {
+                Ok(true) => return Ok(true),
+                Ok(false) if Instant::now() < deadline => sleep(Duration::from_millis(5)).await,
+                Ok(false) | Err(_) => return Ok(false),
+            }
+        }
+        Ok(false)
     }
 
     /// Draws numbers that no event of the log has (ADR 0004); waits, briefly, for a database that is behind.

@@ -347,3 +347,13 @@ impl Store for InPostgres {
 pub fn number(position: Position) -> i64 {
     i64::try_from(position.0).unwrap_or(i64::MAX)
 }
+
+/// Has a live read model applied all events up to `seen`, as its database is now?
+///
+/// # Errors
+/// The database cannot be reached.
+pub async fn has_seen(pool: &PgPool, read_model: &str, seen: Position) -> sqlx::Result<bool> {
+    let statement = "select count(*) > 0 from hongyan.positions \
+                     where projection = $1 and position >= $2";
+    sqlx::query_scalar(statement).bind(read_model).bind(number(seen)).fetch_one(pool).await
+}

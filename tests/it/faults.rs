@@ -227,6 +227,26 @@ async fn a_lost_database_gives_no_number_twice() {
     app.verify().await;
 }
 
+/// A database that was restored to an older state does not know the newest messages. They can be taken back nevertheless, as
+/// soon as it does; nobody is told that there is no such message.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_restored_database_refuses_no_revocation() {
+    let mut app = App::with_gateways(1).await;
+    let [ann, bob] = app.friends(["ann", "bob"]).await;
+    let message = ann.send(&bob, "hello").await.ok();
+    app.settle().await;
+    let projector = app.projector.as_mut().expect("a projector of its own");
+    projector.process().kill9();
+    let older = "delete from live.messages; delete from live.chats;
+                 update hongyan.generations set position = 1, event_id = null
+                 where projection = 'message_history'";
+    app.servers.postgres.execute(older).await;
+    ann.post("/api/chat/revokeMessage", message.clone()).await.failed(500);
+    app.projector.as_mut().expect("a projector of its own").start_again().await;
+    ann.post("/api/chat/revokeMessage", message).await.ok();
+    app.verify().await;
+}
+
 async fn edge(of: &crate::support::User, to: u64) -> serde_json::Value {
     of.post_empty(&format!("/api/chat/ismygoodfriend/{to}")).await.ok()
 }
