@@ -98,11 +98,24 @@ pub(super) async fn run(options: Options, output: Output) -> anyhow::Result<Exit
     } else {
         tokio::select! {
             verdict = broken(&options) => verdict?,
-            _ = tokio::signal::ctrl_c() => anyhow::bail!("interrupted"),
+            () = told_to_stop() => anyhow::bail!("interrupted"),
         }
     };
     outcome::tell(&options, &verdict, output);
     Ok(if verdict.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Returns when the run is to end early; what was started then ends with it.
+async fn told_to_stop() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (interrupt, terminate) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()));
+    match (interrupt, terminate) {
+        (Ok(mut interrupt), Ok(mut terminate)) => tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        },
+        _ => std::future::pending().await,
+    }
 }
 
 /// Makes a stack, breaks it, and judges.
@@ -115,7 +128,9 @@ async fn broken(options: &Options) -> anyhow::Result<Verdict> {
         eprintln!("faults: the stack is in {}", folder.path().display());
     }
     let tasks = TaskTracker::new();
-    let stack = Stack::start(folder.path(), &options.durability, &tasks).await;
+    let Options { only, lie, durability, .. } = options;
+    let fills_disk = lie.is_none() && (only.is_empty() || only.contains(&Kind::FullDisk));
+    let stack = Stack::start(folder.path(), durability, fills_disk, &tasks).await;
     let stack = Arc::new(stack.context("the stack does not start")?);
     let result = judged(options, &stack, &tasks, folder.path()).await;
     stack.end().await;

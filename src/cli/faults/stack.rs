@@ -79,10 +79,11 @@ pub(super) struct Stack {
 }
 
 impl Stack {
-    /// Starts everything in `folder`.
+    /// Starts everything in `folder`; with a disk for the log that can be full, if that is wanted.
     pub(super) async fn start(
         folder: &Path,
         durability: &str,
+        fills_disk: bool,
         tasks: &TaskTracker,
     ) -> anyhow::Result<Self> {
         let programs = Programs::find()?;
@@ -95,7 +96,7 @@ impl Stack {
         let (nats_port, redis_port, postgres_port) = (port(), port(), port());
         let log_folder = folder.join("log");
         fs::create_dir_all(&log_folder)?;
-        let disk = Disk::mount(&log_folder).await;
+        let disk = if fills_disk { Disk::mount(&log_folder).await } else { None };
         let mut nats = nats(&programs, nats_port, folder, &log_folder)?;
         let redis_folder = folder.join("redis");
         let mut redis = redis(&programs, redis_port, folder, &redis_folder)?;
