@@ -56,6 +56,48 @@ async fn the_service_dies_in_the_middle_of_traffic() {
     app.verify().await;
 }
 
+/// As a new version is rolled out: while one gateway stops and starts, the other has its people.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn gateways_are_restarted_one_after_the_other_in_the_middle_of_traffic() {
+    let mut app = App::with_gateways_configured(2, &[("LOG__DURABILITY", "synced")]).await;
+    let [ann, bob, cat, dan] = app.users(["ann", "bob", "cat", "dan"]).await;
+    let second = app.gateways[1].origin();
+    let here = Traffic::start(&[&ann, &bob.via(second.clone())], &cat).await;
+    let there = Traffic::start(&[&ann, &bob.via(second.clone())], &dan.via(second)).await;
+    for _ in 0..2 {
+        for gateway in 0..2 {
+            assert!(app.gateways[gateway].process().terminate().success());
+            app.gateways[gateway].start_again().await;
+            here.flows().await;
+            there.flows().await;
+        }
+    }
+    here.end().await;
+    there.end().await;
+    app.verify().await;
+}
+
+/// The service first, then its servers, the log last.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn parts_start_in_any_order() {
+    let mut app = App::start().await;
+    let [ann, bob] = app.friends(["ann", "bob"]).await;
+    let App { gateways, servers, .. } = &mut app;
+    gateways[0].process().kill9();
+    servers.nats.process().kill9();
+    servers.redis.process().kill9();
+    servers.postgres.process().kill9();
+    tokio::join!(gateways[0].start_again(), async {
+        servers.redis.start_again().await;
+        servers.postgres.start_again().await;
+        servers.nats.start_again().await;
+    });
+    let mut socket = bob.connect().await;
+    let sent = ann.send(&bob, "all are there").await.ok();
+    assert_eq!(socket.next_push().await, sent);
+    app.verify().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn servers_that_hang_for_a_while_cost_nothing() {
     let (mut app, traffic) = busy(&[]).await;
