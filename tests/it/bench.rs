@@ -19,7 +19,7 @@ impl App {
     /// Runs `hongyan bench` against the first gateway.
     async fn bench(&self, arguments: &[&str]) -> Value {
         let gateway = &self.gateways[0];
-        let (url, admin) = (gateway.origin(), gateway.admin_origin() + "/health/ready");
+        let (url, admin) = (gateway.origin(), gateway.admin_origin());
         let target = ["--url", &url, "--admin", &admin, "--json"];
         self.cli(&[&["bench"], arguments, &target].concat()).await.json()
     }

@@ -18,8 +18,8 @@ pub(super) struct Target {
     /// A gateway; give more of them, and they share the load
     #[arg(long = "url", value_name = "URL", default_value = "http://127.0.0.1:7001")]
     urls: Vec<String>,
-    /// The admin listener's readiness: tells what the server is, and when its read models have caught up
-    #[arg(long, value_name = "URL/health/ready")]
+    /// The admin listener, as `http://127.0.0.1:7002`: tells what the server is, and when its read models have caught up
+    #[arg(long, value_name = "URL")]
     admin: Option<String>,
     /// Use the accounts in this file, and keep new ones there: making many costs the server a password hash each
     #[arg(long, value_name = "FILE")]
@@ -73,11 +73,10 @@ impl Target {
 }
 
 async fn about(admin: &Arc<Origin>) -> anyhow::Result<Value> {
-    let answer = Connection::to(admin).get(None, None).await;
+    let answer = Connection::to(admin).get(Some("/health/ready"), None).await;
     let answer = answer.with_context(|| format!("the admin listener {} is silent", admin.url))?;
-    let health: Value = serde_json::from_slice(&answer.body).with_context(|| {
-        format!("{} says no JSON; give http://HOST:PORT/health/ready", admin.url)
-    })?;
+    let health: Value = serde_json::from_slice(&answer.body)
+        .with_context(|| format!("{} says no JSON; is that the admin listener?", admin.url))?;
     anyhow::ensure!(answer.status == StatusCode::OK, "the server is not ready: {health}");
     Ok(json!({"durability": health["durability"], "versions": health["versions"]}))
 }
