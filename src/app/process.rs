@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use anyhow::{Context as _, bail};
 use futures_util::StreamExt as _;
+use secrecy::SecretString;
 use tokio::{
     net::TcpListener,
     time::{sleep, timeout},
@@ -74,6 +75,13 @@ impl Process {
         });
     }
 
+    /// A connection to a server whose stream keeps what we promise.
+    async fn nats(&self, user: &str, password: &SecretString) -> anyhow::Result<Nats> {
+        let nats = nats::connect_patiently(&self.config.nats.url, user, password).await?;
+        check_log(&nats, &self.config).await?;
+        Ok(nats)
+    }
+
     /// The end of the log, for whoever follows it.
     fn tail(&self, log: &EventLog, subjects: &'static [&'static str]) -> Tail {
         let tail = Tail::new(log.clone(), subjects);
@@ -83,13 +91,7 @@ impl Process {
 
     pub(super) async fn start_projector(&self) -> anyhow::Result<(EventLog, Tail)> {
         let config = &self.config;
-        let nats = nats::connect_patiently(
-            &config.nats.url,
-            &config.nats.projector_user,
-            &config.nats.projector_password,
-        )
-        .await?;
-        check_log(&nats, config).await?;
+        let nats = self.nats(&config.nats.projector_user, &config.nats.projector_password).await?;
         let log = open_log(nats.clone(), config, self.node, None).await?;
         let (checkpoints, listen) = Checkpoints::start(nats.client.clone()).await?;
         self.keep(listen);
@@ -134,13 +136,7 @@ impl Process {
     ) -> anyhow::Result<App> {
         let config = &self.config;
         config.check_gateway()?;
-        let nats = nats::connect_patiently(
-            &config.nats.url,
-            &config.nats.gateway_user,
-            &config.nats.gateway_password,
-        )
-        .await?;
-        check_log(&nats, config).await?;
+        let nats = self.nats(&config.nats.gateway_user, &config.nats.gateway_password).await?;
         let (log, syncing) = open_durable_log(nats.clone(), config, self.node).await?;
         self.tasks.spawn(syncing); // ends when the last who could wait is gone
         let tail = tail.unwrap_or_else(|| self.tail(&log, freshness::SUBJECTS));
