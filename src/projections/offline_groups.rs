@@ -54,15 +54,10 @@ struct Held {
     version: Option<String>,
     timeline: Option<Timeline>,
     stored: Option<Timeline>,
-    changed: Option<Changed>,
+    /// If something of it has to be written: whose memberships changed.
+    changed: Option<BTreeSet<UserId>>,
     /// Was it given an event that it had taken in before? Then the batch was applied already.
     repeated: bool,
-}
-
-/// What has to be written of a group.
-#[derive(Default)]
-struct Changed {
-    users: BTreeSet<UserId>,
 }
 
 /// The timeline of a group that was large at least once.
@@ -151,9 +146,9 @@ impl Groups {
         match event {
             GroupEvent::Dissolved { .. } => return,
             GroupEvent::Created { members, .. } => {
-                changed.users.extend(members.iter().map(|member| member.user));
+                changed.extend(members.iter().map(|member| member.user));
             }
-            event => changed.users.extend(user_of(event)),
+            event => changed.extend(user_of(event)),
         }
         held.group.evolve(event);
     }
@@ -270,7 +265,7 @@ fn write(
     key: &str,
     group: &ActiveGroup,
     version: Option<&str>,
-    changed: &Changed,
+    changed: &BTreeSet<UserId>,
 ) {
     fn json<T: Serialize>(value: &T) -> String {
         serde_json::to_string(value).expect("groups are plain data")
@@ -280,7 +275,7 @@ fn write(
         (VERSION.to_owned(), version.unwrap_or_default().to_owned()),
     ];
     let mut gone = Vec::new();
-    for user in &changed.users {
+    for user in changed {
         match group.membership(*user) {
             Some(member) => fields.push((user.to_string(), json(member))),
             None => gone.push(user.to_string()),

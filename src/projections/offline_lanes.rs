@@ -20,6 +20,7 @@ pub(super) struct Lanes {
     lanes: BTreeMap<(GroupId, UserId), Lane>,
 }
 
+#[derive(Default)]
 struct Lane {
     now: Stretches,
     stored: Stretches,
@@ -57,41 +58,29 @@ impl Lanes {
 
     /// From `position` on all that is said is for him; `false` if that was so before.
     pub(super) fn open(&mut self, group: GroupId, user: UserId, position: u64) -> bool {
-        self.change(group, user, |lane| {
-            let new = !lane.is_endless();
-            if new {
-                lane.add(position, ENDLESS);
-            }
-            new
-        })
+        let lane = self.lane(group, user);
+        let new = !lane.is_endless();
+        if new {
+            lane.add(position, ENDLESS);
+        }
+        new
     }
 
     /// Nothing is for him that comes after `last`, the newest entry.
     pub(super) fn close(&mut self, group: GroupId, user: UserId, last: u64) {
-        self.change(group, user, |lane| {
-            lane.remove(last + 1, ENDLESS);
-            false
-        });
+        self.lane(group, user).remove(last + 1, ENDLESS);
     }
 
     /// He has received what is there.
     pub(super) fn receive(&mut self, group: GroupId, user: UserId, ranges: &[(u64, u64)]) {
-        self.change(group, user, |lane| {
-            for &(from, to) in ranges {
-                lane.remove(from, to);
-            }
-            false
-        });
+        let lane = self.lane(group, user);
+        for &(from, to) in ranges {
+            lane.remove(from, to);
+        }
     }
 
-    fn change(
-        &mut self,
-        group: GroupId,
-        user: UserId,
-        change: impl FnOnce(&mut Stretches) -> bool,
-    ) -> bool {
-        let nothing = || Lane { now: Stretches::default(), stored: Stretches::default() };
-        change(&mut self.lanes.entry((group, user)).or_insert_with(nothing).now)
+    fn lane(&mut self, group: GroupId, user: UserId) -> &mut Stretches {
+        &mut self.lanes.entry((group, user)).or_default().now
     }
 
     /// Forgets what everybody has received of a timeline.
