@@ -7,12 +7,12 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use hongyan::cli::rig::ports::Port;
 use serde_json::json;
 
 use super::api::{Api, client};
 use super::disk::{Cache, Disk};
 use super::nats::{self, PASSWORDS};
-use super::ports::Port;
 use super::postgres::Postgres;
 use super::process::{Process, mortal, run, until};
 use super::redis::Redis;
@@ -47,7 +47,7 @@ impl Machine {
         let path = folder.path();
         let (postgres, redis) = (path.join("postgres"), path.join("redis"));
         let (postgres, redis) = tokio::join!(Postgres::start(&postgres), Redis::start(&redis));
-        let ports = [(); 3].map(|()| Port::take());
+        let ports = [(); 3].map(|()| Port::take().expect("a free port"));
         let machine = Self { running: None, disk: Disk::new(path), ports, postgres, redis, folder };
         machine.fill_guest();
         machine
@@ -155,7 +155,7 @@ impl Machine {
     /// Puts the programs into it, with the libraries that they are linked to.
     fn fill_guest(&self) {
         let root = self.root();
-        run(Command::new("cp").arg("-a").arg(prepared().join("root")).arg(&root));
+        run(Command::new("cp").arg("-a").arg(prepared().join("tree")).arg(&root));
         let sources = Path::new(env!("CARGO_MANIFEST_DIR"));
         copy(&sources.join("tests/guest/init"), &root.join("init"));
         copy(&sources.join("nats.conf"), &root.join("nats.conf"));
