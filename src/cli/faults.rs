@@ -39,6 +39,7 @@ use super::{
         http::{Connection, Origin},
     },
 };
+use crate::app;
 
 /// How long a client waits for an answer.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -98,24 +99,11 @@ pub(super) async fn run(options: Options, output: Output) -> anyhow::Result<Exit
     } else {
         tokio::select! {
             verdict = broken(&options) => verdict?,
-            () = told_to_stop() => anyhow::bail!("interrupted"),
+            () = app::stop_signal() => anyhow::bail!("interrupted"), // what was started ends with it
         }
     };
     outcome::tell(&options, &verdict, output);
     Ok(if verdict.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-}
-
-/// Returns when the run is to end early; what was started then ends with it.
-async fn told_to_stop() {
-    use tokio::signal::unix::{SignalKind, signal};
-    let (interrupt, terminate) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()));
-    match (interrupt, terminate) {
-        (Ok(mut interrupt), Ok(mut terminate)) => tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-        },
-        _ => std::future::pending().await,
-    }
 }
 
 /// Makes a stack, breaks it, and judges.

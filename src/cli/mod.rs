@@ -7,6 +7,7 @@ mod load;
 mod ops;
 mod progress;
 mod projections;
+pub mod rig;
 mod users;
 
 use std::{path::PathBuf, process::ExitCode};

@@ -1,8 +1,10 @@
 //! Any part may die at any moment: what was acknowledged arrives, once and in order (DESIGN §1, §6; `ws.md` §7).
 
+use hongyan::cli::rig::line::{Line, Mode};
 use serde_json::json;
+use tokio_util::task::TaskTracker;
 
-use crate::support::{App, Arrival, Line, Traffic, until};
+use crate::support::{App, Arrival, Traffic, until};
 
 /// A system of one process under traffic of two writers to one reader.
 async fn busy(own: &[(&str, &str)]) -> (App, Traffic) {
@@ -391,15 +393,15 @@ async fn the_projector_dies_in_the_middle_of_traffic() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_gateway_that_was_cut_off_learns_what_became_of_its_sockets() {
     let mut app = App::with_gateways(1).await;
-    let line = Line::to(app.servers.nats.port()).await;
+    let line = Line::to(app.servers.nats.port(), &TaskTracker::new()).await.expect("a port");
     app.another_gateway("far", line.port()).await;
     let far = app.gateways[1].origin();
     let [ann, bob, cat] = app.users(["ann", "bob", "cat"]).await;
     bob.let_strangers_send(2).await;
     let (mut old, mut lost) = (bob.via(far.clone()).connect().await, cat.via(far).connect().await);
-    line.cut();
+    line.set(Mode::Cut);
     let new = bob.connect().await;
-    line.mend();
+    line.set(Mode::Open);
     assert_eq!(old.next_push().await["from_id"], 0, "his account is used elsewhere (ws.md §5)");
     new.close().await;
     ann.send(&bob, "waits").await.ok();
@@ -412,9 +414,9 @@ async fn a_gateway_that_was_cut_off_learns_what_became_of_its_sockets() {
     let mut socket = bob.connect().await;
     bob.drain().await;
     assert_eq!(socket.next_text().await, "waits");
-    line.cut();
+    line.set(Mode::Cut);
     until("the gateway is taken for dead", async || (!app.online(&cat).await).then_some(())).await;
-    line.mend();
+    line.set(Mode::Open);
     assert_eq!(lost.next().await, Arrival::Dropped, "so that the client comes back");
     app.verify().await;
 }

@@ -1,9 +1,7 @@
 //! A private stack of real servers in a folder of its own: all that a deployment has, to be broken.
 
 mod disk;
-mod line;
 mod part;
-mod ports;
 mod programs;
 
 use std::{
@@ -22,17 +20,19 @@ use sqlx::{Connection as _, Executor as _};
 use tokio::{io::AsyncWriteExt as _, process::Command, sync::Mutex};
 use tokio_util::task::TaskTracker;
 
+pub(super) use self::part::Part;
 use self::{
     disk::Disk,
     part::{Recipe, Sign},
-    ports::Port,
-};
-pub(super) use self::{
-    line::{Line, Mode},
-    part::Part,
     programs::Programs,
 };
-use super::super::load::http::{Connection, Origin};
+use super::super::{
+    load::http::{Connection, Origin},
+    rig::{
+        line::{Line, Mode},
+        ports::Port,
+    },
+};
 use crate::clock;
 
 /// As `./run` and the tests use it.
@@ -91,7 +91,7 @@ impl Stack {
         for _ in 0..3 + 2 * GATEWAYS + PROJECTORS {
             ports.push(Port::take()?);
         }
-        let mut numbers = ports.iter().map(|port| port.number);
+        let mut numbers = ports.iter().map(Port::number);
         let mut port = || numbers.next().expect("as many as were taken");
         let (nats_port, redis_port, postgres_port) = (port(), port(), port());
         let log_folder = folder.join("log");
@@ -113,7 +113,7 @@ impl Stack {
         for (number, line) in lines.iter().enumerate() {
             let mut own = settings.clone();
             let mut set = |key: &str, value: String| own.push((format!("HONGYAN__{key}"), value));
-            set("NATS__URL", format!("nats://127.0.0.1:{}", line.port.number));
+            set("NATS__URL", format!("nats://127.0.0.1:{}", line.port()));
             let (role, name) = if number < GATEWAYS {
                 let listen = port();
                 set("SERVER__LISTEN", format!("127.0.0.1:{listen}"));

@@ -17,8 +17,9 @@ use super::{
     dice::Dice,
     history::Record,
     person::World,
-    stack::{Mode, Part, Stack},
+    stack::{Part, Stack},
 };
+use crate::cli::rig::line::Mode;
 
 /// How long the stack may take until messages flow again. Read models may have to be built anew.
 const PATIENCE: Duration = Duration::from_mins(5);

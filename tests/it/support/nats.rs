@@ -1,8 +1,8 @@
 //! A private nats-server with the repository's `nats.conf`.
 
+use hongyan::cli::rig::ports::Port;
 use std::path::{Path, PathBuf};
 
-use super::ports::Port;
 use super::process::{Process, find_in_path, mortal, until};
 
 /// The accounts of `nats.conf`: the variable that holds a password, and the password in tests.
@@ -27,7 +27,7 @@ impl Nats {
     /// Starts one in `folder`.
     pub async fn start(folder: &Path) -> Self {
         loop {
-            let port = Port::take();
+            let port = Port::take().expect("a free port");
             let mut nats =
                 Self { process: spawn(folder, port.number()), port, folder: folder.to_owned() };
             if nats.ready().await {

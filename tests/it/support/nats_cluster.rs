@@ -1,9 +1,9 @@
 //! Three nats-servers that replicate, each write synced: what `log.durability = replicated` is for.
 
+use hongyan::cli::rig::ports::Port;
 use std::path::{Path, PathBuf};
 
 use super::nats::{PASSWORDS, binary};
-use super::ports::Port;
 use super::process::{Process, mortal, until};
 
 /// The cluster.
@@ -31,7 +31,9 @@ impl NatsCluster {
         assert_ne!(always, single);
         let configuration = folder.join("nats.conf");
         std::fs::write(&configuration, always).expect("it can be written");
-        let ports: Vec<(Port, Port)> = (0..3).map(|_| (Port::take(), Port::take())).collect();
+        let ports: Vec<(Port, Port)> = (0..3)
+            .map(|_| (Port::take().expect("a free port"), Port::take().expect("a free port")))
+            .collect();
         let routes: Vec<String> = ports.iter().map(|(_, routes)| route(routes)).collect();
         let nodes = ports.into_iter().enumerate().map(|(number, (clients, own))| {
             let folder = folder.join(format!("nats-{number}"));

@@ -4,9 +4,9 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use hongyan::cli::rig::ports::Port;
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, Row};
 
-use super::ports::Port;
 use super::process::{Process, mortal_as, run, until};
 
 /// The store of the SQL read models.
@@ -22,7 +22,7 @@ impl Postgres {
     pub async fn start(folder: &Path) -> Self {
         copy_template(folder);
         loop {
-            let port = Port::take();
+            let port = Port::take().expect("a free port");
             let mut postgres =
                 Self { process: spawn(folder, port.number()), port, folder: folder.to_owned() };
             if postgres.ready().await {

@@ -3,9 +3,10 @@
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
+pub use hongyan::cli::rig::find_in_path;
+use hongyan::cli::rig::{self, signal_family};
 use rustix::process::{Pid, Signal, kill_process};
 
 /// How long anything may take before a test fails instead of hanging: a minute, or as many seconds as
@@ -48,7 +49,7 @@ impl Process {
 
     /// Kills it and its children at once, as the kernel's out-of-memory killer would.
     pub fn kill9(&mut self) {
-        self.signal_family(Signal::KILL);
+        signal_family(&mut self.child, Signal::KILL);
         self.child.wait().expect("a killed child ends");
     }
 
@@ -67,12 +68,12 @@ impl Process {
 
     /// Freezes it and its children.
     pub fn stop_signal(&mut self) {
-        self.signal_family(Signal::STOP);
+        signal_family(&mut self.child, Signal::STOP);
     }
 
     /// Lets it and its children go on.
     pub fn cont_signal(&mut self) {
-        self.signal_family(Signal::CONT);
+        signal_family(&mut self.child, Signal::CONT);
     }
 
     /// The end of its log.
@@ -89,19 +90,6 @@ impl Process {
                 .expect("a child of ours can be signalled");
         }
     }
-
-    fn signal_family(&mut self, signal: Signal) {
-        if !self.is_alive() {
-            return; // its number may belong to somebody else by now
-        }
-        let id = self.child.id();
-        let children =
-            fs::read_to_string(format!("/proc/{id}/task/{id}/children")).unwrap_or_default();
-        self.signal(signal);
-        for pid in children.split_whitespace().filter_map(|pid| Pid::from_raw(pid.parse().ok()?)) {
-            let _ = kill_process(pid, signal);
-        }
-    }
 }
 
 impl Drop for Process {
@@ -109,44 +97,20 @@ impl Drop for Process {
         if std::thread::panicking() || std::env::var_os("HONGYAN_TEST_LOGS").is_some() {
             eprintln!("──── end of the log of {} ────\n{}", self.name, self.log_tail());
         }
-        self.signal_family(Signal::KILL);
+        signal_family(&mut self.child, Signal::KILL);
         let _ = self.child.wait();
     }
 }
 
-/// A command for `program` that the kernel kills when the thread that starts it dies, so that nothing survives a
-/// killed test. Call `spawn` on the test's own thread only: threads of a blocking pool come and go.
+/// A command for `program` that dies with the test. Call `spawn` on the test's own thread only.
 pub fn mortal(program: impl AsRef<Path>) -> Command {
-    guarded(&["--pdeathsig", "KILL"], program.as_ref())
+    rig::mortal(program.as_ref(), None)
 }
 
 /// Like [`mortal`], as another account if we are root: some servers refuse to run as root.
 pub fn mortal_as(account: &str, program: impl AsRef<Path>) -> Command {
-    if !rustix::process::geteuid().is_root() {
-        return mortal(program);
-    }
-    let (uid, gid) = (format!("--reuid={account}"), format!("--regid={account}"));
-    guarded(&[&uid, &gid, "--clear-groups", "--pdeathsig", "KILL"], program.as_ref())
-}
-
-fn guarded(arguments: &[&str], program: &Path) -> Command {
-    if !has_setpriv() {
-        return Command::new(program);
-    }
-    let mut command = Command::new("setpriv");
-    command.args(arguments).arg("--").arg(program);
-    command
-}
-
-fn has_setpriv() -> bool {
-    static FOUND: OnceLock<bool> = OnceLock::new();
-    *FOUND.get_or_init(|| find_in_path("setpriv").is_some())
-}
-
-/// Where the shell would find `program`.
-pub fn find_in_path(program: &str) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH")?;
-    std::env::split_paths(&path).map(|folder| folder.join(program)).find(|file| file.is_file())
+    let account = rustix::process::geteuid().is_root().then_some(account);
+    rig::mortal(program.as_ref(), account)
 }
 
 /// Runs a command to its end and insists that it succeeds.

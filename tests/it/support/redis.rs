@@ -1,8 +1,8 @@
 //! A private Redis.
 
+use hongyan::cli::rig::ports::Port;
 use std::path::{Path, PathBuf};
 
-use super::ports::Port;
 use super::process::{Process, mortal, until};
 
 /// The store of sessions, presence, queues and chat logs.
@@ -17,7 +17,7 @@ impl Redis {
     /// Starts one in `folder`.
     pub async fn start(folder: &Path) -> Self {
         loop {
-            let port = Port::take();
+            let port = Port::take().expect("a free port");
             let mut redis =
                 Self { process: spawn(folder, port.number()), port, folder: folder.to_owned() };
             if redis.ready().await {

@@ -4,10 +4,10 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use hongyan::cli::rig::ports::Port;
 use serde_json::Value;
 
 use super::nats::PASSWORDS;
-use super::ports::Port;
 use super::process::{Process, mortal, patience, until};
 use super::servers::Servers;
 
@@ -30,7 +30,8 @@ impl Service {
     pub async fn start(name: &str, role: &'static str, settings: Settings, folder: &Path) -> Self {
         let log = folder.join(format!("{name}.log"));
         loop {
-            let (listen, admin) = (Port::take(), Port::take());
+            let (listen, admin) =
+                (Port::take().expect("a free port"), Port::take().expect("a free port"));
             let process = spawn(role, &settings, &log, &listen, &admin);
             let mut service =
                 Self { process, role, settings: settings.clone(), log: log.clone(), listen, admin };

@@ -15,6 +15,8 @@ use tokio::{
     time::{sleep, timeout},
 };
 
+use crate::cli::rig::{mortal, signal_family};
+
 /// How long a part may take to answer. A read model that is built anew is not waited for here.
 const PATIENCE: Duration = Duration::from_mins(3);
 
@@ -31,19 +33,7 @@ pub(super) struct Recipe {
 impl Recipe {
     /// A command that the kernel ends when the thread that starts it dies, so that nothing survives us.
     pub(super) fn command(&self) -> Command {
-        let setpriv = super::programs::find_in_path("setpriv");
-        let mut command = match (setpriv, &self.account) {
-            (Some(setpriv), account) => {
-                let mut command = Command::new(setpriv);
-                if let Some(account) = account {
-                    command.args([&format!("--reuid={account}"), &format!("--regid={account}")]);
-                    command.arg("--clear-groups");
-                }
-                command.args(["--pdeathsig", "KILL", "--"]).arg(&self.program);
-                command
-            }
-            (None, _) => Command::new(&self.program),
-        };
+        let mut command = mortal(&self.program, self.account.as_deref());
         for (key, _) in std::env::vars_os().filter(|(key, _)| {
             let key = key.to_string_lossy();
             key.starts_with("HONGYAN__") || key.starts_with("HONGYAN_NATS_")
@@ -138,7 +128,7 @@ impl Part {
 
     /// Kills it and its children at once, as the kernel's out-of-memory killer would.
     pub(in crate::cli::faults) fn kill(&mut self) {
-        self.signal_family(Signal::KILL);
+        self.signal(Signal::KILL);
         if let Some(mut child) = self.child.take() {
             _ = child.wait();
         }
@@ -146,12 +136,18 @@ impl Part {
 
     /// Freezes it and its children.
     pub(in crate::cli::faults) fn freeze(&mut self) {
-        self.signal_family(Signal::STOP);
+        self.signal(Signal::STOP);
     }
 
     /// Lets it and its children go on.
     pub(in crate::cli::faults) fn thaw(&mut self) {
-        self.signal_family(Signal::CONT);
+        self.signal(Signal::CONT);
+    }
+
+    fn signal(&mut self, signal: Signal) {
+        if let Some(child) = &mut self.child {
+            signal_family(child, signal);
+        }
     }
 
     /// Asks it to end, and waits.
@@ -167,20 +163,6 @@ impl Part {
             sleep(Duration::from_millis(10)).await;
         }
         Ok(())
-    }
-
-    fn signal_family(&mut self, signal: Signal) {
-        if !self.is_alive() {
-            return; // its number may belong to somebody else by now
-        }
-        let Some(child) = &self.child else { return };
-        let id = child.id();
-        let children = fs::read_to_string(format!("/proc/{id}/task/{id}/children"));
-        _ = kill_process(Pid::from_child(child), signal);
-        let children = children.unwrap_or_default();
-        for pid in children.split_whitespace().filter_map(|pid| Pid::from_raw(pid.parse().ok()?)) {
-            _ = kill_process(pid, signal);
-        }
     }
 
     /// The end of its log.

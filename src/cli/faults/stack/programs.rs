@@ -7,6 +7,8 @@ use std::{
 
 use anyhow::{Context as _, ensure};
 
+use crate::cli::rig::find_in_path;
+
 /// The programs of a stack.
 #[derive(Debug, Clone)]
 pub(in crate::cli::faults) struct Programs {
@@ -71,10 +73,4 @@ fn newest_postgres() -> Option<PathBuf> {
     let version = |folder: fs::DirEntry| folder.file_name().to_str()?.parse::<u32>().ok();
     let newest = versions.filter_map(version).max()?;
     Some(Path::new("/usr/lib/postgresql").join(newest.to_string()).join("bin"))
-}
-
-/// Where the shell would find a program.
-pub(super) fn find_in_path(program: &str) -> Option<PathBuf> {
-    let path = env::var_os("PATH")?;
-    env::split_paths(&path).map(|folder| folder.join(program)).find(|file| file.is_file())
 }

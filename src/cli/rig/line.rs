@@ -1,6 +1,6 @@
 //! A line between two parts that can be cut, or go dead without a word.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -17,7 +17,7 @@ use super::ports::Port;
 
 /// What a line does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::cli::faults) enum Mode {
+pub enum Mode {
     /// Carries everything.
     Open,
     /// Carries nothing, and says nothing of it.
@@ -28,22 +28,31 @@ pub(in crate::cli::faults) enum Mode {
 
 /// A line to a port of 127.0.0.1.
 #[derive(Debug)]
-pub(in crate::cli::faults) struct Line {
+pub struct Line {
     mode: watch::Sender<Mode>,
-    pub(super) port: Arc<Port>,
+    port: Port,
 }
 
 impl Line {
     /// Listens at a port of its own, for as long as the value lives.
-    pub(super) async fn to(target: u16, tasks: &TaskTracker) -> anyhow::Result<Self> {
-        let port = Arc::new(Port::take()?);
+    ///
+    /// # Errors
+    /// There is no port.
+    pub async fn to(target: u16, tasks: &TaskTracker) -> anyhow::Result<Self> {
+        let port = Port::take()?;
         let (mode, seen) = watch::channel(Mode::Open);
-        let listener = TcpListener::bind(("127.0.0.1", port.number)).await?;
+        let listener = TcpListener::bind(("127.0.0.1", port.number())).await?;
         tasks.spawn(listen(listener, target, seen, tasks.clone()));
         Ok(Self { mode, port })
     }
 
-    pub(in crate::cli::faults) fn set(&self, mode: Mode) {
+    /// Where it begins.
+    pub fn port(&self) -> u16 {
+        self.port.number()
+    }
+
+    /// From now on it does this.
+    pub fn set(&self, mode: Mode) {
         self.mode.send_replace(mode);
     }
 }
