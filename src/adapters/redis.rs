@@ -10,7 +10,7 @@ use redis::{
 // What speaking to Redis takes. Who needs it takes it from here.
 pub use redis::{
     Arg, AsyncCommands, Cmd, FromRedisValue, RedisError, Script, ToRedisArgs, Value,
-    aio::MultiplexedConnection, cmd, pipe,
+    aio::MultiplexedConnection, cmd, pipe, streams::StreamInfoStreamReply,
 };
 use secrecy::{ExposeSecret, SecretString};
 

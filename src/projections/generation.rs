@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use uuid::Uuid;
 
 use super::{Checkpoint, StoreError};
+use crate::events::Position;
 
 /// Where read models are kept: transactions that move the checkpoint from the expected old value.
 pub trait Store: Clone + Send + Sync + 'static {
@@ -33,10 +34,11 @@ pub trait Store: Clone + Send + Sync + 'static {
         owner: Uuid,
     ) -> impl Future<Output = Result<Checkpoint, StoreError>> + Send;
 
-    /// Begins a transaction on a generation.
+    /// Begins a transaction on a generation, which will make the step `moved`.
     fn begin(
         &self,
         generation: &Generation,
+        moved: Move,
     ) -> impl Future<Output = Result<Self::Tx, StoreError>> + Send;
 
     /// Commits it, moving the checkpoint; [`StoreError::Fenced`] if it is not where `moved` says.
@@ -95,6 +97,27 @@ pub struct Move {
     pub from: Checkpoint,
     /// Where it will be.
     pub to: Checkpoint,
+}
+
+impl Move {
+    /// The moment before it.
+    pub fn since(&self, generation: &Generation) -> Moment {
+        Moment { generation: generation.number, owner: self.owner, position: self.from.position }
+    }
+
+    /// The moment after it.
+    pub fn until(&self, generation: &Generation) -> Moment {
+        Moment { generation: generation.number, owner: self.owner, position: self.to.position }
+    }
+}
+
+/// A moment in the life of a generation, as its owner left it. What he remembers of it is what the store holds, as long
+/// as his next step begins there: nobody else can have written meanwhile.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Moment {
+    generation: i32,
+    owner: Uuid,
+    position: Position,
 }
 
 /// What a table holds, whatever the order of its rows.

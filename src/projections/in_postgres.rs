@@ -231,7 +231,7 @@ impl Store for InPostgres {
         })
     }
 
-    async fn begin(&self, generation: &Generation) -> Result<Self::Tx, StoreError> {
+    async fn begin(&self, generation: &Generation, _: Move) -> Result<Self::Tx, StoreError> {
         let mut tx = self.pool.begin().await?;
         let path = format!("set local search_path to {}, ids", schema(generation));
         sqlx::raw_sql(AssertSqlSafe(path)).execute(&mut *tx).await?;

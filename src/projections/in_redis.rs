@@ -5,6 +5,8 @@ use std::{
     hash::{DefaultHasher, Hash as _, Hasher as _},
 };
 
+mod tx;
+
 use tokio::sync::Mutex;
 use uuid::Uuid;
 
@@ -14,11 +16,13 @@ use super::{
 };
 use crate::{
     adapters::redis::{
-        self, AsyncCommands as _, FromRedisValue, MultiplexedConnection, Redis, RedisFailure,
-        Script, ToRedisArgs, Value,
+        self, AsyncCommands as _, MultiplexedConnection, Redis, RedisFailure, Script,
+        StreamInfoStreamReply, Value,
     },
     events::Position,
 };
+
+pub use tx::{NONE, RedisTx, Shared, command};
 
 /// Redis as a store of read models.
 #[derive(Clone)]
@@ -28,47 +32,12 @@ pub struct InRedis {
     own: std::sync::Arc<Mutex<Option<MultiplexedConnection>>>,
 }
 
-/// A transaction: commands that one script runs, if the checkpoint is where it should be.
-pub struct RedisTx {
-    connection: MultiplexedConnection,
-    prefix: String,
-    args: Vec<Vec<u8>>,
-    /// Words that many commands end with, sent once.
-    shared: Vec<Vec<u8>>,
-}
-
-/// A word that many commands of a transaction end with.
-#[derive(Debug, Clone, Copy)]
-pub struct Shared(usize);
-
 /// Bumped when keys change their meaning, so that old generations are known as such.
-const SHAPE: &str = "3";
+const SHAPE: &str = "4";
 
 /// The field that says which event a hash was changed by last. It is where a reader goes on from, and not what the
 /// read model says: that event may have expired since, and then a rebuild has an earlier one.
 pub const VERSION: &str = "version";
-
-/// Runs the commands of a batch and moves the checkpoint, or does neither.
-/// ARGV: owner, expected position, new position, new event; the number of shared words, and they; then per
-/// command its length and words. A negative length says that the last word is the number of a shared one.
-const COMMIT: &str = "
-local at = redis.call('HMGET', KEYS[1], 'owner', 'position')
-if at[1] ~= ARGV[1] or at[2] ~= ARGV[2] then return redis.error_reply('FENCED checkpoint moved') end
-local i = 6 + tonumber(ARGV[5])
-while i <= #ARGV do
-  local n = tonumber(ARGV[i])
-  if n > 0 then
-    redis.call(unpack(ARGV, i + 1, i + n))
-  else
-    n = -n
-    local words = {unpack(ARGV, i + 1, i + n)}
-    words[n] = ARGV[5 + tonumber(words[n])]
-    redis.call(unpack(words))
-  end
-  i = i + n + 1
-end
-redis.call('HSET', KEYS[1], 'position', ARGV[3], 'event', ARGV[4])
-return redis.status_reply('OK')";
 
 /// ARGV: owner. Fails if the generation is gone.
 const CLAIM: &str = "
@@ -179,7 +148,12 @@ impl InRedis {
         let value: Result<Value, _> = match self.check(kind).await?.as_str() {
             "string" => connection.get(key).await,
             "list" => connection.lrange(key, 0, -1).await,
-            "stream" => connection.xrange_all(key).await,
+            "stream" => {
+                let entries: Result<Value, _> = connection.xrange_all(key).await;
+                let about: Result<StreamInfoStreamReply, _> = connection.xinfo_stream(key).await;
+                let last = self.check(about).await?.last_generated_id;
+                return Ok(format!("{last} {:?}", self.check(entries).await?));
+            }
             "hash" => {
                 let fields: Result<BTreeMap<String, String>, _> = connection.hgetall(key).await;
                 let mut fields = self.check(fields).await?;
@@ -193,61 +167,6 @@ impl InRedis {
             }
         };
         Ok(format!("{:?}", self.check(value).await?))
-    }
-}
-
-impl RedisTx {
-    /// A key of this generation.
-    pub fn key(&self, name: impl std::fmt::Display) -> String {
-        format!("{}{name}", self.prefix)
-    }
-
-    /// Adds a command to be run at the commit.
-    pub fn run(&mut self, command: &redis::Cmd) {
-        let words = command.args_iter().map(|word| match word {
-            redis::Arg::Simple(bytes) => bytes.to_vec(),
-            redis::Arg::Cursor => b"0".to_vec(),
-            _ => Vec::new(),
-        });
-        let at = self.args.len();
-        self.args.push(Vec::new());
-        self.args.extend(words);
-        self.args[at] = (self.args.len() - at - 1).to_string().into_bytes();
-    }
-
-    /// Keeps a word that many commands end with: a message for everybody in a group is sent once.
-    pub fn share(&mut self, word: &[u8]) -> Shared {
-        self.shared.push(word.to_vec());
-        Shared(self.shared.len())
-    }
-
-    /// The same as [`RedisTx::run`] for a command that ends with a shared word.
-    pub fn run_with(&mut self, command: &redis::Cmd, last: Shared) {
-        let at = self.args.len();
-        self.run(command);
-        self.args.push(last.0.to_string().into_bytes());
-        let words = self.args.len() - at - 1;
-        self.args[at] = format!("-{words}").into_bytes();
-    }
-
-    /// Reads many keys as they are before the transaction, in one round trip.
-    ///
-    /// # Errors
-    /// Redis cannot be reached.
-    pub async fn read<T: FromRedisValue>(
-        &mut self,
-        commands: impl IntoIterator<Item = redis::Cmd>,
-    ) -> Result<Vec<T>, StoreError> {
-        let mut pipe = redis::pipe();
-        let mut any = false;
-        for command in commands {
-            pipe.add_command(command);
-            any = true;
-        }
-        if !any {
-            return Ok(Vec::new());
-        }
-        Ok(pipe.query_async(&mut self.connection).await.map_err(RedisFailure::from)?)
     }
 }
 
@@ -273,13 +192,8 @@ impl Store for InRedis {
         Ok(Checkpoint { position: Position(position), event: event.parse().ok() })
     }
 
-    async fn begin(&self, generation: &Generation) -> Result<RedisTx, StoreError> {
-        Ok(RedisTx {
-            connection: self.connection().await?,
-            prefix: prefix(generation),
-            args: Vec::new(),
-            shared: Vec::new(),
-        })
+    async fn begin(&self, generation: &Generation, moved: Move) -> Result<RedisTx, StoreError> {
+        Ok(RedisTx::new(self.connection().await?, generation, moved))
     }
 
     async fn commit(
@@ -288,21 +202,7 @@ impl Store for InRedis {
         generation: &Generation,
         moved: Move,
     ) -> Result<(), StoreError> {
-        let script = Script::new(COMMIT);
-        let mut invocation = script.prepare_invoke();
-        invocation
-            .key(meta_key(generation.name, generation.number))
-            .arg(moved.owner.to_string())
-            .arg(moved.from.position.0)
-            .arg(moved.to.position.0)
-            .arg(moved.to.event.map(|id| id.to_string()).unwrap_or_default())
-            .arg(tx.shared.len());
-        for word in tx.shared.iter().chain(&tx.args) {
-            invocation.arg(word.as_slice());
-        }
-        let mut connection = tx.connection;
-        let done: Result<(), _> = invocation.invoke_async(&mut connection).await;
-        self.check(done).await
+        self.check(tx.commit(&meta_key(generation.name, generation.number), moved).await).await
     }
 
     async fn switch(&self, to: &Generation) -> Result<(), StoreError> {
@@ -415,13 +315,3 @@ pub fn reading(name: &str, body: &str) -> Script {
          {body}"
     ))
 }
-
-/// A command on a key.
-pub fn command(name: &str, key: &str, args: impl ToRedisArgs) -> redis::Cmd {
-    let mut command = redis::cmd(name);
-    command.arg(key).arg(args);
-    command
-}
-
-/// For commands that have no arguments but the key.
-pub const NONE: &[&str] = &[];

@@ -2,21 +2,19 @@
 //! goes (ADR 0011). In Redis, beside the queues.
 //!
 //! A projection reads no other, so the queue folds `evt.group.>` itself. `group_{id}` is a hash: `row`, `timeline`,
-//! `version`, and a membership by each user's number. A message to many thousands must not read them all, so what was
-//! read is kept in the process; the version tells whether it still holds.
+//! and a membership by each user's number.
 
 use std::{
     collections::{BTreeSet, HashMap},
     fmt,
     str::FromStr,
-    sync::{Mutex, PoisonError},
 };
 
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
     StoreError,
-    in_redis::{NONE, RedisTx, VERSION, command},
+    in_redis::{NONE, RedisTx, command},
 };
 use crate::{
     commands::group::{ActiveGroup, Group, GroupRow, Member},
@@ -26,38 +24,23 @@ use crate::{
 /// Words of one command, which Lua keeps on its stack.
 pub(super) const AT_ONCE: usize = 1000;
 
-/// Groups as they were after the last batch.
-#[derive(Default)]
-pub(super) struct Known(Mutex<Kept>);
-
-#[derive(Default)]
-struct Kept {
-    /// By key: version and group.
-    groups: HashMap<String, (String, Group)>,
-    /// How many memberships they have.
-    memberships: usize,
-}
-
-/// With more memberships all groups are forgotten, and read again as they are needed.
-const MOST_KNOWN: usize = 1_000_000;
-
-/// The groups that a batch touches.
+/// The groups that this batch and those before it have touched so far.
 #[derive(Default)]
 pub(super) struct Groups {
     now: HashMap<GroupId, Held>,
+    /// Those that the batch touches.
+    touched: BTreeSet<GroupId>,
+    /// How many memberships there are, at most.
+    memberships: usize,
 }
 
 #[derive(Default)]
 struct Held {
     group: Group,
-    /// The last event about it.
-    version: Option<String>,
     timeline: Option<Timeline>,
     stored: Option<Timeline>,
     /// If something of it has to be written: whose memberships changed.
     changed: Option<BTreeSet<UserId>>,
-    /// Was it given an event that it had taken in before? Then the batch was applied already.
-    repeated: bool,
 }
 
 /// The timeline of a group that was large at least once.
@@ -84,40 +67,32 @@ pub(super) enum Told {
 }
 
 impl Groups {
-    /// As they are before the batch.
+    /// Reads those that the batch touches, unless they were read before.
     pub(super) async fn load(
+        &mut self,
         tx: &mut RedisTx,
-        known: &Known,
         batch: &[Recorded<Event>],
-    ) -> Result<Self, StoreError> {
+    ) -> Result<(), StoreError> {
         let touched = batch.iter().filter_map(|recorded| match recorded.subject {
             Subject::Group(id) | Subject::GroupChat(id) => Some(id),
             _ => None,
         });
-        let touched: BTreeSet<GroupId> = touched.collect();
-        let fields = &[VERSION, "timeline"];
+        self.touched = touched.collect();
+        let unread: Vec<GroupId> =
+            self.touched.iter().copied().filter(|id| !self.now.contains_key(id)).collect();
         let commands: Vec<_> =
-            touched.iter().map(|id| command("HMGET", &key(tx, *id), fields)).collect();
-        let heads: Vec<(Option<String>, Option<String>)> = tx.read(commands).await?;
-        let mut now = HashMap::new();
-        let mut unknown = Vec::new();
-        for (id, (version, timeline)) in touched.into_iter().zip(heads) {
-            let timeline = timeline.map(|text| text.parse().map_err(malformed)).transpose()?;
-            let group = version.as_ref().map(|version| known.take(&key(tx, id), version));
-            if matches!(group, Some(None)) {
-                unknown.push(id);
-            }
-            let group = group.flatten().unwrap_or_default();
-            let held = Held { group, version, timeline, stored: timeline, ..Held::default() };
-            now.insert(id, held);
-        }
-        let commands: Vec<_> =
-            unknown.iter().map(|id| command("HGETALL", &key(tx, *id), NONE)).collect();
+            unread.iter().map(|id| command("HGETALL", &key(tx, *id), NONE)).collect();
         let hashes: Vec<HashMap<String, String>> = tx.read(commands).await?;
-        for (id, hash) in unknown.into_iter().zip(hashes) {
-            now.entry(id).or_default().group = read(&hash)?;
+        for (id, hash) in unread.into_iter().zip(hashes) {
+            self.memberships += hash.len();
+            self.now.insert(id, read(&hash)?);
         }
-        Ok(Self { now })
+        Ok(())
+    }
+
+    /// How many memberships are known, at most.
+    pub(super) fn memberships(&self) -> usize {
+        self.memberships
     }
 
     /// A group as of the last event that was taken in.
@@ -137,11 +112,8 @@ impl Groups {
     }
 
     /// Takes a fact in; a dissolved group stays as it was until [`Groups::end`].
-    pub(super) fn take(&mut self, id: GroupId, recorded: &Recorded<Event>, event: &GroupEvent) {
+    pub(super) fn take(&mut self, id: GroupId, event: &GroupEvent) {
         let held = self.now.entry(id).or_default();
-        let version = recorded.position.to_string();
-        let before = held.version.replace(version).and_then(|before| before.parse().ok());
-        held.repeated |= before.is_some_and(|before: u64| before >= recorded.position.0);
         let changed = held.changed.get_or_insert_default();
         match event {
             GroupEvent::Dissolved { .. } => return,
@@ -160,7 +132,7 @@ impl Groups {
 
     /// Everybody in groups so small that each is told apart, or who may come into one within the batch.
     pub(super) fn users(&self, batch: &[Recorded<Event>], most: usize) -> Vec<UserId> {
-        let small = self.now.values().filter_map(|held| held.group.active());
+        let small = self.touched.iter().filter_map(|id| self.get(*id));
         let known = small.filter(|group| group.count() <= most).flat_map(ActiveGroup::memberships);
         let known = known.map(|member| member.user);
         let new = batch.iter().flat_map(|recorded| match &recorded.event {
@@ -173,52 +145,28 @@ impl Groups {
         known.chain(new).collect()
     }
 
-    /// Writes what changed, and keeps the groups for the next batch.
-    pub(super) fn store(self, tx: &mut RedisTx, known: &Known) {
-        for (id, held) in self.now {
-            let key = key(tx, id);
+    /// Writes what changed.
+    pub(super) fn store(&mut self, tx: &mut RedisTx) {
+        for id in std::mem::take(&mut self.touched) {
+            let Some(held) = self.now.get_mut(&id) else { continue };
+            let (key, changed) = (key(tx, id), held.changed.take());
+            self.memberships += changed.as_ref().map_or(0, BTreeSet::len);
             let Some(group) = held.group.active() else {
-                if held.changed.is_some() {
+                if changed.is_some() {
                     tx.run(&command("DEL", &key, NONE));
+                    (held.timeline, held.stored) = (None, None);
                 }
                 continue;
             };
-            if let Some(changed) = &held.changed {
-                write(tx, &key, group, held.version.as_deref(), changed);
+            if let Some(changed) = changed {
+                write(tx, &key, group, &changed);
             }
             if let Some(timeline) = held.timeline.filter(|now| Some(*now) != held.stored) {
                 tx.run(&command("HSET", &key, ("timeline", timeline.to_string())));
-            }
-            if let Some(version) = held.version.filter(|_| !held.repeated) {
-                known.keep(key, version, held.group);
+                held.stored = Some(timeline);
             }
         }
     }
-}
-
-impl Known {
-    /// What is kept under `key`, if it is of that version.
-    fn take(&self, key: &str, version: &str) -> Option<Group> {
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let (known, group) = kept.groups.remove(key)?;
-        kept.memberships -= memberships(&group);
-        (known == version).then_some(group)
-    }
-
-    fn keep(&self, key: String, version: String, group: Group) {
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if kept.memberships >= MOST_KNOWN {
-            *kept = Kept::default();
-        }
-        kept.memberships += memberships(&group);
-        if let Some((_, before)) = kept.groups.insert(key, (version, group)) {
-            kept.memberships -= memberships(&before);
-        }
-    }
-}
-
-fn memberships(group: &Group) -> usize {
-    group.active().map_or(0, |group| group.memberships().len())
 }
 
 /// Whose membership an event is about.
@@ -246,34 +194,27 @@ fn malformed(error: impl fmt::Display) -> StoreError {
     StoreError::Refused(format!("a stored group: {error}"))
 }
 
-fn read(hash: &HashMap<String, String>) -> Result<Group, StoreError> {
+fn read(hash: &HashMap<String, String>) -> Result<Held, StoreError> {
     fn parse<T: DeserializeOwned>(text: &str) -> Result<T, StoreError> {
         serde_json::from_str(text).map_err(malformed)
     }
-    let Some(row) = hash.get("row") else { return Ok(Group::default()) };
+    let Some(row) = hash.get("row") else { return Ok(Held::default()) };
     let row: GroupRow = parse(row)?;
+    let timeline = hash.get("timeline").map(|text| text.parse().map_err(malformed)).transpose()?;
     let members: Result<Vec<Member>, _> = hash
         .iter()
         .filter(|(field, _)| field.starts_with(|first: char| first.is_ascii_digit()))
         .map(|(_, member)| parse(member))
         .collect();
-    Ok(Group::from_rows(row, members?))
+    let group = Group::from_rows(row, members?);
+    Ok(Held { group, timeline, stored: timeline, changed: None })
 }
 
-fn write(
-    tx: &mut RedisTx,
-    key: &str,
-    group: &ActiveGroup,
-    version: Option<&str>,
-    changed: &BTreeSet<UserId>,
-) {
+fn write(tx: &mut RedisTx, key: &str, group: &ActiveGroup, changed: &BTreeSet<UserId>) {
     fn json<T: Serialize>(value: &T) -> String {
         serde_json::to_string(value).expect("groups are plain data")
     }
-    let mut fields = vec![
-        ("row".to_owned(), json(&group.row)),
-        (VERSION.to_owned(), version.unwrap_or_default().to_owned()),
-    ];
+    let mut fields = vec![("row".to_owned(), json(&group.row))];
     let mut gone = Vec::new();
     for user in changed {
         match group.membership(*user) {

@@ -1,4 +1,6 @@
 //! Each user's queue without its entries: the last number given, and the socket that receives. In Redis.
+//!
+//! The number is the queue's own: a stream knows the last one that it was given, also when all entries are gone.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -7,17 +9,17 @@ use std::{
 
 use super::{
     StoreError,
-    in_redis::{RedisTx, Shared, command},
+    in_redis::{NONE, RedisTx, Shared, command},
+    offline_groups::AT_ONCE,
 };
 use crate::events::{ConnectionId, Position, SessionEvent, TokenId, UserId};
 
-/// The queues that a batch has touched so far.
+/// The queues that this batch and those before it have touched so far.
 #[derive(Default)]
 pub(super) struct Heads {
     now: HashMap<UserId, Queue>,
-    stored: HashMap<UserId, Queue>,
-    /// Those to which something happened.
-    touched: BTreeSet<UserId>,
+    /// Those whose socket may have changed.
+    changed: BTreeSet<UserId>,
 }
 
 /// One user's queue, without its entries.
@@ -42,6 +44,10 @@ pub(super) struct Socket {
     position: u64,
 }
 
+/// What the keys of heads and of queues begin with; the user's number follows.
+const HEAD: &str = "queue_";
+pub(super) const QUEUE: &str = "chat_getmessage_";
+
 /// A new entry of a queue.
 pub(super) struct Given {
     /// Its number.
@@ -50,8 +56,24 @@ pub(super) struct Given {
     pub(super) connection: Option<ConnectionId>,
 }
 
+/// ARGV: the beginnings of the keys of heads and of queues, and users.
+const READ: &str = "
+local heads = {}
+for i = 3, #ARGV do
+  local last, queue = '0', ARGV[2] .. ARGV[i]
+  if redis.call('EXISTS', queue) == 1 then
+    local about = redis.call('XINFO', 'STREAM', queue)
+    for j = 1, #about, 2 do
+      if about[j] == 'last-generated-id' then last = string.match(about[j + 1], '^%d+') end
+    end
+  end
+  local socket = redis.call('HMGET', ARGV[1] .. ARGV[i], 'connection', 'token', 'from', 'position')
+  heads[i - 2] = {last, unpack(socket)}
+end
+return heads";
+
 /// A stored queue: last, connection, token, from, position.
-type Fields = (Option<u64>, Option<String>, Option<String>, Option<String>, Option<String>);
+type Fields = (u64, Option<String>, Option<String>, Option<String>, Option<String>);
 
 impl Heads {
     /// Reads some queues, unless they were read before.
@@ -62,24 +84,22 @@ impl Heads {
     ) -> Result<(), StoreError> {
         let unread = users.into_iter().filter(|user| !self.now.contains_key(user));
         let unread: BTreeSet<UserId> = unread.collect();
-        let fields = &["last", "connection", "token", "from", "position"];
+        let unread: Vec<i64> = unread.into_iter().map(|user| user.0).collect();
+        let keys = (0, tx.key(HEAD), tx.key(QUEUE));
         let commands: Vec<_> =
-            unread.iter().map(|user| command("HMGET", &key(tx, *user), fields)).collect();
-        let rows: Vec<Fields> = tx.read(commands).await?;
-        for (user, (last, connection, token, from, position)) in unread.into_iter().zip(rows) {
+            unread.chunks(AT_ONCE).map(|some| command("EVAL", READ, (&keys, some))).collect();
+        let rows: Vec<Vec<Fields>> = tx.read(commands).await?;
+        for (user, row) in unread.into_iter().zip(rows.into_iter().flatten()) {
+            let (last, connection, token, from, position) = row;
             let socket = socket(connection, token, from, position);
-            let queue = Queue { last: last.unwrap_or_default(), socket };
-            if last.is_some() {
-                self.stored.insert(user, queue.clone());
-            }
-            self.now.insert(user, queue);
+            self.now.insert(UserId(user), Queue { last, socket });
         }
         Ok(())
     }
 
     /// Takes in what happens to somebody's sockets.
     pub(super) fn note(&mut self, user: UserId, event: &SessionEvent, at: Position) {
-        self.touched.insert(user);
+        self.changed.insert(user);
         self.now.entry(user).or_default().note(event, at);
     }
 
@@ -92,10 +112,9 @@ impl Heads {
         object: &Arc<str>,
         shared: Option<Shared>,
     ) -> Given {
-        self.touched.insert(user);
         let queue = self.now.entry(user).or_default();
         queue.last += 1;
-        let key = tx.key(format_args!("chat_getmessage_{user}"));
+        let key = tx.key(format_args!("{QUEUE}{user}"));
         let id = format!("{}-0", queue.last);
         match shared {
             Some(shared) => tx.run_with(&command("XADD", &key, (id, "p", at.0, "m")), shared),
@@ -105,13 +124,17 @@ impl Heads {
     }
 
     /// Writes what changed.
-    pub(super) fn store(&self, tx: &mut RedisTx) {
-        for user in &self.touched {
-            let queue = self.now.get(user);
-            if let Some(queue) = queue.filter(|queue| self.stored.get(user) != Some(queue)) {
-                queue.store(tx, *user);
+    pub(super) fn store(&mut self, tx: &mut RedisTx) {
+        for user in std::mem::take(&mut self.changed) {
+            if let Some(queue) = self.now.get(&user) {
+                queue.store(tx, user);
             }
         }
+    }
+
+    /// How many are known.
+    pub(super) fn count(&self) -> usize {
+        self.now.len()
     }
 }
 
@@ -137,25 +160,19 @@ impl Queue {
     }
 
     fn store(&self, tx: &mut RedisTx, user: UserId) {
-        let (connection, token, from, position) = match self.socket {
-            Some(Socket { connection, token, from, position }) => {
-                (connection.to_string(), token.to_string(), from.to_string(), position.to_string())
-            }
-            None => Default::default(),
+        let key = tx.key(format_args!("{HEAD}{user}"));
+        let Some(Socket { connection, token, from, position }) = self.socket else {
+            tx.run(&command("DEL", &key, NONE));
+            return;
         };
         let fields = [
-            ("last", self.last.to_string()),
-            ("connection", connection),
-            ("token", token),
-            ("from", from),
-            ("position", position),
+            ("connection", connection.to_string()),
+            ("token", token.to_string()),
+            ("from", from.to_string()),
+            ("position", position.to_string()),
         ];
-        tx.run(&command("HSET", &key(tx, user), &fields));
+        tx.run(&command("HSET", &key, &fields));
     }
-}
-
-fn key(tx: &RedisTx, user: UserId) -> String {
-    tx.key(format_args!("queue_{user}"))
 }
 
 fn socket(

@@ -5,7 +5,7 @@
 //! member's lane says what of it he has not received (ADR 0011). Entries after the one at which a socket opened are its
 //! to receive live; those before wait for a drain. The two sets never meet.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 
@@ -17,9 +17,10 @@ use crate::{
 
 use super::{
     Projection, StoreError,
+    generation::Moment,
     in_redis::{InRedis, RedisTx, VERSION, command},
     message_object,
-    offline_groups::{Groups, Known},
+    offline_groups::Groups,
     offline_heads::Heads,
     offline_lanes::Lanes,
     offline_work::Work,
@@ -33,7 +34,26 @@ pub const LARGE: usize = 500;
 pub struct OfflineQueue {
     pushes: Pushes,
     large: usize,
-    known: Known,
+    memory: Mutex<Option<(Moment, Memory)>>,
+}
+
+/// What batches have read and changed: it is not read again as long as nobody else can have written.
+#[derive(Default)]
+struct Memory {
+    groups: Groups,
+    heads: Heads,
+    ruled: Option<Position>,
+}
+
+impl Memory {
+    /// With more of both it is forgotten, and read again as it is needed.
+    const MOST_QUEUES: usize = 200_000;
+    const MOST_MEMBERSHIPS: usize = 1_000_000;
+
+    fn is_bearable(&self) -> bool {
+        self.heads.count() <= Self::MOST_QUEUES
+            && self.groups.memberships() <= Self::MOST_MEMBERSHIPS
+    }
 }
 
 /// A new entry for sockets that are open.
@@ -61,7 +81,7 @@ impl OfflineQueue {
 
     /// The same with another idea of what is large, for tests.
     pub fn with_large(pushes: Pushes, large: usize) -> Self {
-        Self { pushes, large, known: Known::default() }
+        Self { pushes, large, memory: Mutex::default() }
     }
 }
 
@@ -93,23 +113,28 @@ impl Projection for OfflineQueue {
         tx: &mut RedisTx,
         batch: &[Recorded<Event>],
     ) -> Result<Vec<Waiting>, StoreError> {
-        let groups = Groups::load(tx, &self.known, batch).await?;
-        let mut heads = Heads::default();
+        let Memory { mut groups, mut heads, ruled } = self.remember(tx.since);
+        groups.load(tx, batch).await?;
         let users = groups.users(batch, self.large);
         heads.load(tx, batch.iter().flat_map(touched).chain(users)).await?;
-        let key = tx.key("ruled");
-        let ruled: Vec<Option<u64>> = tx.read([command("HGET", &key, VERSION)]).await?;
-        let ruled = Position(ruled.into_iter().flatten().next().unwrap_or_default());
+        let before = match ruled {
+            Some(ruled) => ruled,
+            None => read_ruled(tx).await?,
+        };
         let (lanes, waiting) = (Lanes::default(), Vec::new());
-        let mut work = Work { tx, large: self.large, groups, heads, lanes, ruled, waiting };
+        let mut work = Work { tx, large: self.large, groups, heads, lanes, ruled: before, waiting };
         for recorded in batch {
             work.take(recorded).await?;
         }
-        work.tx.run(&command("HSET", &key, (VERSION, work.ruled.0)));
-        work.groups.store(work.tx, &self.known);
-        work.heads.store(work.tx);
-        work.lanes.store(work.tx);
-        Ok(work.waiting)
+        let Work { tx, mut groups, mut heads, lanes, ruled, waiting, .. } = work;
+        if ruled != before {
+            tx.run(&command("HSET", &tx.key(RULED), (VERSION, ruled.0)));
+        }
+        groups.store(tx);
+        heads.store(tx);
+        lanes.store(tx);
+        self.keep(tx.until, Memory { groups, heads, ruled: Some(ruled) });
+        Ok(waiting)
     }
 
     async fn publish(&self, waiting: Vec<Waiting>) {
@@ -140,6 +165,27 @@ impl Projection for OfflineQueue {
     async fn caught_up(&self) {
         self.pushes.resync().await;
     }
+}
+
+impl OfflineQueue {
+    /// What is remembered, if it is of that moment.
+    fn remember(&self, since: Moment) -> Memory {
+        let kept = self.memory.lock().unwrap_or_else(PoisonError::into_inner).take();
+        kept.filter(|(until, _)| *until == since).map(|(_, memory)| memory).unwrap_or_default()
+    }
+
+    fn keep(&self, until: Moment, memory: Memory) {
+        let kept = memory.is_bearable().then_some((until, memory));
+        *self.memory.lock().unwrap_or_else(PoisonError::into_inner) = kept;
+    }
+}
+
+/// The hash with the last event that changed who receives.
+const RULED: &str = "ruled";
+
+async fn read_ruled(tx: &mut RedisTx) -> Result<Position, StoreError> {
+    let ruled: Vec<Option<u64>> = tx.read([command("HGET", &tx.key(RULED), VERSION)]).await?;
+    Ok(Position(ruled.into_iter().flatten().next().unwrap_or_default()))
 }
 
 fn touched(recorded: &Recorded<Event>) -> Vec<UserId> {

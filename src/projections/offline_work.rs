@@ -7,7 +7,7 @@ use super::{
     in_redis::{RedisTx, command},
     message_object::{MessageObject, revoked_text, revoked_text_in_group},
     offline_groups::{AT_ONCE, Groups, Told},
-    offline_heads::Heads,
+    offline_heads::{Heads, QUEUE},
     offline_lanes::{Lanes, timeline_key},
     offline_queue::Waiting,
 };
@@ -85,7 +85,7 @@ impl Work<'_> {
     ) -> Result<(), StoreError> {
         let at = recorded.position;
         let was_large = self.groups.get(id).is_some_and(|group| group.count() > self.large);
-        self.groups.take(id, recorded, event);
+        self.groups.take(id, event);
         let Some(group) = self.groups.get(id) else { return Ok(()) };
         let notice = group_notices::of(event, group);
         let members = || group.members().map(|member| member.user).collect::<Vec<_>>();
@@ -294,7 +294,7 @@ fn forget(tx: &mut RedisTx, user: UserId, ranges: &[(u64, u64)]) {
         .map(|number| format!("{number}-0"))
         .collect();
     for some in numbers.chunks(AT_ONCE) {
-        let key = tx.key(format_args!("chat_getmessage_{user}"));
+        let key = tx.key(format_args!("{QUEUE}{user}"));
         tx.run(&command("XDEL", &key, some));
     }
 }

@@ -248,8 +248,8 @@ impl<'a, P: Projection> Work<'a, P> {
 
     /// Moves the checkpoint to where it is, which fails if it is somebody else's now.
     async fn still_mine(&self, generation: &Generation) -> Result<(), Halt> {
-        let tx = self.store.begin(generation).await?;
         let moved = Move { owner: self.owner, from: self.at, to: self.at };
+        let tx = self.store.begin(generation, moved).await?;
         Ok(self.store.commit(tx, generation, moved).await?)
     }
 
@@ -377,9 +377,9 @@ impl<'a, P: Projection> Work<'a, P> {
         if to.position == self.at.position {
             return Ok(Vec::new());
         }
-        let mut tx = self.store.begin(generation).await?;
-        let effects = self.projection.apply(&mut tx, events).await?;
         let moved = Move { owner: self.owner, from: self.at, to };
+        let mut tx = self.store.begin(generation, moved).await?;
+        let effects = self.projection.apply(&mut tx, events).await?;
         self.store.commit(tx, generation, moved).await?;
         self.at = to;
         self.progressed = true;

@@ -283,27 +283,25 @@ impl<P: Projection> Work<'_, P> {
         assert_eq!(at, self.at, "the checkpoint stays where it was");
     }
 
-    async fn begun(&self, batch: &[Recorded<Event>]) -> <P::Store as Store>::Tx {
-        let mut tx = self.store.begin(&self.generation).await.expect("a transaction");
-        self.projection.apply(&mut tx, batch).await.expect("a batch can be applied");
-        tx
-    }
-
-    async fn commit(&self, batch: &[Recorded<Event>]) -> Result<Checkpoint, StoreError> {
-        let tx = self.begun(batch).await;
+    async fn begun(&self, batch: &[Recorded<Event>]) -> (<P::Store as Store>::Tx, Move) {
         let last = batch.last().expect("no batch is empty");
         let to = Checkpoint { position: last.position, event: Some(last.id) };
         let moved = Move { owner: self.owner, from: self.at, to };
-        self.store.commit(tx, &self.generation, moved).await.map(|()| to)
+        let mut tx = self.store.begin(&self.generation, moved).await.expect("a transaction");
+        self.projection.apply(&mut tx, batch).await.expect("a batch can be applied");
+        (tx, moved)
+    }
+
+    async fn commit(&self, batch: &[Recorded<Event>]) -> Result<Checkpoint, StoreError> {
+        let (tx, moved) = self.begun(batch).await;
+        self.store.commit(tx, &self.generation, moved).await.map(|()| moved.to)
     }
 
     async fn is_fenced(&self, batch: &[Recorded<Event>]) {
-        let mut tx = self.store.begin(&self.generation).await.expect("a transaction");
+        let moved = Move { owner: self.owner, from: self.at, to: self.at };
+        let mut tx = self.store.begin(&self.generation, moved).await.expect("a transaction");
         let refused = match self.projection.apply(&mut tx, batch).await {
-            Ok(_) => {
-                let moved = Move { owner: self.owner, from: self.at, to: self.at };
-                self.store.commit(tx, &self.generation, moved).await
-            }
+            Ok(_) => self.store.commit(tx, &self.generation, moved).await,
             Err(refused) => Err(refused), // a key that is there already
         };
         let is_refused = matches!(refused, Err(StoreError::Fenced | StoreError::Refused(_)));
