@@ -14,6 +14,7 @@ use crate::{
     adapters::{
         event_log::{EventLog, LogError, Promises},
         group_commit::GroupCommit,
+        interest::Interest,
         media::Media,
         nats::Nats,
         nodes::Nodes,
@@ -73,6 +74,8 @@ pub struct Parts {
     pub throttle: Throttle,
     /// Pushes.
     pub pushes: Pushes,
+    /// Those that concern this node.
+    pub interest: Interest,
     /// The other gateways.
     pub nodes: Nodes,
     /// The sockets of this node.

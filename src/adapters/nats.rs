@@ -21,8 +21,6 @@ pub struct Nats {
     /// Changes whenever the connection was lost and found again: what was sent meanwhile is gone,
     /// and the server may be another one.
     pub reconnects: watch::Receiver<u64>,
-    /// Changes whenever a subscription was full and messages to it were dropped.
-    pub overflows: watch::Receiver<u64>,
 }
 
 /// Connects as `user`.
@@ -31,7 +29,6 @@ pub struct Nats {
 /// The server refuses the user, or is too old.
 pub async fn connect(url: &str, user: &str, password: &SecretString) -> anyhow::Result<Nats> {
     let (connected, reconnects) = watch::channel(0_u64);
-    let (overflowed, overflows) = watch::channel(0_u64);
     let name = format!("hongyan-{user}");
     let servers: Vec<String> = url.split(',').map(|part| part.trim().to_owned()).collect();
     let client = ConnectOptions::with_user_and_password(
@@ -47,7 +44,7 @@ pub async fn connect(url: &str, user: &str, password: &SecretString) -> anyhow::
         Duration::from_millis((attempts as u64 * 50).clamp(10, 500))
     })
     .event_callback(move |event| {
-        let (connected, overflowed) = (connected.clone(), overflowed.clone());
+        let connected = connected.clone();
         async move {
             match event {
                 Event::Connected => {
@@ -57,9 +54,8 @@ pub async fn connect(url: &str, user: &str, password: &SecretString) -> anyhow::
                     });
                     info!("connected to nats");
                 }
-                // Comes once for each message dropped.
-                Event::SlowConsumer(_) => overflowed.send_modify(|times| *times += 1),
-                Event::Closed => {} // we closed it ourselves, at the end
+                // We closed it ourselves, at the end; hints were dropped, which come again.
+                Event::Closed | Event::SlowConsumer(_) => {}
                 other => warn!("nats: {other}"),
             }
         }
@@ -77,7 +73,7 @@ pub async fn connect(url: &str, user: &str, password: &SecretString) -> anyhow::
         .max_ack_inflight(8192)
         .backpressure_on_inflight(true)
         .build(client.clone());
-    Ok(Nats { client, jetstream, reconnects, overflows })
+    Ok(Nats { client, jetstream, reconnects })
 }
 
 /// As [`connect`], but waits for a server that is not there yet: parts start in any order.

@@ -1,8 +1,11 @@
 //! Sending, revoking, draining (rest.md §21, §36, §41).
 
+use std::time::Duration;
+
 use axum::extract::State;
 use percent_encoding::percent_decode_str;
 use serde_json::{Value, value::RawValue};
+use tokio::time::sleep;
 
 use super::{
     caller::Caller,
@@ -11,16 +14,22 @@ use super::{
     reply::{OK, Reply},
 };
 use crate::{
+    adapters::push::Told,
     app::App,
     clock,
     commands::{
         chat::{MessageRejection, REVOKE_WINDOW_MS},
         group_messages,
         messages::{self, Content},
+        session::Session,
     },
     events::{GroupId, MessageId, Person, Revocation, Room, UserId},
     projections::message_object::{MessageObject, revoked_text, revoked_text_in_group},
 };
+
+/// How often, and after which pauses, the gateway that holds the caller's socket is asked to drain his queue.
+const DRAIN_ATTEMPTS: u32 = 5;
+const DRAIN_PAUSE: Duration = Duration::from_millis(200);
 
 type Object = Result<Reply<Box<RawValue>>, Refusal>;
 
@@ -102,8 +111,22 @@ pub async fn revoke(State(app): State<App>, caller: Caller, params: Params) -> O
 
 /// Deliver my offline queue (§21)
 pub async fn drain(State(app): State<App>, caller: Caller) -> Result<Reply<&'static str>, Refusal> {
-    // It reaches whichever gateway holds the socket; without one, the queue is kept.
-    app.pushes.drain(caller.account.id).await.map_err(Refusal::internal)?;
+    let user = caller.account.id;
+    for attempt in 1..=DRAIN_ATTEMPTS {
+        let told = app.pushes.drain(user).await;
+        if matches!(told, Ok(Told::Yes)) {
+            break;
+        }
+        let session = app.executor.state::<Session>(user).await.map_err(Refusal::internal)?;
+        if session.state.socket.is_none() {
+            break; // the queue is kept
+        }
+        // The gateway that has the socket may be on its way back to a server.
+        if attempt == DRAIN_ATTEMPTS {
+            told.map_err(Refusal::internal)?;
+        }
+        sleep(DRAIN_PAUSE).await;
+    }
     Ok(OK)
 }
 

@@ -3,10 +3,10 @@
 use std::{sync::Arc, time::Duration};
 
 use anyhow::{Context as _, bail};
-use futures_util::StreamExt as _;
 use secrecy::SecretString;
 use tokio::{
     net::TcpListener,
+    sync::Notify,
     time::{sleep, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -17,12 +17,13 @@ use crate::{
     adapters::{
         checkpoints::{Beat, Checkpoints},
         event_log::EventLog,
+        interest::{Heard, Interest, Servers},
         media::Media,
         nats::{self, Nats},
         nodes::Nodes,
         passwords::Passwords,
         postgres, provision,
-        push::Pushes,
+        push::{self, Push, Pushes},
         rate_limit::RateLimit,
         redis::Redis,
         tail::Tail,
@@ -45,7 +46,7 @@ use crate::{
     ws::{deliveries::Deliveries, hub::Hub, lanes::Lanes},
 };
 
-/// How long a look into all queues is not repeated: a full subscription complains for each message.
+/// How long a look into all queues is not repeated.
 const RESYNC_PAUSE: Duration = Duration::from_millis(100);
 
 /// What all parts of a process share.
@@ -141,7 +142,7 @@ impl Process {
         self.tasks.spawn(syncing); // ends when the last who could wait is gone
         let tail = tail.unwrap_or_else(|| self.tail(&log, freshness::SUBJECTS));
         let app = Box::pin(self.app(&nats, log)).await?;
-        self.start_gateway_tasks(&app, nats, tail).await?;
+        self.start_gateway_tasks(&app, tail).await;
         self.keep(api::serve::serve(
             listener,
             api::router(app.clone()),
@@ -178,12 +179,10 @@ impl Process {
             auth.argon2_parallel,
         )?;
         let deliveries = Deliveries::new(log.clone(), self.node);
-        let (hub, endings) = Hub::start(log, deliveries.clone(), config.limits.sockets_per_user);
+        let (interest, limits) = (Interest::default(), &config.limits);
+        let (hub, endings) =
+            Hub::start(log, deliveries.clone(), interest.clone(), limits.sockets_per_user);
         self.tasks.spawn(endings); // must outlive the sockets
-        let limits = &config.limits;
-        let pushes = Pushes::new(nats.client.clone());
-        let (lanes, telling) = Lanes::start(pushes.clone(), executor.clone());
-        self.keep(telling);
         Ok(App(Arc::new(Parts {
             config: Arc::clone(config),
             accounts: Accounts {
@@ -206,17 +205,18 @@ impl Process {
                 (limits.login_failures, limits.login_failures_per_address),
                 Duration::from_secs(limits.login_window_s),
             ),
-            pushes,
+            pushes: Pushes::new(nats.client.clone()),
             nodes: Nodes::new(nats.client.clone()),
             hub,
-            lanes,
+            lanes: Lanes::new(interest.clone()),
+            interest,
             deliveries,
             media: Media::open(&config.media).await?,
             metrics: self.metrics.clone(),
         })))
     }
 
-    async fn start_gateway_tasks(&self, app: &App, nats: Nats, tail: Tail) -> anyhow::Result<()> {
+    async fn start_gateway_tasks(&self, app: &App, tail: Tail) {
         let (executor, hub) = (app.executor.clone(), app.hub.clone());
         self.keep(async move {
             let begin = |position| hub.doubt(position);
@@ -238,21 +238,34 @@ impl Process {
                 warn!(%error, "cannot answer other gateways");
             }
         });
-        let mut resyncs = app.pushes.resyncs().await?;
-        let (hub, mut reconnects, mut overflows) =
-            (app.hub.clone(), nats.reconnects, nats.overflows);
+        self.hear_pushes(app).await;
+    }
+
+    /// Hands pushes to the sockets that they are for; returns once there is a connection.
+    async fn hear_pushes(&self, app: &App) {
+        let gap = Arc::new(Notify::new());
+        let (hub, missed) = (app.hub.clone(), Arc::clone(&gap));
         self.keep(async move {
             loop {
-                tokio::select! {
-                    resync = resyncs.next() => if resync.is_none() { return },
-                    changed = reconnects.changed() => if changed.is_err() { return },
-                    changed = overflows.changed() => if changed.is_err() { return },
-                }
+                missed.notified().await;
                 hub.resync();
                 sleep(RESYNC_PAUSE).await;
             }
         });
-        Ok(())
+        let nats = &self.config.nats;
+        let servers = Servers {
+            urls: nats.url.clone(),
+            user: nats.gateway_user.clone(),
+            password: nats.gateway_password.clone(),
+        };
+        let (interest, app) = (app.interest.clone(), app.clone());
+        let proving = interest.clone();
+        self.keep(async move {
+            let _resyncs = push::want_resyncs(&interest);
+            let hand_on = move |heard| hand_on(app.clone(), Arc::clone(&gap), heard);
+            interest.clone().hear(servers, hand_on).await;
+        });
+        while proving.prove().await.is_err() {} // it has waited
     }
 
     pub(super) fn start_admin(
@@ -307,6 +320,23 @@ impl Process {
         if timeout(grace, self.tasks.wait()).await.is_err() {
             warn!("some tasks did not end in time");
         }
+    }
+}
+
+/// A push, on its way to the sockets that it is for.
+async fn hand_on(app: App, gap: Arc<Notify>, heard: Heard) {
+    match push::read(heard) {
+        Some(Push::Frame { user, number, connection, frame }) => {
+            app.hub.push(user, connection, number, frame);
+        }
+        Some(Push::Drain { user, reply }) => {
+            if let Some(reply) = reply.filter(|_| app.hub.drain(user)) {
+                app.interest.answer(&reply);
+            }
+        }
+        Some(Push::Said(said, frame)) => app.lanes.tell(&app.executor, said, frame).await,
+        Some(Push::Resync) => gap.notify_one(),
+        None => {}
     }
 }
 

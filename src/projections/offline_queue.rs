@@ -154,9 +154,9 @@ impl Projection for OfflineQueue {
             };
             match entry {
                 Waiting::Queue { user, number, connection, .. } => {
-                    self.pushes.frame(user, number, connection, frame).await;
+                    self.pushes.frame(user, number, connection, &frame).await;
                 }
-                Waiting::Timeline(said, _) => self.pushes.said(&said, frame).await,
+                Waiting::Timeline(said, _) => self.pushes.said(&said, &frame).await,
             }
         }
     }

@@ -3,7 +3,7 @@
 use std::{convert::Infallible, time::Duration};
 
 use axum::extract::ws::{Utf8Bytes, WebSocket};
-use futures_util::FutureExt as _;
+use bytes::Bytes;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 use tracing::{debug, warn};
 
@@ -18,7 +18,6 @@ use super::{
 use crate::{
     adapters::{
         event_log::{Expect, NewEvent},
-        push::{Inbox, Push},
         tokens::Claims,
     },
     app::App,
@@ -40,7 +39,6 @@ pub struct Admitted {
     claims: Claims,
     account: Account,
     entry: Entry,
-    inbox: Inbox,
     cause: Cause,
 }
 
@@ -71,9 +69,9 @@ pub async fn admit(app: &App, token: Option<&str>, cause: Cause) -> Result<Box<A
         Some(account) if account.disabled => return Err(Refused::Text("你已被管理员禁用")),
         Some(account) => account.clone(),
     };
-    let inbox = app.pushes.inbox(account.id).await.map_err(later)?;
     let entry = app.hub.enter(account.id, claims.jti);
-    Ok(Box::new(Admitted { claims, account, entry, inbox, cause }))
+    app.interest.prove().await.map_err(later)?;
+    Ok(Box::new(Admitted { claims, account, entry, cause }))
 }
 
 /// Serves a socket to its end, in a task of its own. There may be a hundred thousand that say nothing, so a future that
@@ -111,7 +109,7 @@ struct Started {
 
 /// The socket becomes the account's socket (ws.md §3).
 async fn open(app: &App, admitted: Box<Admitted>) -> Result<Started, Refused> {
-    let Admitted { claims, account, entry, inbox, cause } = *admitted;
+    let Admitted { claims, account, entry, cause } = *admitted;
     let (user, connection, node) = (account.id, entry.connection, app.executor.node);
     let before = app.executor.state::<Session>(user).await.map_err(later)?;
     let socket = Socket { connection, node, token: claims.jti, role: claims.role };
@@ -129,8 +127,8 @@ async fn open(app: &App, admitted: Box<Admitted>) -> Result<Started, Refused> {
     let elsewhere = before.state.socket.as_ref().map(|socket| socket.node);
     let elsewhere = elsewhere.filter(|other| *other != node);
     let opening = Box::pin(opening(app.clone(), user, connection, position, elsewhere));
-    let (inbox, inflow, role) = (Some(inbox), Inflow::new(user, connection), claims.role);
-    let connected = Box::new(Connected { user, role, entry, inbox, inflow, current: true });
+    let (inflow, role) = (Inflow::new(user, connection), claims.role);
+    let connected = Box::new(Connected { user, role, entry, inflow, current: true });
     Ok(Started { connected, account: Box::new(account), opening })
 }
 
@@ -138,8 +136,6 @@ struct Connected {
     user: UserId,
     role: Role,
     entry: Entry,
-    /// Closed once another socket has taken over.
-    inbox: Option<Inbox>,
     inflow: Inflow,
     /// Is this the account's socket?
     current: bool,
@@ -182,7 +178,6 @@ impl Connected {
         loop {
             let may_read = self.inflow.wants_reading() && patience.is_none();
             tokio::select! {
-                biased;
                 order = self.entry.orders.next() => Box::pin(self.obey(order, app, wire)).await?,
                 message = wire.socket.recv() => wire.hear(message, app).await?,
                 opened = async { opening.as_mut().expect("guarded").await },
@@ -196,17 +191,15 @@ impl Connected {
                 }
                 () = async { sleep_until(patience).await }, if patience.is_some() => patience = None,
                 () = async {}, if may_read => {
-                    Box::pin(self.catch_up_on_pushes(app, wire)).await?;
+                    // A drain that was asked for before something was sent comes before it, also if the next look would
+                    // show that too.
+                    while let Some(order) = self.entry.orders.take() {
+                        Box::pin(self.obey(order, app, wire)).await?;
+                    }
                     if !Box::pin(self.read(app, wire)).await? {
                         patience = Some(Instant::now() + RETRY);
                     }
                 }
-                push = async { self.inbox.as_mut().expect("guarded").next().await },
-                    if self.inbox.is_some() => match push
-                {
-                    Some(push) => self.receive(push, app, wire).await?,
-                    None => return Err(DisconnectReason::Shutdown),
-                },
                 _ = heartbeat.tick() => {
                     wire.send(frames::PING.to_owned()).await?;
                     // A push can be lost where nobody notices, between two servers of a cluster.
@@ -241,31 +234,19 @@ impl Connected {
         }
     }
 
-    /// Takes in what was pushed already. A drain that was asked for before something was sent comes before it, also if
-    /// the next look would show that too.
-    async fn catch_up_on_pushes(&mut self, app: &App, wire: &mut Wire) -> Result<(), Ended> {
-        while let Some(inbox) = self.inbox.as_mut().filter(|_| !self.inflow.is_draining())
-            && let Some(Some(push)) = inbox.next().now_or_never()
+    /// An entry of the queue was pushed.
+    async fn receive(
+        &mut self,
+        number: u64,
+        frame: Bytes,
+        app: &App,
+        wire: &mut Wire,
+    ) -> Result<(), Ended> {
+        if self.inflow.arrive(number, frame.is_empty()) == Arrival::Write
+            && let Ok(text) = Utf8Bytes::try_from(frame)
         {
-            self.receive(push, app, wire).await?;
-        }
-        Ok(())
-    }
-
-    async fn receive(&mut self, push: Push, app: &App, wire: &mut Wire) -> Result<(), Ended> {
-        match push {
-            // A newer socket of the client is opening, and the drain is meant for that.
-            Push::Drain if !app.hub.is_newest(&self.entry) => {}
-            Push::Drain => self.inflow.drain(),
-            Push::Frame { number, connection, frame } => {
-                if connection == self.entry.connection
-                    && self.inflow.arrive(number, frame.is_empty()) == Arrival::Write
-                    && let Ok(text) = Utf8Bytes::try_from(frame)
-                {
-                    wire.send(text).await?;
-                    self.written(app, Place::Queue(number), true);
-                }
-            }
+            wire.send(text).await?;
+            self.written(app, Place::Queue(number), true);
         }
         Ok(())
     }
@@ -291,16 +272,19 @@ impl Connected {
         let items = match self.inflow.read(&app.executor.redis).await {
             Ok(Found::Items(items)) => items,
             Ok(Found::Lanes(lanes)) => {
-                for (group, missing) in lanes {
-                    match app.lanes.attach(group, &self.entry).await {
-                        Ok(attached) => self.inflow.attach(group, missing, Some(attached)),
-                        Err(error) => {
-                            warn!(%error, "cannot hear what is said in a group");
-                            return Ok(false);
+                let groups = lanes.iter().map(|(group, _)| *group);
+                match app.lanes.attach(groups, &self.entry).await {
+                    Ok(attached) => {
+                        for ((group, missing), attached) in lanes.into_iter().zip(attached) {
+                            self.inflow.attach(group, missing, Some(attached));
                         }
+                        return Ok(true);
+                    }
+                    Err(error) => {
+                        warn!(%error, "cannot hear what is said in groups");
+                        return Ok(false);
                     }
                 }
-                return Ok(true);
             }
             Ok(Found::TooEarly) => return Ok(false),
             Ok(Found::Superseded) => {
@@ -324,7 +308,7 @@ impl Connected {
     /// Delivers nothing more.
     fn stop(&mut self) {
         self.inflow.stop();
-        self.inbox = None;
+        self.entry.stop();
     }
 
     /// An entry was written, or only passed over.
@@ -359,6 +343,8 @@ impl Connected {
                 self.current = false;
                 self.stop();
             }
+            Order::Push(number, frame) => self.receive(number, frame, app, wire).await?,
+            Order::Drain => self.inflow.drain(),
             Order::Resync => self.inflow.resync(),
             Order::Doubt(position) => self.inflow.doubt(position),
             Order::Left(group, position) => self.inflow.leave(group, position),

@@ -14,9 +14,15 @@ use tokio::{
 use tokio_util::task::TaskTracker;
 use tracing::warn;
 
+use bytes::Bytes;
+
 use super::{deliveries::Deliveries, lanes::Said, mailbox::Mailbox};
 use crate::{
-    adapters::event_log::{EventLog, Expect, LogError, NewEvent},
+    adapters::{
+        event_log::{EventLog, Expect, LogError, NewEvent},
+        interest::{Interest, Wanted},
+        push::want_user,
+    },
     clock,
     events::{
         Cause, ConnectionId, DisconnectReason, Event, GroupEvent, GroupId, Person, Position,
@@ -30,6 +36,7 @@ pub struct Hub {
     /// Their tasks.
     pub(super) tasks: TaskTracker,
     deliveries: Deliveries,
+    interest: Interest,
     endings: mpsc::UnboundedSender<Ending>,
     /// Ends that the log has not been told yet.
     untold: watch::Sender<usize>,
@@ -69,9 +76,16 @@ pub(super) struct Entry {
     pub(super) connection: ConnectionId,
     /// What the hub tells it.
     pub(super) orders: Arc<Mailbox<Order>>,
+    /// What is pushed to the user is for this socket, too.
+    wanted: Option<Wanted>,
 }
 
 impl Entry {
+    /// Another socket has what is pushed.
+    pub(super) fn stop(&mut self) {
+        self.wanted = None;
+    }
+
     /// The socket, of which the log knows, has ended.
     pub(super) fn end(&self, reason: DisconnectReason) {
         self.hub.untold.send_modify(|count| *count += 1);
@@ -103,6 +117,10 @@ pub(super) enum Order {
     Yield(oneshot::Sender<()>),
     /// The token was logged out (DEV-30), or taken back.
     Silence,
+    /// An entry of the queue; an empty frame says that there is something to look for.
+    Push(u64, Bytes),
+    /// Deliver what waits from before the socket opened.
+    Drain,
     /// Pushes may have been missed.
     Resync,
     /// Events up to this one may have been missed.
@@ -129,6 +147,7 @@ impl Hub {
     pub fn start(
         log: EventLog,
         deliveries: Deliveries,
+        interest: Interest,
         most_per_user: usize,
     ) -> (Arc<Self>, impl Future<Output = ()> + Send + 'static) {
         let (endings, ended) = mpsc::unbounded_channel();
@@ -137,6 +156,7 @@ impl Hub {
             sockets: Mutex::default(),
             tasks: TaskTracker::new(),
             deliveries: deliveries.clone(),
+            interest,
             endings,
             untold: untold.clone(),
             most_per_user: most_per_user.max(1),
@@ -147,6 +167,7 @@ impl Hub {
     /// Adds a socket that is about to be told to the log. Drops the user's oldest if he has too many.
     pub(super) fn enter(self: &Arc<Self>, user: UserId, token: TokenId) -> Entry {
         let connection = ConnectionId(clock::random_id());
+        let wanted = want_user(&self.interest, user);
         let orders = Arc::new(Mailbox::new());
         let mut sockets = self.lock();
         let closed = sockets.closed;
@@ -159,14 +180,25 @@ impl Hub {
         }
         let stage = Stage::Opening;
         handles.push(Handle { connection, token, stage, orders: Arc::clone(&orders) });
-        Entry { hub: Arc::clone(self), user, connection, orders }
+        Entry { hub: Arc::clone(self), user, connection, orders, wanted: Some(wanted) }
     }
 
-    /// Is this the last socket of its user that came to this node?
-    pub(super) fn is_newest(&self, entry: &Entry) -> bool {
+    /// Hands an entry of a user's queue to the socket that it is for.
+    pub fn push(&self, user: UserId, connection: ConnectionId, number: u64, frame: Bytes) {
         let sockets = self.lock();
-        let newest = sockets.users.get(&entry.user).and_then(|handles| handles.last());
-        newest.is_some_and(|handle| handle.connection == entry.connection)
+        let mut handles = sockets.users.get(&user).into_iter().flatten();
+        if let Some(handle) = handles.find(|handle| handle.connection == connection) {
+            order_push(&handle.orders, Order::Push(number, frame));
+        }
+    }
+
+    /// Tells the user's newest socket to drain the queue; `false` if he has none here that receives. It may be one that
+    /// is opening: the client means that, not the one before.
+    pub fn drain(&self, user: UserId) -> bool {
+        let sockets = self.lock();
+        let newest = sockets.users.get(&user).and_then(|handles| handles.last());
+        let newest = newest.filter(|handle| handle.stage != Stage::Superseded);
+        newest.inspect(|handle| handle.order(Order::Drain)).is_some()
     }
 
     /// Takes in what happened anywhere.
@@ -291,6 +323,14 @@ impl Handle {
     fn order(&self, order: Order) {
         self.orders.put(order); // the socket may have ended just now
     }
+}
+
+/// With more orders waiting, pushes are left out, and the socket looks by itself.
+const MOST_WAITING: usize = 1024;
+
+/// Tells a socket of a push.
+pub(super) fn order_push(orders: &Mailbox<Order>, push: Order) {
+    orders.put_if_room(push, MOST_WAITING, Order::Resync); // the socket may have ended just now
 }
 
 /// Tells the log which sockets ended, after what they had received, however long the log is away.

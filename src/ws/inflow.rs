@@ -152,10 +152,6 @@ impl Inflow {
         self.draining = true;
     }
 
-    pub(super) fn is_draining(&self) -> bool {
-        self.draining
-    }
-
     pub(super) fn resync(&mut self) {
         self.behind = true;
     }
@@ -187,7 +183,8 @@ impl Inflow {
         if number < opened.live {
             return Arrival::Ignore;
         }
-        if number == opened.live && !self.behind && !bare {
+        // A drain that was asked for before something was sent comes before it.
+        if number == opened.live && !self.behind && !self.draining && !bare {
             return Arrival::Write;
         }
         self.behind = true;
@@ -205,7 +202,7 @@ impl Inflow {
             return Arrival::Ignore; // it waits for a drain, was written, or is not for him
         }
         let gap = lane.missing.first_within(opened + 1, said.after).is_some();
-        if self.behind || bare || gap || self.looked < self.unsure {
+        if self.behind || self.draining || bare || gap || self.looked < self.unsure {
             self.behind = true;
             return Arrival::Look;
         }

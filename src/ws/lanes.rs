@@ -3,24 +3,21 @@
 
 use std::{
     collections::HashMap,
-    future::pending,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use axum::extract::ws::Utf8Bytes;
 use bytes::Bytes;
-use futures_util::{
-    StreamExt as _,
-    stream::{AbortHandle, SelectAll},
-};
-use tokio::sync::mpsc;
 
 use super::{
-    hub::{Entry, Order},
+    hub::{Entry, Order, order_push},
     mailbox::Mailbox,
 };
 use crate::{
-    adapters::push::{PushError, Pushes, SaidInbox, SaidPush},
+    adapters::{
+        interest::{Deaf, Interest, Wanted},
+        push::{SaidPush, want_group},
+    },
     commands::execute::Executor,
     events::{ConnectionId, GroupId},
 };
@@ -28,15 +25,13 @@ use crate::{
 /// Who hears what is said in which group.
 #[derive(Clone)]
 pub struct Lanes {
-    pushes: Pushes,
+    interest: Interest,
     groups: Arc<Mutex<HashMap<GroupId, Hearers>>>,
-    begun: mpsc::UnboundedSender<SaidInbox>,
 }
 
 struct Hearers {
     sockets: HashMap<ConnectionId, Arc<Mailbox<Order>>>,
-    /// Ends the subscription.
-    end: AbortHandle,
+    _wanted: Wanted,
 }
 
 /// What was said, as a socket hears it.
@@ -56,73 +51,39 @@ pub struct Attached {
 }
 
 impl Lanes {
-    /// Run the returned future.
-    pub fn start(
-        pushes: Pushes,
-        executor: Executor,
-    ) -> (Self, impl Future<Output = ()> + Send + 'static) {
-        let (begun, beginning) = mpsc::unbounded_channel();
-        let this = Self { pushes, groups: Arc::default(), begun };
-        (this.clone(), this.run(executor, beginning))
+    /// Of a node that hears what it has an interest in.
+    pub fn new(interest: Interest) -> Self {
+        Self { interest, groups: Arc::default() }
     }
 
-    /// From now on the socket hears what is said in the group.
+    /// From now on the socket hears what is said in these groups.
     ///
     /// # Errors
-    /// Not connected to the server.
+    /// There is no server.
     pub(super) async fn attach(
         &self,
-        group: GroupId,
+        groups: impl IntoIterator<Item = GroupId>,
         entry: &Entry,
-    ) -> Result<Attached, PushError> {
-        let connection = entry.connection;
-        if !self.join(group, entry) {
-            let (inbox, end) = self.pushes.said_in(group).await?;
-            let (ours, mut groups) = (end.clone(), lock(&self.groups));
-            let nobody = || Hearers { sockets: HashMap::new(), end };
-            let hearers = groups.entry(group).or_insert_with(nobody);
-            if hearers.sockets.is_empty() {
-                _ = self.begun.send(inbox);
-            } else {
-                ours.abort(); // another socket was faster
-            }
-            hearers.sockets.insert(connection, Arc::clone(&entry.orders));
-        }
-        let attached = Attached { groups: Arc::clone(&self.groups), group, connection };
-        // Also if somebody else has subscribed: that may be on its way yet.
-        self.pushes.prove().await?;
+    ) -> Result<Vec<Attached>, Deaf> {
+        let attached = groups.into_iter().map(|group| self.join(group, entry)).collect();
+        // Also if others have subscribed: that may be on its way yet.
+        self.interest.prove().await?;
         Ok(attached)
     }
 
-    fn join(&self, group: GroupId, entry: &Entry) -> bool {
+    fn join(&self, group: GroupId, entry: &Entry) -> Attached {
         let mut groups = lock(&self.groups);
-        let Some(hearers) = groups.get_mut(&group) else { return false };
+        let nobody =
+            || Hearers { sockets: HashMap::new(), _wanted: want_group(&self.interest, group) };
+        let hearers = groups.entry(group).or_insert_with(nobody);
         hearers.sockets.insert(entry.connection, Arc::clone(&entry.orders));
-        true
-    }
-
-    async fn run(self, executor: Executor, mut beginning: mpsc::UnboundedReceiver<SaidInbox>) {
-        let mut inboxes = SelectAll::new();
-        loop {
-            let next = async {
-                match inboxes.next().await {
-                    Some(said) => said,
-                    None => pending().await, // until a group begins
-                }
-            };
-            tokio::select! {
-                inbox = beginning.recv() => match inbox {
-                    Some(inbox) => inboxes.push(inbox),
-                    None => return,
-                },
-                (push, frame) = next => self.tell(&executor, push, frame).await,
-            }
-        }
+        let connection = entry.connection;
+        Attached { groups: Arc::clone(&self.groups), group, connection }
     }
 
     /// Tells all who hear it. Not before this node knows whose sockets they are, and who has left: then they have been
     /// told that before.
-    async fn tell(&self, executor: &Executor, push: SaidPush, frame: Bytes) {
+    pub async fn tell(&self, executor: &Executor, push: SaidPush, frame: Bytes) {
         let frame = Some(frame).filter(|frame| !frame.is_empty());
         let knows = executor.seen_here(push.ruled).await;
         let frame = frame.filter(|_| knows).and_then(|frame| Utf8Bytes::try_from(frame).ok());
@@ -130,7 +91,7 @@ impl Lanes {
         let Some(hearers) = groups.get(&push.group) else { return };
         let said = Arc::new(Said { push, frame });
         for socket in hearers.sockets.values() {
-            socket.put(Order::Hear(Arc::clone(&said))); // it may have ended just now
+            order_push(socket, Order::Hear(Arc::clone(&said)));
         }
     }
 }
@@ -141,7 +102,6 @@ impl Drop for Attached {
         let Some(hearers) = groups.get_mut(&self.group) else { return };
         hearers.sockets.remove(&self.connection);
         if hearers.sockets.is_empty() {
-            hearers.end.abort();
             groups.remove(&self.group);
         }
     }

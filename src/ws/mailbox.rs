@@ -10,18 +10,38 @@ use tokio::sync::Notify;
 /// Words for one reader, kept until he takes them.
 #[derive(Debug)]
 pub(super) struct Mailbox<T> {
-    waiting: Mutex<VecDeque<T>>,
+    waiting: Mutex<Waiting<T>>,
     bell: Notify,
+}
+
+#[derive(Debug)]
+struct Waiting<T> {
+    words: VecDeque<T>,
+    /// Were some left out since the last was taken?
+    left_out: bool,
 }
 
 impl<T> Mailbox<T> {
     pub(super) fn new() -> Self {
-        Self { waiting: Mutex::default(), bell: Notify::new() }
+        let waiting = Waiting { words: VecDeque::new(), left_out: false };
+        Self { waiting: Mutex::new(waiting), bell: Notify::new() }
     }
 
     pub(super) fn put(&self, word: T) {
-        self.lock().push_back(word);
+        self.lock().words.push_back(word);
         self.bell.notify_one(); // kept, if nobody waits now
+    }
+
+    /// Puts a word that may be left out, if `most` are waiting; then `instead` says so, once.
+    pub(super) fn put_if_room(&self, word: T, most: usize, instead: T) {
+        let mut waiting = self.lock();
+        if waiting.words.len() < most {
+            waiting.words.push_back(word);
+        } else if !std::mem::replace(&mut waiting.left_out, true) {
+            waiting.words.push_back(instead);
+        }
+        drop(waiting);
+        self.bell.notify_one();
     }
 
     /// The next word, once there is one. Giving up the wait loses none.
@@ -34,16 +54,18 @@ impl<T> Mailbox<T> {
         }
     }
 
-    fn take(&self) -> Option<T> {
+    /// The next word, if there is one.
+    pub(super) fn take(&self) -> Option<T> {
         let mut waiting = self.lock();
-        let word = waiting.pop_front();
-        if waiting.is_empty() {
-            *waiting = VecDeque::new(); // gives the memory back
+        let word = waiting.words.pop_front();
+        waiting.left_out = false;
+        if waiting.words.is_empty() {
+            waiting.words = VecDeque::new(); // gives the memory back
         }
         word
     }
 
-    fn lock(&self) -> MutexGuard<'_, VecDeque<T>> {
+    fn lock(&self) -> MutexGuard<'_, Waiting<T>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -63,6 +85,19 @@ mod tests {
         assert_eq!(mailbox.next().await, 2);
         let (third, ()) = tokio::join!(mailbox.next(), async { mailbox.put(3) });
         assert_eq!(third, 3);
+    }
+
+    #[tokio::test]
+    async fn what_finds_no_room_is_told_of_once_whenever_it_happens() {
+        let mailbox = Mailbox::new();
+        let taken = || std::iter::from_fn(|| mailbox.take()).collect::<Vec<_>>();
+        (1..=5).for_each(|word| mailbox.put_if_room(word, 2, 0));
+        mailbox.put(9);
+        assert_eq!(mailbox.take(), Some(1));
+        (6..=7).for_each(|word| mailbox.put_if_room(word, 2, 0));
+        assert_eq!(taken(), [2, 0, 9, 0]);
+        mailbox.put_if_room(8, 2, 0);
+        assert_eq!(taken(), [8]);
     }
 
     #[tokio::test]
