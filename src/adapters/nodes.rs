@@ -2,15 +2,20 @@
 
 use std::time::Duration;
 
-use async_nats::{Client, Message};
+use async_nats::{Client, Message, RequestErrorKind};
+use bytes::Bytes;
 use futures_util::StreamExt as _;
 use serde::{Deserialize, Serialize};
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::events::{NodeId, Position, UserId};
 
 /// How long a new socket waits for the node of an older one, which may be dead.
 const LIMIT: Duration = Duration::from_secs(2);
+
+/// How long that node may be on its way back to a server that was restarted, and how often it is asked.
+const RETURN: Duration = Duration::from_millis(600);
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// The other gateways.
 #[derive(Clone)]
@@ -36,9 +41,22 @@ impl Nodes {
     /// Asks `node`, and answers with the position of its last delivery report; `None` if it does
     /// not answer in time.
     pub async fn hand_over(&self, node: NodeId, request: HandOver) -> Option<Position> {
-        let body = serde_json::to_vec(&request).expect("plain data");
-        let answer = self.client.request(subject(node), body.into());
-        let answer = timeout(LIMIT, answer).await.ok()?.ok()?;
+        let body = Bytes::from(serde_json::to_vec(&request).expect("plain data"));
+        let asked = Instant::now();
+        let answer = async {
+            loop {
+                match self.client.request(subject(node), body.clone()).await {
+                    Err(error)
+                        if error.kind() == RequestErrorKind::NoResponders
+                            && asked.elapsed() < RETURN =>
+                    {
+                        sleep(PAUSE).await;
+                    }
+                    answer => return answer.ok(),
+                }
+            }
+        };
+        let answer = timeout(LIMIT, answer).await.ok()??;
         serde_json::from_slice(&answer.payload).ok()
     }
 
