@@ -68,9 +68,9 @@ pub(super) struct Options {
     #[arg(long, value_name = "KIND,…", value_delimiter = ',', value_enum)]
     only: Vec<Kind>,
     /// People
-    #[arg(long, value_name = "N", default_value_t = 48)]
+    #[arg(long, value_name = "N", default_value_t = 52)]
     people: u32,
-    /// Groups, of a third of the people each
+    /// Groups: one of everybody, which is a large one with more than 50, and others of a third of the people each
     #[arg(long, value_name = "N", default_value_t = 5)]
     groups: u32,
     /// Calls a second, of all together, if the stack keeps up
@@ -225,7 +225,7 @@ async fn populate(
             world.history.note(&Record::Member { user, group, joins, begin, end, fate });
             people[user as usize].groups.push((group, true));
         }
-        let others = (0..count).filter(|user| user % 3 == group % 3);
+        let others = (0..count).filter(|user| group == 0 || user % 3 == group % 3);
         for user in others.filter(|user| ![group, friend].contains(user)) {
             let person = &mut people[user as usize];
             person.change_membership(&world, group, true, &never).await;
