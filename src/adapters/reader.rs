@@ -26,10 +26,10 @@ use crate::events::{DecodeError, Event, Position, Recorded};
 /// stop without a word (`jetstream.md` §9.3), and a new one costs a millisecond.
 const SILENCE: Duration = Duration::from_secs(30);
 
-/// With several filters the server goes through the subjects of a block to find each next event: 20 times the work of
-/// sending it. So where at least one in `DENSE` events is wanted, and not only `FEW`, all are fetched.
+/// With several filters the server goes through the subjects of a block to find each next event: 20 to 200 times the
+/// work of sending it. So where at least one in `DENSE` events is wanted, and not only `FEW`, all are fetched.
 const DENSE: u64 = 8;
-const FEW: u64 = 1000;
+const FEW: u64 = 500;
 
 /// Events of some subjects, in the order of the log.
 pub struct Reader {
@@ -41,6 +41,8 @@ pub struct Reader {
     pending: u64,
     /// The consumer has all subjects, and the others are left out here.
     sieve: bool,
+    /// With more events to come it has to be seen whether that would be better.
+    judged: u64,
     /// When the consumer was made, or sent something.
     heard: Instant,
 }
@@ -86,16 +88,33 @@ impl Reader {
         let policy = DeliverPolicy::ByStartSequence { start_sequence: next.0 };
         let (messages, pending) = consume(&stream, &subjects, policy).await?;
         let heard = Instant::now();
-        let mut this =
-            Self { stream, reconnects, subjects, messages, next, pending, sieve: false, heard };
-        if this.subjects.len() > 1 && this.pending > FEW {
-            let last = this.stream.get_info().await.map_err(unavailable)?.state.last_sequence;
-            this.sieve = last.saturating_sub(next.0) < this.pending.saturating_mul(DENSE);
-            if this.sieve {
-                this.restart().await?;
-            }
-        }
+        let sieve = false;
+        let mut this = Self {
+            stream,
+            reconnects,
+            subjects,
+            messages,
+            next,
+            pending,
+            sieve,
+            judged: FEW,
+            heard,
+        };
+        this.judge().await?;
         Ok(this)
+    }
+
+    /// Sees whether it is better to fetch all events; also when it has fallen behind, or it would do so more and more.
+    async fn judge(&mut self) -> Result<(), LogError> {
+        if self.sieve || self.subjects.len() < 2 || self.pending <= self.judged {
+            return Ok(());
+        }
+        let last = self.stream.get_info().await.map_err(unavailable)?.state.last_sequence;
+        if last.saturating_sub(self.next.0) < self.pending.saturating_mul(DENSE) {
+            self.restart_with(true).await?;
+        }
+        self.judged = self.pending.saturating_mul(2);
+        Ok(())
     }
 
     /// How many events the server still had for us when it sent the last one.
@@ -124,6 +143,7 @@ impl Reader {
     }
 
     pub(super) async fn fetch(&mut self, most: usize) -> Result<Vec<Fetched>, LogError> {
+        self.judge().await?;
         let mut batch = Vec::new();
         while batch.is_empty() {
             let next = tokio::select! {
@@ -182,10 +202,14 @@ impl Reader {
     }
 
     async fn restart(&mut self) -> Result<(), LogError> {
+        self.restart_with(self.sieve).await
+    }
+
+    async fn restart_with(&mut self, sieve: bool) -> Result<(), LogError> {
         let policy = DeliverPolicy::ByStartSequence { start_sequence: self.next.0 };
-        let subjects = if self.sieve { &[][..] } else { &self.subjects };
+        let subjects = if sieve { &[][..] } else { &self.subjects };
         (self.messages, self.pending) = consume(&self.stream, subjects, policy).await?;
-        self.heard = Instant::now();
+        (self.sieve, self.heard) = (sieve, Instant::now());
         Ok(())
     }
 }

@@ -2,6 +2,12 @@
 
 use async_nats::HeaderMap;
 use async_nats::jetstream::{self, message::StreamMessage};
+use futures_util::{TryStreamExt as _, future::join_all};
+use hongyan::adapters::{
+    event_log::{Expect, NewEvent},
+    reader::position_of,
+};
+use hongyan::events::{Cause, DeliveryEvent, Event, NodeId, Position, Subject};
 use reqwest::Method;
 
 use crate::support::{App, SEND, send, text_to, until};
@@ -95,4 +101,45 @@ async fn before(app: &App, later: &StreamMessage) -> StreamMessage {
         }
     }
     panic!("{} has one event only", later.subject)
+}
+
+/// With several filters the server searches for each event, so slowly that who has fallen behind would fall behind more.
+#[tokio::test]
+async fn a_reader_that_falls_behind_is_sent_all_events() {
+    const MANY: usize = 1200;
+    let app = App::start().await;
+    let log = app.log().await;
+    let end = log.end().await.expect("the log").last;
+    let reader = log.read(&["evt.delivery.>", "evt.complaint.>"], Position(end.0 + 1)).await;
+    let mut reader = reader.expect("a reader");
+    let before = consumers_without_filters(&app).await;
+    let reports: Vec<NewEvent> = (0..MANY)
+        .map(|_| {
+            let event = DeliveryEvent::Written { users: Vec::new(), groups: Vec::new() };
+            let subject = Subject::Delivery(NodeId(uuid::Uuid::nil()));
+            NewEvent::new(subject, Event::Delivery(event), None, &Cause::own("a test"))
+        })
+        .collect();
+    for some in reports.chunks(50) {
+        let appended = some.iter().map(|report| log.append_unsynced(report, Expect::Anything));
+        for appended in join_all(appended).await {
+            appended.expect("the log takes it");
+        }
+    }
+    let mut found = Vec::new();
+    while found.len() < MANY {
+        found.extend(reader.next_batch(50).await.expect("a batch").iter().map(position_of));
+    }
+    assert!(found.is_sorted_by(|one, next| one < next), "{found:?}");
+    assert_eq!(consumers_without_filters(&app).await, before + 1);
+}
+
+async fn consumers_without_filters(app: &App) -> usize {
+    let ops = jetstream::new(app.servers.nats.connect("ops", "opspw").await);
+    let stream = ops.get_stream_no_info("EVENTS").await.expect("a handle");
+    let consumers: Vec<_> = stream.consumers().try_collect().await.expect("the server tells");
+    let is_without = |consumer: &&jetstream::consumer::Info| {
+        consumer.config.filter_subjects.is_empty() && consumer.config.filter_subject.is_empty()
+    };
+    consumers.iter().filter(is_without).count()
 }

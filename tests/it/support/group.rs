@@ -93,7 +93,8 @@ impl App {
         self.settle().await;
     }
 
-    async fn log(&self) -> EventLog {
+    /// The log, as a gateway opens it.
+    pub async fn log(&self) -> EventLog {
         let url = self.servers.nats.url();
         let nats = nats::connect(&url, "gateway", &"gatewaypw".into()).await.expect("nats-server");
         let second = Duration::from_secs(1);
