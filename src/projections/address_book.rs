@@ -2,6 +2,8 @@
 
 mod pages;
 
+use std::collections::BTreeMap;
+
 use sqlx::{PgConnection, PgPool};
 
 use super::{
@@ -36,33 +38,70 @@ impl Projection for AddressBook {
         tx: &mut <InPostgres as super::generation::Store>::Tx,
         batch: &[Recorded<Event>],
     ) -> Result<Vec<()>, StoreError> {
+        let (mut versions, mut highest) = (BTreeMap::new(), Highest::default());
         for recorded in batch {
             if let (Event::Friendship(event), Subject::Friendship(pair)) =
                 (&recorded.event, recorded.subject)
             {
                 apply(tx, pair, event, recorded.at).await?;
-                note_version(tx, pair, recorded.position).await?;
+                highest.note(event);
+                versions.insert(pair, number(recorded.position));
             }
         }
+        note_versions(tx, &versions).await?;
+        highest.raise(tx).await?;
         Ok(Vec::new())
     }
 }
 
-async fn note_version(
+async fn note_versions(
     tx: &mut PgConnection,
-    pair: Pair,
-    position: Position,
+    versions: &BTreeMap<Pair, i64>,
 ) -> Result<(), StoreError> {
+    let (lo, hi): (Vec<i64>, Vec<i64>) =
+        versions.keys().map(|pair| (pair.lo().0, pair.hi().0)).unzip();
+    let versions: Vec<i64> = versions.values().copied().collect();
     sqlx::query!(
-        "insert into friendships (lo, hi, version) values ($1, $2, $3)
+        "insert into friendships (lo, hi, version)
+         select * from unnest($1::bigint[], $2::bigint[], $3::bigint[])
          on conflict (lo, hi) do update set version = excluded.version",
-        pair.lo().0,
-        pair.hi().0,
-        number(position)
+        &lo,
+        &hi,
+        &versions
     )
     .execute(tx)
     .await?;
     Ok(())
+}
+
+/// The highest numbers of a batch.
+#[derive(Default)]
+struct Highest {
+    request: Option<RequestId>,
+    edge: Option<EdgeId>,
+}
+
+impl Highest {
+    fn note(&mut self, event: &FriendshipEvent) {
+        let (request, edges) = match event {
+            FriendshipEvent::Requested { request, .. } => (Some(*request), None),
+            FriendshipEvent::Answered { edges, .. } => (None, Some(edges)),
+            FriendshipEvent::Befriended { request, edges, .. } => (Some(*request), Some(edges)),
+            _ => return,
+        };
+        self.request = self.request.max(request);
+        self.edge = self.edge.max(edges.into_iter().flatten().map(|edge| edge.id).max());
+    }
+
+    async fn raise(self, tx: &mut PgConnection) -> Result<(), StoreError> {
+        if let Some(request) = self.request {
+            raise_sequence(tx, "ids.friend_requests", request.0).await?;
+        }
+        if let Some(edge) = self.edge {
+            raise_sequence(tx, "ids.friend_edges", edge.0).await?;
+        }
+        Ok(())
+    }
 }
 
 async fn apply(
@@ -176,9 +215,9 @@ async fn add_request(
         status,
         at.date_time()
     )
-    .execute(&mut *tx)
+    .execute(tx)
     .await?;
-    raise_sequence(tx, "ids.friend_requests", request.0).await
+    Ok(())
 }
 
 async fn answer_request(
@@ -203,20 +242,20 @@ async fn add_edges(
     edges: &[NewEdge],
     at: Timestamp,
 ) -> Result<(), StoreError> {
-    for edge in edges {
-        sqlx::query!(
-            "insert into friend_edges (id, owner, friend, remark, created_at, updated_at)
-             values ($1, $2, $3, $4, $5, $5)",
-            edge.id.0,
-            edge.owner.0,
-            edge.friend.0,
-            edge.remark,
-            at.date_time()
-        )
-        .execute(&mut *tx)
-        .await?;
-        raise_sequence(tx, "ids.friend_edges", edge.id.0).await?;
-    }
+    let column = |value: fn(&NewEdge) -> i64| edges.iter().map(value).collect::<Vec<_>>();
+    let remarks: Vec<String> = edges.iter().map(|edge| edge.remark.clone()).collect();
+    sqlx::query!(
+        "insert into friend_edges (id, owner, friend, remark, created_at, updated_at)
+         select id, owner, friend, remark, $5, $5
+         from unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::text[]) as new (id, owner, friend, remark)",
+        &column(|edge| edge.id.0),
+        &column(|edge| edge.owner.0),
+        &column(|edge| edge.friend.0),
+        &remarks,
+        at.date_time()
+    )
+    .execute(tx)
+    .await?;
     Ok(())
 }
 

@@ -1,18 +1,17 @@
 //! Groups, and who is in them. In PostgreSQL.
 
-use sqlx::{PgConnection, PgPool};
+mod changes;
 
+use sqlx::PgPool;
+
+use self::changes::Changes;
 use super::{
     Page, Projection, StoreError,
     in_postgres::{InPostgres, number},
-    user_directory::raise_sequence,
 };
 use crate::{
     commands::group::{Group, GroupRow, Member},
-    events::{
-        Event, GroupEvent, GroupId, MembershipId, NewMember, Position, Recorded, Subject,
-        Timestamp, UserId,
-    },
+    events::{Event, GroupId, MembershipId, Position, Recorded, Subject, Timestamp, UserId},
 };
 
 /// Its tables.
@@ -32,180 +31,17 @@ impl Projection for GroupRoster {
         tx: &mut <InPostgres as super::generation::Store>::Tx,
         batch: &[Recorded<Event>],
     ) -> Result<Vec<()>, StoreError> {
+        let mut changes = Changes::default();
         for recorded in batch {
             if let (Event::Group(event), Subject::Group(group)) =
                 (&recorded.event, recorded.subject)
             {
-                apply(tx, group, event, number(recorded.position)).await?;
+                changes.take(group, event, number(recorded.position));
             }
         }
+        changes.write(tx).await?;
         Ok(Vec::new())
     }
-}
-
-async fn apply(
-    tx: &mut PgConnection,
-    group: GroupId,
-    event: &GroupEvent,
-    version: i64,
-) -> Result<(), StoreError> {
-    match event {
-        GroupEvent::Created { .. } => return create(tx, event, version).await,
-        GroupEvent::Renamed { name, at, .. } => {
-            set(tx, group, Change { name: Some(name), ..Change::at(*at) }).await?;
-        }
-        GroupEvent::Announced { remark, at, .. } => {
-            set(tx, group, Change { remark: Some(remark), ..Change::at(*at) }).await?;
-        }
-        GroupEvent::PolicySet { policy, at } => {
-            set(tx, group, Change { policy: Some(*policy), ..Change::at(*at) }).await?;
-        }
-        GroupEvent::Joined { membership, avatar, entry, at, .. } => {
-            let member = NewMember { id: *membership, user: entry.user.id };
-            add(tx, group, &[member], 1, *at).await?;
-            set(tx, group, Change { avatar: Some(avatar), ..Change::at(*at) }).await?;
-        }
-        GroupEvent::Applied { membership, entry, at, .. } => {
-            let member = NewMember { id: *membership, user: entry.user.id };
-            add(tx, group, &[member], 2, *at).await?;
-        }
-        GroupEvent::Approved { user, avatar, at, .. } => {
-            change(tx, group, user.id, (Some(1), None), *at).await?;
-            set(tx, group, Change { avatar: Some(avatar), ..Change::at(*at) }).await?;
-        }
-        GroupEvent::MemberRemoved { user, avatar, at } => {
-            remove(tx, group, *user).await?;
-            set(tx, group, Change { avatar: Some(avatar), ..Change::at(*at) }).await?;
-        }
-        GroupEvent::NicknameSet { user, nickname, at } => {
-            change(tx, group, *user, (None, Some(nickname)), *at).await?;
-        }
-        GroupEvent::Refused { user, .. } => remove(tx, group, *user).await?,
-        GroupEvent::Left { by, .. } => remove(tx, group, by.id).await?,
-        GroupEvent::Dissolved { .. } => dissolve(tx, group).await?,
-    }
-    sqlx::query!("update groups set version = $2 where id = $1", group.0, version)
-        .execute(tx)
-        .await?;
-    Ok(())
-}
-
-async fn create(tx: &mut PgConnection, event: &GroupEvent, version: i64) -> Result<(), StoreError> {
-    let GroupEvent::Created { id, uuid, owner, name, avatar, members, at, .. } = event else {
-        unreachable!("called for this event only")
-    };
-    sqlx::query!(
-        "insert into groups (id, uuid, owner, name, avatar, created_at, updated_at, version)
-         values ($1, $2, $3, $4, $5, $6, $6, $7)",
-        id.0,
-        uuid,
-        owner.id.0,
-        name,
-        avatar,
-        at.date_time(),
-        version
-    )
-    .execute(&mut *tx)
-    .await?;
-    raise_sequence(tx, "ids.groups", id.0).await?;
-    add(tx, *id, members, 1, *at).await
-}
-
-/// What changes in a group's row.
-struct Change<'a> {
-    name: Option<&'a str>,
-    avatar: Option<&'a str>,
-    remark: Option<&'a str>,
-    policy: Option<i16>,
-    at: Timestamp,
-}
-
-impl Change<'_> {
-    fn at(at: Timestamp) -> Self {
-        Self { name: None, avatar: None, remark: None, policy: None, at }
-    }
-}
-
-async fn set(tx: &mut PgConnection, group: GroupId, to: Change<'_>) -> Result<(), StoreError> {
-    sqlx::query!(
-        "update groups set name = coalesce($2, name), avatar = coalesce($3, avatar),
-             remark = coalesce($4, remark), invite_confirm = coalesce($5, invite_confirm),
-             updated_at = $6
-         where id = $1",
-        group.0,
-        to.name,
-        to.avatar,
-        to.remark,
-        to.policy,
-        to.at.date_time()
-    )
-    .execute(tx)
-    .await?;
-    Ok(())
-}
-
-async fn add(
-    tx: &mut PgConnection,
-    group: GroupId,
-    members: &[NewMember],
-    status: i16,
-    at: Timestamp,
-) -> Result<(), StoreError> {
-    let (ids, users): (Vec<i64>, Vec<i64>) =
-        members.iter().map(|member| (member.id.0, member.user.0)).unzip();
-    sqlx::query!(
-        "insert into group_users (id, group_id, user_id, status, created_at, updated_at)
-         select member.id, $1, member.user_id, $2, $3, $3
-         from unnest($4::bigint[], $5::bigint[]) as member (id, user_id)",
-        group.0,
-        status,
-        at.date_time(),
-        &ids,
-        &users
-    )
-    .execute(&mut *tx)
-    .await?;
-    match ids.iter().max() {
-        Some(highest) => raise_sequence(tx, "ids.group_members", *highest).await,
-        None => Ok(()),
-    }
-}
-
-async fn change(
-    tx: &mut PgConnection,
-    group: GroupId,
-    user: UserId,
-    (status, nickname): (Option<i16>, Option<&str>),
-    at: Timestamp,
-) -> Result<(), StoreError> {
-    sqlx::query!(
-        "update group_users set status = coalesce($3, status), nickname = coalesce($4, nickname),
-             updated_at = $5
-         where group_id = $1 and user_id = $2",
-        group.0,
-        user.0,
-        status,
-        nickname,
-        at.date_time()
-    )
-    .execute(tx)
-    .await?;
-    Ok(())
-}
-
-async fn remove(tx: &mut PgConnection, group: GroupId, user: UserId) -> Result<(), StoreError> {
-    sqlx::query!("delete from group_users where group_id = $1 and user_id = $2", group.0, user.0)
-        .execute(tx)
-        .await?;
-    Ok(())
-}
-
-async fn dissolve(tx: &mut PgConnection, group: GroupId) -> Result<(), StoreError> {
-    sqlx::query!("update groups set dissolved = true where id = $1", group.0)
-        .execute(&mut *tx)
-        .await?;
-    sqlx::query!("delete from group_users where group_id = $1", group.0).execute(tx).await?;
-    Ok(())
 }
 
 /// A group as the rules see it, with the version that it is.

@@ -1,6 +1,9 @@
 //! Everybody: accounts, settings, profiles. In PostgreSQL.
 
+use std::collections::BTreeMap;
+
 use sqlx::{PgConnection, PgPool};
+use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::{
@@ -10,8 +13,8 @@ use super::{
 use crate::{
     commands::user::{Account, User},
     events::{
-        Device, Event, Position, Recorded, Role, SessionEvent, Timestamp, UserEvent, UserId,
-        Username,
+        Device, Event, Position, Recorded, Role, SessionEvent, Subject, Timestamp, UserEvent,
+        UserId, Username,
     },
 };
 
@@ -32,33 +35,116 @@ impl Projection for UserDirectory {
         tx: &mut <InPostgres as super::generation::Store>::Tx,
         batch: &[Recorded<Event>],
     ) -> Result<Vec<()>, StoreError> {
-        let mut highest = None;
+        let (mut registered, mut changed) = (Vec::new(), Vec::new());
+        let mut signed_in = BTreeMap::new();
         for recorded in batch {
-            match &recorded.event {
-                Event::User(event) => {
-                    let crate::events::Subject::User(user) = recorded.subject else { continue };
-                    highest = highest.max(Some(user));
-                    apply_user(tx, user, event, recorded).await?;
+            match (&recorded.event, recorded.subject) {
+                (Event::User(event @ UserEvent::Registered { id, .. }), _) => {
+                    signed_in.remove(&id.0); // nobody was there yet
+                    registered.extend(Registered::of(event, recorded.position));
                 }
-                Event::Session(SessionEvent::LoggedIn { .. }) => {
-                    let crate::events::Subject::Session(user) = recorded.subject else { continue };
-                    sqlx::query!(
-                        "update users set last_login = $2, updated_at = greatest(updated_at, $2)
-                         where id = $1",
-                        user.0,
-                        recorded.at.date_time()
-                    )
-                    .execute(&mut **tx)
-                    .await?;
+                (Event::User(event), Subject::User(user)) => changed.push((user, event, recorded)),
+                (Event::Session(SessionEvent::LoggedIn { .. }), Subject::Session(user)) => {
+                    let at = recorded.at.date_time();
+                    let (last, latest) = signed_in.entry(user.0).or_insert((at, at));
+                    (*last, *latest) = (at, at.max(*latest)); // clocks may differ
                 }
                 _ => {}
             }
         }
-        if let Some(highest) = highest {
-            raise_sequence(tx, "ids.users", highest.0).await?;
+        // An account is registered before anything else happens to it, and the rest are different columns.
+        insert(tx, &registered).await?;
+        for (user, event, recorded) in changed {
+            change(tx, user, event, recorded).await?;
         }
+        sign_in(tx, signed_in).await?;
         Ok(Vec::new())
     }
+}
+
+/// A new account.
+struct Registered<'a> {
+    id: i64,
+    uuid: Uuid,
+    username: &'a Username,
+    avatar: &'a str,
+    role: &'static str,
+    device: Device,
+    at: OffsetDateTime,
+    version: i64,
+}
+
+impl<'a> Registered<'a> {
+    fn of(event: &'a UserEvent, position: Position) -> Option<Self> {
+        let UserEvent::Registered { id, uuid, username, role, device, avatar, at } = event else {
+            return None;
+        };
+        Some(Self {
+            id: id.0,
+            uuid: *uuid,
+            username,
+            avatar,
+            role: role.as_str(),
+            device: device.clone().unwrap_or_default(),
+            at: at.date_time(),
+            version: number(position),
+        })
+    }
+}
+
+async fn insert(tx: &mut PgConnection, rows: &[Registered<'_>]) -> Result<(), StoreError> {
+    fn column<T>(rows: &[Registered<'_>], value: impl Fn(&Registered<'_>) -> T) -> Vec<T> {
+        rows.iter().map(value).collect()
+    }
+    let Some(highest) = rows.iter().map(|row| row.id).max() else { return Ok(()) };
+    sqlx::query!(
+        "insert into users (id, uuid, username, username_fold, avatar, role, device, uniplatform,
+             devicemodel, deviceos, devicebrand, registered_at, updated_at, version)
+         select id, uuid, username, fold, avatar, role, device, uniplatform, model, os, brand, at, at, version
+         from unnest($1::bigint[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[],
+             $8::text[], $9::text[], $10::text[], $11::text[], $12::timestamptz[], $13::bigint[])
+             as new (id, uuid, username, fold, avatar, role, device, uniplatform, model, os, brand, at, version)
+         on conflict (id) do nothing",
+        &column(rows, |row| row.id),
+        &column(rows, |row| row.uuid),
+        &column(rows, |row| row.username.0.clone()),
+        &column(rows, |row| row.username.folded()),
+        &column(rows, |row| row.avatar.to_owned()),
+        &column(rows, |row| row.role.to_owned()),
+        &column(rows, |row| row.device.fingerprint.clone()),
+        &column(rows, |row| row.device.uniplatform.clone()),
+        &column(rows, |row| row.device.model.clone()),
+        &column(rows, |row| row.device.os.clone()),
+        &column(rows, |row| row.device.brand.clone()),
+        &column(rows, |row| row.at),
+        &column(rows, |row| row.version),
+    )
+    .execute(&mut *tx)
+    .await?;
+    raise_sequence(tx, "ids.users", highest).await
+}
+
+/// When users last signed in, and the latest of those times.
+async fn sign_in(
+    tx: &mut PgConnection,
+    times: BTreeMap<i64, (OffsetDateTime, OffsetDateTime)>,
+) -> Result<(), StoreError> {
+    if times.is_empty() {
+        return Ok(());
+    }
+    let (users, times): (Vec<i64>, Vec<_>) = times.into_iter().unzip();
+    let (last, latest): (Vec<OffsetDateTime>, Vec<OffsetDateTime>) = times.into_iter().unzip();
+    sqlx::query!(
+        "update users set last_login = new.last, updated_at = greatest(updated_at, new.latest)
+         from unnest($1::bigint[], $2::timestamptz[], $3::timestamptz[]) as new (id, last, latest)
+         where users.id = new.id",
+        &users,
+        &last,
+        &latest
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
 }
 
 /// Keeps a sequence above every number that the log holds: the database may be older than the log.
@@ -78,7 +164,7 @@ pub(super) async fn raise_sequence(
     Ok(())
 }
 
-async fn apply_user(
+async fn change(
     tx: &mut PgConnection,
     user: UserId,
     event: &UserEvent,
@@ -86,31 +172,6 @@ async fn apply_user(
 ) -> Result<(), StoreError> {
     let at = recorded.at.date_time();
     let version = number(recorded.position);
-    if let UserEvent::Registered { id, uuid, username, role, device, avatar, at } = event {
-        let device = device.clone().unwrap_or_default();
-        sqlx::query!(
-            "insert into users (id, uuid, username, username_fold, avatar, role, device,
-                 uniplatform, devicemodel, deviceos, devicebrand, registered_at, updated_at, version)
-             values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $12, $13)
-             on conflict (id) do nothing",
-            id.0,
-            uuid,
-            username.0,
-            username.folded(),
-            avatar,
-            role.as_str(),
-            device.fingerprint,
-            device.uniplatform,
-            device.model,
-            device.os,
-            device.brand,
-            at.date_time(),
-            version
-        )
-        .execute(&mut *tx)
-        .await?;
-        return Ok(());
-    }
     if matches!(event, UserEvent::FileUploaded(_)) {
         // Not of this read model; but the account's last event is another one.
         sqlx::query!("update users set version = $2 where id = $1", user.0, version)
@@ -119,7 +180,7 @@ async fn apply_user(
         return Ok(());
     }
     sqlx::query!(
-        "update users set version = $2, updated_at = $3 where id = $1",
+        "update users set version = $2, updated_at = greatest(updated_at, $3) where id = $1",
         user.0,
         version,
         at
