@@ -268,7 +268,11 @@ impl State {
         if self.connected && self.pinging.is_none() {
             nats_wire::ping(&mut self.outbox);
         }
-        self.pinging.get_or_insert_default()
+        let waiting = self.pinging.get_or_insert_default();
+        if waiting.len() == waiting.capacity() {
+            waiting.retain(|answer| !answer.is_closed()); // there may be no server for hours
+        }
+        waiting
     }
 
     fn take_outbox(&mut self) -> BytesMut {

@@ -3,11 +3,17 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
 };
 
 use axum::extract::ws::Utf8Bytes;
 use bytes::Bytes;
+use futures_util::FutureExt as _;
+use tokio::time::timeout;
 
 use super::{
     hub::{Entry, Order, order_push},
@@ -22,11 +28,16 @@ use crate::{
     events::{ConnectionId, GroupId},
 };
 
+/// How long what is said waits until this node knows whose sockets are whose.
+const PATIENCE: Duration = Duration::from_millis(200);
+
 /// Who hears what is said in which group.
 #[derive(Clone)]
 pub struct Lanes {
     interest: Interest,
     groups: Arc<Mutex<HashMap<GroupId, Hearers>>>,
+    /// Had this node not heard in time of what came before a push?
+    behind: Arc<AtomicBool>,
 }
 
 struct Hearers {
@@ -53,7 +64,7 @@ pub struct Attached {
 impl Lanes {
     /// Of a node that hears what it has an interest in.
     pub fn new(interest: Interest) -> Self {
-        Self { interest, groups: Arc::default() }
+        Self { interest, groups: Arc::default(), behind: Arc::default() }
     }
 
     /// From now on the socket hears what is said in these groups.
@@ -85,7 +96,14 @@ impl Lanes {
     /// told that before.
     pub async fn tell(&self, executor: &Executor, push: SaidPush, frame: Bytes) {
         let frame = Some(frame).filter(|frame| !frame.is_empty());
-        let knows = executor.seen_here(push.ruled).await;
+        let seen = executor.seen_here(push.ruled);
+        // Whoever hands on pushes waits here, but not for a node that is behind: its sockets look.
+        let knows = if self.behind.load(Ordering::Relaxed) {
+            seen.now_or_never() == Some(true)
+        } else {
+            timeout(PATIENCE, seen).await == Ok(true)
+        };
+        self.behind.store(!knows, Ordering::Relaxed);
         let frame = frame.filter(|_| knows).and_then(|frame| Utf8Bytes::try_from(frame).ok());
         let groups = lock(&self.groups);
         let Some(hearers) = groups.get(&push.group) else { return };
