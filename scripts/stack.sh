@@ -236,6 +236,7 @@ exec_nats() {
   export HONGYAN_NATS_GATEWAY_PASSWORD=$nats_gateway HONGYAN_NATS_PROJECTOR_PASSWORD=$nats_projector
   export HONGYAN_NATS_OPS_PASSWORD=$nats_ops HONGYAN_NATS_ANALYTICS_OPS_PASSWORD=$nats_analytics_ops
   export HONGYAN_NATS_ANALYST_PASSWORD=$nats_analyst HONGYAN_NATS_SYS_PASSWORD=$nats_sys
+  export GOMEMLIMIT=${GOMEMLIMIT:-2GiB} # or it keeps what it has read of a large log until memory is short
   exec "$nats_server" -c "$root/nats.conf" -a 127.0.0.1 -p "$nats_port" -sd "$data/nats" \
     -P "$run_dir/nats.pid" -l "$log_dir/nats.log"
 }
