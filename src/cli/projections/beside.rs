@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
+use tracing::warn;
 
 use super::{Tools, listed};
 use crate::{
@@ -16,9 +17,13 @@ use crate::{
     projections::{
         Projection,
         generation::{Generation, Store},
+        halt::Halt,
         runner::Work,
     },
 };
+
+/// How often something that passes may come in between without anything done in between.
+const ATTEMPTS: u32 = 5;
 
 impl Tools {
     /// Builds a generation to near where the live one is while that goes on, stops the live one
@@ -41,9 +46,9 @@ impl Tools {
             count += events;
             progress.set(count);
         };
-        work.build(&built, Position(near), &mut advance).await?;
+        build(&mut work, &built, Position(near), &mut advance).await?;
         let mut frozen = self.freeze::<P>(store, live).await?;
-        work.build(&built, frozen.position, &mut advance).await?;
+        build(&mut work, &built, frozen.position, &mut advance).await?;
         frozen.events = count;
         Ok((built, frozen))
     }
@@ -66,9 +71,31 @@ impl Tools {
             }
         });
         // The runner may have claimed it back before it heard of us; by now it has heard.
-        tokio::time::sleep(Duration::from_millis(200)).await;
+        sleep(Duration::from_millis(200)).await;
         let position = store.claim(live, clock::random_id()).await?.position;
         Ok(Frozen { name: P::NAME, position, events: 0, checkpoints, beat, stop })
+    }
+}
+
+/// Builds a generation up to exactly `target`, and goes on after what passes: hours of work are not lost to a server that
+/// is restarted.
+async fn build<P: Projection>(
+    work: &mut Work<'_, P>,
+    generation: &Generation,
+    target: Position,
+    advance: &mut impl FnMut(Position, u64),
+) -> Result<(), Halt> {
+    let mut attempts = 0;
+    loop {
+        let before = work.position();
+        match work.build(generation, target, &mut *advance).await {
+            Err(Halt::Passing(why)) if attempts < ATTEMPTS => {
+                attempts = if work.position() > before { 1 } else { attempts + 1 };
+                warn!(why, "building `{}` stopped for now at {}", P::NAME, work.position());
+                sleep(Duration::from_secs(1)).await;
+            }
+            done => return done,
+        }
     }
 }
 
