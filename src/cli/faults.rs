@@ -12,6 +12,7 @@ mod trouble;
 use std::{
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
+    pin::pin,
     process::ExitCode,
     sync::{Arc, atomic::Ordering},
     time::Duration,
@@ -97,9 +98,18 @@ pub(super) async fn run(options: Options, output: Output) -> anyhow::Result<Exit
     let verdict = if let Some(file) = &options.check {
         checker::judge(&history::read(file)?)
     } else {
-        tokio::select! {
-            verdict = broken(&options) => verdict?,
-            () = app::stop_signal() => anyhow::bail!("interrupted"), // what was started ends with it
+        let enough = CancellationToken::new();
+        let mut run = pin!(broken(&options, &enough));
+        loop {
+            tokio::select! {
+                verdict = &mut run => break verdict?,
+                () = app::stop_signal() => {
+                    // What was started ends with it.
+                    anyhow::ensure!(!enough.is_cancelled(), "interrupted");
+                    eprintln!("faults: enough; what is left is the judgement");
+                    enough.cancel();
+                }
+            }
         }
     };
     outcome::tell(&options, &verdict, output);
@@ -107,7 +117,7 @@ pub(super) async fn run(options: Options, output: Output) -> anyhow::Result<Exit
 }
 
 /// Makes a stack, breaks it, and judges.
-async fn broken(options: &Options) -> anyhow::Result<Verdict> {
+async fn broken(options: &Options, enough: &CancellationToken) -> anyhow::Result<Verdict> {
     let mut folder = tempfile::Builder::new().prefix("hongyan-faults-").tempdir()?;
     // PostgreSQL may run as another account and must get in.
     std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755))?;
@@ -120,13 +130,14 @@ async fn broken(options: &Options) -> anyhow::Result<Verdict> {
     let fills_disk = lie.is_none() && (only.is_empty() || only.contains(&Kind::FullDisk));
     let stack = Stack::start(folder.path(), durability, fills_disk, &tasks).await;
     let stack = Arc::new(stack.context("the stack does not start")?);
-    let result = judged(options, &stack, &tasks, folder.path()).await;
+    let result = judged(options, enough, &stack, &tasks, folder.path()).await;
     stack.end().await;
     result
 }
 
 async fn judged(
     options: &Options,
+    enough: &CancellationToken,
     stack: &Arc<Stack>,
     tasks: &TaskTracker,
     folder: &Path,
@@ -148,9 +159,10 @@ async fn judged(
     );
     let (end, mut faults) = (Instant::now() + Duration::from_secs_f64(options.minutes * 60.0), 0);
     let done = |faults| {
-        Instant::now() >= end
+        let all = Instant::now() >= end
             && faults >= options.faults
-            && world.counts.acknowledged.load(Ordering::Relaxed) >= options.sends
+            && world.counts.acknowledged.load(Ordering::Relaxed) >= options.sends;
+        all || enough.is_cancelled()
     };
     while !done(faults) {
         if options.lie.is_some() {
