@@ -142,7 +142,7 @@ impl Interest {
     }
 
     /// Keeps a connection to one of the servers, for ever, and hands on what is heard.
-    pub async fn hear<F>(self, servers: Servers, tell: impl Fn(Heard) -> F)
+    pub async fn hear<F>(&self, servers: Servers, tell: impl Fn(Heard) -> F)
     where
         F: Future<Output = ()>,
     {

@@ -88,20 +88,17 @@ impl Reader {
         let policy = DeliverPolicy::ByStartSequence { start_sequence: next.0 };
         let (messages, pending) = consume(&stream, &subjects, policy).await?;
         let heard = Instant::now();
-        let sieve = false;
-        let mut this = Self {
+        Ok(Self {
             stream,
             reconnects,
             subjects,
             messages,
             next,
             pending,
-            sieve,
+            sieve: false,
             judged: FEW,
             heard,
-        };
-        this.judge().await?;
-        Ok(this)
+        })
     }
 
     /// Sees whether it is better to fetch all events; also when it has fallen behind, or it would do so more and more.

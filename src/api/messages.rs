@@ -113,6 +113,9 @@ pub async fn revoke(State(app): State<App>, caller: Caller, params: Params) -> O
 pub async fn drain(State(app): State<App>, caller: Caller) -> Result<Reply<&'static str>, Refusal> {
     let user = caller.account.id;
     for attempt in 1..=DRAIN_ATTEMPTS {
+        if attempt > 1 {
+            sleep(DRAIN_PAUSE).await;
+        }
         let told = app.pushes.drain(user).await;
         if matches!(told, Ok(Told::Yes)) {
             break;
@@ -125,7 +128,6 @@ pub async fn drain(State(app): State<App>, caller: Caller) -> Result<Reply<&'sta
         if attempt == DRAIN_ATTEMPTS {
             told.map_err(Refusal::internal)?;
         }
-        sleep(DRAIN_PAUSE).await;
     }
     Ok(OK)
 }

@@ -258,14 +258,13 @@ impl Process {
             user: nats.gateway_user.clone(),
             password: nats.gateway_password.clone(),
         };
-        let (interest, app) = (app.interest.clone(), app.clone());
-        let proving = interest.clone();
+        let (interest, hearing) = (app.interest.clone(), app.clone());
         self.keep(async move {
             let _resyncs = push::want_resyncs(&interest);
-            let hand_on = move |heard| hand_on(app.clone(), Arc::clone(&gap), heard);
-            interest.clone().hear(servers, hand_on).await;
+            let hand_on = |heard| hand_on(hearing.clone(), Arc::clone(&gap), heard);
+            interest.hear(servers, hand_on).await;
         });
-        while proving.prove().await.is_err() {} // it has waited
+        while app.interest.prove().await.is_err() {} // it has waited
     }
 
     pub(super) fn start_admin(

@@ -8,7 +8,7 @@ use sqlx::{PgConnection, PgPool};
 
 use super::{
     Projection, StoreError,
-    in_postgres::{InPostgres, number},
+    in_postgres::{InPostgres, column, number},
     user_directory::raise_sequence,
 };
 use crate::{
@@ -58,6 +58,9 @@ async fn note_versions(
     tx: &mut PgConnection,
     versions: &BTreeMap<Pair, i64>,
 ) -> Result<(), StoreError> {
+    if versions.is_empty() {
+        return Ok(());
+    }
     let (lo, hi): (Vec<i64>, Vec<i64>) =
         versions.keys().map(|pair| (pair.lo().0, pair.hi().0)).unzip();
     let versions: Vec<i64> = versions.values().copied().collect();
@@ -242,16 +245,17 @@ async fn add_edges(
     edges: &[NewEdge],
     at: Timestamp,
 ) -> Result<(), StoreError> {
-    let column = |value: fn(&NewEdge) -> i64| edges.iter().map(value).collect::<Vec<_>>();
-    let remarks: Vec<String> = edges.iter().map(|edge| edge.remark.clone()).collect();
+    if edges.is_empty() {
+        return Ok(());
+    }
     sqlx::query!(
         "insert into friend_edges (id, owner, friend, remark, created_at, updated_at)
          select id, owner, friend, remark, $5, $5
          from unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::text[]) as new (id, owner, friend, remark)",
-        &column(|edge| edge.id.0),
-        &column(|edge| edge.owner.0),
-        &column(|edge| edge.friend.0),
-        &remarks,
+        &column(edges, |edge| edge.id.0),
+        &column(edges, |edge| edge.owner.0),
+        &column(edges, |edge| edge.friend.0),
+        &column(edges, |edge| edge.remark.clone()),
         at.date_time()
     )
     .execute(tx)

@@ -343,6 +343,11 @@ impl Store for InPostgres {
     }
 }
 
+/// One column of rows that a statement takes as arrays.
+pub fn column<R, T>(rows: &[R], value: impl Fn(&R) -> T) -> Vec<T> {
+    rows.iter().map(value).collect()
+}
+
 /// A position as the database keeps it.
 pub fn number(position: Position) -> i64 {
     i64::try_from(position.0).unwrap_or(i64::MAX)

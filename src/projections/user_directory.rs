@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::{
     Projection, StoreError,
-    in_postgres::{InPostgres, number},
+    in_postgres::{InPostgres, column, number},
 };
 use crate::{
     commands::user::{Account, User},
@@ -93,9 +93,6 @@ impl<'a> Registered<'a> {
 }
 
 async fn insert(tx: &mut PgConnection, rows: &[Registered<'_>]) -> Result<(), StoreError> {
-    fn column<T>(rows: &[Registered<'_>], value: impl Fn(&Registered<'_>) -> T) -> Vec<T> {
-        rows.iter().map(value).collect()
-    }
     let Some(highest) = rows.iter().map(|row| row.id).max() else { return Ok(()) };
     sqlx::query!(
         "insert into users (id, uuid, username, username_fold, avatar, role, device, uniplatform,

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::{
     events::{GroupEvent, GroupId, MembershipId, Timestamp, UserId},
-    projections::{StoreError, user_directory::raise_sequence},
+    projections::{StoreError, in_postgres::column, user_directory::raise_sequence},
 };
 
 /// The rows that change.
@@ -148,10 +148,6 @@ impl<'a> Row<'a> {
 
 type Groups<'a> = [(GroupId, Row<'a>)];
 type Members<'a> = [((GroupId, UserId), Membership<'a>)];
-
-fn column<R, T>(rows: &[R], value: impl Fn(&R) -> T) -> Vec<T> {
-    rows.iter().map(value).collect()
-}
 
 fn time(at: Option<Timestamp>) -> Option<OffsetDateTime> {
     at.map(Timestamp::date_time)

@@ -50,10 +50,9 @@ impl App {
             avatar: String::new(),
         };
         let joins = (1..=count).map(|stranger| {
-            let user = stranger_in(id, stranger);
-            let number = user.0;
+            let number = 1_000_000 + id.0 * 10_000 + stranger;
             let user = Applicant {
-                id: user,
+                id: UserId(number),
                 uuid: Uuid::new_v4(),
                 name: format!("stranger {stranger}"),
                 avatar: String::new(),
@@ -88,10 +87,6 @@ impl App {
         let node = NodeId(Uuid::new_v4());
         EventLog::open(nats, node, None, &promises).await.expect("the log")
     }
-}
-
-fn stranger_in(group: GroupId, stranger: i64) -> UserId {
-    UserId(1_000_000 + group.0 * 10_000 + stranger)
 }
 
 impl User {
