@@ -27,13 +27,11 @@ pub(super) struct Inflow {
     connection: ConnectionId,
     /// `None` until the queue has seen the socket open.
     opened: Option<Reading>,
-    /// A look before this may not know what sockets before this one have received.
+    /// A look before this may not know what this socket and those before it have received.
     since: Position,
     lanes: BTreeMap<GroupId, Lane>,
     /// Groups that the user has left, which a look into the past may not know yet.
     left: HashMap<GroupId, Position>,
-    /// Where the last look was.
-    looked: Position,
     /// A look before this may not know whose socket this is, or where its user is a member.
     unsure: Position,
     /// Asked to drain, and not done yet.
@@ -121,7 +119,6 @@ impl Inflow {
             since: Position(0),
             lanes: BTreeMap::new(),
             left: HashMap::new(),
-            looked: Position(0),
             unsure: Position(0),
             draining: false,
             behind: false,
@@ -202,7 +199,7 @@ impl Inflow {
             return Arrival::Ignore; // it waits for a drain, was written, or is not for him
         }
         let gap = lane.missing.first_within(opened + 1, said.after).is_some();
-        if self.behind || self.draining || bare || gap || self.looked < self.unsure {
+        if self.behind || self.draining || bare || gap || self.since < self.unsure {
             self.behind = true;
             return Arrival::Look;
         }
@@ -223,6 +220,7 @@ impl Inflow {
                 if let Some(lane) = self.lanes.get_mut(&group) {
                     lane.missing.remove(after + 1, position);
                     lane.written.add(after + 1, position);
+                    self.since = self.since.max(Position(position));
                 }
             }
             (Place::Queue(_), None) => {}
@@ -275,7 +273,7 @@ impl Inflow {
         if !seen.is_receiving {
             return Some(Found::Superseded);
         }
-        self.looked = seen.at;
+        self.since = seen.at;
         self.left.retain(|_, left| seen.at < *left); // later looks know it
         let mut new = Vec::new();
         let mut kept = BTreeMap::new();
@@ -335,7 +333,8 @@ impl Inflow {
             } else {
                 // Between this stretch and the next are entries that he has, or that were never his.
                 limit = limit.min(*to);
-                if entries.is_empty() && *to != end {
+                // A stretch that a leave has closed may not have been seen to its end.
+                if entries.is_empty() && *to != end && *to <= self.since.0 {
                     let place = Place::Timeline { group: *group, position: *to, after: from - 1 };
                     items.push((*to, Item { place, object: None }));
                 }

@@ -116,6 +116,20 @@ fn who_has_left_hears_no_more() {
 }
 
 #[test]
+fn what_was_said_before_a_leave_is_not_passed_over_by_a_look_into_the_past() {
+    let mut inflow = with_lane("90-");
+    inflow.leave(GROUP, Position(125));
+    let wanted = inflow.wanted(Side::Live).expect("it is open");
+    let mut past = seen("90-", vec![], vec![vec![]]);
+    past.at = Position(110);
+    assert_eq!(places(inflow.take(Side::Live, &wanted, past.clone())), []);
+    past.at = Position(124);
+    let found =
+        inflow.take(Side::Live, &wanted, Seen { timelines: vec![vec![entry(120, 95)]], ..past });
+    assert_eq!(places(found), [in_timeline(120, 95)]);
+}
+
+#[test]
 fn one_s_own_messages_are_passed_over() {
     let mut inflow = with_lane("90-");
     let own = SaidPush { author: Some(US), ..said(120, 95) };
@@ -180,6 +194,27 @@ fn what_was_written_is_not_missing_though_the_queue_does_not_know_yet() {
     );
     assert_eq!(inflow.hear(&said(120, 95), false), Arrival::Ignore);
     assert_eq!(inflow.hear(&said(130, 120), false), Arrival::Write);
+}
+
+#[test]
+fn what_was_written_does_not_come_back_when_queues_are_built_anew() {
+    // The lane is gone, for all was received and reported; so is what the socket knows of it.
+    let mut inflow = with_lane("90-");
+    inflow.leave(GROUP, Position(125));
+    inflow.written(in_timeline(120, 95));
+    let wanted = inflow.wanted(Side::Live).expect("it is open");
+    let nothing = Seen { lanes: vec![], ..seen("", vec![], vec![]) };
+    inflow.take(Side::Live, &wanted, Seen { at: Position(130), ..nothing });
+    // Redis begins anew, and has not yet read the report.
+    let wanted = inflow.wanted(Side::Live).expect("it is open");
+    let again = Seen { at: Position(122), ..seen("90-", vec![], vec![]) };
+    assert_eq!(inflow.take(Side::Live, &wanted, again), Some(Found::TooEarly));
+    // Neither does it after a push that no look has seen.
+    let mut inflow = with_lane("90-");
+    inflow.written(in_timeline(120, 95));
+    let wanted = inflow.wanted(Side::Live).expect("it is open");
+    let before_he_joined = Seen { at: Position(110), lanes: vec![], ..seen("", vec![], vec![]) };
+    assert_eq!(inflow.take(Side::Live, &wanted, before_he_joined), Some(Found::TooEarly));
 }
 
 #[test]
