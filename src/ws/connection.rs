@@ -4,7 +4,7 @@ use std::{convert::Infallible, time::Duration};
 
 use axum::extract::ws::{Utf8Bytes, WebSocket};
 use bytes::Bytes;
-use tokio::time::{Instant, MissedTickBehavior, interval_at};
+use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 use tracing::{debug, warn};
 
 use super::{
@@ -32,6 +32,9 @@ use crate::{
 };
 
 const HEARTBEAT: Duration = Duration::from_secs(30);
+
+/// How long an alert waits for the word that nobody wants it.
+const ALERT: Duration = Duration::from_millis(300);
 
 /// Somebody who may have a socket. He hears pushes already: a client that asks for its queue as soon
 /// as the socket is open (rest.md §21) must not be earlier than we are.
@@ -269,7 +272,13 @@ impl Connected {
 
     /// Looks into the queue and the timelines, and writes a page of what is there; `false` if that has to wait.
     async fn read(&mut self, app: &App, wire: &mut Wire) -> Result<bool, Ended> {
-        let items = match self.inflow.read(&app.executor.redis).await {
+        let found = tokio::select! {
+            biased;
+            // Whoever has the queue now does not wait for us as long as we would wait for a slow Redis.
+            () = self.entry.orders.over() => return Ok(true),
+            found = self.inflow.read(&app.executor.redis) => found,
+        };
+        let items = match found {
             Ok(Found::Items(items)) => items,
             Ok(Found::Lanes(lanes)) => {
                 let groups = lanes.iter().map(|(group, _)| *group);
@@ -286,8 +295,12 @@ impl Connected {
                     }
                 }
             }
-            Ok(Found::TooEarly) => return Ok(false),
+            Ok(Found::TooEarly) => {
+                debug!(user.id = %self.user, "the queue of user `{}` is being built anew", self.user);
+                return Ok(false);
+            }
             Ok(Found::Superseded) => {
+                debug!(user.id = %self.user, "another socket of user `{}` receives", self.user);
                 self.stop();
                 return Ok(true);
             }
@@ -297,6 +310,9 @@ impl Connected {
             }
         };
         for item in items {
+            if self.entry.orders.is_over() {
+                break;
+            }
             if let Some(object) = &item.object {
                 wire.send(message_object::frame(object, clock::now())).await?;
             }
@@ -363,7 +379,9 @@ impl Connected {
         if (self.role, by) != (Role::User, Role::User) {
             return Ok(());
         }
-        let silenced = app.rate_limit.take_modified(self.user).await.unwrap_or(false);
+        // Who has taken over waits for us.
+        let mark = timeout(ALERT, app.rate_limit.take_modified(self.user)).await;
+        let silenced = matches!(mark, Ok(Ok(true)));
         let user = app.executor.state::<User>(self.user).await;
         match user.as_ref().map(|user| user.state.account()) {
             Ok(Some(account)) if !silenced => {

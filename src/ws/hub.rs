@@ -135,6 +135,16 @@ pub(super) enum Order {
     Drop(DisconnectReason),
 }
 
+impl Order {
+    /// Is what the socket would still deliver for another one, or for none?
+    fn is_last(&self) -> bool {
+        matches!(
+            self,
+            Self::Superseded(_) | Self::Yield(_) | Self::Silence | Self::Close | Self::Drop(_)
+        )
+    }
+}
+
 /// A socket that ended, to be told to the log.
 struct Ending {
     user: UserId,
@@ -321,7 +331,12 @@ fn observe_session(handles: &mut [Handle], event: &SessionEvent) {
 
 impl Handle {
     fn order(&self, order: Order) {
-        self.orders.put(order); // the socket may have ended just now
+        // The socket may have ended just now.
+        if order.is_last() {
+            self.orders.put_last(order);
+        } else {
+            self.orders.put(order);
+        }
     }
 }
 

@@ -19,17 +19,37 @@ struct Waiting<T> {
     words: VecDeque<T>,
     /// Were some left out since the last was taken?
     left_out: bool,
+    /// Was one put in that leaves nothing to be finished?
+    is_over: bool,
 }
 
 impl<T> Mailbox<T> {
     pub(super) fn new() -> Self {
-        let waiting = Waiting { words: VecDeque::new(), left_out: false };
+        let waiting = Waiting { words: VecDeque::new(), left_out: false, is_over: false };
         Self { waiting: Mutex::new(waiting), bell: Notify::new() }
     }
 
     pub(super) fn put(&self, word: T) {
         self.lock().words.push_back(word);
         self.bell.notify_one(); // kept, if nobody waits now
+    }
+
+    /// Puts a word after which what the reader is about is of no use any more: [`Mailbox::is_over`].
+    pub(super) fn put_last(&self, word: T) {
+        self.lock().is_over = true;
+        self.put(word);
+    }
+
+    /// Was a last word put in, whether it was taken or not?
+    pub(super) fn is_over(&self) -> bool {
+        self.lock().is_over
+    }
+
+    /// Waits for a last word, and takes none.
+    pub(super) async fn over(&self) {
+        while !self.is_over() {
+            self.bell.notified().await;
+        }
     }
 
     /// Puts a word that may be left out, if `most` are waiting; then `instead` says so, once.
@@ -98,6 +118,18 @@ mod tests {
         assert_eq!(taken(), [2, 0, 9, 0]);
         mailbox.put_if_room(8, 2, 0);
         assert_eq!(taken(), [8]);
+    }
+
+    #[tokio::test]
+    async fn a_last_word_is_noticed_before_it_is_taken() {
+        let mailbox = Mailbox::new();
+        mailbox.put(1);
+        let mut over = Box::pin(mailbox.over());
+        assert!(over.as_mut().now_or_never().is_none());
+        mailbox.put_last(2);
+        over.await;
+        assert_eq!((mailbox.next().await, mailbox.next().await), (1, 2));
+        assert!(mailbox.is_over());
     }
 
     #[tokio::test]

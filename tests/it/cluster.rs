@@ -1,6 +1,8 @@
 //! Several gateways: no user can tell on which one the others are (DESIGN §1.4, clarification 18).
 
-use futures_util::future::join_all;
+use futures_util::{StreamExt as _, future::join_all};
+use hongyan::adapters::{nats, nodes::Nodes};
+use hongyan::events::NodeId;
 use serde_json::json;
 
 use crate::support::traffic::{Numbered, numbered};
@@ -20,6 +22,36 @@ async fn users_of_different_gateways_meet() {
     rules_bind_everywhere_at_once(&app).await;
     reads_follow_writes_everywhere(&app).await;
     races_have_one_winner(&app).await;
+}
+
+/// ADR 0003: whoever has the queue gives it up at once, also while he waits for what is in it.
+#[tokio::test]
+async fn a_socket_that_waits_for_redis_gives_way_to_a_newer_one() {
+    let mut app = App::with_gateways(2).await;
+    let [ann, bob] = app.users(["ann", "bob"]).await;
+    bob.let_strangers_send(2).await;
+    ann.send(&bob, "waits").await.ok();
+    app.settle().await;
+    let mut older = bob.connect().await;
+    let url = app.servers.nats.url();
+    let nats = nats::connect(&url, "gateway", &"gatewaypw".into()).await.expect("nats-server");
+    let mut requests = nats.client.subscribe("node.*.handover").await.expect("nats-server");
+    nats.client.flush().await.expect("nats-server");
+    app.servers.redis.process().stop_signal();
+    bob.drain().await; // now the socket looks
+    let bob = elsewhere(&app, &bob);
+    let mut newer = bob.connect().await;
+    let request = requests.next().await.expect("the newer socket's gateway asks");
+    let node = request.subject.split('.').nth(1).expect("a node");
+    let node = NodeId(node.parse().expect("its id"));
+    let request = serde_json::from_slice(&request.payload).expect("a request");
+    let answer = Nodes::new(nats.client).hand_over(node, request).await;
+    app.servers.redis.process().cont_signal();
+    assert!(answer.is_some(), "the older socket keeps the queue until Redis answers");
+    bob.drain().await;
+    assert_eq!(newer.next_text().await, "waits");
+    assert_eq!(older.next_push().await["from_id"], 0); // the alert
+    older.is_silent().await;
 }
 
 /// The same user, as seen from the second gateway.
