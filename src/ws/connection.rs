@@ -123,7 +123,11 @@ async fn open(app: &App, admitted: Box<Admitted>) -> Result<Started, Refused> {
         Err(CommandError::Rejected(SessionRejection::NotCurrent)) => {
             return Err(Refused::Text("Token 不合法"));
         }
-        Err(error) => return Err(later(error)),
+        Err(error) => {
+            // The log may have it nevertheless, and nobody else would ever say that this socket is gone.
+            entry.end(DisconnectReason::Closed);
+            return Err(later(error));
+        }
     };
     // Now the older sockets of this node are superseded, and have been alerted.
     app.executor.seen_here(position).await;

@@ -10,7 +10,7 @@ use hongyan::adapters::{
 use hongyan::events::{Cause, DeliveryEvent, Event, NodeId, Position, Subject};
 use reqwest::Method;
 
-use crate::support::{App, SEND, send, text_to, until};
+use crate::support::{App, Arrival, SEND, send, text_to, until};
 
 /// CloudEvents 1.0 in binary mode, and why it happened: the caller's request id and trace, or new ones.
 #[tokio::test]
@@ -142,4 +142,27 @@ async fn consumers_without_filters(app: &App) -> usize {
         consumer.config.filter_subjects.is_empty() && consumer.config.filter_subject.is_empty()
     };
     consumers.iter().filter(is_without).count()
+}
+
+/// An append without an answer may have happened: the log has a connect then of which its gateway does not know.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connect_without_an_answer_leaves_nobody_online() {
+    let app = App::configured(&[("LOG__APPEND_TIMEOUT_MS", "500")]).await;
+    let ann = app.register("ann").await;
+    let ops = jetstream::new(app.servers.nats.connect("ops", "opspw").await);
+    let mut stream = ops.get_stream("EVENTS").await.expect("a stream");
+    let config = stream.cached_info().config.clone();
+    let mut end = async || stream.info().await.expect("nats-server").state.last_sequence;
+    let unanswered = jetstream::stream::Config { no_ack: true, ..config.clone() };
+    ops.update_stream(unanswered).await.expect("it does as it is told");
+    let before = end().await;
+    assert_eq!(ann.connect_raw().await.next_unhurried().await, Arrival::Dropped);
+    assert!(end().await > before, "the log has the connect");
+    ops.update_stream(config).await.expect("it does as it is told");
+    until("nobody is online", async || {
+        app.settle().await;
+        (!app.online(&ann).await).then_some(())
+    })
+    .await;
+    ann.listen().await.is_silent().await;
 }

@@ -200,7 +200,11 @@ impl Person {
     /// Opens a socket and, nearly always, asks for what waits.
     pub(super) async fn connect(&mut self, world: &Arc<World>) -> Fate {
         let gateway = self.dice.roll(world.origins.len());
-        let Some(listener) = self.open(world, gateway).await else { return Fate::Unknown };
+        let Some(listener) = self.open(world, gateway).await else {
+            // It may have taken over nevertheless.
+            self.close_all_but(0).await;
+            return Fate::Unknown;
+        };
         self.sockets.push(listener);
         if self.dice.chance(100) { Fate::Done } else { self.ask(world).await }
     }
