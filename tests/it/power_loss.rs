@@ -14,6 +14,9 @@ const SENDERS: usize = 8;
 /// How long a text is, so that JetStream, which begins a new file after 8 MiB, does so now and then.
 const LENGTH_BYTES: usize = 2000;
 
+/// How wrong the machine's clock is when it comes back, as one whose battery is empty.
+const WRONG_S: [i64; 5] = [-3600, -100, 0, 100, 3600];
+
 /// What `synced` promises: after any power failure, whatever the disk's cache did, all that was acknowledged is there.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs QEMU and minutes: ./test power-loss"]
@@ -61,7 +64,7 @@ impl Trial {
     async fn begin(durability: &'static str) -> Self {
         let chance = Chance::from_seed(durability);
         let mut machine = Machine::new().await;
-        machine.switch_on("synced").await;
+        machine.switch_on("synced", 0).await;
         machine.cli(&["migrate"]).await.ok();
         machine.ready().await;
         let mut people = vec![machine.register("reader").await];
@@ -89,13 +92,14 @@ impl Trial {
         self.machine.cut_power();
         let acknowledged = self.traffic.acknowledged();
         let (loose, gone) = self.machine.settle_disk(cache, |below| self.chance.below(below));
-        self.machine.switch_on(self.durability).await;
+        let clock_s = WRONG_S[self.chance.below(WRONG_S.len())];
+        self.machine.switch_on(self.durability, clock_s).await;
         let logged = self.logged(&acknowledged).await;
         self.machine.ready().await;
         let lost: BTreeSet<_> = acknowledged.difference(&logged).copied().collect();
         println!(
             "{}, power failure {round}: acknowledged {:>5}, since the last one {:>4}; unflushed writes {loose:>2}, \
-             of them lost {gone:>2}; acknowledged messages lost: {}",
+             of them lost {gone:>2}; the clock then {clock_s:>5} s wrong; acknowledged messages lost: {}",
             self.durability,
             acknowledged.len(),
             acknowledged.len() - self.before,
@@ -134,7 +138,7 @@ impl Trial {
 async fn start_again(machine: &mut Machine, durability: &str) {
     machine.cut_power();
     machine.settle_disk(Cache::Lost, |_| 0);
-    machine.switch_on(durability).await;
+    machine.switch_on(durability, 0).await;
     machine.ready().await;
 }
 

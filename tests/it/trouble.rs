@@ -21,14 +21,18 @@ async fn faults(arguments: &[&str]) -> (bool, Value) {
 /// One of each of these; the others take long to come back from, and are for longer runs.
 #[tokio::test]
 async fn faults_break_no_promise() {
-    const KINDS: &str = "kill-nats,kill-postgres,kill-redis,empty-redis,kill-gateway,cut-gateway";
-    let run = ["--minutes", "0.05", "--faults", "6", "--rate", "60", "--seed", "7"];
+    const KINDS: &str =
+        "kill-nats,kill-postgres,kill-redis,empty-redis,kill-gateway,cut-gateway,jump-clock";
+    let run = ["--minutes", "0.05", "--faults", "7", "--rate", "60", "--seed", "7"];
     let arguments = [&run[..], &["--only", KINDS]].concat();
     let (good, said) = faults(&arguments).await;
     assert!(good, "{said:#}");
     let verdict = &said["verdict"];
     assert!(verdict["acknowledged"].as_u64() > Some(100), "{said:#}");
     assert_eq!(verdict["faults"]["empty-redis"], 1, "{said:#}");
+    if cfg!(target_os = "linux") {
+        assert_eq!(verdict["faults"]["jump-clock"], 1, "libfaketime is missing: {said:#}");
+    }
 }
 
 /// Insists that a run in which this is done to clients is found to break a promise, and which one.

@@ -104,6 +104,7 @@ impl Stack {
         let postgres = postgres(&programs, postgres_port, folder, &postgres_folder).await?;
         tokio::try_join!(nats.start(), redis.start())?;
         let settings = settings(folder, redis_port, postgres_port, &log_folder, durability);
+        let faketime = programs.faketime.as_deref();
         let mut lines = Vec::new();
         for _ in 0..GATEWAYS + PROJECTORS {
             lines.push(Line::to(nats_port, tasks).await?);
@@ -136,7 +137,7 @@ impl Stack {
             let question =
                 "GET /health/ready HTTP/1.1\r\nhost: hongyan\r\nconnection: close\r\n\r\n";
             let sign = Sign::Answers(question.to_owned(), "HTTP/1.1 200");
-            let part = Part::new(&name, recipe, admin, sign, folder);
+            let part = Part::new(&name, recipe, admin, sign, folder).with_clock(faketime);
             if role == "gateway" { &mut gateways } else { &mut projectors }.push(part);
         }
         let stack = Self {
@@ -248,6 +249,12 @@ impl Stack {
             }
         }
         !lags.is_empty() && lags.values().all(|lag| *lag == 0)
+    }
+
+    /// All parts whose clock can be set.
+    pub(super) fn with_clocks(&self) -> Vec<&Mutex<Part>> {
+        let parts = self.gateways.iter().chain(&self.projectors);
+        parts.filter(|_| self.programs.faketime.is_some()).collect()
     }
 
     /// Ends everything, in order.

@@ -24,6 +24,10 @@ use crate::cli::rig::line::Mode;
 /// How long the stack may take until messages flow again. Read models may have to be built anew.
 const PATIENCE: Duration = Duration::from_mins(15);
 
+/// So many seconds a clock is wrong. What can be taken back for five minutes is taken back here in the first, so two
+/// clocks may differ by almost four.
+const WRONG: [i64; 7] = [-110, -40, -2, 0, 2, 40, 110];
+
 /// A kind of fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, ValueEnum)]
 pub(super) enum Kind {
@@ -49,6 +53,8 @@ pub(super) enum Kind {
     SilenceGateway,
     CutProjector,
     SilenceProjector,
+    /// The clock of a part jumps
+    JumpClock,
 }
 
 /// A fault that was chosen.
@@ -59,6 +65,8 @@ struct Blow {
     pause: Duration,
     /// Another choice, where a kind has two ways.
     other: bool,
+    /// How wrong a clock is from then on.
+    seconds: i64,
 }
 
 /// Chooses faults and commits them.
@@ -74,8 +82,15 @@ impl Trouble {
     /// Of these kinds, or of all that can be had here.
     pub(super) fn new(stack: Arc<Stack>, world: Arc<World>, dice: Dice, only: &[Kind]) -> Self {
         let all = if only.is_empty() { Kind::value_variants() } else { only };
-        let has_disk = stack.disk.is_some();
-        let kinds = all.iter().copied().filter(|kind| has_disk || *kind != Kind::FullDisk);
+        let (has_disk, has_clocks) = (stack.disk.is_some(), !stack.with_clocks().is_empty());
+        if !has_clocks {
+            eprintln!("faults: clocks that jump are LEFT OUT: there is no libfaketime");
+        }
+        let kinds = all.iter().copied().filter(|kind| match kind {
+            Kind::FullDisk => has_disk,
+            Kind::JumpClock => has_clocks,
+            _ => true,
+        });
         Self { stack, world, dice, kinds: kinds.collect(), committed: 0 }
     }
 
@@ -126,6 +141,7 @@ impl Trouble {
             number: self.dice.roll(64),
             pause: self.dice.millis(pause.0, pause.1),
             other: self.dice.chance(500),
+            seconds: self.dice.pick(&WRONG).copied().unwrap_or_default(),
         }
     }
 
@@ -136,6 +152,7 @@ impl Trouble {
         let part = match kind.part() {
             "gateway" => format!("gateway-{gateway}"),
             "projector" => format!("projector-{projector}"),
+            "clock" => format!("the clock of {}", self.clock(number).lock().await.name),
             part => part.to_owned(),
         };
         let away = blow.pause.min(Duration::from_secs(4));
@@ -174,10 +191,16 @@ impl Trouble {
                 self.line(stack.gateways.len() + projector, Mode::Dead, blow.pause).await;
             }
             Kind::FullDisk => self.fill_disk(away).await?,
+            Kind::JumpClock => self.clock(number).lock().await.set_clock(blow.seconds).await?,
         }
         let (end, kind) = (self.world.history.now(), kind.name());
         self.world.history.note(&Record::Fault { kind, part, begin, end });
         Ok(())
+    }
+
+    fn clock(&self, number: usize) -> &Mutex<Part> {
+        let clocks = self.stack.with_clocks();
+        clocks[number % clocks.len()]
     }
 
     async fn line(&self, number: usize, mode: Mode, pause: Duration) {
@@ -249,6 +272,7 @@ impl Kind {
             | Self::FreezeProjector
             | Self::CutProjector
             | Self::SilenceProjector => "projector",
+            Self::JumpClock => "clock",
         }
     }
 

@@ -8,6 +8,8 @@ use std::process::Command;
 use std::time::Duration;
 
 use hongyan::cli::rig::ports::Port;
+use hongyan::clock;
+use hongyan::events::Timestamp;
 use serde_json::json;
 
 use super::api::{Api, client};
@@ -53,8 +55,9 @@ impl Machine {
         machine
     }
 
-    /// Switches it on, with the service's `log.durability`, and waits until nats-server is there.
-    pub async fn switch_on(&mut self, durability: &str) {
+    /// Switches it on, with the service's `log.durability` and its clock wrong by so many seconds, and waits until
+    /// nats-server is there.
+    pub async fn switch_on(&mut self, durability: &str, clock_s: i64) {
         self.write_settings(durability);
         let (root, archive) = (self.root(), self.folder.path().join("initrd"));
         let pack = r#"cd "$0" && find . | bin/busybox cpio -o -H newc >"$1""#;
@@ -68,6 +71,8 @@ impl Machine {
         qemu.args(["-nodefaults", "-no-user-config", "-no-reboot", "-display", "none"]);
         qemu.args(["-serial", "stdio", "-append", "console=ttyS0 quiet panic=-1"]);
         qemu.arg("-kernel").arg(prepared().join("vmlinuz")).arg("-initrd").arg(archive);
+        let now = Timestamp(clock::now().0 + clock_s * 1000).iso_text();
+        qemu.args(["-rtc", &format!("base={}", now.split('.').next().expect("seconds"))]);
         qemu.args(["-netdev", &format!("user,id=net,{gateway},{admin},{nats}")]);
         qemu.args(["-device", "virtio-net-pci,netdev=net,romfile="]);
         qemu.args(self.disk.plug_in());

@@ -20,6 +20,9 @@ use crate::cli::rig::{mortal, signal_family};
 /// How long a part may take to answer. A read model that is built anew is not waited for here.
 const PATIENCE: Duration = Duration::from_mins(3);
 
+/// After so long a program has noticed that its clock was set.
+const CLOCK_IS_SEEN: Duration = Duration::from_secs(1);
+
 /// A program, and how to call it.
 #[derive(Debug, Clone)]
 pub(super) struct Recipe {
@@ -36,7 +39,8 @@ impl Recipe {
         let mut command = mortal(&self.program, self.account.as_deref());
         for (key, _) in std::env::vars_os().filter(|(key, _)| {
             let key = key.to_string_lossy();
-            key.starts_with("HONGYAN__") || key.starts_with("HONGYAN_NATS_")
+            let is_setting = key.starts_with("HONGYAN__") || key.starts_with("HONGYAN_NATS_");
+            is_setting && !key.starts_with("HONGYAN__TELEMETRY__")
         }) {
             command.env_remove(key);
         }
@@ -65,13 +69,42 @@ pub(in crate::cli::faults) struct Part {
     port: u16,
     sign: Sign,
     log: PathBuf,
+    /// How wrong its clock is.
+    clock: Option<PathBuf>,
     child: Option<Child>,
 }
 
 impl Part {
     pub(super) fn new(name: &str, recipe: Recipe, port: u16, sign: Sign, folder: &Path) -> Self {
         let log = folder.join(format!("{name}.log"));
-        Self { name: name.to_owned(), recipe, port, sign, log, child: None }
+        Self { name: name.to_owned(), recipe, port, sign, log, clock: None, child: None }
+    }
+
+    /// With a clock of its own, if there is a library that tells a program another time.
+    pub(super) fn with_clock(mut self, library: Option<&Path>) -> Self {
+        let Some(library) = library else { return self };
+        let clock = self.log.with_extension("clock");
+        let environment = [
+            ("LD_PRELOAD", library.display().to_string()),
+            ("FAKETIME_TIMESTAMP_FILE", clock.display().to_string()),
+            ("FAKETIME_CACHE_DURATION", CLOCK_IS_SEEN.as_secs().to_string()),
+            ("FAKETIME_DONT_FAKE_MONOTONIC", "1".to_owned()),
+            ("NO_FAKE_STAT", "1".to_owned()),
+        ];
+        let environment = environment.map(|(key, value)| (key.to_owned(), value));
+        self.recipe.environment.extend(environment);
+        self.clock = Some(clock);
+        self
+    }
+
+    /// From the next moment on its clock is wrong by so many seconds, and stays so.
+    pub(in crate::cli::faults) async fn set_clock(&self, seconds: i64) -> anyhow::Result<()> {
+        let clock = self.clock.as_ref().context("its clock cannot be set here")?;
+        let new = clock.with_extension("new");
+        fs::write(&new, format!("{seconds:+}\n"))?;
+        fs::rename(new, clock)?;
+        sleep(CLOCK_IS_SEEN).await;
+        Ok(())
     }
 
     /// Starts it and waits until it answers.
@@ -131,6 +164,12 @@ impl Part {
         self.signal(Signal::KILL);
         if let Some(mut child) = self.child.take() {
             _ = child.wait();
+            if self.clock.is_some() {
+                // What libfaketime removes at the end of a program that is not killed.
+                for name in ["sem.faketime_sem", "faketime_shm"] {
+                    _ = fs::remove_file(format!("/dev/shm/{name}_{}", child.id()));
+                }
+            }
         }
     }
 

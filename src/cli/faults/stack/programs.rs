@@ -21,6 +21,8 @@ pub(in crate::cli::faults) struct Programs {
     /// A data folder to copy, so that none has to be made.
     pub(super) template: Option<PathBuf>,
     pub(super) hongyan: PathBuf,
+    /// `libfaketime`, which tells a program another time than it is; nats-server does not listen to it.
+    pub(super) faketime: Option<PathBuf>,
 }
 
 impl Programs {
@@ -50,6 +52,7 @@ impl Programs {
             account,
             template: named(&["HONGYAN_TEST_PG_TEMPLATE"]),
             hongyan: env::current_exe().context("this program has no file")?,
+            faketime: faketime(),
         })
     }
 }
@@ -66,6 +69,13 @@ fn newest_of_ours() -> Option<PathBuf> {
         file.file_name().is_some_and(|name| name.to_string_lossy().starts_with("nats-server"))
     };
     files.filter(is_ours).max()
+}
+
+fn faketime() -> Option<PathBuf> {
+    let folders = fs::read_dir("/usr/lib").ok()?.flatten().map(|folder| folder.path());
+    let folders = folders.chain([PathBuf::from("/usr/lib64")]);
+    let mut libraries = folders.map(|folder| folder.join("faketime/libfaketimeMT.so.1"));
+    libraries.find(|library| library.exists())
 }
 
 fn newest_postgres() -> Option<PathBuf> {
