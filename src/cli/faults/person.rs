@@ -182,11 +182,11 @@ impl Person {
         }
     }
 
+    /// Has he just lost the socket that counts? Those before it do not count either.
     fn lost_socket(&mut self) -> bool {
-        let before = self.sockets.len();
-        let newest_is_over = self.sockets.last().is_some_and(Listener::is_over);
-        self.sockets.retain(|listener| !listener.is_over());
-        before > 0 && newest_is_over
+        let lost = self.sockets.last().is_some_and(Listener::is_over);
+        self.sockets.retain(|listener| !lost && !listener.is_over());
+        lost
     }
 
     /// Ends the older sockets, in order.
@@ -216,9 +216,7 @@ impl Person {
 
     /// Has a socket that was asked to bring what waits.
     pub(super) async fn be_online(&mut self, world: &Arc<World>) {
-        self.lost_socket();
-        while !self.sockets.last().is_some_and(|newest| newest.drained && !newest.is_over()) {
-            self.sockets.retain(|listener| !listener.is_over());
+        while self.lost_socket() || !self.sockets.last().is_some_and(|newest| newest.drained) {
             let fate = match self.sockets.last() {
                 None => self.connect(world).await,
                 Some(_) => self.ask(world).await,

@@ -24,9 +24,9 @@ use crate::cli::rig::line::Mode;
 /// How long the stack may take until messages flow again. Read models may have to be built anew.
 const PATIENCE: Duration = Duration::from_mins(15);
 
-/// So many seconds a clock is wrong. What can be taken back for five minutes is taken back here in the first, so two
-/// clocks may differ by almost four.
-const WRONG: [i64; 7] = [-110, -40, -2, 0, 2, 40, 110];
+/// So many seconds a clock is wrong. Two clocks may differ by a minute (rest.md §36: when a message was sent, as the client
+/// was told by one gateway, may lie that far ahead of another's time).
+const WRONG: [i64; 7] = [-28, -10, -2, 0, 2, 10, 28];
 
 /// A kind of fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, ValueEnum)]
