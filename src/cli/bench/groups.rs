@@ -1,6 +1,7 @@
 //! Groups to write to: made by their first member, joined by the others without a word to anybody.
 
 use anyhow::{Context as _, ensure};
+use futures_util::future::try_join_all;
 use hyper::http::uri::PathAndQuery;
 use serde_json::{Value, json};
 
@@ -13,6 +14,9 @@ use super::{
 
 /// How new members get in when nobody is to be told (data.md §8, 3–10): a notice for each would make load of its own.
 const SILENTLY: u8 = 3;
+
+/// So many join at once: each waits until his membership is seen everywhere.
+const JOINING: usize = 16;
 
 /// Makes a group of these users. The first two must be registered.
 pub(super) async fn make(
@@ -35,12 +39,17 @@ pub(super) async fn make(
     let id = listed.data()?[0]["id"].as_i64().context("a new group is not listed")?;
     let policy = json!({"group_id": id, "addGroupSet": SILENTLY});
     done(&mut http, owner, "/api/chat/groupAddUserSet", policy).await?;
-    for member in &members[2..] {
-        let member = &users[*member];
-        let body = json!({"group_id": id, "user_id": member.id, "inviteuser_id": -1});
-        let joined = done(&mut http, member, "/api/chat/groupInviteUser", body).await;
-        joined.context("limits.group_members may be too low")?;
-    }
+    let share = members.len().div_ceil(JOINING);
+    let joining = members[2..].chunks(share).map(async |some| {
+        let mut http = Connection::to(server.origin(some[0]));
+        for member in some {
+            let member = &users[*member];
+            let body = json!({"group_id": id, "user_id": member.id, "inviteuser_id": -1});
+            done(&mut http, member, "/api/chat/groupInviteUser", body).await?;
+        }
+        anyhow::Ok(())
+    });
+    try_join_all(joining).await.context("limits.group_members may be too low")?;
     Ok(Group { id, members })
 }
 
