@@ -71,7 +71,7 @@ pub(super) struct Options {
     /// People
     #[arg(long, value_name = "N", default_value_t = 52)]
     people: u32,
-    /// Groups: one of everybody, and others of a third of the people each
+    /// Groups: one of everybody, which is a large one with more than 50, and others of a third of the people each
     #[arg(long, value_name = "N", default_value_t = 5)]
     groups: u32,
     /// Calls a second, of all together, if the stack keeps up

@@ -26,9 +26,9 @@ use super::{
     offline_work::Work,
 };
 
-/// A group with more members than this is large. It is part of what numbers in the log's delivery reports mean, so it
-/// cannot change.
-pub const LARGE: usize = 500;
+/// A group with more members than this is large (ADR 0013). It is part of what numbers in the log's delivery reports
+/// mean, so it cannot change.
+pub const LARGE: usize = 50;
 
 /// The read model.
 pub struct OfflineQueue {

@@ -13,14 +13,16 @@ use super::{
 };
 use crate::{
     adapters::push::SaidPush,
+    commands::group::ActiveGroup,
     events::{
         Answer, ChatEvent, DeliveryEvent, Event, FriendshipEvent, GroupChatEvent, GroupEvent,
         GroupId, MessageId, Person, Position, Recorded, Subject, Timestamp, UserId,
     },
 };
 
-/// Entries of a timeline after which it is looked whether everybody has the older ones.
-const TRIM: u64 = 1000;
+/// Entries of a timeline after which it is looked whether everybody has the older ones. In a larger group a tenth of its
+/// members: the look reads what each of them has.
+const TRIM: u64 = 100;
 
 /// What a batch does.
 pub(super) struct Work<'a> {
@@ -202,11 +204,12 @@ impl Work<'_> {
         object: String,
         at: Position,
     ) -> Result<(), StoreError> {
+        let members = self.groups.get(id).map_or(0, ActiveGroup::count) as u64;
         let timeline = self.groups.begin_timeline(id);
         let (after, look) = (timeline.last, timeline.told != Told::Timeline);
         (timeline.last, timeline.told) = (at.0, Told::Timeline);
         timeline.entries += 1;
-        let is_due = timeline.entries.is_multiple_of(TRIM);
+        let is_due = timeline.entries.is_multiple_of(TRIM.max(members / 10));
         let key = timeline_key(self.tx, id);
         let by = author.map(|author| author.to_string()).unwrap_or_default();
         let fields = (format!("{at}-0"), "q", after, "a", by, "m", &object);

@@ -1,4 +1,4 @@
-//! Groups of more than 500 members (ADR 0011): nobody can tell them from small ones.
+//! Groups of more than 50 members (ADR 0011, 0013): nobody can tell them from small ones.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use crate::support::traffic::Traffic;
 use crate::support::{App, Group, Socket, User, text_of, until};
 
 /// With so many members a group is large.
-const LARGE: i64 = 501;
+const LARGE: i64 = 51;
 
 /// The same user, as seen from the second gateway.
 fn elsewhere(app: &App, user: &User) -> User {
@@ -30,6 +30,50 @@ async fn all_is_as_in_a_small_group() {
     who_waits_and_who_owns_are_told(&app, group, [&ann, &bob, &eve]).await;
     app.verify().await;
     the_end_is_told_to_all(&app, group, [&ann, &bob, &eve]).await;
+    app.verify().await;
+}
+
+/// What everybody has received is forgotten, and nothing else.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_timeline_keeps_what_somebody_has_yet_to_receive() {
+    let app = App::start().await;
+    let [ann, bob] = app.users(["ann", "bob"]).await;
+    let group = app.group(&ann, &[&bob]).await;
+    app.crowd(&ann, group, LARGE - 2).await;
+    let mut redis = app.servers.redis.connect().await;
+    let key = format!("offline_queue:g1:timeline_{}", group.id);
+    let mut kept = async || -> usize {
+        app.settle().await;
+        redis::cmd("XLEN").arg(&key).query_async(&mut redis).await.expect("Redis tells")
+    };
+    let mut on_bobs_side = bob.listen().await;
+    for number in 1..=90 {
+        ann.say(group, &number.to_string()).await.ok();
+    }
+    on_bobs_side.texts_until("90").await;
+    app.crowd_receives(group, LARGE - 3).await;
+    for number in 91..=200 {
+        ann.say(group, &number.to_string()).await.ok();
+    }
+    on_bobs_side.texts_until("200").await;
+    assert_eq!(kept().await, 200, "one of the strangers has nothing yet");
+    app.crowd_receives(group, LARGE - 2).await;
+    on_bobs_side.close().await; // now it is told what it has
+    let is_told = async || (!app.online(&bob).await).then_some(());
+    until("the log knows what bob has", is_told).await;
+    for number in 201..=300 {
+        ann.say(group, &number.to_string()).await.ok();
+    }
+    // Ann has no socket: what she said herself waits to be passed over.
+    assert_eq!(kept().await, 300, "ann has yet to pass over what she said");
+    ann.listen().await.close().await;
+    until("the log knows what ann has", async || (!app.online(&ann).await).then_some(())).await;
+    let mut on_bobs_side = bob.listen().await;
+    for number in 301..=400 {
+        ann.say(group, &number.to_string()).await.ok();
+    }
+    on_bobs_side.texts_until("400").await;
+    assert_eq!(kept().await, 200, "what came after 200 waits for the strangers");
     app.verify().await;
 }
 

@@ -6,8 +6,8 @@ use futures_util::future::join_all;
 use hongyan::adapters::event_log::{EventLog, Expect, NewEvent, Promises};
 use hongyan::adapters::nats;
 use hongyan::events::{
-    Applicant, Card, Cause, Entrance, Event, GroupEvent, GroupId, MembershipId, NodeId, Role,
-    Subject, Timestamp, UserId, Username,
+    Applicant, Card, Cause, DeliveredInGroup, DeliveryEvent, Entrance, Event, GroupEvent, GroupId,
+    MembershipId, NodeId, Role, Subject, Timestamp, UserId, Username,
 };
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -50,9 +50,10 @@ impl App {
             avatar: String::new(),
         };
         let joins = (1..=count).map(|stranger| {
-            let number = 1_000_000 + id.0 * 10_000 + stranger;
+            let user = stranger_in(id, stranger);
+            let number = user.0;
             let user = Applicant {
-                id: UserId(number),
+                id: user,
                 uuid: Uuid::new_v4(),
                 name: format!("stranger {stranger}"),
                 avatar: String::new(),
@@ -78,6 +79,20 @@ impl App {
         self.settle().await;
     }
 
+    /// The first `count` strangers of a large group have received what was said in it so far.
+    pub async fn crowd_receives(&self, group: Group, count: i64) {
+        let log = self.log().await;
+        let id = GroupId(i64::try_from(group.id).expect("an id"));
+        let users = (1..=count).map(|stranger| stranger_in(id, stranger)).collect();
+        let ranges = vec![(1, log.end().await.expect("the log").last.0)];
+        let groups = vec![DeliveredInGroup { group: id, ranges, users }];
+        let event = Event::Delivery(DeliveryEvent::Written { users: Vec::new(), groups });
+        let subject = Subject::Delivery(NodeId(Uuid::new_v4()));
+        let report = NewEvent::new(subject, event, None, &Cause::own("a test"));
+        log.append_unsynced(&report, Expect::Anything).await.expect("the log takes it");
+        self.settle().await;
+    }
+
     /// The log, as a gateway opens it.
     pub async fn log(&self) -> EventLog {
         let url = self.servers.nats.url();
@@ -87,6 +102,10 @@ impl App {
         let node = NodeId(Uuid::new_v4());
         EventLog::open(nats, node, None, &promises).await.expect("the log")
     }
+}
+
+fn stranger_in(group: GroupId, stranger: i64) -> UserId {
+    UserId(1_000_000 + group.0 * 10_000 + stranger)
 }
 
 impl User {
