@@ -18,12 +18,13 @@ async fn faults(arguments: &[&str]) -> (bool, Value) {
     (output.status.success(), said)
 }
 
-/// One of each of these; the others take long to come back from, and are for longer runs.
+/// One of each of these; the others take long to come back from, and are for longer runs. With this seed nothing is away
+/// for long: it is to take less than a minute.
 #[tokio::test]
 async fn faults_break_no_promise() {
     const KINDS: &str =
         "kill-nats,kill-postgres,kill-redis,empty-redis,kill-gateway,cut-gateway,jump-clock";
-    let run = ["--minutes", "0.05", "--faults", "7", "--rate", "60", "--seed", "7"];
+    let run = ["--minutes", "0.05", "--faults", "7", "--rate", "60", "--seed", "1"];
     let arguments = [&run[..], &["--only", KINDS]].concat();
     let (good, said) = faults(&arguments).await;
     assert!(good, "{said:#}");
