@@ -1,7 +1,7 @@
 //! Several gateways: no user can tell on which one the others are (DESIGN §1.4, clarification 18).
 
 use futures_util::{StreamExt as _, future::join_all};
-use hongyan::adapters::{nats, nodes::Nodes};
+use hongyan::adapters::nodes::Nodes;
 use hongyan::events::NodeId;
 use serde_json::json;
 
@@ -33,10 +33,9 @@ async fn a_socket_that_waits_for_redis_gives_way_to_a_newer_one() {
     ann.send(&bob, "waits").await.ok();
     app.settle().await;
     let mut older = bob.connect().await;
-    let url = app.servers.nats.url();
-    let nats = nats::connect(&url, "gateway", &"gatewaypw".into()).await.expect("nats-server");
-    let mut requests = nats.client.subscribe("node.*.handover").await.expect("nats-server");
-    nats.client.flush().await.expect("nats-server");
+    let nats = app.servers.nats.connect("gateway", "gatewaypw").await;
+    let mut requests = nats.subscribe("node.*.handover").await.expect("nats-server");
+    nats.flush().await.expect("nats-server");
     app.servers.redis.process().stop_signal();
     bob.drain().await; // now the socket looks
     let bob = elsewhere(&app, &bob);
@@ -45,7 +44,7 @@ async fn a_socket_that_waits_for_redis_gives_way_to_a_newer_one() {
     let node = request.subject.split('.').nth(1).expect("a node");
     let node = NodeId(node.parse().expect("its id"));
     let request = serde_json::from_slice(&request.payload).expect("a request");
-    let answer = Nodes::new(nats.client).hand_over(node, request).await;
+    let answer = Nodes::new(nats).hand_over(node, request).await;
     app.servers.redis.process().cont_signal();
     assert!(answer.is_some(), "the older socket keeps the queue until Redis answers");
     bob.drain().await;
