@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    io::{IsTerminal as _, stderr},
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -21,7 +22,10 @@ use crate::events::Position;
 /// `telemetry.log` is no filter.
 pub fn init(filter: &str, json: bool) -> anyhow::Result<()> {
     let filter = EnvFilter::try_new(filter)?;
-    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let mut logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(stderr);
+    if !stderr().is_terminal() {
+        logs = logs.with_ansi(false); // whoever searches a file does not search for colours
+    }
     if json {
         logs.json().init();
     } else {
