@@ -1,6 +1,6 @@
 //! Questions that somebody has answered beforehand (rest.md §42): anybody reads them, their owner alone changes them.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, sync::Arc};
 
 use axum::{
     extract::State,
@@ -13,10 +13,7 @@ use super::{caller::Caller, params::Params, refusal::Refusal, reply::JSON};
 use crate::{
     app::App,
     clock,
-    commands::{
-        execute::Done,
-        questions::{Question, Questions, QuestionsCommand, QuestionsRejection},
-    },
+    commands::questions::{Question, Questions, QuestionsCommand, QuestionsRejection},
     events::{ChatKind, QuestionId, QuestionsEvent, UserId},
     projections::question_book,
 };
@@ -71,12 +68,12 @@ pub async fn create(State(app): State<App>, caller: Caller, params: Params) -> A
     own(&params, &caller)?;
     let (most, at) = (app.config.limits.questions, clock::now());
     let put = QuestionsCommand::Put { kind, ask: ask.clone(), answer, most, at };
-    let done = change(&app, &caller, &put).await?;
-    let msg = match done.event {
+    let (event, list) = change(&app, &caller, &put).await?;
+    let msg = match event {
         Some(QuestionsEvent::Added { .. }) => "问答创建成功",
         _ => "问答已更新",
     };
-    let (id, question) = done.state.asking(kind, &ask).ok_or_else(unknown)?;
+    let (id, question) = list.asking(kind, &ask).ok_or_else(unknown)?;
     Ok(yes(msg, item(caller.account.id, id, question)))
 }
 
@@ -88,8 +85,8 @@ pub async fn update(State(app): State<App>, caller: Caller, params: Params) -> A
     let kind = kind(&params)?;
     own(&params, &caller)?;
     let command = QuestionsCommand::Change { id, kind, ask, answer, at: clock::now() };
-    let done = change(&app, &caller, &command).await?;
-    let question = done.state.get(id).ok_or_else(unknown)?;
+    let (_, list) = change(&app, &caller, &command).await?;
+    let question = list.get(id).ok_or_else(unknown)?;
     Ok(yes("更新成功", item(caller.account.id, id, question)))
 }
 
@@ -185,18 +182,20 @@ fn own(params: &Params, caller: &Caller) -> Result<(), Refusal> {
     params.one_of("create_userId", "创建者id", &[&caller.account.id.to_string()]).map(|_| ())
 }
 
+/// What happened to the caller's list, and the list after it.
 async fn change(
     app: &App,
     caller: &Caller,
     command: &QuestionsCommand,
-) -> Result<Done<Questions>, Said> {
+) -> Result<(Option<QuestionsEvent>, Arc<Questions>), Said> {
     use crate::commands::execute::CommandError::Rejected;
     let me = caller.account.id;
     let done = app.executor.execute_visibly::<Questions>(me, command, Some(me), &caller.cause);
-    done.await.map_err(|error| match error {
+    let done = done.await.map_err(|error| match error {
         Rejected(QuestionsRejection::Unknown) => unknown(),
         other => other.into(),
-    })
+    })?;
+    Ok((done.event, app.executor.state::<Questions>(me).await?.state))
 }
 
 fn items(owner: UserId, list: &[(QuestionId, Question)]) -> Value {

@@ -95,7 +95,7 @@ async fn find(accounts: &Accounts, user: &str) -> anyhow::Result<Account> {
         (_, Err(error)) => return Err(error).context("PostgreSQL cannot be asked for the name"),
     };
     let state = match id {
-        Some(id) => executor.state::<User>(id).await?.state.account().cloned(),
+        Some(id) => accounts.account(id).await?,
         None => None,
     };
     state.with_context(|| format!("there is no user `{user}`; give an id or a username"))
@@ -137,7 +137,7 @@ async fn change(
         .executor
         .execute_visibly::<User>(account.id, &command, None, &Cause::own("hongyan users"))
         .await?;
-    let status = done.state.account().map(Account::status);
+    let status = accounts.account(account.id).await?.as_ref().map(Account::status);
     let text = if done.event.is_some() { "changed" } else { "was so already" };
     output.tell(&json!({"id": account.id, "status": status}), || {
         format!("user {} {text}, status {}", account.id, status.unwrap_or_default())

@@ -162,7 +162,16 @@ impl Accounts {
         }
         let describe = UserCommand::DescribeDevice(report.clone());
         let done = self.executor.execute::<User>(account.id, &describe, Some(account.id), cause);
-        done.await?.state.account().cloned().ok_or(AccountError::Gone)
+        done.await?;
+        self.account(account.id).await?.ok_or(AccountError::Gone)
+    }
+
+    /// An account as it is now, if there is one.
+    ///
+    /// # Errors
+    /// The log cannot be reached.
+    pub async fn account(&self, id: UserId) -> Result<Option<Account>> {
+        Ok(self.executor.state::<User>(id).await?.state.account().cloned())
     }
 
     async fn register_guest(
@@ -278,10 +287,8 @@ impl Accounts {
                     let done =
                         self.executor.execute::<User>(guest.id, &upgrade, Some(guest.id), cause);
                     return match done.await {
-                        Ok(done) => done.state.account().cloned().ok_or(AccountError::Gone),
-                        Err(CommandError::Rejected(_)) => {
-                            let now = self.executor.state::<User>(guest.id).await?;
-                            now.state.account().cloned().ok_or(AccountError::Gone)
+                        Ok(_) | Err(CommandError::Rejected(_)) => {
+                            self.account(guest.id).await?.ok_or(AccountError::Gone)
                         }
                         Err(error) => Err(error.into()),
                     };
@@ -316,7 +323,7 @@ impl Accounts {
             at: clock::now(),
         };
         match self.executor.execute::<User>(claim.user, &command, Some(claim.user), cause).await {
-            Ok(done) => Ok(done.state.account().cloned()),
+            Ok(_) => self.account(claim.user).await,
             Err(CommandError::Rejected(UserRejection::IdTaken)) => Ok(None),
             Err(error) => Err(error.into()),
         }

@@ -89,8 +89,6 @@ pub struct Done<A: Decider> {
     pub event: Option<A::Event>,
     /// Where that is in the log; where the aggregate's last event was, if nothing happened.
     pub position: Position,
-    /// The aggregate after it.
-    pub state: A,
 }
 
 /// Why a command was not done.
@@ -261,8 +259,9 @@ impl Executor {
     {
         let decided = state.decide(command).map_err(CommandError::Rejected)?;
         let Some(event) = decided else {
-            return Ok(Some(Done { event: None, position: version, state: A::clone(&state) }));
+            return Ok(Some(Done { event: None, position: version }));
         };
+        drop(state); // so that the cache changes its own: a large group takes milliseconds to copy
         let subject = A::subject(id);
         let new = NewEvent::new(subject, A::wrap(event.clone()), actor, cause);
         let expect = if A::GUARDED { Expect::Last(subject, version) } else { Expect::Anything };
@@ -272,9 +271,7 @@ impl Executor {
                     // Nothing came in between, so the next command here may build on it.
                     A::cache(&self.caches).apply(id, position, &event);
                 }
-                let mut state = A::clone(&state);
-                state.evolve(&event);
-                Ok(Some(Done { event: Some(event), position, state }))
+                Ok(Some(Done { event: Some(event), position }))
             }
             Err(LogError::Conflict) => {
                 self.refresh::<A>(id, version).await?;

@@ -235,22 +235,23 @@ impl ActiveGroup {
     }
 
     fn remove(&mut self, user: UserId) {
-        self.members.retain(|member| member.user != user);
-        self.by_user.remove(&user);
-        self.count_waiting();
+        let Self { members, by_user, waiting, .. } = self;
+        members.retain(|member| {
+            let goes = member.user == user;
+            *waiting -= usize::from(goes && member.waiting);
+            !goes
+        });
+        by_user.remove(&user);
     }
 
     fn change(&mut self, user: UserId, at: Timestamp, change: impl FnOnce(&mut Member)) {
         if let Some(place) = self.place(user) {
             let member = &mut self.members[place];
+            self.waiting -= usize::from(member.waiting);
             change(member);
+            self.waiting += usize::from(member.waiting);
             member.updated_at = at;
-            self.count_waiting();
         }
-    }
-
-    fn count_waiting(&mut self) {
-        self.waiting = self.members.iter().filter(|member| member.waiting).count();
     }
 
     fn set_avatar(&mut self, avatar: &str, at: Timestamp) {

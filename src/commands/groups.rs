@@ -71,8 +71,10 @@ pub async fn join(
     seen.decide(&probe).map_err(CommandError::Rejected)?;
     let [id] = executor.draw(MEMBERSHIPS).await?;
     let action = numbered(id);
-    let done = run(executor, change, group, action).await?;
-    Ok(done.state.active().is_some_and(|group| group.member(user).is_some()))
+    drop(seen);
+    run(executor, change, group, action).await?;
+    let now = executor.state::<Group>(group).await?.state;
+    Ok(now.active().is_some_and(|group| group.member(user).is_some()))
 }
 
 /// Does something to a group, and waits until everybody sees it.
@@ -137,7 +139,7 @@ fn asked_about(group: &Group, by: UserId, action: &GroupAction) -> Vec<UserId> {
     }
     if let Some(group) = group.active() {
         users.push(group.row.owner);
-        let few = group.members().count() <= ROSTER + 1; // one may leave
+        let few = group.count() <= ROSTER + 1; // one may leave
         let members = group.members().map(|member| member.user);
         users.extend(members.take(if few { ROSTER + 1 } else { PICTURES + 1 }));
     }
