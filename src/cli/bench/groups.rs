@@ -49,7 +49,9 @@ pub(super) async fn make(
         }
         anyhow::Ok(())
     });
-    try_join_all(joining).await.context("limits.group_members may be too low")?;
+    try_join_all(joining).await.with_context(|| {
+        format!("not all {} joined, which limits.group_members has to allow", members.len())
+    })?;
     Ok(Group { id, members })
 }
 
