@@ -130,12 +130,8 @@ impl Accounts {
 
     async fn guest_of(&self, device: &str) -> Result<Option<Account>> {
         let Some(held) = self.vault.held::<DeviceClaim>(device).await? else { return Ok(None) };
-        let owner = self.executor.state::<User>(held.claim.user).await?;
-        Ok(owner
-            .state
-            .account()
-            .filter(|account| account.uuid == held.claim.uuid && account.role == Role::Visitor)
-            .cloned())
+        let owner = self.account(held.claim.user).await?;
+        Ok(owner.filter(|account| account.uuid == held.claim.uuid && account.role == Role::Visitor))
     }
 
     /// The account that a device owns; makes a guest if it owns none (rest.md §4).
@@ -153,8 +149,8 @@ impl Accounts {
             Claimed::Made => fresh,
             Claimed::Taken(held) => held.claim,
         };
-        let account = match self.executor.state::<User>(claim.user).await?.state.account() {
-            Some(account) if account.uuid == claim.uuid => account.clone(),
+        let account = match self.account(claim.user).await? {
+            Some(account) if account.uuid == claim.uuid => account,
             _ => self.register_guest(device, claim, report, cause).await?,
         };
         if account.disabled {
@@ -260,8 +256,8 @@ impl Accounts {
 
     /// Does the claim belong to an account that bears another name, and will not bear this one?
     async fn is_stale(&self, held: &Held<NameClaim>) -> Result<bool> {
-        let owner = self.executor.state::<User>(held.claim.user).await?;
-        Ok(owner.state.account().is_some_and(|account| {
+        let owner = self.account(held.claim.user).await?;
+        Ok(owner.is_some_and(|account| {
             account.uuid == held.claim.uuid
                 && account.role == Role::User
                 && account.username.folded() != held.claim.username.folded()
