@@ -69,10 +69,9 @@ pub async fn join(
     let seen = executor.state::<Group>(group).await?.state;
     let probe = command(executor, change, &seen, &numbered(0)).await?;
     seen.decide(&probe).map_err(CommandError::Rejected)?;
+    drop(seen); // not held while others join
     let [id] = executor.draw(MEMBERSHIPS).await?;
-    let action = numbered(id);
-    drop(seen);
-    run(executor, change, group, action).await?;
+    run(executor, change, group, numbered(id)).await?;
     let now = executor.state::<Group>(group).await?.state;
     Ok(now.active().is_some_and(|group| group.member(user).is_some()))
 }
