@@ -25,7 +25,11 @@ use crate::{
         tokens::{Claims, Tokens},
     },
     clock,
-    commands::{accounts::Accounts, execute::Executor, session::Session},
+    commands::{
+        accounts::Accounts,
+        execute::{Executor, cut_off},
+        session::Session,
+    },
     config::{Config, Durability},
     events::NodeId,
     projections::{in_postgres::InPostgres, in_redis::InRedis},
@@ -47,12 +51,14 @@ impl Deref for App {
 }
 
 impl App {
-    /// What a token says, if we signed it and it is its account's current one (data.md §4).
+    /// What a token says, if it is its account's current one (data.md §4).
     ///
     /// # Errors
-    /// The log cannot be reached.
-    pub async fn current(&self, token: &str) -> Result<Option<Claims>, LogError> {
-        let Some(claims) = self.tokens.read(token) else { return Ok(None) };
+    /// The log cannot be reached, or this gateway may not serve.
+    pub async fn current(&self, claims: Claims) -> Result<Option<Claims>, LogError> {
+        if !self.executor.is_live() {
+            return Err(cut_off());
+        }
         let session = self.executor.state::<Session>(claims.id).await?;
         Ok(session.state.is_current(claims.jti).then_some(claims))
     }
@@ -64,6 +70,8 @@ pub struct Parts {
     pub config: Arc<Config>,
     /// Executes commands.
     pub executor: Executor,
+    /// Requests that are finished whether their clients wait or not.
+    pub requests: TaskTracker,
     /// Makes and opens accounts.
     pub accounts: Accounts,
     /// Makes and reads tokens.

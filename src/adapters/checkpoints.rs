@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -15,6 +15,7 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
+use super::liveness::{LIVENESS_TIMEOUT, Liveness, SERVES_UNHEARD};
 use crate::events::{NodeId, Position};
 
 /// Who is silent for longer than this is gone.
@@ -24,15 +25,46 @@ pub const HEARTBEAT: Duration = Duration::from_secs(3);
 
 /// Somebody has come, and has heard nobody yet.
 const HELLO: &str = "checkpoint.hello";
+/// Somebody waits for a position.
+const AWAITED: &str = "checkpoint.awaited";
+/// How often somebody who waits says so again.
+const REPEAT: Duration = Duration::from_millis(200);
 
 /// The positions of all projections and gateways, as last heard.
 #[derive(Clone)]
 pub struct Checkpoints {
     client: Client,
     seen: Arc<Mutex<HashMap<String, Heard>>>,
-    /// What this process says of itself, for those who come later.
-    own: Arc<Mutex<HashMap<String, Beat>>>,
+    /// What this process says of itself.
+    own: Arc<Mutex<Own>>,
     changed: watch::Sender<()>,
+    /// Since when everybody who lives has been heard.
+    listening_since: Arc<Mutex<Instant>>,
+}
+
+/// What this process says of itself, and to whom.
+#[derive(Default)]
+struct Own {
+    beats: HashMap<String, OwnBeat>,
+    /// The highest position that somebody waits for.
+    awaited: Position,
+    /// If it is a gateway.
+    gateway: Option<(String, Arc<Liveness>)>,
+}
+
+#[derive(Clone, Copy)]
+struct OwnBeat {
+    beat: Beat,
+    /// The position that was published last.
+    published: Option<Position>,
+}
+
+/// What somebody waits for.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+struct Awaited {
+    position: Position,
+    /// Until the caches of all gateways have seen it?
+    gateways: bool,
 }
 
 /// What somebody says of himself.
@@ -42,9 +74,24 @@ pub struct Beat {
     pub position: Position,
     /// The process.
     pub node: NodeId,
-    /// Is this the last word?
+    /// Is this the last one?
     #[serde(default)]
     pub leaving: bool,
+    /// When a gateway sent it, by a clock of its own.
+    #[serde(default)]
+    pub sent: u64,
+}
+
+impl Beat {
+    /// Of a process that goes on.
+    pub fn at(position: Position, node: NodeId) -> Self {
+        Self { position, node, leaving: false, sent: 0 }
+    }
+
+    /// The last one of a process.
+    pub fn last(position: Position, node: NodeId) -> Self {
+        Self { leaving: true, ..Self::at(position, node) }
+    }
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -54,40 +101,51 @@ struct Heard {
 }
 
 impl Checkpoints {
-    /// Listens from now on, and asks everybody to say at once how far he is: whoever has not been heard of yet is not
-    /// waited for. Run the returned future.
+    /// Listens from now on, and asks everybody to say at once how far they are: whoever has not been heard of yet is
+    /// not waited for. A gateway is told what concerns its liveness. Run the returned future.
     ///
     /// # Errors
     /// Not connected to the server.
     pub async fn start(
         client: Client,
+        gateway: Option<(NodeId, Arc<Liveness>)>,
     ) -> Result<(Self, impl Future<Output = ()> + Send + 'static), async_nats::SubscribeError> {
         let mut beats = client.subscribe("checkpoint.>").await?;
+        let gateway = gateway.map(|(node, liveness)| (Self::gateway(node), liveness));
         let this = Self {
             client,
             seen: Arc::default(),
-            own: Arc::default(),
+            own: Arc::new(Mutex::new(Own { gateway, ..Own::default() })),
             changed: watch::channel(()).0,
+            listening_since: Arc::new(Mutex::new(Instant::now())),
         };
         let listener = this.clone();
         let listen = async move {
             _ = listener.client.publish(HELLO, Bytes::new()).await;
             while let Some(message) = beats.next().await {
-                if message.subject.as_str() == HELLO {
-                    listener.repeat().await;
-                    continue;
-                }
-                let name = message.subject.strip_prefix("checkpoint.");
-                let beat = serde_json::from_slice(&message.payload);
-                if let (Some(name), Ok(beat)) = (name, beat) {
-                    listener.hear(name, beat);
+                match message.subject.as_str() {
+                    HELLO => listener.repeat().await,
+                    AWAITED => {
+                        if let Ok(awaited) = serde_json::from_slice(&message.payload) {
+                            listener.awaited(awaited).await;
+                        }
+                    }
+                    subject => {
+                        let name = subject.strip_prefix("checkpoint.");
+                        let beat = serde_json::from_slice(&message.payload);
+                        if let (Some(name), Ok(beat)) = (name, beat) {
+                            listener.echo(name, &beat);
+                            listener.record(name, beat);
+                        }
+                    }
                 }
             }
         };
         Ok((this, listen))
     }
 
-    fn hear(&self, name: &str, beat: Beat) {
+    /// Notes how far somebody is.
+    fn record(&self, name: &str, beat: Beat) {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         let heard = Heard { beat, at: Instant::now() };
         match seen.get_mut(name) {
@@ -98,23 +156,91 @@ impl Checkpoints {
         self.changed.send_replace(());
     }
 
-    /// Tells everybody, and ourselves at once.
+    fn echo(&self, name: &str, beat: &Beat) {
+        if let Some((own, liveness)) = &self.own().gateway
+            && own == name
+        {
+            let was_silent = liveness.echo(beat.sent);
+            // At the start all who live answer the call.
+            let known = self.seen.lock().unwrap_or_else(PoisonError::into_inner).contains_key(name);
+            if was_silent && known {
+                *self.listening_since.lock().unwrap_or_else(PoisonError::into_inner) =
+                    Instant::now();
+            }
+        }
+    }
+
+    /// Says how far `name` is, if somebody waits for that; ourselves at once.
     pub async fn tell(&self, name: &str, beat: Beat) {
-        self.hear(name, beat);
-        self.own.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned(), beat);
+        self.record(name, beat);
+        let is_awaited = {
+            let mut own = self.own();
+            let awaited = own.awaited;
+            let known = own.beats.get_mut(name);
+            match known {
+                Some(known) => {
+                    known.beat = beat;
+                    known.published.is_none_or(|published| published < awaited)
+                }
+                None => true,
+            }
+        };
+        if is_awaited || beat.leaving {
+            self.publish(name, beat).await;
+        }
+    }
+
+    /// Says to everybody how far `name` is, and that it lives.
+    pub async fn heartbeat(&self, name: &str, beat: Beat) {
+        self.record(name, beat);
         self.publish(name, beat).await;
     }
 
-    async fn repeat(&self) {
-        let own = self.own.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        for (name, beat) in own.into_iter().filter(|(_, beat)| !beat.leaving) {
+    /// Somebody waits: whoever here has got on since they said how far they are says it now.
+    async fn awaited(&self, awaited: Awaited) {
+        let due: Vec<(String, Beat)> = {
+            let mut own = self.own();
+            own.awaited = own.awaited.max(awaited.position);
+            if let (true, Some((_, liveness))) = (awaited.gateways, &own.gateway) {
+                liveness.awaited(awaited.position);
+            }
+            let got_on = |known: &OwnBeat| known.published != Some(known.beat.position);
+            let own = own.beats.iter().filter(|(_, known)| got_on(known));
+            own.map(|(name, known)| (name.clone(), known.beat)).collect()
+        };
+        for (name, beat) in due {
             self.publish(&name, beat).await;
         }
     }
 
-    async fn publish(&self, name: &str, beat: Beat) {
+    async fn repeat(&self) {
+        let own = self.own().beats.clone();
+        for (name, OwnBeat { beat, .. }) in own {
+            self.publish(&name, beat).await;
+        }
+    }
+
+    async fn publish(&self, name: &str, mut beat: Beat) {
+        {
+            let mut own = self.own();
+            if let Some((gateway, liveness)) = &own.gateway
+                && gateway == name
+            {
+                beat.sent = liveness.sent_now();
+            }
+            if beat.leaving {
+                own.beats.remove(name);
+            } else {
+                let known = OwnBeat { beat, published: Some(beat.position) };
+                own.beats.insert(name.to_owned(), known);
+            }
+        }
         let body = serde_json::to_vec(&beat).expect("a beat is plain data");
         _ = self.client.publish(format!("checkpoint.{name}"), body.into()).await;
+    }
+
+    fn own(&self) -> MutexGuard<'_, Own> {
+        self.own.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Returns when all that was told has left this process.
@@ -127,7 +253,7 @@ impl Checkpoints {
         format!("gateway.{node}")
     }
 
-    /// The process that works on `name`, if it was heard of lately.
+    /// The process that works on `name`, if it was heard from lately.
     pub fn holder(&self, name: &str) -> Option<NodeId> {
         let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         seen.get(name).filter(|heard| heard.is_alive()).map(|heard| heard.beat.node)
@@ -145,41 +271,70 @@ impl Checkpoints {
         seen.get(name).filter(|heard| !heard.beat.leaving).map(|heard| heard.at.elapsed())
     }
 
-    /// Waits until all of `projections` and, if asked, the caches of all live gateways have passed
-    /// `position`; `false` if that takes longer than `limit`.
-    pub async fn passed(
+    /// Waits until all of `projections` have passed `position`; `false` if that takes longer than `limit`.
+    pub async fn passed(&self, position: Position, projections: &[&str], limit: Duration) -> bool {
+        let awaited = Awaited { position, gateways: false };
+        self.wait(awaited, limit, |seen| {
+            let far_enough = |heard: &Heard| heard.beat.position >= position;
+            projections.iter().all(|&name| seen.get(name).is_some_and(far_enough))
+        })
+        .await
+    }
+
+    /// Waits until the caches of all gateways have passed `position`. Whoever is not heard for the liveness time-out, or
+    /// has not passed it by then, serves nobody (ADR 0020), so that is how long this takes at most.
+    pub async fn passed_by_gateways(&self, position: Position) {
+        let awaited = Awaited { position, gateways: true };
+        self.wait(awaited, LIVENESS_TIMEOUT, |seen| {
+            if self.has_missed_heartbeats() {
+                return false;
+            }
+            let gateways = seen.iter().filter(|(name, _)| name.starts_with("gateway."));
+            let mut live = gateways.filter(|(_, heard)| heard.is_heard_within(LIVENESS_TIMEOUT));
+            live.all(|(_, heard)| heard.beat.position >= position)
+        })
+        .await;
+    }
+
+    /// May there be a gateway that lives and was not heard, for we heard nobody?
+    fn has_missed_heartbeats(&self) -> bool {
+        let since = *self.listening_since.lock().unwrap_or_else(PoisonError::into_inner);
+        since.elapsed() < SERVES_UNHEARD
+    }
+
+    async fn wait(
         &self,
-        position: Position,
-        projections: &[&str],
-        gateways: bool,
+        awaited: Awaited,
         limit: Duration,
+        is_so: impl Fn(&HashMap<String, Heard>) -> bool,
     ) -> bool {
         let deadline = Instant::now() + limit;
         let mut changed = self.changed.subscribe();
+        let mut asked: Option<Instant> = None;
         loop {
-            if self.have_passed(position, projections, gateways) {
+            if is_so(&self.seen.lock().unwrap_or_else(PoisonError::into_inner)) {
                 return true;
             }
-            if !matches!(timeout_at(deadline, changed.changed()).await, Ok(Ok(()))) {
+            if asked.is_none_or(|asked| asked.elapsed() >= REPEAT) {
+                asked = Some(Instant::now());
+                let body = serde_json::to_vec(&awaited).expect("plain data");
+                _ = self.client.publish(AWAITED, body.into()).await;
+            }
+            let next = deadline.min(Instant::now() + REPEAT);
+            let is_over = matches!(timeout_at(next, changed.changed()).await, Ok(Err(_)));
+            if is_over || Instant::now() >= deadline {
                 return false;
             }
         }
-    }
-
-    fn have_passed(&self, position: Position, projections: &[&str], gateways: bool) -> bool {
-        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        let far_enough = |heard: &Heard| heard.beat.position >= position;
-        projections.iter().all(|&name| seen.get(name).is_some_and(far_enough))
-            && (!gateways
-                || seen
-                    .iter()
-                    .filter(|(name, heard)| name.starts_with("gateway.") && heard.is_alive())
-                    .all(|(_, heard)| far_enough(heard)))
     }
 }
 
 impl Heard {
     fn is_alive(&self) -> bool {
-        !self.beat.leaving && self.at.elapsed() < LEASE
+        self.is_heard_within(LEASE)
+    }
+
+    fn is_heard_within(&self, limit: Duration) -> bool {
+        !self.beat.leaving && self.at.elapsed() < limit
     }
 }

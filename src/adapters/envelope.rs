@@ -2,52 +2,52 @@
 
 use std::time::Duration;
 
-use async_nats::{HeaderMap, jetstream::message::PublishMessage};
+use async_nats::HeaderMap;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
-use super::event_log::{Expect, NewEvent};
-use crate::{
-    clock,
-    events::{Cause, DecodeError, Event, Position, Recorded, Subject, TraceParent, UserId},
+use super::{
+    event_log::{Expect, NewEvent},
+    nats_wire::Headers,
 };
+use crate::events::{Cause, DecodeError, Event, Position, Recorded, Subject, TraceParent, UserId};
 
-const EXPECTED: &str = "Nats-Expected-Last-Subject-Sequence";
-const EXPECTED_ON: &str = "Nats-Expected-Last-Subject-Sequence-Subject";
+pub(super) const EXPECTED: &str = "Nats-Expected-Last-Subject-Sequence";
+pub(super) const EXPECTED_ON: &str = "Nats-Expected-Last-Subject-Sequence-Subject";
 const TTL: &str = "Nats-TTL";
-/// A fact as it is published, by `source`; those that are to vanish do so after `fact_ttl`.
-pub(super) fn write(
+
+/// The headers of a fact as it is published, by `source`, with `body`; those that are to vanish do so after `fact_ttl`.
+pub(super) fn headers(
     new: &NewEvent,
+    body: &[u8],
     expect: Expect,
     source: &str,
     fact_ttl: Duration,
-) -> PublishMessage {
-    let body = new.event.encode();
-    let id = new.id.to_string();
-    let mut headers = HeaderMap::new();
-    headers.insert("Nats-Msg-Id", id.as_str());
-    headers.insert("ce-specversion", "1.0");
-    headers.insert("ce-id", id);
-    headers.insert("ce-type", Event::type_name(&body));
-    headers.insert("ce-source", source);
-    headers.insert("ce-subject", new.subject.to_string());
-    headers.insert("ce-time", clock::now().iso_text());
+) -> Headers {
+    let mut headers = Headers::new();
+    headers.add("Nats-Msg-Id", new.id);
+    headers.add("ce-specversion", "1.0");
+    headers.add("ce-id", new.id);
+    headers.add("ce-type", Event::type_name(body));
+    headers.add("ce-source", source);
+    headers.add("ce-subject", new.subject);
+    headers.add("ce-time", new.at.iso_text());
     if let Some(actor) = new.actor {
-        headers.insert("hy-actor", actor.to_string());
+        headers.add("hy-actor", actor);
     }
-    headers.insert("hy-cause", new.cause.request.as_str());
+    headers.add("hy-cause", &new.cause.request);
     if let Some(trace) = &new.cause.trace {
-        headers.insert("traceparent", trace.as_str());
+        headers.add("traceparent", trace.as_str());
     }
     if let Expect::Last(subject, position) = expect {
-        headers.insert(EXPECTED, position.to_string());
+        headers.add(EXPECTED, position);
         if subject != new.subject {
-            headers.insert(EXPECTED_ON, subject.to_string());
+            headers.add(EXPECTED_ON, subject);
         }
     }
     if is_short_lived(&new.event) {
-        headers.insert(TTL, fact_ttl.as_secs().to_string());
+        headers.add(TTL, fact_ttl.as_secs());
     }
-    PublishMessage::build().payload(body.into()).headers(headers)
+    headers
 }
 
 /// Connects and disconnects vanish by themselves; deliveries stay, for without them a rebuild

@@ -2,55 +2,41 @@
 
 use std::{
     collections::BTreeSet,
-    error::Error,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, atomic::AtomicU64},
     time::Duration,
 };
 
-use async_nats::jetstream::{
-    self, ErrorCode,
-    context::{PublishError, PublishErrorKind},
-    message::{PublishMessage, StreamMessage},
-    publish::PublishAck,
-    stream::Stream,
-};
-use tokio::time::{Instant, sleep, timeout};
-use tracing::warn;
+use async_nats::jetstream::{message::StreamMessage, stream::Stream};
 use uuid::Uuid;
 
 use super::{envelope, group_commit::GroupCommit, lookup::Lookup, nats::Nats, reader::Reader};
 use crate::{
     clock,
     events::{
-        Cause, DecodeError, Event, NodeId, OperationsEvent, Position, Recorded, Subject, UserId,
+        Cause, DecodeError, Event, NodeId, OperationsEvent, Position, Recorded, Subject, Timestamp,
+        UserId,
     },
 };
 
 /// The one stream: one total order (DESIGN §3).
 pub const STREAM: &str = "EVENTS";
 
-/// How long one attempt to append waits for its answer. Another under the same identity is harmless.
-const ANSWER: Duration = Duration::from_millis(1500);
-
 /// The event log.
 #[derive(Clone)]
 pub struct EventLog {
-    nats: Nats,
+    pub(super) nats: Nats,
     stream: Stream<()>,
-    lookup: Lookup,
-    settings: Arc<Settings>,
+    pub(super) lookup: Lookup,
+    pub(super) settings: Arc<Settings>,
 }
 
-struct Settings {
-    source: String,
-    commit: Option<GroupCommit>,
-    timeout: Duration,
-    fact_ttl: Duration,
+pub(super) struct Settings {
+    pub(super) source: String,
+    pub(super) commit: Option<GroupCommit>,
+    pub(super) timeout: Duration,
+    pub(super) fact_ttl: Duration,
     /// The highest position that this process was told of.
-    seen: AtomicU64,
+    pub(super) seen: AtomicU64,
 }
 
 /// What the configuration asks of a log.
@@ -75,14 +61,26 @@ pub struct NewEvent {
     pub actor: Option<UserId>,
     /// The request that led to it.
     pub cause: Cause,
+    /// When it was decided.
+    pub at: Timestamp,
     /// Its identity; appending it twice has the effect of once.
     pub id: Uuid,
+    /// An earlier attempt was not answered: it may be in the log, after this position.
+    pub maybe_after: Option<Position>,
 }
 
 impl NewEvent {
     /// A fact with a new identity.
     pub fn new(subject: Subject, event: Event, actor: Option<UserId>, cause: &Cause) -> Self {
-        Self { subject, event, actor, cause: cause.clone(), id: clock::event_id() }
+        Self {
+            subject,
+            event,
+            actor,
+            cause: cause.clone(),
+            at: clock::now(),
+            id: clock::event_id(),
+            maybe_after: None,
+        }
     }
 }
 
@@ -108,9 +106,9 @@ pub struct Appended {
 #[derive(Debug, thiserror::Error)]
 pub enum LogError {
     /// What was expected is not so any more: reload and decide again.
-    #[error("somebody else was faster")]
+    #[error("concurrency conflict: somebody appended first")]
     Conflict,
-    /// The log cannot be reached, or does not answer: whether the fact is in it is unknown.
+    /// The log cannot be reached, or does not answer: then it is unknown whether an append has had its effect.
     #[error("the event log is unavailable: {0}")]
     Unavailable(String),
     /// The fact is larger than the server takes.
@@ -138,6 +136,7 @@ impl EventLog {
         config: &Promises,
     ) -> Result<Self, LogError> {
         let stream = nats.jetstream.get_stream_no_info(STREAM).await.map_err(unavailable)?;
+        let end = stream.get_info().await.map_err(unavailable)?.state.last_sequence;
         Ok(Self {
             nats,
             lookup: Lookup::new(stream.clone(), config.replicated),
@@ -147,100 +146,9 @@ impl EventLog {
                 commit,
                 timeout: config.timeout,
                 fact_ttl: config.fact_ttl,
-                seen: AtomicU64::new(0),
+                seen: AtomicU64::new(end),
             }),
         })
-    }
-
-    /// Appends a fact and answers when it is as durable as `log.durability` promises.
-    ///
-    /// # Errors
-    /// See [`LogError`].
-    pub async fn append(&self, new: &NewEvent, expect: Expect) -> Result<Appended, LogError> {
-        let appended = self.append_unsynced(new, expect).await?;
-        match &self.settings.commit {
-            Some(commit) if !commit.barrier().await => {
-                Err(LogError::Unavailable("the log could not be synced to disk".into()))
-            }
-            _ => Ok(appended),
-        }
-    }
-
-    /// Appends a fact that nobody is promised: a connect, a delivery.
-    ///
-    /// # Errors
-    /// See [`LogError`].
-    pub async fn append_unsynced(
-        &self,
-        new: &NewEvent,
-        expect: Expect,
-    ) -> Result<Appended, LogError> {
-        let message = envelope::write(new, expect, &self.settings.source, self.settings.fact_ttl);
-        let subject = new.subject.to_string();
-        let deadline = Instant::now() + self.settings.timeout;
-        let mut reconnects = self.nats.reconnects.clone();
-        let mut pause = Duration::from_millis(20);
-        let before = Position(self.settings.seen.load(Ordering::Relaxed));
-        let mut unknown = false; // an attempt ended without an answer: it may be in the log
-        loop {
-            reconnects.mark_unchanged();
-            let ack = tokio::select! {
-                ack = self.publish(&subject, message.clone()) => ack,
-                // The answer, if there was one, went to a connection that is gone.
-                Ok(()) = reconnects.changed() => Err(PublishErrorKind::TimedOut.into()),
-            };
-            let error = match ack {
-                Ok(ack) => {
-                    self.settings.seen.fetch_max(ack.sequence, Ordering::Relaxed);
-                    return Ok(Appended {
-                        position: Position(ack.sequence),
-                        duplicate: ack.duplicate,
-                    });
-                }
-                Err(error) => error,
-            };
-            if is_conflict(&error) {
-                // The expectation is checked before the identity (`jetstream.md` §1.3), so a
-                // repeat of our own append looks like a conflict with it.
-                let own = if unknown { self.own(new, before).await? } else { None };
-                return own
-                    .map(|position| Appended { position, duplicate: true })
-                    .ok_or(LogError::Conflict);
-            }
-            if error.kind() == PublishErrorKind::MaxPayloadExceeded {
-                return Err(LogError::TooLarge);
-            }
-            unknown |= error.kind() != PublishErrorKind::StreamNotFound;
-            if Instant::now() + pause >= deadline {
-                return Err(unavailable(error));
-            }
-            warn!(%error, "an append got no answer, trying again under the same id");
-            sleep(pause).await;
-            pause = (pause * 2).min(Duration::from_millis(500));
-        }
-    }
-
-    async fn publish(
-        &self,
-        subject: &str,
-        message: PublishMessage,
-    ) -> Result<PublishAck, PublishError> {
-        let ack = self.nats.jetstream.send_publish(subject.to_owned(), message);
-        let ack = timeout(ANSWER, async { ack.await?.await }).await;
-        ack.unwrap_or_else(|_| Err(PublishErrorKind::TimedOut.into()))
-    }
-
-    /// Where our own event is, if it was appended after `before`.
-    async fn own(&self, new: &NewEvent, before: Position) -> Result<Option<Position>, LogError> {
-        let id = new.id.to_string();
-        let mut from = Position(before.0 + 1);
-        while let Some(stored) = self.raw_next(new.subject, from).await? {
-            if envelope::header(&stored.headers, "ce-id") == Some(id.as_str()) {
-                return Ok(Some(Position(stored.sequence)));
-            }
-            from = Position(stored.sequence + 1);
-        }
-        Ok(None)
     }
 
     /// The position of a subject's last event, 0 if it has none.
@@ -276,7 +184,7 @@ impl EventLog {
         self.raw_next(subject, from).await?.as_ref().map(recorded).transpose()
     }
 
-    async fn raw_next(
+    pub(super) async fn raw_next(
         &self,
         subject: Subject,
         from: Position,
@@ -361,22 +269,6 @@ pub struct LogEnd {
     pub bytes: u64,
     /// When the stream was created, in seconds: another value is another log.
     pub created: i64,
-}
-
-/// Did the server find another last sequence than the expected one? It has two codes for that.
-pub(super) fn is_conflict(error: &(dyn Error + 'static)) -> bool {
-    let codes = [
-        ErrorCode::STREAM_WRONG_LAST_SEQUENCE,
-        ErrorCode::STREAM_WRONG_LAST_SEQUENCE_CONSTANT, // while another append is in process
-    ];
-    let mut next = Some(error);
-    while let Some(error) = next {
-        if let Some(error) = error.downcast_ref::<jetstream::Error>() {
-            return codes.contains(&error.error_code());
-        }
-        next = error.source();
-    }
-    false
 }
 
 /// Any failure to talk to the server.

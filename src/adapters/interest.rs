@@ -12,15 +12,15 @@ use std::{
 };
 
 use bytes::{Bytes, BytesMut};
-use secrecy::{ExposeSecret as _, SecretString};
 use tokio::{
     io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, split},
     sync::{Notify, oneshot},
-    time::{sleep, timeout},
+    time::timeout,
 };
-use tracing::{info, warn};
+use tracing::info;
 
-use super::nats_wire::{self, Op, WireError};
+pub use super::nats_wire::Servers;
+use super::nats_wire::{self, Connection, Op, WireError};
 
 /// How long the server may be silent before it is asked whether it is there, and then until it is given up.
 const SILENCE: Duration = Duration::from_secs(10);
@@ -28,7 +28,7 @@ const SILENCE: Duration = Duration::from_secs(10);
 /// From one attempt to connect to the next.
 const PAUSE: Duration = Duration::from_millis(250);
 
-/// How long it may take to connect, and to have an answer.
+/// How long it may take to have an answer.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// The subjects that somebody here wants to hear of.
@@ -61,16 +61,6 @@ pub enum Heard {
 #[derive(Debug, thiserror::Error)]
 #[error("pushes cannot be heard now: there is no connection to nats")]
 pub struct Deaf;
-
-/// Where servers are, and as whom to connect.
-pub struct Servers {
-    /// Separated by commas.
-    pub urls: String,
-    /// The user.
-    pub user: String,
-    /// His password.
-    pub password: SecretString,
-}
 
 #[derive(Default)]
 struct Shared {
@@ -146,33 +136,16 @@ impl Interest {
     where
         F: Future<Output = ()>,
     {
-        let mut told = String::new();
-        for url in servers.urls.split(',').cycle() {
-            let (url, password) = (url.trim(), servers.password.expose_secret());
-            let connecting = nats_wire::connect(url, &servers.user, password);
-            let error = match timeout(PATIENCE, connecting).await {
-                Err(_) => WireError::Silent,
-                Ok(Err(error)) => error,
-                Ok(Ok((wire, said))) => {
-                    told.clear();
-                    self.serve(wire, said, &tell).await
-                }
-            };
-            self.lock().disconnect();
-            let why = error.to_string();
-            if told != why {
-                warn!(why, "pushes are not heard now");
-                told = why; // once, however long it takes
-            }
-            sleep(PAUSE).await;
-        }
+        let purpose = ("pushes", "receives pushes; sockets refetch when it is back");
+        let serve = |connection| self.serve(connection, &tell);
+        let lost = || self.lock().disconnect();
+        match nats_wire::keep_connected(&servers, purpose, PAUSE, serve, lost).await {}
     }
 
     /// Until the connection is lost.
     async fn serve<F: Future<Output = ()>>(
         &self,
-        wire: impl AsyncRead + AsyncWrite,
-        said: BytesMut,
+        Connection { wire, said, .. }: Connection,
         tell: &impl Fn(Heard) -> F,
     ) -> WireError {
         let (reading, writing) = split(wire);
@@ -217,7 +190,7 @@ impl Interest {
             };
             asked = false;
             match op? {
-                Op::Message { subject, reply, payload } => {
+                Op::Message { subject, reply, payload, .. } => {
                     tell(Heard::Message { subject, reply, payload }).await;
                 }
                 Op::Ping => {

@@ -1,10 +1,12 @@
 //! The world: alone in naming `async_nats` and `redis`.
 
+mod append;
 pub mod checkpoints;
 mod envelope;
 pub mod event_log;
 pub mod group_commit;
 pub mod interest;
+pub mod liveness;
 mod lookup;
 pub mod media;
 pub mod nats;
@@ -20,4 +22,5 @@ pub mod redis;
 pub mod tail;
 pub mod throttle;
 pub mod tokens;
+mod unbuffered_client;
 pub mod vault;

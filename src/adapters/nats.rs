@@ -6,7 +6,10 @@ use anyhow::{Context as _, bail};
 use async_nats::{Client, ConnectOptions, Event, jetstream};
 use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::watch;
+use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
+
+use super::{nats_wire::Servers, unbuffered_client::UnbufferedClient};
 
 /// Older servers ignore fields and headers that we rely on, or lose data (`jetstream.md` §0–2).
 pub const OLDEST_SERVER: (u64, u64, u64) = (2, 14, 6);
@@ -18,6 +21,8 @@ pub struct Nats {
     pub client: Client,
     /// JetStream over it.
     pub jetstream: jetstream::Context,
+    /// The connection for what must not be sent after it was given up.
+    pub(super) appends: UnbufferedClient,
     /// Changes whenever the connection was lost and found again: what was sent meanwhile is gone,
     /// and the server may be another one.
     pub reconnects: watch::Receiver<u64>,
@@ -70,10 +75,12 @@ pub async fn connect(url: &str, user: &str, password: &SecretString) -> anyhow::
     check_version(&client.server_info().version)?;
     let jetstream = jetstream::context::ContextBuilder::new()
         .timeout(Duration::from_secs(5))
-        .max_ack_inflight(8192)
-        .backpressure_on_inflight(true)
         .build(client.clone());
-    Ok(Nats { client, jetstream, reconnects })
+    let servers =
+        Servers { urls: url.to_owned(), user: user.to_owned(), password: password.clone() };
+    let (appends, keep_connected) = UnbufferedClient::start(servers);
+    TaskTracker::new().spawn(keep_connected); // ends with the last clone of it
+    Ok(Nats { client, jetstream, appends, reconnects })
 }
 
 /// As [`connect`], but waits for a server that is not there yet: parts start in any order.

@@ -1,20 +1,54 @@
-//! As much of NATS' client protocol as hearing takes (<https://docs.nats.io/reference/reference-protocols/nats-protocol>).
+//! As much of NATS' client protocol as pushes and appends take
+//! (<https://docs.nats.io/reference/reference-protocols/nats-protocol>).
 
-use std::{io, sync::Arc};
+use std::{
+    convert::Infallible,
+    fmt::{self, Write as _},
+    io,
+    sync::Arc,
+    time::Duration,
+};
 
 use async_nats::ServerAddr;
 use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
 use rustls::{ClientConfig, RootCertStore, crypto::ring, pki_types::ServerName};
+use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 use serde_json::json;
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
     net::TcpStream,
+    time::{sleep, timeout},
 };
 use tokio_rustls::TlsConnector;
+use tracing::warn;
 
 /// The longest line and the longest message that are taken for such.
 const MOST: usize = 8 << 20;
+
+/// How long it may take to connect.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Where servers are, and as whom to connect.
+#[derive(Clone)]
+pub struct Servers {
+    /// Separated by commas.
+    pub urls: String,
+    /// The user.
+    pub user: String,
+    /// Their password.
+    pub password: SecretString,
+}
+
+/// A connection that a server has accepted.
+pub(super) struct Connection {
+    /// The bytes.
+    pub(super) wire: Box<dyn Duplex>,
+    /// What was read beyond the handshake.
+    pub(super) said: BytesMut,
+    /// The largest message that the server takes, headers included, in bytes.
+    pub(super) max_payload: usize,
+}
 
 /// Bytes both ways, in the clear or not.
 pub(super) trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -30,6 +64,8 @@ pub(super) enum Op {
         subject: Bytes,
         /// Where an answer is awaited.
         reply: Option<Bytes>,
+        /// Its headers, as they came; empty if it has none.
+        headers: Bytes,
         /// Its content.
         payload: Bytes,
     },
@@ -67,17 +103,51 @@ pub(super) enum WireError {
 struct Info {
     #[serde(default)]
     tls_required: bool,
+    max_payload: usize,
 }
 
-/// Connects, and returns once the server has let us in; with what it has said since.
-pub(super) async fn connect(
-    url: &str,
-    user: &str,
-    password: &str,
-) -> Result<(Box<dyn Duplex>, BytesMut), WireError> {
+/// Keeps a connection to one of the servers, for ever: `serve` has it until it is lost, `lost` is told why. `purpose`
+/// is part of the connection's name at the server, and completes "lost the connection that …" in the log.
+pub(super) async fn keep_connected<F>(
+    servers: &Servers,
+    purpose: (&str, &str),
+    pause: Duration,
+    mut serve: impl FnMut(Connection) -> F,
+    lost: impl Fn(),
+) -> Infallible
+where
+    F: Future<Output = WireError>,
+{
+    let (name, what) = purpose;
+    let mut told = String::new();
+    loop {
+        for url in servers.urls.split(',').map(str::trim) {
+            let error = match timeout(CONNECT_TIMEOUT, connect(url, servers, name)).await {
+                Err(_) => WireError::Silent,
+                Ok(Err(error)) => error,
+                Ok(Ok(connection)) => {
+                    told.clear();
+                    serve(connection).await
+                }
+            };
+            lost();
+            let why = error.to_string();
+            if told != why {
+                warn!(why, "lost the connection that {what}");
+                told = why; // once, however long it takes
+            }
+            sleep(pause).await;
+        }
+    }
+}
+
+/// Connects, and returns once the server has let us in.
+async fn connect(url: &str, servers: &Servers, name: &str) -> Result<Connection, WireError> {
     let address: ServerAddr = url.parse()?;
     let tcp = TcpStream::connect((address.host(), address.port())).await?;
     tcp.set_nodelay(true)?;
+    // What the system has not sent when we give the connection up is never sent.
+    tcp.set_zero_linger()?;
     let mut wire: Box<dyn Duplex> = Box::new(tcp);
     let mut said = BytesMut::with_capacity(16 * 1024);
     let Op::Info(info) = hear(&mut wire, &mut said).await? else {
@@ -87,14 +157,16 @@ pub(super) async fn connect(
     if info.tls_required || address.tls_required() {
         wire = Box::new(encrypt(wire, address.host()).await?);
     }
+    let Servers { user, password, .. } = servers;
     let connect = json!({
-        "user": user, "pass": password, "name": format!("hongyan-{user}-pushes"), "lang": "rust",
-        "version": env!("CARGO_PKG_VERSION"), "verbose": false, "pedantic": false, "protocol": 1, "echo": true,
+        "user": user, "pass": password.expose_secret(), "name": format!("hongyan-{user}-{name}"),
+        "lang": "rust", "version": env!("CARGO_PKG_VERSION"), "verbose": false, "pedantic": false,
+        "protocol": 1, "echo": true, "headers": true, "no_responders": true,
     });
     wire.write_all(format!("CONNECT {connect}\r\nPING\r\n").as_bytes()).await?;
     wire.flush().await?;
     while hear(&mut wire, &mut said).await? != Op::Pong {}
-    Ok((wire, said))
+    Ok(Connection { wire, said, max_payload: info.max_payload })
 }
 
 async fn encrypt(wire: Box<dyn Duplex>, host: &str) -> Result<impl Duplex + use<>, WireError> {
@@ -134,7 +206,8 @@ pub(super) fn next(said: &mut BytesMut) -> Result<Option<Op>, WireError> {
     let (verb, rest) =
         line.split_at(line.iter().position(u8::is_ascii_whitespace).unwrap_or(line.len()));
     let op = match verb {
-        b"MSG" => return message(said, end),
+        b"MSG" => return message(said, end, false),
+        b"HMSG" => return message(said, end, true),
         b"INFO" => Op::Info(Bytes::copy_from_slice(rest)),
         b"PING" => Op::Ping,
         b"PONG" => Op::Pong,
@@ -150,32 +223,37 @@ pub(super) fn next(said: &mut BytesMut) -> Result<Option<Op>, WireError> {
     Ok(Some(op))
 }
 
-/// `MSG subject id [reply] size`, and then so many bytes.
-fn message(said: &mut BytesMut, end: usize) -> Result<Option<Op>, WireError> {
+/// `MSG subject id [reply] size` and so many bytes, or `HMSG subject id [reply] size-of-headers size`.
+fn message(said: &mut BytesMut, end: usize, has_headers: bool) -> Result<Option<Op>, WireError> {
     let line = &said[..end];
     let words = line.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
-    let words: Vec<(usize, usize)> = words
+    let mut words: Vec<(usize, usize)> = words
         .map(|word| {
             let start = word.as_ptr() as usize - line.as_ptr() as usize;
             (start, start + word.len())
         })
         .collect();
     let unlike = || garbled(String::from_utf8_lossy(line));
-    let (subject, reply, size) = match words[..] {
-        [_, subject, _, size] => (subject, None, size),
-        [_, subject, _, reply, size] => (subject, Some(reply), size),
+    let number = |(from, to): (usize, usize)| -> Option<usize> {
+        str::from_utf8(&line[from..to]).ok()?.parse().ok().filter(|size| *size <= MOST)
+    };
+    let size = words.pop().and_then(number).ok_or_else(unlike)?;
+    let of_headers = if has_headers { words.pop().and_then(number) } else { Some(0) };
+    let of_headers = of_headers.filter(|part| *part <= size).ok_or_else(unlike)?;
+    let (subject, reply) = match words[..] {
+        [_, subject, _] => (subject, None),
+        [_, subject, _, reply] => (subject, Some(reply)),
         _ => return Err(unlike()),
     };
-    let size = str::from_utf8(&line[size.0..size.1]).ok().and_then(|size| size.parse().ok());
-    let size: usize = size.filter(|size| *size <= MOST).ok_or_else(unlike)?;
     if said.len() < end + 1 + size + 2 {
         return Ok(None);
     }
     let line = said.split_to(end + 1).freeze();
-    let payload = said.split_to(size).freeze();
+    let headers = said.split_to(of_headers).freeze();
+    let payload = said.split_to(size - of_headers).freeze();
     said.advance(2);
     let word = |(from, to)| line.slice(from..to);
-    Ok(Some(Op::Message { subject: word(subject), reply: reply.map(word), payload }))
+    Ok(Some(Op::Message { subject: word(subject), reply: reply.map(word), headers, payload }))
 }
 
 /// Writes that messages on `subject` are wanted, by this number.
@@ -195,6 +273,52 @@ pub(super) fn publish(to: &mut BytesMut, subject: &[u8], payload: &[u8]) {
     to.put_slice(format!(" {}\r\n", payload.len()).as_bytes());
     to.put_slice(payload);
     to.put_slice(b"\r\n");
+}
+
+/// Publishes a message with headers, as [`Headers`] wrote them, and where an answer is awaited.
+pub(super) fn publish_with(
+    to: &mut BytesMut,
+    subject: &str,
+    reply: &str,
+    headers: &Headers,
+    payload: &[u8],
+) {
+    let Headers(lines) = headers;
+    let (of_headers, size) = (lines.len() + 2, lines.len() + 2 + payload.len());
+    to.reserve(subject.len() + reply.len() + size + 64);
+    to.put_slice(format!("HPUB {subject} {reply} {of_headers} {size}\r\n").as_bytes());
+    to.put_slice(lines.as_bytes());
+    to.put_slice(b"\r\n");
+    to.put_slice(payload);
+    to.put_slice(b"\r\n");
+}
+
+/// The headers of a message, as they are written.
+#[derive(Debug, Clone)]
+pub(super) struct Headers(String);
+
+impl Headers {
+    /// None yet.
+    pub(super) fn new() -> Self {
+        Self("NATS/1.0\r\n".to_owned())
+    }
+
+    /// Adds one; a line break in the value would begin another, and is left out.
+    pub(super) fn add(&mut self, name: &str, value: impl fmt::Display) {
+        let Self(lines) = self;
+        let begin = lines.len();
+        _ = write!(lines, "{name}: {value}");
+        if lines[begin..].contains(['\r', '\n']) {
+            let line = lines.split_off(begin).replace(['\r', '\n'], "");
+            lines.push_str(&line);
+        }
+        lines.push_str("\r\n");
+    }
+
+    /// Their length in bytes, with the line that ends them.
+    pub(super) fn len(&self) -> usize {
+        self.0.len() + 2
+    }
 }
 
 /// Asks the server to answer once all before is done.
@@ -219,14 +343,23 @@ mod tests {
 
     fn op() -> impl Strategy<Value = (Op, Vec<u8>)> {
         let word = "[a-z0-9.]{1,20}";
-        let message = (word, proptest::option::of(word), vec(any::<u8>(), 0..200));
-        let message = message.prop_map(|(subject, reply, payload)| {
+        let headers = proptest::option::of(vec(any::<u8>(), 1..50));
+        let message = (word, proptest::option::of(word), headers, vec(any::<u8>(), 0..200));
+        let message = message.prop_map(|(subject, reply, headers, payload)| {
             let via = reply.as_ref().map(|reply| format!("{reply} ")).unwrap_or_default();
-            let mut line = format!("MSG {subject} 7 {via}{}\r\n", payload.len()).into_bytes();
+            let size = payload.len();
+            let (verb, size) = match &headers {
+                None => ("MSG", size.to_string()),
+                Some(headers) => ("HMSG", format!("{} {}", headers.len(), headers.len() + size)),
+            };
+            let headers = headers.unwrap_or_default();
+            let mut line = format!("{verb} {subject} 7 {via}{size}\r\n").into_bytes();
+            line.extend_from_slice(&headers);
             line.extend_from_slice(&payload);
             line.extend_from_slice(b"\r\n");
             let (subject, reply) = (subject.into(), reply.map(Bytes::from));
-            (Op::Message { subject, reply, payload: payload.into() }, line)
+            let (headers, payload) = (headers.into(), payload.into());
+            (Op::Message { subject, reply, headers, payload }, line)
         });
         let plain = |op: Op, line: &str| Just((op, line.as_bytes().to_vec()));
         prop_oneof![
@@ -269,10 +402,24 @@ mod tests {
     }
 
     #[test]
+    fn a_header_stays_one_line_whatever_its_value() {
+        let mut headers = Headers::new();
+        headers.add("a", 1);
+        headers.add("b", "x\r\nc: y");
+        let mut line = BytesMut::new();
+        publish_with(&mut line, "s", "r", &headers, b"!");
+        assert_eq!(line, "HPUB s r 30 31\r\nNATS/1.0\r\na: 1\r\nb: xc: y\r\n\r\n!\r\n");
+    }
+
+    #[test]
     fn what_is_no_nats_is_told_as_such() {
-        for said in
-            ["HTTP/1.1 400 Bad Request\r\n", "MSG a 1\r\n", "MSG a 1 -5\r\n", "MSG a 1 b c 5\r\n"]
-        {
+        for said in [
+            "HTTP/1.1 400 Bad Request\r\n",
+            "MSG a 1\r\n",
+            "MSG a 1 -5\r\n",
+            "MSG a 1 b c 5\r\n",
+            "HMSG a 1 7 5\r\n",
+        ] {
             let found = next(&mut BytesMut::from(said));
             assert!(matches!(found, Err(WireError::Garbled(_))), "{said}: {found:?}");
         }

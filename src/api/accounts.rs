@@ -16,7 +16,7 @@ use crate::{
     app::App,
     clock,
     commands::{
-        accounts::AccountError,
+        accounts::{AccountError, Accounts, Proven},
         session::{Session, SessionCommand},
         user::{Account, DeviceReport},
     },
@@ -31,22 +31,23 @@ const FRESH_MS: i64 = 300_000;
 /// Log in (§1)
 pub async fn log_in(State(app): State<App>, origin: Origin, params: Params) -> Answer {
     let (username, password) = credentials(&params)?;
-    let account = authenticate(&app, &origin, &username, &password).await??;
-    admit(&app, &origin, &account, account.role).await
+    let proven = authenticate(&app, &origin, &username, &password).await??;
+    let role = proven.account.role;
+    admit(&app, &origin, &proven, role).await
 }
 
 /// Register (§2)
 pub async fn register(State(app): State<App>, origin: Origin, params: Params) -> Answer {
     let (username, password) = credentials(&params)?;
     let account = app.accounts.register(&username, &password, &origin.cause).await?;
-    admit(&app, &origin, &account, Role::User).await
+    admit(&app, &origin, &Accounts::owner(account), Role::User).await
 }
 
 /// Log out (§3)
 pub async fn log_out(State(app): State<App>, caller: Caller) -> Result<Reply<bool>, Refusal> {
     let user = caller.account.id;
     let command = SessionCommand::LogOut(caller.claims.jti);
-    app.executor.execute_visibly::<Session>(user, &command, Some(user), &caller.cause).await?;
+    app.executor.execute_visibly::<Session>(user, &command, caller.authority()).await?;
     Ok(Reply(true))
 }
 
@@ -67,7 +68,7 @@ pub async fn visitor_register(
     };
     call.check(&app, &signature).await?;
     let account = app.accounts.of_device(&call.device, &report, &origin.cause).await?;
-    admit(&app, &origin, &account, Role::Visitor).await
+    admit(&app, &origin, &Accounts::owner(account), Role::Visitor).await
 }
 
 /// A guest becomes a registered user (§5)
@@ -83,7 +84,7 @@ pub async fn visitor_upgrade(
     call.check(&app, &signature).await?;
     let upgraded = app.accounts.upgrade(&call.device, &username, &password, &origin.cause);
     let account = upgraded.await?;
-    admit(&app, &origin, &account, Role::User).await
+    admit(&app, &origin, &Accounts::owner(account), Role::User).await
 }
 
 /// Log in from a guest's device (§6)
@@ -97,8 +98,8 @@ pub async fn visitor_log_in(
     let (username, password) = credentials(&params)?;
     let call = SignedCall::read(&params)?;
     call.check(&app, &signature).await?;
-    let account = authenticate(&app, &origin, &username, &password).await??;
-    admit(&app, &origin, &account, Role::User).await
+    let proven = authenticate(&app, &origin, &username, &password).await??;
+    admit(&app, &origin, &proven, Role::User).await
 }
 
 fn credentials(params: &Params) -> Result<(Username, String), Refusal> {
@@ -113,7 +114,7 @@ pub(super) async fn authenticate(
     origin: &Origin,
     username: &Username,
     password: &str,
-) -> Result<Result<Account, AccountError>, Refusal> {
+) -> Result<Result<Proven, AccountError>, Refusal> {
     let folded = username.folded();
     let too_many = || Refusal::rule("登录失败次数过多，请稍后再试");
     if !app.rate_limit.may_try(&folded, origin.address).await? {
@@ -138,10 +139,11 @@ pub(super) async fn authenticate(
 }
 
 /// Makes a new token current and shows the account (§0.6, step 3).
-async fn admit(app: &App, origin: &Origin, account: &Account, role: Role) -> Answer {
+async fn admit(app: &App, origin: &Origin, proven: &Proven, role: Role) -> Answer {
+    let account = &proven.account;
     let jti = TokenId(clock::random_id());
     let now = clock::now();
-    app.accounts.log_in(account.id, jti, role, &origin.cause).await?;
+    app.accounts.log_in(proven, jti, role, &origin.cause).await?;
     let token = app.tokens.issue(&Claims {
         id: account.id,
         uuid: account.uuid,

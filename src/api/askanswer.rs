@@ -190,7 +190,7 @@ async fn change(
 ) -> Result<(Option<QuestionsEvent>, Arc<Questions>), Said> {
     use crate::commands::execute::CommandError::Rejected;
     let me = caller.account.id;
-    let done = app.executor.execute_visibly::<Questions>(me, command, Some(me), &caller.cause);
+    let done = app.executor.execute_visibly::<Questions>(me, command, caller.authority());
     let done = done.await.map_err(|error| match error {
         Rejected(QuestionsRejection::Unknown) => unknown(),
         other => other.into(),

@@ -20,7 +20,11 @@ use crate::{
     adapters::{throttle::Requester, tokens::Claims},
     app::App,
     clock,
-    commands::user::{Account, User},
+    commands::{
+        authority::Authority,
+        execute::cut_off,
+        user::{Account, User},
+    },
     events::{Cause, Role, TraceParent},
 };
 
@@ -33,6 +37,13 @@ pub struct Caller {
     pub claims: Claims,
     /// Names this request in events and logs.
     pub cause: Cause,
+}
+
+impl Caller {
+    /// On whose behalf their commands run.
+    pub fn authority(&self) -> Authority<'_> {
+        Authority::of_user(self.account.id, self.claims.jti, &self.cause)
+    }
 }
 
 /// Where a request comes from, and what it is called.
@@ -99,10 +110,36 @@ pub(super) fn open_to_visitors(method: &Method, path: &str) -> bool {
 
 /// The edge of every request: reads the body once, finds out who asks, and refuses early.
 pub async fn edge(State(app): State<App>, request: Request, next: Next) -> Response {
-    match admit(&app, request).await {
-        Ok(request) => next.run(request).await,
+    let request = match admit(&app, request).await {
+        Ok(request) => request,
+        Err(refusal) => return refusal.into_response(),
+    };
+    let is_read = request.method() == Method::GET;
+    let caller = request.extensions().get::<Caller>().filter(|_| is_read).cloned();
+    let response = if is_read {
+        next.run(request).await
+    } else {
+        // A command of several steps is finished, also if its caller hangs up.
+        match app.requests.spawn(next.run(request)).await {
+            Ok(response) => response,
+            Err(failure) => Refusal::internal(failure).into_response(),
+        }
+    };
+    // What was read for somebody whose token has ended meanwhile is not shown to them. What a command did is judged where
+    // it is appended.
+    match still_served(&app, caller).await {
+        Ok(()) => response,
         Err(refusal) => refusal.into_response(),
     }
+}
+
+async fn still_served(app: &App, caller: Option<Caller>) -> Result<(), Refusal> {
+    if let Some(caller) = caller {
+        judge(app, caller.claims).await?;
+    } else if !app.executor.is_live() {
+        return Err(cut_off().into());
+    }
+    Ok(())
 }
 
 async fn admit(app: &App, request: Request) -> Result<Request, Refusal> {
@@ -132,7 +169,9 @@ async fn admit(app: &App, request: Request) -> Result<Request, Refusal> {
     }
     let body = read(app, body).await?;
     let params = Params::read(&parts.method, parts.uri.query(), &parts.headers, &body);
-    if protected && caller.is_none() {
+    if let Some(Caller { claims, account, .. }) = &mut caller {
+        *account = judge(app, claims.clone()).await?.1; // the body may have taken a while
+    } else if protected {
         let token = params.as_ref().ok().and_then(|params| params.in_body("token"));
         let token = token.ok_or_else(nobody)?;
         caller = Some(identify(app, token, &parts.method, parts.uri.path(), &origin).await?);
@@ -174,10 +213,8 @@ pub(super) async fn identify(
     path: &str,
     origin: &Origin,
 ) -> Result<Caller, Refusal> {
-    let claims = app.current(token).await?.ok_or_else(|| Refusal::rule(BAD_TOKEN))?;
-    let user = app.executor.state::<User>(claims.id).await?;
-    let account = user.state.active().cloned();
-    let account = account.ok_or_else(|| Refusal::rule(GONE))?;
+    let claims = app.tokens.read(token).ok_or_else(|| Refusal::rule(BAD_TOKEN))?;
+    let (claims, account) = judge(app, claims).await?;
     if claims.role == Role::Visitor && !open_to_visitors(method, path) {
         return Err(Refusal::rule(NO_GUESTS));
     }
@@ -185,6 +222,14 @@ pub(super) async fn identify(
         return Err(Refusal::too_many());
     }
     Ok(Caller { account, claims, cause: origin.cause.clone() })
+}
+
+/// Is the token its account's current one, and the account there?
+async fn judge(app: &App, claims: Claims) -> Result<(Claims, Account), Refusal> {
+    let claims = app.current(claims).await?.ok_or_else(|| Refusal::rule(BAD_TOKEN))?;
+    let user = app.executor.state::<User>(claims.id).await?;
+    let account = user.state.active().cloned();
+    Ok((claims, account.ok_or_else(|| Refusal::rule(GONE))?))
 }
 
 pub(super) fn origin(app: &App, parts: &Parts) -> Origin {

@@ -154,8 +154,7 @@ async fn execute(
     id: ComplaintId,
     command: &ComplaintCommand,
 ) -> Result<(), CommandError<ComplaintRejection>> {
-    let by = Some(caller.account.id);
-    app.executor.execute_visibly::<Complaint>(id, command, by, &caller.cause).await.map(|_| ())
+    app.executor.execute_visibly::<Complaint>(id, command, caller.authority()).await.map(|_| ())
 }
 
 fn row(filed: &Filed) -> Value {

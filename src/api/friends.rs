@@ -170,6 +170,6 @@ async fn run(
 ) -> Result<(), CommandError<FriendshipRejection>> {
     let me = caller.account.id;
     let pair = Pair::of(me, other);
-    app.executor.execute_visibly::<Friendship>(pair, &command, Some(me), &caller.cause).await?;
+    app.executor.execute_visibly::<Friendship>(pair, &command, caller.authority()).await?;
     Ok(())
 }

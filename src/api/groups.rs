@@ -168,7 +168,7 @@ pub(super) async fn run(
 }
 
 pub(super) fn change<'a>(caller: &'a Caller, icon: &'a str) -> Change<'a> {
-    Change { by: &caller.account, icon, cause: &caller.cause }
+    Change { by: &caller.account, icon, authority: caller.authority() }
 }
 
 /// The picture beside notices about who comes in (data.md §1).

@@ -43,12 +43,13 @@ pub async fn send(State(app): State<App>, caller: Caller, params: Params) -> Obj
         return Err(Refusal::rule("消息类型不合法")); // DEV-14
     }
     let content = Content { kind, data, options: options(&params) };
-    let (executor, Caller { account, cause, .. }) = (&app.executor, &caller);
+    let (executor, account, authority) = (&app.executor, &caller.account, caller.authority());
     let sent = if chat_type == "group" {
-        let posted = group_messages::send(executor, account, GroupId(to), &content, cause).await?;
+        let posted =
+            group_messages::send(executor, account, GroupId(to), &content, authority).await?;
         object(&MessageObject::group_chat(&posted.sent, posted.group.active()))
     } else {
-        let sent = messages::send(executor, account, UserId(to), &content, cause).await?;
+        let sent = messages::send(executor, account, UserId(to), &content, authority).await?;
         object(&MessageObject::chat(&sent))
     };
     app.metrics.sent.inc();
@@ -96,16 +97,16 @@ pub async fn revoke(State(app): State<App>, caller: Caller, params: Params) -> O
     }
     // What is no UUID is the id of no message.
     let message = MessageId(id.parse().unwrap_or_default());
-    let (executor, Caller { account, cause, .. }) = (&app.executor, &caller);
+    let (executor, account, authority) = (&app.executor, &caller.account, caller.authority());
     if chat_type == "group" {
         let to = Room { id: GroupId(to), name, avatar };
-        let revoked = group_messages::revoke(executor, account, (message, to), cause).await?;
+        let revoked = group_messages::revoke(executor, account, (message, to), authority).await?;
         let text = revoked_text_in_group(&revoked);
         return object(&MessageObject::revoked_in_group(&revoked, &text));
     }
     let to = Person { id: UserId(to), name, avatar };
     let revocation = Revocation { message, by: account.person(), to, at: now };
-    let revoked = messages::revoke(executor, revocation, cause).await?;
+    let revoked = messages::revoke(executor, revocation, authority).await?;
     object(&MessageObject::revoked(&revoked, &revoked_text(&revoked)))
 }
 

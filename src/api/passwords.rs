@@ -29,7 +29,7 @@ pub async fn set(
     }
     // Guesses count like those of a log-in: a stolen token must not help to find the password.
     let proven = authenticate(&app, &origin, &caller.account.username, &old).await?;
-    let account = proven.map_err(refusal)?;
+    let account = proven.map_err(refusal)?.account;
     let passwords = (old.as_str(), new.as_str());
     let changed =
         app.accounts.change_password(&account, passwords, caller.claims.jti, &caller.cause);

@@ -14,6 +14,7 @@ use crate::{
     adapters::{event_log::LogError, redis::RedisFailure},
     commands::{
         accounts::AccountError,
+        authority::Unauthorized,
         chat::MessageRejection,
         execute::{CommandError, Undrawn},
         friendship::FriendshipRejection,
@@ -118,6 +119,15 @@ impl From<Undrawn> for Refusal {
     }
 }
 
+impl From<Unauthorized> for Refusal {
+    fn from(error: Unauthorized) -> Self {
+        Self::rule(match error {
+            Unauthorized::Token => "Token 令牌不合法！",
+            Unauthorized::Account => "当前用户不存在或者已被禁用",
+        })
+    }
+}
+
 impl From<LogError> for Refusal {
     fn from(error: LogError) -> Self {
         match error {
@@ -132,6 +142,7 @@ impl<R: std::error::Error + Into<Refusal>> From<CommandError<R>> for Refusal {
         match error {
             CommandError::Rejected(rejection) => rejection.into(),
             CommandError::Log(error) => error.into(),
+            CommandError::Unauthorized(error) => error.into(),
             other => Self::internal(other),
         }
     }
@@ -144,6 +155,7 @@ impl From<AccountError> for Refusal {
             AccountError::Gone => Self::rule("账号不存在或者被禁用"),
             AccountError::WrongPassword => Self::rule("账户或密码错误"),
             AccountError::Log(error) => error.into(),
+            AccountError::Unauthorized(error) => error.into(),
             other => Self::internal(other),
         }
     }

@@ -88,7 +88,7 @@ async fn note(
     let uploaded = Uploaded { place, path: path.as_str().to_owned(), bytes, media_type, sha256 };
     let user = caller.account.id;
     let command = UserCommand::NoteUpload(uploaded);
-    app.executor.execute::<User>(user, &command, Some(user), &caller.cause).await?;
+    app.executor.execute::<User>(user, &command, caller.authority()).await?;
     Ok(())
 }
 

@@ -122,8 +122,7 @@ pub async fn update(
 
 async fn change(app: &App, caller: &Caller, command: UserCommand) -> Result<bool, Refusal> {
     let user = caller.account.id;
-    let done =
-        app.executor.execute_visibly::<User>(user, &command, Some(user), &caller.cause).await?;
+    let done = app.executor.execute_visibly::<User>(user, &command, caller.authority()).await?;
     Ok(done.event.is_some())
 }
 

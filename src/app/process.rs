@@ -18,6 +18,7 @@ use crate::{
         checkpoints::{Beat, Checkpoints},
         event_log::EventLog,
         interest::{Heard, Interest, Servers},
+        liveness::Liveness,
         media::Media,
         nats::{self, Nats},
         nodes::Nodes,
@@ -94,7 +95,7 @@ impl Process {
         let config = &self.config;
         let nats = self.nats(&config.nats.projector_user, &config.nats.projector_password).await?;
         let log = open_log(nats.clone(), config, self.node, None).await?;
-        let (checkpoints, listen) = Checkpoints::start(nats.client.clone()).await?;
+        let (checkpoints, listen) = Checkpoints::start(nats.client.clone(), None).await?;
         self.keep(listen);
         let redis = Redis::open(&config.redis.url)?;
         let pool = postgres::writers(&config.postgres.url, config.postgres.max_connections)?;
@@ -158,18 +159,20 @@ impl Process {
 
     async fn app(&self, nats: &Nats, log: EventLog) -> anyhow::Result<App> {
         let config = &self.config;
-        let (checkpoints, listen) = Checkpoints::start(nats.client.clone()).await?;
+        let liveness = Arc::new(Liveness::default());
+        let gateway = Some((self.node, Arc::clone(&liveness)));
+        let (checkpoints, listen) = Checkpoints::start(nats.client.clone(), gateway).await?;
         self.keep(listen);
         let redis = Redis::open(&config.redis.url)?;
         let pool = postgres::readers(config.reader_url(), config.postgres.max_connections)?;
         let executor = Executor::new(
             log.clone(),
             checkpoints,
-            pool,
-            redis.clone(),
+            (pool, redis.clone()),
             self.node,
             config.log.is_replicated(),
             config.wait(),
+            Some(liveness),
         );
         let auth = &config.auth;
         let passwords = Passwords::new(
@@ -187,13 +190,14 @@ impl Process {
             config: Arc::clone(config),
             accounts: Accounts {
                 executor: executor.clone(),
-                vault: Vault::open(nats)
+                vault: Vault::open(nats, config.log.is_replicated())
                     .await
                     .context("cannot open VAULT; run `hongyan migrate`")?,
                 passwords,
                 default_avatar: format!("{}/chat/user.jpg", config.server.asset_base),
             },
             executor,
+            requests: self.requests.clone(),
             tokens: Tokens::new(&auth.token_secret),
             throttle: Throttle::new(
                 redis.clone(),
@@ -230,7 +234,9 @@ impl Process {
                 let app = answering.clone();
                 async move {
                     // Until this node has seen the new socket, it does not know the old one as such.
-                    app.executor.seen_here(request.since).await;
+                    if !app.executor.seen_here(request.since).await {
+                        return None;
+                    }
                     app.hub.hand_over(request.user).await.ok()
                 }
             });
@@ -309,7 +315,7 @@ impl Process {
             if served.is_err() || told.is_err() {
                 warn!("requests or sockets did not end in time");
             }
-            let beat = Beat { position: Position(0), node: self.node, leaving: true };
+            let beat = Beat::last(Position(0), self.node);
             let checkpoints = &app.executor.checkpoints;
             checkpoints.tell(&Checkpoints::gateway(self.node), beat).await;
             checkpoints.flush().await;

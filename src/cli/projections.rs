@@ -144,7 +144,7 @@ impl Tools {
         let nats = ops::connect(config).await?;
         let node = NodeId(clock::random_id());
         let log = app::open_log(nats.clone(), config, node, None).await?;
-        let (checkpoints, listen) = Checkpoints::start(nats.client.clone()).await?;
+        let (checkpoints, listen) = Checkpoints::start(nats.client.clone(), None).await?;
         app::background(listen);
         let pushes = Pushes::new(nats.client.clone());
         let pool = postgres::writers(&config.postgres.url, 4)?;
@@ -312,8 +312,8 @@ impl Tools {
         };
         let subject = Subject::Operations;
         let cause = Cause::own("hongyan projections skip");
-        let new = NewEvent::new(subject, Event::Operations(event), None, &cause);
-        self.runners.log.append(&new, Expect::Anything).await?;
+        let mut new = NewEvent::new(subject, Event::Operations(event), None, &cause);
+        self.runners.log.append(&mut new, Expect::Anything).await?;
         let text = format!("{:<16} leaves out {position}; it goes on within ten seconds", P::NAME);
         Ok(json!({"name": P::NAME, "skipped": position, "reason": reason, "text": text}))
     }

@@ -14,6 +14,7 @@ use crate::{
     app, clock,
     commands::{
         accounts::Accounts,
+        authority::Authority,
         execute::Executor,
         session::Session,
         user::{Account, User, UserCommand},
@@ -67,15 +68,25 @@ async fn accounts(config: &Config) -> anyhow::Result<Accounts> {
     let node = NodeId(clock::random_id());
     let (log, syncing) = app::open_durable_log(nats.clone(), config, node).await?;
     app::background(syncing);
-    let (checkpoints, listen) = Checkpoints::start(nats.client.clone()).await?;
+    let (checkpoints, listen) = Checkpoints::start(nats.client.clone(), None).await?;
     app::background(listen);
     let pool = postgres::readers(config.reader_url(), 2)?;
     let redis = Redis::open(&config.redis.url)?;
     let auth = &config.auth;
     let replicated = config.log.durability == Durability::Replicated;
     Ok(Accounts {
-        executor: Executor::new(log, checkpoints, pool, redis, node, replicated, config.wait()),
-        vault: Vault::open(&nats).await.context("cannot open VAULT; run `hongyan migrate`")?,
+        executor: Executor::new(
+            log,
+            checkpoints,
+            (pool, redis),
+            node,
+            replicated,
+            config.wait(),
+            None,
+        ),
+        vault: Vault::open(&nats, replicated)
+            .await
+            .context("cannot open VAULT; run `hongyan migrate`")?,
         passwords: Passwords::new(
             auth.password_pepper.clone(),
             auth.argon2_memory_kib,
@@ -133,9 +144,10 @@ async fn change(
     output: Output,
 ) -> anyhow::Result<()> {
     let account = find(accounts, user).await?;
+    let cause = Cause::own("hongyan users");
     let done = accounts
         .executor
-        .execute_visibly::<User>(account.id, &command, None, &Cause::own("hongyan users"))
+        .execute_visibly::<User>(account.id, &command, Authority::of_operator(&cause))
         .await?;
     let status = accounts.account(account.id).await?.as_ref().map(Account::status);
     let text = if done.event.is_some() { "changed" } else { "was so already" };

@@ -3,8 +3,11 @@
 //! The claim on a name or a device is made first and holds all that is needed to finish, so a
 //! process that dies in between leaves nothing half done: whoever meets the claim completes it.
 
+use uuid::Uuid;
+
 use super::{
-    execute::{CommandError, Executor},
+    authority::{Authority, Unauthorized},
+    execute::{ATTEMPTS, CommandError, Executor, jitter},
     session::{Session, SessionCommand, SessionRejection},
     user::{Account, DeviceReport, User, UserCommand, UserRejection},
 };
@@ -44,6 +47,9 @@ pub enum AccountError {
     /// Not its password.
     #[error("wrong password")]
     WrongPassword,
+    /// What the caller came with has ended meanwhile.
+    #[error(transparent)]
+    Unauthorized(#[from] Unauthorized),
     /// The log or the vault says no, or nothing.
     #[error(transparent)]
     Log(#[from] LogError),
@@ -55,22 +61,23 @@ pub enum AccountError {
     Busy(String),
 }
 
-impl From<CommandError<UserRejection>> for AccountError {
-    fn from(error: CommandError<UserRejection>) -> Self {
+impl<R: std::error::Error> From<CommandError<R>> for AccountError {
+    fn from(error: CommandError<R>) -> Self {
         match error {
             CommandError::Log(error) => Self::Log(error),
+            CommandError::Unauthorized(error) => Self::Unauthorized(error),
             other => Self::Busy(other.to_string()),
         }
     }
 }
 
-impl From<CommandError<SessionRejection>> for AccountError {
-    fn from(error: CommandError<SessionRejection>) -> Self {
-        match error {
-            CommandError::Log(error) => Self::Log(error),
-            other => Self::Busy(other.to_string()),
-        }
-    }
+/// Somebody who has proven who they are.
+#[derive(Debug, Clone)]
+pub struct Proven {
+    /// The account.
+    pub account: Account,
+    /// If it was by a password: the folded name, and the last change of the password that was right.
+    password: Option<(String, Option<Uuid>)>,
 }
 
 pub(super) type Result<T> = std::result::Result<T, AccountError>;
@@ -91,6 +98,7 @@ impl Accounts {
             uuid: clock::random_id(),
             username: username.clone(),
             hash: Some(self.passwords.hash(password).await),
+            change: None,
         };
         self.claim_name(&claim, cause).await?;
         self.complete(&username.folded(), claim, cause).await
@@ -116,6 +124,7 @@ impl Accounts {
             uuid: guest.uuid,
             username: username.clone(),
             hash: Some(self.passwords.hash(password).await),
+            change: None,
         };
         self.claim_name(&claim, cause).await?;
         let account = self.complete(&username.folded(), claim, cause).await?;
@@ -157,8 +166,8 @@ impl Accounts {
             return Err(AccountError::Gone);
         }
         let describe = UserCommand::DescribeDevice(report.clone());
-        let done = self.executor.execute::<User>(account.id, &describe, Some(account.id), cause);
-        done.await?;
+        let authority = Authority::without_token(account.id, cause);
+        self.executor.execute::<User>(account.id, &describe, authority).await?;
         self.account(account.id).await?.ok_or(AccountError::Gone)
     }
 
@@ -187,6 +196,7 @@ impl Accounts {
                         uuid: claim.uuid,
                         username: username.clone(),
                         hash: None,
+                        change: None,
                     },
                     Some(report.over(&known)),
                     cause,
@@ -198,7 +208,7 @@ impl Accounts {
             // The number is another account's: the database that gives them is older than the log.
             let Some(held) = self.vault.held::<DeviceClaim>(device).await? else { continue };
             claim = DeviceClaim { user: self.next_id().await?, uuid: held.claim.uuid };
-            if !self.vault.replace(device, &claim, held.revision).await? {
+            if self.vault.replace(device, &claim, held.revision).await?.is_none() {
                 let held = self.vault.held::<DeviceClaim>(device).await?;
                 claim = held.map_or(claim, |held| held.claim);
             }
@@ -219,6 +229,7 @@ impl Accounts {
                 uuid: claim.uuid,
                 username: username.clone(),
                 hash: None,
+                change: None,
             };
             match self.claim_name(&name, cause).await {
                 Err(AccountError::Taken) => {}
@@ -238,7 +249,7 @@ impl Accounts {
             };
             if held.claim.uuid == claim.uuid {
                 // Our own claim of an earlier attempt; the password is the latest.
-                if self.vault.replace(&folded, claim, held.revision).await? {
+                if self.vault.replace(&folded, claim, held.revision).await?.is_some() {
                     return Ok(());
                 }
                 continue;
@@ -280,8 +291,8 @@ impl Accounts {
                 Some(account) if account.role == Role::User => return Ok(account),
                 Some(guest) => {
                     let upgrade = UserCommand::Upgrade(claim.username.clone());
-                    let done =
-                        self.executor.execute::<User>(guest.id, &upgrade, Some(guest.id), cause);
+                    let authority = Authority::without_token(guest.id, cause);
+                    let done = self.executor.execute::<User>(guest.id, &upgrade, authority);
                     return match done.await {
                         Ok(_) | Err(CommandError::Rejected(_)) => {
                             self.account(guest.id).await?.ok_or(AccountError::Gone)
@@ -294,7 +305,7 @@ impl Accounts {
                         return Err(AccountError::Taken);
                     };
                     claim = NameClaim { user: self.next_id().await?, ..held.claim };
-                    if !self.vault.replace(folded, &claim, held.revision).await? {
+                    if self.vault.replace(folded, &claim, held.revision).await?.is_none() {
                         return Err(AccountError::Busy("the name is being claimed".into()));
                     }
                 }
@@ -318,7 +329,8 @@ impl Accounts {
             avatar: self.default_avatar.clone(),
             at: clock::now(),
         };
-        match self.executor.execute::<User>(claim.user, &command, Some(claim.user), cause).await {
+        let authority = Authority::without_token(claim.user, cause);
+        match self.executor.execute::<User>(claim.user, &command, authority).await {
             Ok(_) => self.account(claim.user).await,
             Err(CommandError::Rejected(UserRejection::IdTaken)) => Ok(None),
             Err(error) => Err(error.into()),
@@ -334,43 +346,75 @@ impl Accounts {
         username: &Username,
         password: &str,
         cause: &Cause,
-    ) -> Result<Account> {
+    ) -> Result<Proven> {
         let folded = username.folded();
         let held = self.vault.held::<NameClaim>(&folded).await?.ok_or(AccountError::Gone)?;
-        let Some(hash) = held.claim.hash.clone() else {
+        if held.claim.hash.is_none() {
             return Err(AccountError::Gone); // DEV-10: guests have no password
-        };
+        }
         let account = self.complete(&folded, held.claim.clone(), cause).await?;
+        let held = self.finish_change(account.id, &folded, held, cause).await?;
         if account.disabled || account.username.folded() != folded {
             return Err(AccountError::Gone);
         }
-        match self.passwords.verify(password, &hash).await {
-            Verdict::Wrong => Err(AccountError::WrongPassword),
-            Verdict::Right => Ok(account),
+        let hash = held.claim.hash.as_deref().unwrap_or_default();
+        match self.passwords.verify(password, hash).await {
+            Verdict::Wrong => return Err(AccountError::WrongPassword),
+            Verdict::Right => {}
             Verdict::RightButOld(hash) => {
-                let renewed = NameClaim { hash: Some(hash), ..held.claim };
+                let renewed = NameClaim { hash: Some(hash), ..held.claim.clone() };
                 self.vault.replace(&folded, &renewed, held.revision).await?;
-                Ok(account)
             }
         }
+        let change = held.claim.change.map(|change| change.id);
+        Ok(Proven { account, password: Some((folded, change)) })
     }
 
-    /// Makes `token` current everywhere.
+    /// Who owns an account without having shown its password: a device, or whoever has just made it.
+    pub fn owner(account: Account) -> Proven {
+        Proven { account, password: None }
+    }
+
+    /// Makes `token` current everywhere, if what it is given for is still so.
     ///
     /// # Errors
-    /// The log says nothing.
+    /// The password was changed or the account disabled meanwhile, or the log says nothing.
     pub async fn log_in(
         &self,
-        user: UserId,
+        proven: &Proven,
         token: TokenId,
         role: Role,
         cause: &Cause,
     ) -> Result<()> {
-        let command = SessionCommand::LogIn { token, role };
-        let done = self.executor.execute::<Session>(user, &command, Some(user), cause).await?;
-        // The account itself must be found by the next call, too, also on another node.
-        self.executor.visible(done.position, &["user_directory"]).await;
-        Ok(())
+        let (user, command) = (proven.account.id, SessionCommand::LogIn { token, role });
+        let authority = Authority::without_token(user, cause);
+        for attempt in 0..ATTEMPTS {
+            let running = self.executor.begin::<SessionRejection>(authority).await?;
+            // Before the credential and the account: whoever changes one of them takes the tokens back after that, so
+            // either we see the change, or they end the token, or there is a conflict.
+            let seen = self.executor.state::<Session>(user).await?;
+            self.still_holds(proven).await?;
+            let done = self.executor.attempt::<Session>(user, seen, &command, authority, running);
+            if let Some(done) = done.await? {
+                // The account itself must be found by the next call, too, also on another node.
+                self.executor.visible(done.position, &["user_directory"]).await;
+                return Ok(());
+            }
+            jitter(attempt).await;
+        }
+        Err(CommandError::<SessionRejection>::Contended.into())
+    }
+
+    /// Is what somebody has proven still so?
+    async fn still_holds(&self, proven: &Proven) -> Result<()> {
+        if let Some((folded, proven)) = &proven.password {
+            let held = self.vault.held::<NameClaim>(folded).await?.ok_or(AccountError::Gone)?;
+            if held.claim.change.map(|change| change.id) != *proven {
+                return Err(AccountError::WrongPassword);
+            }
+        }
+        let account = self.account(proven.account.id).await?;
+        account.filter(|account| !account.disabled).map(drop).ok_or(AccountError::Gone)
     }
 
     async fn next_id(&self) -> Result<UserId> {

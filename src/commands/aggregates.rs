@@ -19,7 +19,6 @@ use crate::{
 
 impl Aggregate for User {
     const SHOWN_BY: &'static [&'static str] = &["user_directory"];
-    const GUARDED: bool = true;
 
     fn subject(id: UserId) -> Subject {
         Subject::User(id)
@@ -47,8 +46,7 @@ impl Aggregate for User {
 
 impl Aggregate for Session {
     const SHOWN_BY: &'static [&'static str] = &[];
-    /// The last log-in counts, whatever came before it; so does the last socket.
-    const GUARDED: bool = false;
+    const EXPIRES: bool = true; // connects and disconnects do
 
     fn subject(id: UserId) -> Subject {
         Subject::Session(id)
@@ -76,7 +74,6 @@ impl Aggregate for Session {
 
 impl Aggregate for Friendship {
     const SHOWN_BY: &'static [&'static str] = &["address_book"];
-    const GUARDED: bool = true;
 
     fn subject(id: Pair) -> Subject {
         Subject::Friendship(id)
@@ -104,7 +101,6 @@ impl Aggregate for Friendship {
 
 impl Aggregate for Group {
     const SHOWN_BY: &'static [&'static str] = &["group_roster"];
-    const GUARDED: bool = true;
 
     fn subject(id: GroupId) -> Subject {
         Subject::Group(id)
@@ -132,7 +128,6 @@ impl Aggregate for Group {
 
 impl Aggregate for Questions {
     const SHOWN_BY: &'static [&'static str] = &["question_book"];
-    const GUARDED: bool = true;
 
     fn subject(id: UserId) -> Subject {
         Subject::Questions(id)
@@ -160,7 +155,6 @@ impl Aggregate for Questions {
 
 impl Aggregate for Complaint {
     const SHOWN_BY: &'static [&'static str] = &["complaint_box"];
-    const GUARDED: bool = true;
 
     fn subject(id: ComplaintId) -> Subject {
         Subject::Complaint(id)

@@ -3,15 +3,17 @@
 use std::{sync::Arc, time::Duration};
 
 use sqlx::PgPool;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 use tracing::{debug, warn};
 
 use super::{
+    authority::{Authority, Unauthorized},
     complaint::Complaint,
     decider::Decider,
     friendship::Friendship,
     group::Group,
     questions::Questions,
+    running::{RunningCommand, RunningCommands},
     session::Session,
     state_cache::{StateCache, Versioned},
     turns::Turns,
@@ -20,10 +22,11 @@ use super::{
 use crate::{
     adapters::{
         checkpoints::Checkpoints,
-        event_log::{Appended, EventLog, Expect, LogError, NewEvent},
+        event_log::{Appended, EventLog, Expect, LogError, NewEvent, unavailable},
+        liveness::Liveness,
         redis::Redis,
     },
-    events::{Cause, Event, NodeId, Position, Subject, UserId},
+    events::{Event, NodeId, Position, Subject},
     projections::{in_postgres, numbers::Numbers},
 };
 
@@ -48,6 +51,10 @@ pub struct Executor {
     pub node: NodeId,
     /// Is the log kept by several servers? Guards that many writers share collapse there (DESIGN §4).
     pub replicated: bool,
+    /// What runs here, and by what it is judged.
+    pub(super) commands: RunningCommands,
+    /// Of a gateway, which keeps its caches fresh and serves by them.
+    pub(super) liveness: Option<Arc<Liveness>>,
     wait: Duration,
 }
 
@@ -65,8 +72,8 @@ pub struct Caches {
 pub trait Aggregate: Decider {
     /// The read models that show it; an answer waits for them.
     const SHOWN_BY: &'static [&'static str];
-    /// Must an append find the aggregate as the rules saw it?
-    const GUARDED: bool;
+    /// May its events vanish from the log?
+    const EXPIRES: bool = false;
     /// Where it lives.
     fn subject(id: Self::Id) -> Subject;
     /// Its event among all events.
@@ -103,8 +110,11 @@ pub enum CommandError<R: std::error::Error> {
     /// PostgreSQL or Redis cannot be asked what the command needs.
     #[error("a read model is unavailable: {0}")]
     Unavailable(String),
-    /// Others were faster each time.
-    #[error("too many at once")]
+    /// What the caller came with has ended meanwhile.
+    #[error(transparent)]
+    Unauthorized(#[from] Unauthorized),
+    /// Others appended first each time.
+    #[error("retries exhausted after concurrency conflicts")]
     Contended,
 }
 
@@ -136,11 +146,11 @@ impl Executor {
     pub fn new(
         log: EventLog,
         checkpoints: Checkpoints,
-        pool: PgPool,
-        redis: Redis,
+        (pool, redis): (PgPool, Redis),
         node: NodeId,
         replicated: bool,
         wait: Duration,
+        liveness: Option<Arc<Liveness>>,
     ) -> Self {
         let caches = Arc::new(Caches {
             users: StateCache::new(200_000),
@@ -151,8 +161,69 @@ impl Executor {
             questions: StateCache::new(100),
             complaints: StateCache::new(200),
         });
-        let turns = Arc::default();
-        Self { log, checkpoints, pool, redis, caches, turns, node, replicated, wait }
+        let (turns, commands) = (Arc::default(), RunningCommands::default());
+        Self {
+            log,
+            checkpoints,
+            pool,
+            redis,
+            caches,
+            turns,
+            node,
+            replicated,
+            commands,
+            liveness,
+            wait,
+        }
+    }
+
+    /// May this process serve by its caches? Not if it is cut off, or was frozen (ADR 0020).
+    pub fn is_live(&self) -> bool {
+        self.liveness.as_ref().is_none_or(|liveness| liveness.is_live())
+    }
+
+    /// A command begins, or its next attempt. What it is judged by is read after this, and it counts as running until
+    /// the result is dropped: so whoever takes back what allows it is answered after its append, or before it is judged.
+    ///
+    /// # Errors
+    /// What the caller came with has ended, or this gateway may not serve.
+    pub async fn begin<R: std::error::Error>(
+        &self,
+        authority: Authority<'_>,
+    ) -> Result<RunningCommand, CommandError<R>> {
+        let running = self.commands.begin(self.silences());
+        if !self.is_live() {
+            return Err(cut_off().into());
+        }
+        if let (Some(actor), Some(_)) = (authority.actor, authority.token) {
+            let session = self.state::<Session>(actor).await?;
+            let user = self.state::<User>(actor).await?;
+            authority.judge(&session.state, &user.state)?;
+        }
+        Ok(running)
+    }
+
+    /// Appends what was judged while `running`. If this gateway has been silent since, its caller may not be told that
+    /// it was done: nobody may have waited for it.
+    ///
+    /// # Errors
+    /// The log says no, or this gateway may not serve any more.
+    pub(super) async fn append(
+        &self,
+        new: &mut NewEvent,
+        expect: Expect,
+        running: &RunningCommand,
+    ) -> Result<Appended, LogError> {
+        let may_serve = || self.is_live() && self.silences() == running.silences;
+        if !may_serve() {
+            return Err(cut_off());
+        }
+        let appended = self.log.append(new, expect).await?;
+        if may_serve() { Ok(appended) } else { Err(cut_off()) }
+    }
+
+    fn silences(&self) -> u64 {
+        self.liveness.as_ref().map_or(0, |liveness| liveness.silences())
     }
 
     /// An aggregate as it is now.
@@ -176,8 +247,17 @@ impl Executor {
                 Versioned::default()
             }
         };
-        self.catch_up::<A>(id, &mut versioned).await?;
-        Ok(versioned)
+        loop {
+            self.catch_up::<A>(id, &mut versioned).await?;
+            if !A::EXPIRES {
+                return Ok(versioned);
+            }
+            // The event whose position is the version may have vanished; then the server expects the one before.
+            let last = self.log.last_of(A::subject(id)).await?;
+            if last <= versioned.version {
+                return Ok(Versioned { version: last, ..versioned });
+            }
+        }
     }
 
     async fn catch_up<A: Aggregate>(
@@ -226,8 +306,25 @@ impl Executor {
         &self,
         id: A::Id,
         command: &A::Command,
-        actor: Option<UserId>,
-        cause: &Cause,
+        authority: Authority<'_>,
+    ) -> Result<Done<A>, CommandError<A::Rejection>>
+    where
+        A::Event: Clone + Send,
+    {
+        self.execute_upon::<A>(id, command, authority, |_| {}).await
+    }
+
+    /// The same; `look` sees each state that the command is judged against, the last one being what the append was
+    /// guarded by.
+    ///
+    /// # Errors
+    /// As [`Executor::execute`].
+    pub async fn execute_upon<A: Aggregate>(
+        &self,
+        id: A::Id,
+        command: &A::Command,
+        authority: Authority<'_>,
+        mut look: impl FnMut(&A) + Send,
     ) -> Result<Done<A>, CommandError<A::Rejection>>
     where
         A::Event: Clone + Send,
@@ -235,8 +332,10 @@ impl Executor {
         let mut turn = None;
         for attempt in 0..ATTEMPTS {
             turn = self.turns.wait(turn, attempt, A::subject(id)).await;
+            let running = self.begin(authority).await?;
             let seen = self.state::<A>(id).await?;
-            if let Some(done) = self.attempt::<A>(id, seen, command, actor, cause).await? {
+            look(&seen.state);
+            if let Some(done) = self.attempt::<A>(id, seen, command, authority, running).await? {
                 return Ok(done);
             }
             jitter(attempt).await;
@@ -251,8 +350,8 @@ impl Executor {
         id: A::Id,
         Versioned { state, version }: Versioned<A>,
         command: &A::Command,
-        actor: Option<UserId>,
-        cause: &Cause,
+        authority: Authority<'_>,
+        running: RunningCommand,
     ) -> Result<Option<Done<A>>, CommandError<A::Rejection>>
     where
         A::Event: Clone + Send,
@@ -263,14 +362,12 @@ impl Executor {
         };
         drop(state); // so that the cache changes its own: a large group takes milliseconds to copy
         let subject = A::subject(id);
-        let new = NewEvent::new(subject, A::wrap(event.clone()), actor, cause);
-        let expect = if A::GUARDED { Expect::Last(subject, version) } else { Expect::Anything };
-        match self.log.append(&new, expect).await {
+        let Authority { actor, cause, .. } = authority;
+        let mut new = NewEvent::new(subject, A::wrap(event.clone()), actor, cause);
+        match self.append(&mut new, Expect::Last(subject, version), &running).await {
             Ok(Appended { position, .. }) => {
-                if A::GUARDED {
-                    // Nothing came in between, so the next command here may build on it.
-                    A::cache(&self.caches).apply(id, position, &event);
-                }
+                // Nothing came in between, so the next command here may build on it.
+                A::cache(&self.caches).apply(id, position, &event);
                 Ok(Some(Done { event: Some(event), position }))
             }
             Err(LogError::Conflict) => {
@@ -290,13 +387,12 @@ impl Executor {
         &self,
         id: A::Id,
         command: &A::Command,
-        actor: Option<UserId>,
-        cause: &Cause,
+        authority: Authority<'_>,
     ) -> Result<Done<A>, CommandError<A::Rejection>>
     where
         A::Event: Clone + Send,
     {
-        let done = self.execute::<A>(id, command, actor, cause).await?;
+        let done = self.execute::<A>(id, command, authority).await?;
         self.visible(done.position, A::SHOWN_BY).await;
         Ok(done)
     }
@@ -304,7 +400,9 @@ impl Executor {
     /// Waits until `read_models` and all gateways have passed `position`. Bounded: what was
     /// appended counts, even if it shows later.
     pub async fn visible(&self, position: Position, read_models: &[&str]) {
-        if !self.checkpoints.passed(position, read_models, true, self.wait).await {
+        let shown = self.checkpoints.passed(position, read_models, self.wait);
+        let (shown, ()) = tokio::join!(shown, self.checkpoints.passed_by_gateways(position));
+        if !shown {
             warn!(%position, "an effect was not visible everywhere in time");
         }
     }
@@ -317,7 +415,7 @@ impl Executor {
     pub async fn shown(&self, subject: Subject, read_model: &str) -> Result<bool, LogError> {
         let last = self.log.last_of(subject).await?;
         let deadline = Instant::now() + self.wait;
-        while self.checkpoints.passed(last, &[read_model], false, self.wait).await {
+        while self.checkpoints.passed(last, &[read_model], self.wait).await {
             // What was heard of the read model may be older than a restore of its database.
             match in_postgres::has_seen(&self.pool, read_model, last).await {
                 Ok(true) => return Ok(true),
@@ -352,17 +450,23 @@ impl Executor {
                 return Err(Undrawn::Behind(numbers.read_model));
             }
             // What was heard of the read model may be older than a restore of its database.
-            if self.checkpoints.passed(seen, &[numbers.read_model], false, self.wait).await {
+            if self.checkpoints.passed(seen, &[numbers.read_model], self.wait).await {
                 sleep(Duration::from_millis(5)).await;
             }
         }
     }
 
-    /// Waits until this process has seen `position` itself.
+    /// Waits until the caches of this process have taken `position` in; `false` if that takes too long.
     pub async fn seen_here(&self, position: Position) -> bool {
-        let own = Checkpoints::gateway(self.node);
-        self.checkpoints.passed(position, &[&own], false, self.wait).await
+        let mut applied = self.commands.subscribe();
+        let seen = timeout(self.wait, applied.wait_for(|applied| *applied >= position)).await;
+        matches!(seen, Ok(Ok(_)))
     }
+}
+
+/// Why a gateway serves nobody while it is not live.
+pub fn cut_off() -> LogError {
+    unavailable("this gateway does not hear the others, so it may not serve")
 }
 
 /// Spreads those who were too slow, so that they do not meet again.

@@ -1,18 +1,16 @@
 //! Keeps the caches of a gateway fresh: one ordered consumer over all that rules ask about.
 
-use std::{
-    sync::atomic::{AtomicU64, Ordering},
-    time::Duration,
-};
+use std::{future::pending, time::Duration};
 
-use tokio::time::{interval, sleep};
+use tokio::time::{MissedTickBehavior, interval, sleep};
 use tracing::warn;
 
 use super::execute::Executor;
 use crate::{
     adapters::{
-        checkpoints::{Beat, Checkpoints, HEARTBEAT},
+        checkpoints::{Beat, Checkpoints},
         event_log::LogError,
+        liveness::GATEWAY_HEARTBEAT,
         reader::position_of,
         tail::Tail,
     },
@@ -38,10 +36,14 @@ impl Executor {
         observe: impl Fn(&Recorded<Event>),
         begin: impl Fn(Position),
     ) {
-        let seen = AtomicU64::new(0);
-        tokio::join!(self.keep_telling(&seen), async {
+        tokio::join!(self.report(), async {
             loop {
-                if let Err(error) = self.try_follow(tail, &seen, &observe, &begin).await {
+                let ended = tokio::select! {
+                    ended = self.try_follow(tail, &observe, &begin) => ended,
+                    // Nobody may have waited for us, so what the caches hold may have ended.
+                    () = self.lapsed() => continue,
+                };
+                if let Err(error) = ended {
                     warn!(%error, "the caches lost touch with the log");
                     self.clear();
                     sleep(Duration::from_millis(200)).await;
@@ -50,40 +52,60 @@ impl Executor {
         });
     }
 
-    /// Says that this gateway is alive, also while the log is away: its sockets are not lost then.
-    async fn keep_telling(&self, seen: &AtomicU64) {
-        let mut beat = interval(HEARTBEAT);
-        loop {
-            beat.tick().await;
-            self.tell(Position(seen.load(Ordering::Relaxed))).await;
+    async fn lapsed(&self) {
+        match &self.liveness {
+            Some(liveness) => liveness.lapsed.notified().await,
+            None => pending().await,
         }
     }
 
-    async fn tell(&self, position: Position) {
-        let beat = Beat { position, node: self.node, leaving: false };
-        self.checkpoints.tell(&Checkpoints::gateway(self.node), beat).await;
+    /// Says that this gateway is alive, also while the log is away: its sockets are not lost then. And how far it is,
+    /// once no command runs that was judged by an older state.
+    async fn report(&self) {
+        let (name, mut heartbeat) = (Checkpoints::gateway(self.node), interval(GATEWAY_HEARTBEAT));
+        heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut applied = self.commands.subscribe();
+        let mut reported = Position(0);
+        loop {
+            let next = *applied.borrow_and_update();
+            tokio::select! {
+                _ = heartbeat.tick() => {
+                    self.checkpoints.heartbeat(&name, Beat::at(reported, self.node)).await;
+                }
+                () = self.commands.none_before(next), if next != reported => {
+                    reported = next;
+                    if let Some(liveness) = &self.liveness {
+                        liveness.reported(next);
+                    }
+                    self.checkpoints.tell(&name, Beat::at(next, self.node)).await;
+                }
+                _ = applied.changed(), if next == reported => {}
+            }
+        }
     }
 
     async fn try_follow(
         &self,
         tail: &Tail,
-        seen: &AtomicU64,
         observe: &impl Fn(&Recorded<Event>),
         begin: &impl Fn(Position),
     ) -> Result<(), LogError> {
+        let silences = self.liveness.as_ref().map(|liveness| liveness.silences());
         let end = self.log.end().await?;
         // At first from the end on. Later from where we were: sockets must hear what became of them while we heard
         // nothing, that another took over or that we were taken for dead.
-        let mut position = match Position(seen.load(Ordering::Relaxed)) {
+        let mut position = match *self.commands.subscribe().borrow() {
             Position(0) => end.last,
             before => before.min(end.last),
         };
         let mut reader = tail.follow(SUBJECTS, Position(position.0 + 1)).await?;
         self.clear(); // nothing that was cached before this reader began has been kept fresh
+        if let (Some(liveness), Some(silences)) = (&self.liveness, silences) {
+            liveness.caught_up(silences);
+        }
         begin(position);
         loop {
-            seen.store(position.0, Ordering::Relaxed);
-            self.tell(position).await;
+            self.commands.applied(position);
             for entry in reader.next_batch(1000).await? {
                 position = position_of(&entry);
                 if let Ok(recorded) = entry {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::{
+    authority::Authority,
     chat::MessageRejection,
     execute::{ATTEMPTS, CommandError, Executor, jitter},
     group::Group,
@@ -14,7 +15,7 @@ use crate::{
     adapters::event_log::{Expect, LogError, NewEvent},
     clock,
     events::{
-        Cause, Event, GroupChatEvent, GroupId, MessageId, Position, Revocation, Room, Sent, Subject,
+        Event, GroupChatEvent, GroupId, MessageId, Position, Revocation, Room, Sent, Subject,
     },
 };
 
@@ -38,9 +39,10 @@ pub async fn send(
     author: &Account,
     to: GroupId,
     content: &Content,
-    cause: &Cause,
+    authority: Authority<'_>,
 ) -> Result<Posted> {
     for attempt in 0..ATTEMPTS {
+        let running = executor.begin(authority).await?;
         let group = executor.state::<Group>(to).await?;
         let (active, member) =
             may_write(&group.state, author.id).map_err(CommandError::Rejected)?;
@@ -55,9 +57,10 @@ pub async fn send(
             sent_at: clock::now(),
         });
         let event = Event::GroupChat(GroupChatEvent::Sent(Arc::clone(&sent)));
-        let new = NewEvent::new(Subject::GroupChat(to), event, Some(author.id), cause);
+        let mut new =
+            NewEvent::new(Subject::GroupChat(to), event, Some(author.id), authority.cause);
         let expect = guard(to, group.version, executor.replicated);
-        match executor.log.append(&new, expect).await {
+        match executor.append(&mut new, expect, &running).await {
             Ok(_) => return Ok(Posted { sent, group: group.state }),
             Err(LogError::Conflict) => {
                 executor.refresh::<Group>(to, group.version).await?;
@@ -84,14 +87,14 @@ pub async fn revoke(
     executor: &Executor,
     by: &Account,
     (message, to): (MessageId, Room),
-    cause: &Cause,
+    authority: Authority<'_>,
 ) -> Result<Revocation<Room>> {
     let group = executor.state::<Group>(to.id).await?.state;
     let refuse = |rejection| CommandError::Rejected(rejection);
     let active = group.active().ok_or(refuse(MessageRejection::NoGroupToRevokeIn))?;
     let member = active.membership(by.id).ok_or(refuse(MessageRejection::RevokerNotInGroup))?;
     let revocation = Revocation { message, by: member.person(by), to, at: clock::now() };
-    messages::revoke(executor, revocation, cause).await
+    messages::revoke(executor, revocation, authority).await
 }
 
 #[cfg(test)]

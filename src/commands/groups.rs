@@ -3,6 +3,7 @@
 use futures_util::future::try_join_all;
 
 use super::{
+    authority::Authority,
     decider::Decider as _,
     execute::{ATTEMPTS, Aggregate as _, CommandError, Done, Executor, jitter},
     group::{ActiveGroup, Group},
@@ -12,7 +13,7 @@ use super::{
 use crate::{
     adapters::event_log::LogError,
     clock,
-    events::{Cause, GroupId, MembershipId, MessageId, NewMember, Room, UserId},
+    events::{GroupId, MembershipId, MessageId, NewMember, Room, UserId},
     projections::numbers::{GROUPS, MEMBERSHIPS},
 };
 
@@ -25,8 +26,8 @@ pub struct Change<'a> {
     pub by: &'a Account,
     /// The picture beside notices that are from nobody.
     pub icon: &'a str,
-    /// The request.
-    pub cause: &'a Cause,
+    /// On whose behalf.
+    pub authority: Authority<'a>,
 }
 
 /// Makes a group of the caller and `friends`, in this order.
@@ -86,13 +87,14 @@ pub async fn run(
     id: GroupId,
     action: GroupAction,
 ) -> Result<Done<Group>> {
-    let by = change.by.id;
+    let authority = change.authority;
     let mut turn = None;
     for attempt in 0..ATTEMPTS {
         turn = executor.turns.wait(turn, attempt, Group::subject(id)).await;
+        let running = executor.begin(authority).await?;
         let seen = executor.state::<Group>(id).await?;
         let command = command(executor, change, &seen.state, &action).await?;
-        let done = executor.attempt::<Group>(id, seen, &command, Some(by), change.cause).await?;
+        let done = executor.attempt::<Group>(id, seen, &command, authority, running).await?;
         if let Some(done) = done {
             executor.visible(done.position, Group::SHOWN_BY).await;
             return Ok(done);

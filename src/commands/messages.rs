@@ -6,6 +6,7 @@ use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
 use super::{
+    authority::Authority,
     chat::{Draft, Message, MessageCommand, MessageRejection, Quota, Standing, Target},
     decider::Decider as _,
     execute::{ATTEMPTS, CommandError, Executor, jitter},
@@ -16,8 +17,8 @@ use crate::{
     adapters::event_log::{Appended, Expect, LogError, NewEvent},
     clock,
     events::{
-        Cause, ChatEvent, Event, GroupChatEvent, MessageId, Pair, Person, Position, Revocation,
-        Role, Room, Sent, Subject, UserId,
+        ChatEvent, Event, GroupChatEvent, MessageId, Pair, Person, Position, Revocation, Role,
+        Room, Sent, Subject, UserId,
     },
     projections::message_history,
 };
@@ -44,11 +45,12 @@ pub async fn send(
     author: &Account,
     to: UserId,
     content: &Content,
-    cause: &Cause,
+    authority: Authority<'_>,
 ) -> Result<Arc<Sent>> {
     let pair = Pair::of(author.id, to);
     let subject = Subject::chat(author.id, to);
     for attempt in 0..ATTEMPTS {
+        let running = executor.begin(authority).await?;
         let recipient = executor.state::<User>(to).await?;
         let between = executor.state::<Friendship>(pair).await?;
         let standing = Standing::of(author, recipient.state.active(), &between.state);
@@ -66,8 +68,8 @@ pub async fn send(
             Quota::Unlimited => Expect::Last(Subject::Friendship(pair), between.version),
             Quota::First => Expect::Last(subject, Position(0)),
         };
-        let new = NewEvent::new(subject, Event::Chat(event), Some(author.id), cause);
-        match executor.log.append(&new, expect).await {
+        let mut new = NewEvent::new(subject, Event::Chat(event), Some(author.id), authority.cause);
+        match executor.append(&mut new, expect, &running).await {
             Ok(_) => return Ok(sent(new.event)),
             Err(LogError::Conflict) => {
                 // Which of the two changed? A friendship that did not leaves the quota.
@@ -177,7 +179,7 @@ impl Revocable for Room {
 pub async fn revoke<To: Revocable>(
     executor: &Executor,
     revocation: Revocation<To>,
-    cause: &Cause,
+    authority: Authority<'_>,
 ) -> Result<Revocation<To>>
 where
     for<'a> Target: From<&'a To>,
@@ -198,11 +200,13 @@ where
         };
         return Ok(first);
     };
+    let running = executor.begin(authority).await?;
     // Two at once become one: the identity of the fact is that of the message.
     let id = uuid::Uuid::new_v5(&id.0, b"revoked");
     let event = To::revoked(revocation);
-    let new = NewEvent { id, ..NewEvent::new(subject, event, Some(author), cause) };
-    let Appended { position, duplicate } = executor.log.append(&new, Expect::Anything).await?;
+    let mut new = NewEvent { id, ..NewEvent::new(subject, event, Some(author), authority.cause) };
+    let appended = executor.append(&mut new, Expect::Anything, &running).await?;
+    let Appended { position, duplicate } = appended;
     let stored = if duplicate { executor.log.at(position).await? } else { None };
     let first = stored.and_then(|stored| To::revocation(stored.event));
     Ok(first.or(To::revocation(new.event)).expect("revoking yields that it is revoked"))

@@ -4,6 +4,7 @@
 
 pub mod accounts;
 pub mod aggregates;
+pub mod authority;
 pub mod chat;
 pub mod complaint;
 pub mod decider;
@@ -21,6 +22,7 @@ pub mod passwords;
 mod properties;
 pub mod questions;
 pub mod reaper;
+pub mod running;
 pub mod session;
 pub mod state_cache;
 pub mod turns;

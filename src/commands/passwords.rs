@@ -1,21 +1,29 @@
 //! Another password for an account: the hash goes to the vault, and whoever came in with the old one is out.
+//!
+//! The vault holds the new hash and that the log has yet to follow, in one write. What the log has to say, whoever meets
+//! the claim next says: the caller, or a log-in after the caller's process has died.
 
 use super::{
     accounts::{AccountError, Accounts, Result},
+    authority::Authority,
     session::{Session, SessionCommand},
     user::{Account, User, UserCommand},
 };
 use crate::{
-    adapters::{passwords::Verdict, vault::NameClaim},
+    adapters::{
+        passwords::Verdict,
+        vault::{Held, NameClaim, PasswordChange},
+    },
+    clock,
     events::{Cause, TokenId, UserId},
 };
 
 impl Accounts {
-    /// Gives an account a new password if `old` is the present one, and ends all its sessions but
-    /// that of `kept` (rest.md §42).
+    /// Gives an account a new password if `old` is the present one, and ends all its sessions but that of `kept`
+    /// (rest.md §42).
     ///
     /// # Errors
-    /// It has no password, or another one.
+    /// It has no password, or another one; or `kept` has ended.
     pub async fn change_password(
         &self,
         account: &Account,
@@ -23,20 +31,23 @@ impl Accounts {
         kept: TokenId,
         cause: &Cause,
     ) -> Result<()> {
-        let folded = account.username.folded();
+        let authority = Authority::of_user(account.id, kept, cause);
         loop {
-            let held = self.vault.held::<NameClaim>(&folded).await?.ok_or(AccountError::Gone)?;
+            let held = self.credential(account, cause).await?;
             let hash = held.claim.hash.as_deref().ok_or(AccountError::Gone)?;
             // Judged under the revision that is replaced: of two changes at once the later one finds
             // that its old password is not right any more.
             if matches!(self.passwords.verify(old, hash).await, Verdict::Wrong) {
                 return Err(AccountError::WrongPassword);
             }
-            let renewed = NameClaim { hash: Some(self.passwords.hash(new).await), ..held.claim };
-            if self.vault.replace(&folded, &renewed, held.revision).await? {
-                return self
-                    .password_changed(account.id, Some(kept), Some(account.id), cause)
-                    .await;
+            let hash = self.passwords.hash(new).await;
+            let running = self.executor.begin::<AccountError>(authority).await?;
+            let replaced = self.replace_password(account, held, hash, Some(kept), authority.actor);
+            let replaced = replaced.await?;
+            drop(running);
+            if let Some(held) = replaced {
+                self.finish_change(account.id, &account.username.folded(), held, cause).await?;
+                return Ok(());
             }
         }
     }
@@ -51,29 +62,61 @@ impl Accounts {
         password: &str,
         cause: &Cause,
     ) -> Result<()> {
-        let folded = account.username.folded();
         let hash = self.passwords.hash(password).await;
-        let held = self.vault.held::<NameClaim>(&folded).await?;
-        let held = held.filter(|held| held.claim.hash.is_some()).ok_or(AccountError::Gone)?;
-        let renewed = NameClaim { hash: Some(hash), ..held.claim };
-        if !self.vault.replace(&folded, &renewed, held.revision).await? {
-            return Err(AccountError::Busy("the password is being changed".into()));
-        }
-        self.password_changed(account.id, None, None, cause).await
+        let held = self.credential(account, cause).await?;
+        let replaced = self.replace_password(account, held, hash, None, None).await?;
+        let held = replaced.ok_or(AccountError::Busy("the password is being changed".into()))?;
+        self.finish_change(account.id, &account.username.folded(), held, cause).await?;
+        Ok(())
     }
 
-    /// Tells the log what the vault knows; whoever came in with the old password is out, everywhere.
-    async fn password_changed(
+    /// The claim of an account's name, with a password, and no change of it unfinished.
+    async fn credential(&self, account: &Account, cause: &Cause) -> Result<Held<NameClaim>> {
+        let folded = account.username.folded();
+        let held = self.vault.held::<NameClaim>(&folded).await?;
+        let held = held.filter(|held| held.claim.hash.is_some()).ok_or(AccountError::Gone)?;
+        self.finish_change(account.id, &folded, held, cause).await
+    }
+
+    /// `None` if somebody else has changed the claim first.
+    async fn replace_password(
         &self,
-        user: UserId,
+        account: &Account,
+        held: Held<NameClaim>,
+        hash: String,
         kept: Option<TokenId>,
         actor: Option<UserId>,
+    ) -> Result<Option<Held<NameClaim>>> {
+        let change = PasswordChange { id: clock::random_id(), kept, actor, unfinished: true };
+        let claim = NameClaim { hash: Some(hash), change: Some(change), ..held.claim };
+        let folded = account.username.folded();
+        let revision = self.vault.replace(&folded, &claim, held.revision).await?;
+        Ok(revision.map(|revision| Held { claim, revision }))
+    }
+
+    /// Appends what a change of password has yet to say in the log: that there was one, and that whoever came in with
+    /// the old one is out, everywhere.
+    ///
+    /// # Errors
+    /// The log or the vault cannot be reached.
+    pub(super) async fn finish_change(
+        &self,
+        user: UserId,
+        folded: &str,
+        held: Held<NameClaim>,
         cause: &Cause,
-    ) -> Result<()> {
-        let changed = UserCommand::ChangePassword;
-        self.executor.execute::<User>(user, &changed, actor, cause).await?;
-        let revoke = SessionCommand::Revoke { kept };
-        self.executor.execute_visibly::<Session>(user, &revoke, actor, cause).await?;
-        Ok(())
+    ) -> Result<Held<NameClaim>> {
+        let unfinished = held.claim.change.clone().filter(|change| change.unfinished);
+        let Some(change) = unfinished else { return Ok(held) };
+        let PasswordChange { id, kept, actor, .. } = change;
+        let authority = Authority { actor, token: None, cause };
+        self.executor.execute::<User>(user, &UserCommand::ChangePassword, authority).await?;
+        let revoke = SessionCommand::Revoke { kept, change: id };
+        self.executor.execute_visibly::<Session>(user, &revoke, authority).await?;
+        let finished = PasswordChange { unfinished: false, ..change };
+        let claim = NameClaim { change: Some(finished), ..held.claim };
+        let replaced = self.vault.replace(folded, &claim, held.revision).await?;
+        // Otherwise somebody else has finished it, or changed the password once more.
+        Ok(Held { claim, revision: replaced.unwrap_or(held.revision) })
     }
 }

@@ -279,7 +279,9 @@ fn session_command() -> impl Strategy<Value = SessionCommand> {
     prop_oneof![
         2 => (token(), role()).prop_map(|(token, role)| SessionCommand::LogIn { token, role }),
         1 => token().prop_map(SessionCommand::LogOut),
-        1 => of(token()).prop_map(|kept| SessionCommand::Revoke { kept }),
+        1 => (of(token()), 1..4_u128).prop_map(|(kept, change)| {
+            SessionCommand::Revoke { kept, change: Uuid::from_u128(change) }
+        }),
         2 => socket.prop_map(SessionCommand::Connect),
         1 => (connection(), reason).prop_map(|(it, why)| SessionCommand::Disconnect(it, why)),
     ]

@@ -81,12 +81,12 @@ impl Reaper {
     async fn end(&self, user: UserId, connection: ConnectionId) -> Result<(), LogError> {
         let reason = DisconnectReason::NodeLost;
         let event = Event::Session(SessionEvent::Disconnected { connection, reason });
-        let new = NewEvent {
+        let mut new = NewEvent {
             // However often this is said, it is one fact.
             id: uuid::Uuid::new_v5(&connection.0, b"node_lost"),
             ..NewEvent::new(Session::subject(user), event, None, &Cause::own("reaper"))
         };
-        self.log.append_unsynced(&new, Expect::Anything).await?;
+        self.log.append_unsynced(&mut new, Expect::Anything).await?;
         Ok(())
     }
 }

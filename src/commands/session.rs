@@ -1,6 +1,7 @@
 //! The rules of log-ins and sockets: one session per account (data.md §4.1).
 
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use super::decider::Decider;
 use crate::events::{ConnectionId, DisconnectReason, NodeId, Role, SessionEvent, TokenId, UserId};
@@ -14,6 +15,9 @@ pub struct Session {
     pub visitor_token: Option<TokenId>,
     /// The socket that pushes go to: the newest, unless its token was logged out (DEV-30).
     pub socket: Option<Socket>,
+    /// The last change of password that took tokens back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revoked_by: Option<Uuid>,
 }
 
 /// The account's socket.
@@ -48,10 +52,13 @@ pub enum SessionCommand {
     },
     /// Give the user-mode token back.
     LogOut(TokenId),
-    /// Take all tokens back, but `kept`: it stays good if it is, and becomes it not.
+    /// Take all tokens back, but `kept`: it stays good if it is, and becomes it not. Once for each change of password,
+    /// whoever brings that to its end.
     Revoke {
         /// Which.
         kept: Option<TokenId>,
+        /// The change of password.
+        change: Uuid,
     },
     /// Make a socket the account's socket.
     Connect(Socket),
@@ -79,7 +86,8 @@ impl Decider for Session {
             SessionCommand::LogOut(token) => {
                 (self.user_token == Some(token)).then_some(SessionEvent::LoggedOut { token })
             }
-            SessionCommand::Revoke { kept } => Some(SessionEvent::Revoked { kept }),
+            SessionCommand::Revoke { kept, change } => (self.revoked_by != Some(change))
+                .then_some(SessionEvent::Revoked { kept, change: Some(change) }),
             SessionCommand::Connect(socket) if !self.is_current(socket.token) => {
                 return Err(SessionRejection::NotCurrent);
             }
@@ -105,7 +113,8 @@ impl Decider for Session {
                 self.user_token.take_if(|current| *current == token);
                 self.socket.take_if(|socket| socket.token == token);
             }
-            SessionEvent::Revoked { kept } => {
+            SessionEvent::Revoked { kept, change } => {
+                self.revoked_by = change;
                 let ended = |token: TokenId| Some(token) != kept;
                 self.user_token.take_if(|token| ended(*token));
                 self.visitor_token.take_if(|token| ended(*token));
@@ -169,21 +178,34 @@ mod tests {
     #[test]
     fn rest_42_all_tokens_but_one_are_taken_back_with_their_sockets() {
         let both = [log_in(A, Role::User), log_in(B, Role::Visitor), connect(1, A)];
-        let revoke = |kept| [&both[..], &[SessionCommand::Revoke { kept }]].concat();
+        let change = Uuid::from_u128(9);
+        let revoke = |kept| [&both[..], &[SessionCommand::Revoke { kept, change }]].concat();
         let session = given(&revoke(Some(A)));
         assert!(session.is_current(A) && !session.is_current(B) && session.socket.is_some());
         let session = given(&revoke(Some(B)));
         assert!(!session.is_current(A) && session.is_current(B) && session.socket.is_none());
-        assert_eq!(given(&revoke(None)), Session::default());
+        let revoked = Session { revoked_by: Some(change), ..Session::default() };
+        assert_eq!(given(&revoke(None)), revoked);
+    }
+
+    #[test]
+    fn a_change_of_password_takes_tokens_back_once() {
+        let revoke = SessionCommand::Revoke { kept: None, change: Uuid::from_u128(9) };
+        let session = given(&[log_in(A, Role::User), revoke.clone(), log_in(B, Role::User)]);
+        assert_eq!(session.decide(&revoke), Ok(None), "they came in with the new password");
+        let next = SessionCommand::Revoke { kept: None, change: Uuid::from_u128(10) };
+        assert!(session.decide(&next).is_ok_and(|event| event.is_some()));
     }
 
     #[test]
     fn a_token_that_ended_is_not_kept() {
-        let revoke = SessionCommand::Revoke { kept: Some(A) };
+        let change = Uuid::from_u128(9);
+        let revoke = SessionCommand::Revoke { kept: Some(A), change };
+        let revoked = Session { revoked_by: Some(change), ..Session::default() };
         let session = given(&[log_in(A, Role::User), log_in(B, Role::User), revoke.clone()]);
-        assert_eq!(session, Session::default());
+        assert_eq!(session, revoked);
         let session = given(&[log_in(A, Role::User), SessionCommand::LogOut(A), revoke]);
-        assert_eq!(session, Session::default());
+        assert_eq!(session, revoked);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Facts about log-ins and sockets.
 
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use super::{
     ids::{ConnectionId, NodeId, TokenId},
@@ -30,6 +31,9 @@ pub enum SessionEvent {
     Revoked {
         /// The one that stays what it was, if any.
         kept: Option<TokenId>,
+        /// The change of password that this is part of.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        change: Option<Uuid>,
     },
     /// A socket opened and became the account's socket (ws.md §3).
     #[serde(rename = "session.connected.v1")]

@@ -152,7 +152,7 @@ impl Queue {
             SessionEvent::LoggedOut { token } => {
                 self.socket.take_if(|current| current.token == token);
             }
-            SessionEvent::Revoked { kept } => {
+            SessionEvent::Revoked { kept, .. } => {
                 self.socket.take_if(|current| Some(current.token) != kept);
             }
             SessionEvent::LoggedIn { .. } => {}
@@ -220,8 +220,8 @@ mod tests {
             SessionEvent::LoggedOut { token: TokenId(id(2)) },
             SessionEvent::LoggedOut { token: TokenId(id(1)) },
             connected(3, 4),
-            SessionEvent::Revoked { kept: Some(TokenId(id(4))) },
-            SessionEvent::Revoked { kept: None },
+            SessionEvent::Revoked { kept: Some(TokenId(id(4))), change: None },
+            SessionEvent::Revoked { kept: None, change: None },
             connected(3, 4),
             SessionEvent::Disconnected {
                 connection: ConnectionId(id(3)),

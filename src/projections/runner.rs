@@ -95,7 +95,7 @@ pub async fn run<P: Projection>(projection: P, store: P::Store, runners: Runners
     }
     let position = runners.checkpoints.position(P::NAME).unwrap_or_default();
     if runners.checkpoints.holder(P::NAME) == Some(runners.node) {
-        let beat = Beat { position, node: runners.node, leaving: true };
+        let beat = Beat::last(position, runners.node);
         runners.checkpoints.tell(P::NAME, beat).await;
     }
 }
@@ -165,7 +165,7 @@ impl<'a, P: Projection> Work<'a, P> {
         self.skipped = self.runners.log.skipped(P::NAME).await?;
         let mut target = self.runners.log.last_on(P::SUBJECTS).await?;
         let mut reader = self.runners.tail.follow(P::SUBJECTS, self.next()).await?;
-        self.announce(reader.pending()).await;
+        self.heartbeat(reader.pending()).await;
         let mut beat = interval(HEARTBEAT);
         let mut live = false;
         let mut due = Instant::now();
@@ -194,7 +194,7 @@ impl<'a, P: Projection> Work<'a, P> {
                     // Somebody may have claimed or switched the generation while nothing happened.
                     self.still_mine(&generation).await?;
                     self.still_live(&generation).await?;
-                    self.announce(reader.pending()).await;
+                    self.heartbeat(reader.pending()).await;
                     continue;
                 }
             };
@@ -240,9 +240,15 @@ impl<'a, P: Projection> Work<'a, P> {
         Position(self.at.position.0 + 1)
     }
 
+    async fn heartbeat(&self, lag: u64) {
+        self.runners.health.at(P::NAME, self.at.position, lag);
+        let beat = Beat::at(self.at.position, self.runners.node);
+        self.runners.checkpoints.heartbeat(P::NAME, beat).await;
+    }
+
     async fn announce(&self, lag: u64) {
         self.runners.health.at(P::NAME, self.at.position, lag);
-        let beat = Beat { position: self.at.position, node: self.runners.node, leaving: false };
+        let beat = Beat::at(self.at.position, self.runners.node);
         self.runners.checkpoints.tell(P::NAME, beat).await;
     }
 

@@ -23,6 +23,7 @@ use crate::{
     app::App,
     clock,
     commands::{
+        authority::{Authority, Unauthorized},
         execute::CommandError,
         session::{Session, SessionCommand, SessionRejection, Socket},
         user::{Account, User},
@@ -64,8 +65,9 @@ fn later(error: impl std::fmt::Display) -> Refused {
 /// What the client is told.
 pub async fn admit(app: &App, token: Option<&str>, cause: Cause) -> Result<Box<Admitted>, Refused> {
     let token = token.filter(|token| !token.is_empty()).ok_or(Refused::Text("缺少 token 参数"))?;
-    let claims = app.current(token).await.map_err(later)?;
-    let claims = claims.ok_or(Refused::Text("Token 不合法"))?;
+    let unlawful = Refused::Text("Token 不合法");
+    let Some(claims) = app.tokens.read(token) else { return Err(unlawful) };
+    let Some(claims) = app.current(claims).await.map_err(later)? else { return Err(unlawful) };
     let user = app.executor.state::<User>(claims.id).await.map_err(later)?;
     let account = match user.state.account() {
         None => return Err(Refused::Text("用户不存在")),
@@ -114,14 +116,20 @@ struct Started {
 async fn open(app: &App, admitted: Box<Admitted>) -> Result<Started, Refused> {
     let Admitted { claims, account, entry, cause } = *admitted;
     let (user, connection, node) = (account.id, entry.connection, app.executor.node);
-    let before = app.executor.state::<Session>(user).await.map_err(later)?;
     let socket = Socket { connection, node, token: claims.jti, role: claims.role };
     let connect = SessionCommand::Connect(socket);
-    let done = app.executor.execute::<Session>(user, &connect, Some(user), &cause).await;
+    let authority = Authority::of_user(user, claims.jti, &cause);
+    let mut before = None; // the socket that this one takes over from: the append was guarded by it
+    let look = |session: &Session| before = session.socket.as_ref().map(|socket| socket.node);
+    let done = app.executor.execute_upon::<Session>(user, &connect, authority, look).await;
     let position = match done {
         Ok(done) => done.position,
-        Err(CommandError::Rejected(SessionRejection::NotCurrent)) => {
-            return Err(Refused::Text("Token 不合法"));
+        Err(
+            CommandError::Rejected(SessionRejection::NotCurrent)
+            | CommandError::Unauthorized(Unauthorized::Token),
+        ) => return Err(Refused::Text("Token 不合法")),
+        Err(CommandError::Unauthorized(Unauthorized::Account)) => {
+            return Err(Refused::Text("你已被管理员禁用"));
         }
         Err(error) => {
             // The log may have it nevertheless, and nobody else would ever say that this socket is gone.
@@ -129,10 +137,12 @@ async fn open(app: &App, admitted: Box<Admitted>) -> Result<Started, Refused> {
             return Err(later(error));
         }
     };
-    // Now the older sockets of this node are superseded, and have been alerted.
-    app.executor.seen_here(position).await;
-    let elsewhere = before.state.socket.as_ref().map(|socket| socket.node);
-    let elsewhere = elsewhere.filter(|other| *other != node);
+    // Once this node has seen it, its older sockets are superseded, and have been alerted.
+    if !app.executor.seen_here(position).await {
+        entry.end(DisconnectReason::Closed);
+        return Err(later("this gateway lags behind the log"));
+    }
+    let elsewhere = before.filter(|other| *other != node);
     let opening = Box::pin(opening(app.clone(), user, connection, position, elsewhere));
     let (inflow, role) = (Inflow::new(user, connection), claims.role);
     let connected = Box::new(Connected { user, role, entry, inflow, current: true });
@@ -233,10 +243,10 @@ impl Connected {
         }
         let event = Event::Session(SessionEvent::Connected { connection, node, token, role });
         let subject = Subject::Session(user);
-        let new = NewEvent::new(subject, event, Some(user), &Cause::own("renewal"));
+        let mut new = NewEvent::new(subject, event, Some(user), &Cause::own("renewal"));
         // Only as long as nothing has happened to the session: a newer socket must stay the newest.
         let expect = Expect::Last(subject, session.version);
-        if let Err(error) = app.executor.log.append_unsynced(&new, expect).await {
+        if let Err(error) = app.executor.log.append_unsynced(&mut new, expect).await {
             debug!(%error, user.id = %user, "the socket of user `{user}` was not told again");
         }
     }

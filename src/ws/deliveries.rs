@@ -75,7 +75,7 @@ impl Deliveries {
             if fresh {
                 reports.0 = self.next_reports();
             }
-            while let Some(event) = reports.0.front() {
+            while let Some(event) = reports.0.front_mut() {
                 reports.1 = self.log.append_unsynced(event, Expect::Anything).await?.position;
                 reports.0.pop_front();
             }

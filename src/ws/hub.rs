@@ -202,13 +202,13 @@ impl Hub {
         }
     }
 
-    /// Tells the user's newest socket to drain the queue; `false` if he has none here that receives. It may be one that
-    /// is opening: the client means that, not the one before.
+    /// Tells the user's sockets that are not superseded to drain the queue; `false` if they have none here. Of those that
+    /// are opening the log decides which receives, in whatever order they came here; the others drain nothing.
     pub fn drain(&self, user: UserId) -> bool {
         let sockets = self.lock();
-        let newest = sockets.users.get(&user).and_then(|handles| handles.last());
-        let newest = newest.filter(|handle| handle.stage != Stage::Superseded);
-        newest.inspect(|handle| handle.order(Order::Drain)).is_some()
+        let handles = sockets.users.get(&user).into_iter().flatten();
+        let current = handles.filter(|handle| handle.stage != Stage::Superseded);
+        current.map(|handle| handle.order(Order::Drain)).count() > 0
     }
 
     /// Takes in what happened anywhere.
@@ -315,7 +315,7 @@ fn observe_session(handles: &mut [Handle], event: &SessionEvent) {
             let of_token = handles.iter().filter(|handle| handle.token == token);
             of_token.for_each(|handle| handle.order(Order::Silence));
         }
-        SessionEvent::Revoked { kept } => {
+        SessionEvent::Revoked { kept, .. } => {
             let ended = handles.iter().filter(|handle| Some(handle.token) != kept);
             ended.for_each(|handle| handle.order(Order::Silence));
         }
@@ -370,8 +370,8 @@ async fn tell_endings(
 
 async fn tell(log: &EventLog, Ending { user, connection, reason }: Ending) {
     let event = Event::Session(SessionEvent::Disconnected { connection, reason });
-    let new = NewEvent::new(Subject::Session(user), event, Some(user), &Cause::own("socket"));
-    while let Err(error) = log.append_unsynced(&new, Expect::Anything).await {
+    let mut new = NewEvent::new(Subject::Session(user), event, Some(user), &Cause::own("socket"));
+    while let Err(error) = log.append_unsynced(&mut new, Expect::Anything).await {
         warn!(%error, "the end of a socket cannot be told yet");
         sleep(Duration::from_millis(500)).await;
     }

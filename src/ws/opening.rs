@@ -35,7 +35,7 @@ pub(super) async fn opening(
     let (here, there) = tokio::join!(here, there);
     let position = connected.max(here.unwrap_or_default()).max(there.unwrap_or_default());
     let queue = &["offline_queue"];
-    while !app.executor.checkpoints.passed(position, queue, false, Duration::from_secs(5)).await {
+    while !app.executor.checkpoints.passed(position, queue, Duration::from_secs(5)).await {
         debug!(user.id = %user, "waiting for the queue of user `{user}`");
     }
     loop {

@@ -68,7 +68,13 @@ impl Wire {
             || match serde_json::from_str::<ClientFrame>(text) {
                 Ok(ClientFrame { kind, token: None }) => kind == "ping",
                 Ok(ClientFrame { kind, token: Some(token) }) => {
-                    kind == "ping" && matches!(Box::pin(app.current(&token)).await, Ok(Some(_)))
+                    let claims = app.tokens.read(&token).filter(|_| kind == "ping");
+                    match claims {
+                        Some(claims) => {
+                            matches!(Box::pin(app.current(claims)).await, Ok(Some(_)))
+                        }
+                        None => false,
+                    }
                 }
                 Err(_) => false,
             };

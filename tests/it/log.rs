@@ -113,15 +113,15 @@ async fn a_reader_that_falls_behind_is_sent_all_events() {
     let reader = log.read(&["evt.delivery.>", "evt.complaint.>"], Position(end.0 + 1)).await;
     let mut reader = reader.expect("a reader");
     let before = consumers_without_filters(&app).await;
-    let reports: Vec<NewEvent> = (0..MANY)
+    let mut reports: Vec<NewEvent> = (0..MANY)
         .map(|_| {
             let event = DeliveryEvent::Written { users: Vec::new(), groups: Vec::new() };
             let subject = Subject::Delivery(NodeId(uuid::Uuid::nil()));
             NewEvent::new(subject, Event::Delivery(event), None, &Cause::own("a test"))
         })
         .collect();
-    for some in reports.chunks(50) {
-        let appended = some.iter().map(|report| log.append_unsynced(report, Expect::Anything));
+    for some in reports.chunks_mut(50) {
+        let appended = some.iter_mut().map(|report| log.append_unsynced(report, Expect::Anything));
         for appended in join_all(appended).await {
             appended.expect("the log takes it");
         }

@@ -7,6 +7,8 @@
 
 mod support;
 
+mod appends;
+mod authorization;
 mod bench;
 mod churn;
 mod cluster;

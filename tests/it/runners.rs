@@ -31,7 +31,7 @@ async fn a_runner_that_was_overtaken_blames_no_event() {
     let node = NodeId(Uuid::new_v4());
     let promises = Promises { replicated: false, timeout: second, fact_ttl: second };
     let log = EventLog::open(nats.clone(), node, None, &promises).await.expect("the log");
-    let (checkpoints, listen) = Checkpoints::start(nats.client).await.expect("nats-server");
+    let (checkpoints, listen) = Checkpoints::start(nats.client, None).await.expect("nats-server");
     tokio::spawn(listen);
     let (health, stop) = (ProjectionHealth::default(), CancellationToken::new());
     let tail = Tail::new(log.clone(), &[]);

@@ -61,12 +61,12 @@ impl Tools {
     ) -> anyhow::Result<Frozen> {
         let checkpoints = self.runners.checkpoints.clone();
         let position = store.claim(live, clock::random_id()).await?.position;
-        let beat = Beat { position, node: self.runners.node, leaving: false };
+        let beat = Beat::at(position, self.runners.node);
         let stop = CancellationToken::new();
         let (stopped, listener) = (stop.clone(), checkpoints.clone());
         app::background(async move {
             while !stopped.is_cancelled() {
-                listener.tell(P::NAME, beat).await;
+                listener.heartbeat(P::NAME, beat).await;
                 _ = timeout(Duration::from_millis(100), stopped.cancelled()).await;
             }
         });

@@ -1,6 +1,6 @@
-//! A line between two parts that can be cut, or go dead without a word.
+//! A line between two parts that can be cut, or go dead without a word, also at a chosen message.
 
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -8,8 +8,7 @@ use tokio::{
         TcpListener, TcpStream,
         tcp::{OwnedReadHalf, OwnedWriteHalf},
     },
-    sync::watch,
-    time::sleep,
+    sync::{oneshot, watch},
 };
 use tokio_util::task::TaskTracker;
 
@@ -30,7 +29,30 @@ pub enum Mode {
 #[derive(Debug)]
 pub struct Line {
     mode: watch::Sender<Mode>,
+    trap: Trap,
     port: Port,
+}
+
+/// What the line does when it sees something on its way to the port.
+type Trap = Arc<Mutex<Option<Armed>>>;
+
+#[derive(Debug)]
+struct Armed {
+    pattern: Vec<u8>,
+    mode: watch::Sender<Mode>,
+    then: Mode,
+    sprung: oneshot::Sender<()>,
+}
+
+/// Springs the trap if its pattern is in these bytes.
+fn spring(trap: &Trap, bytes: &[u8]) {
+    let mut trap = trap.lock().unwrap_or_else(PoisonError::into_inner);
+    let is_there =
+        |armed: &mut Armed| bytes.windows(armed.pattern.len()).any(|part| part == armed.pattern);
+    if let Some(armed) = trap.take_if(is_there) {
+        armed.mode.send_replace(armed.then);
+        _ = armed.sprung.send(());
+    }
 }
 
 impl Line {
@@ -42,8 +64,9 @@ impl Line {
         let port = Port::take()?;
         let (mode, seen) = watch::channel(Mode::Open);
         let listener = TcpListener::bind(("127.0.0.1", port.number())).await?;
-        tasks.spawn(listen(listener, target, seen, tasks.clone()));
-        Ok(Self { mode, port })
+        let trap = Trap::default();
+        tasks.spawn(listen(listener, target, seen, Arc::clone(&trap), tasks.clone()));
+        Ok(Self { mode, trap, port })
     }
 
     /// Where it begins.
@@ -55,12 +78,28 @@ impl Line {
     pub fn set(&self, mode: Mode) {
         self.mode.send_replace(mode);
     }
+
+    /// Does this once `pattern` is on its way to the port, before it arrives there; resolves then.
+    pub fn set_at(&self, pattern: &str, then: Mode) -> oneshot::Receiver<()> {
+        let (sprung, seen) = oneshot::channel();
+        let (pattern, mode) = (pattern.as_bytes().to_vec(), self.mode.clone());
+        let armed = Armed { pattern, mode, then, sprung };
+        *self.trap.lock().unwrap_or_else(PoisonError::into_inner) = Some(armed);
+        seen
+    }
+}
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        self.trap.lock().unwrap_or_else(PoisonError::into_inner).take();
+    }
 }
 
 async fn listen(
     listener: TcpListener,
     target: u16,
     mut mode: watch::Receiver<Mode>,
+    trap: Trap,
     tasks: TaskTracker,
 ) {
     loop {
@@ -71,7 +110,7 @@ async fn listen(
         };
         let Ok((near, _)) = stream else { continue };
         if *mode.borrow() != Mode::Cut {
-            tasks.spawn(carry(near, target, mode.clone()));
+            tasks.spawn(carry(near, target, mode.clone(), Arc::clone(&trap)));
         }
     }
 }
@@ -81,12 +120,12 @@ async fn gone(mode: &mut watch::Receiver<Mode>) {
 }
 
 /// Carries both ways until either side ends, or the line is cut.
-async fn carry(near: TcpStream, target: u16, mut mode: watch::Receiver<Mode>) {
+async fn carry(near: TcpStream, target: u16, mut mode: watch::Receiver<Mode>, trap: Trap) {
     let Ok(far) = TcpStream::connect(("127.0.0.1", target)).await else { return };
     _ = (near.set_nodelay(true), far.set_nodelay(true));
     let ((near_in, near_out), (far_in, far_out)) = (near.into_split(), far.into_split());
-    let (there, back) =
-        (pump(near_in, far_out, mode.clone()), pump(far_in, near_out, mode.clone()));
+    let there = pump(near_in, far_out, mode.clone(), |bytes| spring(&trap, bytes));
+    let back = pump(far_in, near_out, mode.clone(), |_| {});
     tokio::select! {
         () = there => {}
         () = back => {}
@@ -94,12 +133,19 @@ async fn carry(near: TcpStream, target: u16, mut mode: watch::Receiver<Mode>) {
     }
 }
 
-async fn pump(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mode: watch::Receiver<Mode>) {
+async fn pump(
+    mut from: OwnedReadHalf,
+    mut to: OwnedWriteHalf,
+    mut mode: watch::Receiver<Mode>,
+    see: impl Fn(&[u8]),
+) {
     let mut buffer = vec![0; 64 * 1024];
     loop {
         let Ok(length @ 1..) = from.read(&mut buffer).await else { return };
-        while *mode.borrow() == Mode::Dead {
-            sleep(Duration::from_millis(20)).await;
+        see(&buffer[..length]);
+        match mode.wait_for(|mode| *mode != Mode::Dead).await.as_deref() {
+            Ok(Mode::Cut) | Err(_) => return,
+            Ok(_) => {}
         }
         if to.write_all(&buffer[..length]).await.is_err() {
             return;

@@ -70,9 +70,9 @@ impl App {
             };
             NewEvent::new(Subject::Group(id), Event::Group(event), None, &Cause::own("a test"))
         });
-        let joins: Vec<NewEvent> = joins.collect();
+        let mut joins: Vec<NewEvent> = joins.collect();
         for join in
-            join_all(joins.iter().map(|join| log.append_unsynced(join, Expect::Anything))).await
+            join_all(joins.iter_mut().map(|join| log.append_unsynced(join, Expect::Anything))).await
         {
             join.expect("the log takes it");
         }
@@ -88,8 +88,8 @@ impl App {
         let groups = vec![DeliveredInGroup { group: id, ranges, users }];
         let event = Event::Delivery(DeliveryEvent::Written { users: Vec::new(), groups });
         let subject = Subject::Delivery(NodeId(Uuid::new_v4()));
-        let report = NewEvent::new(subject, event, None, &Cause::own("a test"));
-        log.append_unsynced(&report, Expect::Anything).await.expect("the log takes it");
+        let mut report = NewEvent::new(subject, event, None, &Cause::own("a test"));
+        log.append_unsynced(&mut report, Expect::Anything).await.expect("the log takes it");
         self.settle().await;
     }
 

@@ -53,8 +53,13 @@ impl User {
 
     /// Logs in once more: the older token ends.
     pub async fn login(&self) -> Self {
+        Self::from_login(&self.api, self.try_login().await.ok())
+    }
+
+    /// Logs in once more, if the service lets them.
+    pub async fn try_login(&self) -> Reply {
         let body = json!({ "username": self.username, "password": PASSWORD });
-        Self::from_login(&self.api, self.api.post("/api/loginChat", body).await.ok())
+        self.api.post("/api/loginChat", body).await
     }
 
     /// Opens a socket, past the welcome and the hints.

@@ -110,7 +110,10 @@ impl World {
                     Some(token) if pick % 3 > 0 => {
                         self.session(who, &SessionCommand::LogOut(token));
                     }
-                    kept => self.session(who, &SessionCommand::Revoke { kept }),
+                    kept => self.session(
+                        who,
+                        &SessionCommand::Revoke { kept, change: uuid::Uuid::new_v4() },
+                    ),
                 }
             }
             What::Connect => self.connect(who, pick),

@@ -1,0 +1,153 @@
+//! What was taken back has ended, on every gateway, once the answer says so (clarification 18, DESIGN §4, ADR 0020).
+
+use futures_util::future::join_all;
+use hongyan::cli::rig::line::{Line, Mode};
+use serde_json::json;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+};
+use tokio_util::task::TaskTracker;
+
+use crate::support::{App, PASSWORD, User, until};
+
+const DRAIN: &str = "/api/chat/chatGetmessageOffLine";
+const LOG_OUT: &str = "/api/chat/logout";
+const BAD_TOKEN: &str = "Token 令牌不合法！";
+const NEW_PASSWORD: &str = "a better one";
+
+/// The same user at the last gateway.
+fn there(app: &App, user: &User) -> User {
+    user.via(app.gateways.last().expect("a gateway").origin())
+}
+
+async fn set_password(user: &User, old: &str, new: &str) -> bool {
+    let body = json!({ "oldpassword": old, "newpassword": new, "checknewpassword": new });
+    user.post("/api/chat/setPassword", body).await.status == 200
+}
+
+/// Two gateways, the second one behind a line.
+async fn two_gateways() -> (App, Line) {
+    let mut app = App::with_gateways(1).await;
+    let line = Line::to(app.servers.nats.port(), &TaskTracker::new()).await.expect("a port");
+    app.another_gateway("behind-a-line", line.port()).await;
+    (app, line)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nobody_comes_in_with_the_old_password_while_it_changes() {
+    let app = App::with_gateways(2).await;
+    for _ in 0..4 {
+        let ann = app.register("ann").await;
+        let elsewhere = there(&app, &ann);
+        let log_ins = join_all((0..4).map(async |_| {
+            let reply = elsewhere.try_login().await;
+            (reply.status == 200).then(|| User::from_login(&elsewhere, reply.ok()))
+        }));
+        let (log_ins, changed) = tokio::join!(log_ins, set_password(&ann, PASSWORD, NEW_PASSWORD));
+        if !changed {
+            continue; // a log-in before it has ended the token that it came with
+        }
+        for log_in in log_ins.into_iter().flatten() {
+            for gateway in &app.gateways {
+                let token = log_in.via(gateway.origin());
+                token.post_empty(DRAIN).await.refused(400, BAD_TOKEN);
+            }
+        }
+        elsewhere.try_login().await.refused(400, "账户或密码错误");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_change_of_password_is_finished_by_whoever_meets_the_account_next() {
+    let (mut app, line) = two_gateways().await;
+    let ann = app.register("ann").await;
+    let other = ann.clone();
+    let sprung = line.set_at(&format!("HPUB evt.user.{} ", ann.id), Mode::Dead);
+    let elsewhere = there(&app, &ann);
+    let changing = tokio::spawn(async move {
+        set_password(&elsewhere, PASSWORD, NEW_PASSWORD).await;
+    });
+    sprung.await.expect("the vault has it, and the log does not");
+    app.gateways[1].process().kill9();
+    changing.abort();
+    ann.try_login().await.refused(400, "账户或密码错误");
+    let body = json!({ "username": ann.username, "password": NEW_PASSWORD });
+    let newer = User::from_login(&ann, ann.post("/api/loginChat", body).await.ok());
+    other.post_empty(DRAIN).await.refused(400, BAD_TOKEN);
+    newer.post_empty(DRAIN).await.ok();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_token_is_judged_again_once_the_body_has_come() {
+    let app = App::with_gateways(2).await;
+    let [ann, bob] = app.users(["ann", "bob"]).await;
+    bob.let_strangers_send(2).await;
+    let body = crate::support::text_to("single", bob.id, "too late").to_string();
+    let origin = there(&app, &ann).origin().replace("http://", "");
+    let mut slow = TcpStream::connect(origin).await.expect("the gateway listens");
+    let head = format!(
+        "POST {} HTTP/1.1\r\nhost: x\r\ntoken: {}\r\ncontent-type: application/json\r\n\
+         content-length: {}\r\nconnection: close\r\nexpect: 100-continue\r\n\r\n",
+        crate::support::SEND,
+        ann.token(),
+        body.len()
+    );
+    slow.write_all(head.as_bytes()).await.expect("it is taken");
+    let mut go_on = [0; 25];
+    slow.read_exact(&mut go_on).await.expect("the body is asked for once the token was judged");
+    assert!(go_on.starts_with(b"HTTP/1.1 100"), "{}", String::from_utf8_lossy(&go_on));
+    ann.post_empty(LOG_OUT).await.ok();
+    slow.write_all(body.as_bytes()).await.expect("it is taken");
+    let mut answer = String::new();
+    slow.read_to_string(&mut answer).await.expect("an answer");
+    assert!(answer.starts_with("HTTP/1.1 400") && answer.contains(BAD_TOKEN), "{answer}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_gateway_that_is_cut_off_honours_nothing_that_was_taken_back() {
+    let (mut app, line) = two_gateways().await;
+    for mode in [Mode::Cut, Mode::Dead] {
+        let ann = app.register("ann").await;
+        let elsewhere = there(&app, &ann);
+        elsewhere.drain().await;
+        line.set(mode);
+        ann.post_empty(LOG_OUT).await.ok();
+        assert_ne!(elsewhere.post_empty(DRAIN).await.status, 200, "{mode:?}");
+        assert_ne!(elsewhere.get("/api/chat/grouplist/1").await.status, 200, "{mode:?}");
+        line.set(Mode::Open);
+        let refused = async || {
+            let reply = elsewhere.post_empty(DRAIN).await;
+            assert_ne!(reply.status, 200, "{mode:?}");
+            (reply.status == 400).then_some(reply)
+        };
+        until("the gateway serves again", refused).await.refused(400, BAD_TOKEN);
+    }
+    let ann = app.register("ann").await;
+    let elsewhere = there(&app, &ann);
+    elsewhere.drain().await;
+    app.gateways[1].process().stop_signal();
+    ann.post_empty(LOG_OUT).await.ok();
+    app.gateways[1].process().cont_signal();
+    let refused = async || {
+        let reply = elsewhere.post_empty(DRAIN).await;
+        assert_ne!(reply.status, 200, "frozen");
+        (reply.status == 400).then_some(reply)
+    };
+    until("the gateway serves again", refused).await.refused(400, BAD_TOKEN);
+}
+
+/// A message that is on its way to the log while its author is logged out.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_answer_waits_for_calls_in_progress() {
+    let (app, line) = two_gateways().await;
+    let [ann, bob] = app.friends(["ann", "bob"]).await;
+    let (lo, hi) = (ann.id.min(bob.id), ann.id.max(bob.id));
+    let sprung = line.set_at(&format!("HPUB evt.chat.{lo}.{hi}.{} ", ann.id), Mode::Dead);
+    let (elsewhere, to) = (there(&app, &ann), bob.clone());
+    let sending = tokio::spawn(async move { elsewhere.send(&to, "on its way").await.status });
+    sprung.await.expect("the message is on the line");
+    ann.post_empty(LOG_OUT).await.ok();
+    line.set(Mode::Open);
+    assert_ne!(sending.await.expect("no panic"), 200);
+}
