@@ -234,8 +234,9 @@ impl EventLog {
     /// # Errors
     /// The server cannot be reached.
     pub async fn read(&self, subjects: &[&str], from: Position) -> Result<Reader, LogError> {
-        let reconnects = self.nats.reconnects.clone();
-        Reader::open(self.stream.clone(), reconnects, subjects, from).await
+        let (reconnects, largest) =
+            (self.nats.reconnects.clone(), self.nats.client.server_info().max_payload);
+        Reader::open(self.stream.clone(), reconnects, largest, subjects, from).await
     }
 
     /// The version of the server that we are connected to.

@@ -4,8 +4,8 @@ use std::{sync::Arc, time::Duration};
 
 use async_nats::jetstream::{
     consumer::{
-        DeliverPolicy,
-        pull::{Ordered, OrderedConfig},
+        AckPolicy, DeliverPolicy,
+        pull::{self, MessagesErrorKind},
     },
     stream::Stream,
 };
@@ -31,12 +31,29 @@ const SILENCE: Duration = Duration::from_secs(30);
 const DENSE: u64 = 8;
 const FEW: u64 = 500;
 
+/// What one pull request asks for. The server cuts a connection off when more than `max_pending` (`nats.conf`: 64 MB)
+/// waits in it, and a reader has two requests open at most, of which each has to hold the largest event: so a process
+/// with ten readers is far from that. Three requests fit into a subscription (`nats::connect`), which drops the rest.
+const PULL_MESSAGES: usize = 300;
+/// Also where the server takes less now: it may have taken more before.
+const PULL_BYTES: usize = 2 << 20;
+/// Subject, headers of the delivery, and the place to answer to count as well.
+const PULL_SLACK: usize = 64 << 10;
+
+/// How large a batch grows, in bytes of bodies: one event more, if it began smaller.
+pub(super) const BATCH_BYTES: usize = 4 << 20;
+
 /// Events of some subjects, in the order of the log.
 pub struct Reader {
     stream: Stream<()>,
     reconnects: watch::Receiver<u64>,
     subjects: Vec<String>,
-    messages: Ordered,
+    pull_bytes: usize,
+    messages: pull::Stream,
+    /// How many messages of this consumer have arrived.
+    delivered: u64,
+    /// One was lost on the way, so those behind it are no use.
+    broken: bool,
     next: Position,
     pending: u64,
     /// The consumer has all subjects, and the others are left out here.
@@ -79,20 +96,24 @@ impl Reader {
     pub(super) async fn open(
         stream: Stream<()>,
         mut reconnects: watch::Receiver<u64>,
+        max_payload: usize,
         subjects: &[&str],
         from: Position,
     ) -> Result<Self, LogError> {
         reconnects.mark_unchanged();
+        let pull_bytes = PULL_BYTES.max(max_payload) + PULL_SLACK;
         let subjects: Vec<String> = subjects.iter().map(|&subject| subject.to_owned()).collect();
         let next = Position(from.0.max(1));
-        let policy = DeliverPolicy::ByStartSequence { start_sequence: next.0 };
-        let (messages, pending) = consume(&stream, &subjects, policy).await?;
+        let (messages, pending) = consume(&stream, &subjects, next, pull_bytes).await?;
         let heard = Instant::now();
         Ok(Self {
             stream,
             reconnects,
             subjects,
+            pull_bytes,
             messages,
+            delivered: 0,
+            broken: false,
             next,
             pending,
             sieve: false,
@@ -130,7 +151,7 @@ impl Reader {
         Ok(self.next_batch(1).await?.first().map(position_of))
     }
 
-    /// The next events: at least one, at most `most`, no more than are there already.
+    /// The next events: at least one, at most `most` and some MiB, no more than are there already.
     ///
     /// # Errors
     /// The server cannot be reached, or was away. Then whoever reads begins anew and compares what he
@@ -143,6 +164,9 @@ impl Reader {
         self.judge().await?;
         let mut batch = Vec::new();
         while batch.is_empty() {
+            if self.broken {
+                self.restart().await?;
+            }
             let next = tokio::select! {
                 biased;
                 Ok(()) = self.reconnects.changed() => {
@@ -153,6 +177,10 @@ impl Reader {
             };
             match next {
                 Ok(Some(Ok(message))) => self.take(&message, &mut batch)?,
+                Ok(Some(Err(error))) if error.kind() == MessagesErrorKind::MissingHeartbeat => {
+                    debug!("the consumer is silent, making it anew");
+                    self.restart().await?;
+                }
                 Ok(Some(Err(error))) => {
                     warn!(%error, "reading the log failed, starting again at {}", self.next);
                     self.restart().await?;
@@ -164,9 +192,13 @@ impl Reader {
                 }
             }
         }
-        while batch.len() < most {
+        let mut bytes: usize = batch.iter().map(|fetched: &Fetched| fetched.bytes).sum();
+        while batch.len() < most && bytes < BATCH_BYTES && !self.broken {
             match self.messages.next().now_or_never() {
-                Some(Some(Ok(message))) => self.take(&message, &mut batch)?,
+                Some(Some(Ok(message))) => {
+                    self.take(&message, &mut batch)?;
+                    bytes += message.payload.len();
+                }
                 _ => break, // an error comes again at the next call
             }
         }
@@ -180,8 +212,14 @@ impl Reader {
     ) -> Result<(), LogError> {
         let info = message.info().map_err(unavailable)?;
         let position = Position(info.stream_sequence);
+        if info.consumer_sequence != self.delivered + 1 {
+            warn!("the log sent something that did not arrive, starting again at {}", self.next);
+            self.broken = true; // what was read before it is handed on first
+            return Ok(());
+        }
+        self.delivered += 1;
         if position < self.next {
-            return Ok(()); // a consumer that was recreated a step too early
+            return Ok(()); // a consumer that began a step too early
         }
         self.next = Position(position.0 + 1);
         self.heard = Instant::now();
@@ -203,29 +241,46 @@ impl Reader {
     }
 
     async fn restart_with(&mut self, sieve: bool) -> Result<(), LogError> {
-        let policy = DeliverPolicy::ByStartSequence { start_sequence: self.next.0 };
         let subjects = if sieve { &[][..] } else { &self.subjects };
-        (self.messages, self.pending) = consume(&self.stream, subjects, policy).await?;
-        (self.sieve, self.heard) = (sieve, Instant::now());
+        (self.messages, self.pending) =
+            consume(&self.stream, subjects, self.next, self.pull_bytes).await?;
+        (self.sieve, self.delivered, self.broken) = (sieve, 0, false);
+        self.heard = Instant::now();
         Ok(())
     }
 }
 
+/// A consumer of its own, without acknowledgements, in memory: who reads knows where he is. The library's ordered one
+/// does not bound its pull requests by bytes.
 async fn consume(
     stream: &Stream<()>,
     subjects: &[String],
-    deliver_policy: DeliverPolicy,
-) -> Result<(Ordered, u64), LogError> {
-    let config = OrderedConfig {
+    from: Position,
+    pull_bytes: usize,
+) -> Result<(pull::Stream, u64), LogError> {
+    let config = pull::Config {
         // A name puts the creation on a subject of its own, which is all that the users may use.
         name: Some(crate::clock::random_id().simple().to_string()),
-        deliver_policy,
+        deliver_policy: DeliverPolicy::ByStartSequence { start_sequence: from.0 },
         filter_subjects: subjects.to_vec(),
-        ..OrderedConfig::default()
+        ack_policy: AckPolicy::None,
+        max_deliver: 1,
+        inactive_threshold: SILENCE,
+        num_replicas: 1,
+        memory_storage: true,
+        ..pull::Config::default()
     };
     let consumer = stream.create_consumer(config).await.map_err(unavailable)?;
     let pending = consumer.cached_info().num_pending;
-    let messages = consumer.messages().await.map_err(unavailable)?;
+    let messages = consumer
+        .stream()
+        .max_messages_per_batch(PULL_MESSAGES)
+        .max_bytes_per_batch(pull_bytes)
+        .expires(SILENCE)
+        .heartbeat(SILENCE / 2)
+        .messages()
+        .await
+        .map_err(unavailable)?;
     Ok((messages, pending))
 }
 

@@ -15,7 +15,7 @@ use tracing::debug;
 
 use super::{
     event_log::{EventLog, LogError},
-    reader::{Entry, Fetched, Reader, matches_any, position_of},
+    reader::{BATCH_BYTES, Entry, Fetched, Reader, matches_any, position_of},
 };
 use crate::events::Position;
 
@@ -131,13 +131,16 @@ impl Recent {
     ) -> (Vec<Arc<Fetched>>, Position) {
         let begin = self.events.partition_point(|event| position_of(&event.entry) < next);
         let wanted = |event: &&Arc<Fetched>| matches_any(subjects, &event.subject);
-        let found: Vec<_> =
-            self.events.range(begin..).filter(wanted).take(most).map(Arc::clone).collect();
-        let seen = if found.len() == most {
-            found.last().map_or(self.end, |last| position_of(&last.entry))
-        } else {
-            self.end
-        };
+        let (mut found, mut bytes) = (Vec::new(), 0);
+        let mut seen = self.end;
+        for event in self.events.range(begin..).filter(wanted) {
+            bytes += event.bytes;
+            found.push(Arc::clone(event));
+            if found.len() == most || bytes >= BATCH_BYTES {
+                seen = position_of(&event.entry);
+                break;
+            }
+        }
         (found, next.max(Position(seen.0 + 1)))
     }
 }
@@ -158,7 +161,8 @@ impl Follower {
         self.pending
     }
 
-    /// The next events: at least one, at most `most`, no more than are there already. A wait that is given up loses none.
+    /// The next events: at least one, at most `most` and some MiB, no more than are there already. A wait that is given
+    /// up loses none.
     ///
     /// # Errors
     /// As [`Reader::next_batch`].
@@ -263,6 +267,18 @@ mod tests {
         assert_eq!(found(&recent, &["evt.user.>", "evt.chat.>"], 12, 2), (vec![12, 15], 16));
         assert_eq!(found(&recent, &["evt.group.>"], 13, 9), (vec![], 17));
         assert_eq!(found(&recent, &["evt.user.>"], 20, 9), (vec![], 20), "he is ahead of the tail");
+    }
+
+    #[test]
+    fn a_batch_ends_once_it_is_large() {
+        let half = BATCH_BYTES / 2 + 1;
+        let sizes = [half, half, 1, 2 * BATCH_BYTES, 1];
+        let recent =
+            recent((11..).zip(sizes).map(|(at, size)| event(at, "evt.user.1", size)).collect());
+        assert_eq!(found(&recent, &["evt.user.>"], 11, 9), (vec![11, 12], 13));
+        assert_eq!(found(&recent, &["evt.user.>"], 13, 9), (vec![13, 14], 15));
+        assert_eq!(found(&recent, &["evt.user.>"], 14, 9), (vec![14], 15), "one at least");
+        assert_eq!(found(&recent, &["evt.user.>"], 15, 9), (vec![15], 16));
     }
 
     #[test]

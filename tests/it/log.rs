@@ -7,7 +7,10 @@ use hongyan::adapters::{
     event_log::{Expect, NewEvent},
     reader::position_of,
 };
-use hongyan::events::{Cause, DeliveryEvent, Event, NodeId, Position, Subject};
+use hongyan::events::{
+    Cause, DeliveryEvent, Event, NodeId, Position, Subject, UploadPlace, Uploaded, UserEvent,
+    UserId,
+};
 use reqwest::Method;
 
 use crate::support::{App, Arrival, SEND, send, text_to, until};
@@ -132,6 +135,38 @@ async fn a_reader_that_falls_behind_is_sent_all_events() {
     }
     assert!(found.is_sorted_by(|one, next| one < next), "{found:?}");
     assert_eq!(consumers_without_filters(&app).await, before + 1);
+}
+
+/// The server cuts a connection off in which more than `max_pending` waits (`nats.conf`). What a reader asks for is
+/// bounded by bytes, so it never comes to that.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_hundred_megabytes_are_read_without_a_break() {
+    const MANY: u64 = 200;
+    let app = App::start().await;
+    let ann = app.register("ann").await;
+    let log = app.log().await;
+    let subject = Subject::User(UserId(i64::try_from(ann.id).expect("an id")));
+    let path = "x".repeat(1_000_000);
+    for _ in 0..MANY / 4 {
+        let appended = join_all((0..4).map(async |_| {
+            let (place, path) = (UploadPlace::Folder, path.clone());
+            let (media_type, sha256) = (String::new(), String::new());
+            let file = Uploaded { place, path, bytes: 1, media_type, sha256 };
+            let event = Event::User(UserEvent::FileUploaded(file));
+            let new = NewEvent::new(subject, event, None, &Cause::own("a test"));
+            log.append_unsynced(&new, Expect::Anything).await
+        }));
+        for appended in appended.await {
+            appended.expect("the log takes it");
+        }
+    }
+    app.settle().await;
+    let stats = app.cli(&["events", "stats", "--json"]).await;
+    assert!(!stats.stderr.contains("WARN"), "{}", stats.stderr);
+    assert_eq!(stats.json()["types"]["user.file_uploaded.v1"], MANY);
+    let rebuild = app.cli(&["projections", "rebuild", "user_directory", "--json"]).await;
+    assert!(!rebuild.stderr.contains("WARN"), "{}", rebuild.stderr);
+    assert!(rebuild.json()[0]["events"].as_u64() > Some(MANY));
 }
 
 async fn consumers_without_filters(app: &App) -> usize {
