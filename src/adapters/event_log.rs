@@ -172,6 +172,20 @@ impl EventLog {
         Ok(last)
     }
 
+    /// Is there nothing on any of `subjects` from one position up to another? As the leader of a replicated log says: the
+    /// replica that a consumer is on may lag, and that nothing is pending there says nothing.
+    ///
+    /// # Errors
+    /// The server cannot be reached.
+    pub async fn has_none(
+        &self,
+        subjects: &[&str],
+        from: Position,
+        to: Position,
+    ) -> Result<bool, LogError> {
+        self.lookup.has_none(subjects, (from.0.max(1), to.0)).await
+    }
+
     /// The first event of a subject at `from` or later.
     ///
     /// # Errors

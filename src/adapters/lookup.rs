@@ -39,6 +39,23 @@ impl Lookup {
         direct(self.stream.direct_get_next_for_subject(subject, Some(from)).await)
     }
 
+    /// Is there nothing on any of `subjects`, wildcards allowed, from one position up to another?
+    pub(super) async fn has_none(
+        &self,
+        subjects: &[&str],
+        (from, to): (u64, u64),
+    ) -> Result<bool, LogError> {
+        if from > to {
+            return Ok(true);
+        }
+        for subject in subjects {
+            if self.next(subject, from).await?.is_some_and(|found| found.sequence <= to) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
     /// The message at a position, unless it has expired or never was.
     pub(super) async fn at(&self, position: u64) -> Found {
         if self.replicated {

@@ -140,6 +140,11 @@ impl Reader {
         self.pending
     }
 
+    /// All of its events before this position were given.
+    pub fn next(&self) -> Position {
+        self.next
+    }
+
     /// Where the first event is that is there already.
     ///
     /// # Errors

@@ -97,6 +97,7 @@ impl Tail {
             next: Position(from.0.max(1)),
             stretch: 0,
             own: None,
+            asked: false,
             pending: 0,
         };
         follower.find_source().await?;
@@ -152,6 +153,8 @@ pub struct Follower {
     next: Position,
     stretch: u64,
     own: Option<Reader>,
+    /// Since his own reader gave something, the log was asked whether that was the last before the tail.
+    asked: bool,
     pending: u64,
 }
 
@@ -161,25 +164,46 @@ impl Follower {
         self.pending
     }
 
+    /// All events of its subjects up to here were given.
+    pub fn reached(&self) -> Position {
+        Position(self.next.0 - 1)
+    }
+
     /// The next events: at least one, at most `most` and some MiB, no more than are there already. A wait that is given
     /// up loses none.
     ///
     /// # Errors
     /// As [`Reader::next_batch`].
     pub async fn next_batch(&mut self, most: usize) -> Result<Vec<Entry>, LogError> {
+        self.next_before(most, None).await
+    }
+
+    /// The same, or no event once there is none left up to `goal`.
+    ///
+    /// # Errors
+    /// As [`Reader::next_batch`].
+    pub async fn next_before(
+        &mut self,
+        most: usize,
+        goal: Option<Position>,
+    ) -> Result<Vec<Entry>, LogError> {
         let mut changed = self.tail.changed.subscribe();
         loop {
-            if let Some(reader) = &mut self.own {
-                if !self.tail.recent().has(self.next) {
-                    let batch = reader.next_batch(most).await?;
-                    self.pending = reader.pending();
-                    if let Some(last) = batch.last() {
-                        self.next = Position(position_of(last).0 + 1);
-                    }
-                    return Ok(batch);
-                }
-                self.find_source().await?;
+            if goal.is_some_and(|goal| self.reached() >= goal) {
+                return Ok(Vec::new());
+            }
+            if self.own.is_some() && self.join().await? {
                 continue;
+            }
+            if let Some(reader) = &mut self.own {
+                let batch = tokio::select! {
+                    biased;
+                    batch = reader.next_batch(most) => batch?,
+                    // It was not read when we looked. Nothing else is worth an interruption of the reader.
+                    Ok(()) = changed.changed(), if reader.pending() == 0 && !self.asked => continue,
+                };
+                (self.next, self.pending, self.asked) = (reader.next(), reader.pending(), false);
+                return Ok(batch);
             }
             let found = {
                 let recent = self.tail.recent();
@@ -198,6 +222,9 @@ impl Follower {
                     if !found.is_empty() {
                         return Ok(found.iter().map(|event| event.entry.clone()).collect());
                     }
+                    if goal.is_some_and(|goal| self.reached() >= goal) {
+                        continue;
+                    }
                     if changed.changed().await.is_err() {
                         return Err(LogError::Unavailable("the end of the log is not read".into()));
                     }
@@ -206,28 +233,39 @@ impl Follower {
         }
     }
 
-    /// Joins the tail, or, if it has not what comes next, reads what is there of our subjects before that.
+    /// Joins the tail, or reads for himself what is there of our subjects before that.
     async fn find_source(&mut self) -> Result<(), LogError> {
-        let end = {
-            let recent = self.tail.recent();
-            self.stretch = recent.stretch;
-            if recent.has(self.next) {
-                self.own = None;
-                return Ok(());
-            }
-            recent.after.map(|_| recent.end)
-        };
-        let reader = self.tail.log.read(self.subjects, self.next).await?;
-        self.pending = reader.pending();
-        match end {
-            // Nothing of ours up to where the tail was before we asked: go on from there.
-            Some(end) if reader.pending() == 0 => {
-                self.next = self.next.max(Position(end.0 + 1));
-                self.own = None;
-            }
-            _ => self.own = Some(reader),
+        if !self.join().await? {
+            let reader = self.tail.log.read(self.subjects, self.next).await?;
+            (self.pending, self.asked) = (reader.pending(), false);
+            self.own = Some(reader);
         }
         Ok(())
+    }
+
+    /// Goes over to the tail if that has what comes next, or there is nothing of ours before what it has. What his own
+    /// reader has pending is a hint when to ask, and no answer: the replica that it reads from may lag behind the tail.
+    async fn join(&mut self) -> Result<bool, LogError> {
+        let end = {
+            let recent = self.tail.recent();
+            let stretch = recent.stretch;
+            if recent.has(self.next) {
+                (self.own, self.stretch) = (None, stretch);
+                return Ok(true);
+            }
+            recent.after.map(|_| (recent.end, stretch))
+        };
+        let Some((end, stretch)) = end else { return Ok(false) };
+        if self.asked || self.own.as_ref().is_some_and(|reader| reader.pending() > 0) {
+            return Ok(false);
+        }
+        self.asked = !self.tail.log.has_none(self.subjects, self.next, end).await?;
+        if self.asked {
+            return Ok(false);
+        }
+        self.next = self.next.max(Position(end.0 + 1));
+        (self.own, self.stretch, self.pending) = (None, stretch, 0);
+        Ok(true)
     }
 }
 

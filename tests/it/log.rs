@@ -6,6 +6,7 @@ use futures_util::{TryStreamExt as _, future::join_all};
 use hongyan::adapters::{
     event_log::{Expect, NewEvent},
     reader::position_of,
+    tail::Tail,
 };
 use hongyan::events::{
     Cause, DeliveryEvent, Event, NodeId, Position, Subject, UploadPlace, Uploaded, UserEvent,
@@ -135,6 +136,26 @@ async fn a_reader_that_falls_behind_is_sent_all_events() {
     }
     assert!(found.is_sorted_by(|one, next| one < next), "{found:?}");
     assert_eq!(consumers_without_filters(&app).await, before + 1);
+}
+
+/// Where the log ends with what is none of its business, a follower is at the end all the same, and gets what comes then.
+#[tokio::test]
+async fn a_follower_reaches_an_end_that_is_not_his() {
+    let app = App::start().await;
+    app.register("ann").await;
+    let log = app.log().await;
+    let tail = Tail::new(log.clone(), &["evt.>"]);
+    tokio::spawn(tail.clone().run());
+    let end = log.end().await.expect("the log").last;
+    let mut follower = tail.follow(&["evt.delivery.>"], Position(1)).await.expect("a follower");
+    let none = follower.next_before(10, Some(end)).await.expect("the log");
+    assert!(none.is_empty() && follower.reached() >= end, "{none:?}");
+    let event = DeliveryEvent::Written { users: Vec::new(), groups: Vec::new() };
+    let subject = Subject::Delivery(NodeId(uuid::Uuid::nil()));
+    let new = NewEvent::new(subject, Event::Delivery(event), None, &Cause::own("a test"));
+    let at = log.append_unsynced(&new, Expect::Anything).await.expect("the log takes it").position;
+    let next = follower.next_before(10, Some(at)).await.expect("the log");
+    assert_eq!(next.iter().map(position_of).collect::<Vec<_>>(), [at]);
 }
 
 /// The server cuts a connection off in which more than `max_pending` waits (`nats.conf`). What a reader asks for is
