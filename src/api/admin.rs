@@ -13,6 +13,7 @@ use tokio::time::{Duration, timeout};
 use super::openapi;
 use crate::{
     adapters::{event_log::EventLog, redis::Redis},
+    events::Position,
     telemetry::{Metrics, ProjectionHealth},
 };
 
@@ -98,8 +99,8 @@ async fn ready(State(admin): State<Admin>) -> Response {
     (status, Json(body)).into_response()
 }
 
-/// Where the log ends, and how far each projection is, whichever process works on it. `lag` is 0 or the distance
-/// to the last event that concerns it.
+/// Where the log ends, and how far each projection is, whichever process works on it. `lag` is 0 if it has
+/// all that concerns it, else the distance to the end.
 async fn positions(State(admin): State<Admin>) -> Response {
     let Ok(end) = admin.log.end().await else {
         return StatusCode::SERVICE_UNAVAILABLE.into_response();
@@ -107,11 +108,12 @@ async fn positions(State(admin): State<Admin>) -> Response {
     let states = admin.projections.all();
     let mut projections = serde_json::Map::new();
     for (name, subjects) in admin.subjects {
-        let Ok(last) = admin.log.last_on(subjects).await else {
+        let position = states.get(name).map_or(0, |state| state.position);
+        let Ok(has_all) = admin.log.has_none(subjects, Position(position + 1), end.last).await
+        else {
             return StatusCode::SERVICE_UNAVAILABLE.into_response();
         };
-        let position = states.get(name).map_or(0, |state| state.position);
-        let lag = last.0.saturating_sub(position);
+        let lag = if has_all { 0 } else { end.last.0.saturating_sub(position) };
         projections.insert((*name).to_owned(), json!({"position": position, "lag": lag}));
     }
     Json(json!({"log": {"last": end.last}, "projections": projections})).into_response()

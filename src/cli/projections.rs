@@ -170,17 +170,22 @@ impl Tools {
     }
 
     async fn status<P: Projection>(&self, _: &P, store: &P::Store) -> anyhow::Result<Value> {
-        let last = self.runners.log.last_on(P::SUBJECTS).await?;
         let generations = store.generations(P::NAME).await?;
-        let live = generations.iter().find(|listed| listed.live);
-        let lag = live.map(|listed| last.0.saturating_sub(listed.position));
-        let text = generations.iter().map(|listed| {
+        let last = self.runners.log.end().await?.last;
+        let mut lags = Vec::new();
+        for Listed { position, .. } in &generations {
+            let next = Position(position + 1);
+            let has_all = self.runners.log.has_none(P::SUBJECTS, next, last).await?;
+            lags.push(if has_all { 0 } else { last.0.saturating_sub(*position) });
+        }
+        let live = generations.iter().position(|listed| listed.live);
+        let lag = live.map(|live| lags[live]);
+        let text = generations.iter().zip(&lags).map(|(listed, lag)| {
             let state = match (listed.live, listed.outdated) {
                 (true, false) => "live",
                 (true, true) => "live, outdated",
                 (false, _) => "kept",
             };
-            let lag = last.0.saturating_sub(listed.position);
             format!(
                 "{:<16} g{:<4} {state:<6} at {:>10}, {lag} behind {last}",
                 P::NAME,

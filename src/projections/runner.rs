@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use tokio::time::{Instant, interval, sleep, sleep_until};
+use tokio::time::{Instant, interval, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 use uuid::Uuid;
@@ -158,23 +158,19 @@ impl<'a, P: Projection> Work<'a, P> {
         self.at = self.store.claim(&generation, self.owner).await?;
         // Where the log ends is asked after the claim: until then another runner may have gone on, and what it applied
         // beyond an earlier end is no sign of a log that lost something.
-        let last = self.runners.log.end().await?.last;
-        if generation.outdated || !self.log_holds(&generation, created, last).await? {
+        // Live is who has all that it held by now: while messages flow, the end may always be a little ahead.
+        let mut target = self.runners.log.end().await?.last;
+        if generation.outdated || !self.log_holds(&generation, created, target).await? {
             generation = self.start_over(&generation, created).await?;
         }
         self.skipped = self.runners.log.skipped(P::NAME).await?;
-        let mut target = self.runners.log.last_on(P::SUBJECTS).await?;
         let mut reader = self.runners.tail.follow(P::SUBJECTS, self.next()).await?;
         self.heartbeat(reader.pending()).await;
         let mut beat = interval(HEARTBEAT);
         let mut live = false;
         let mut due = Instant::now();
         loop {
-            if !live {
-                // While messages flow, the end may always be a little ahead; if they expire, it may go back.
-                target = target.min(self.runners.log.last_on(P::SUBJECTS).await?);
-            }
-            if !live && self.at.position >= target {
+            if !live && reader.reached() >= target {
                 live = true;
                 info!(
                     projection.name = P::NAME,
@@ -188,13 +184,16 @@ impl<'a, P: Projection> Work<'a, P> {
             let batch = tokio::select! {
                 batch = async {
                     sleep_until(due).await;
-                    reader.next_batch(self.runners.batch).await
+                    reader.next_before(self.runners.batch, (!live).then_some(target)).await
                 } => batch?,
                 _ = beat.tick() => {
                     // Somebody may have claimed or switched the generation while nothing happened.
                     self.still_mine(&generation).await?;
                     self.still_live(&generation).await?;
                     self.heartbeat(reader.pending()).await;
+                    if !live && self.has_none(reader.reached(), target).await? {
+                        target = reader.reached(); // what was to come has expired
+                    }
                     continue;
                 }
             };
@@ -207,7 +206,7 @@ impl<'a, P: Projection> Work<'a, P> {
         }
     }
 
-    /// Brings a generation up to exactly `target`, without effects.
+    /// Brings a generation up to the last of its events at or before `target`, without effects.
     ///
     /// # Errors
     /// What comes in between.
@@ -223,17 +222,30 @@ impl<'a, P: Projection> Work<'a, P> {
         }
         self.skipped = self.runners.log.skipped(P::NAME).await?;
         let mut reader = self.runners.log.read(P::SUBJECTS, self.next()).await?;
-        while self.at.position < target {
-            let mut batch = reader.next_batch(self.runners.batch).await?;
+        let mut at_end = reader.pending() == 0;
+        while reader.next() <= target
+            && !(at_end && self.has_none(Position(reader.next().0 - 1), target).await?)
+        {
+            let Ok(batch) = timeout(HEARTBEAT, reader.next_batch(self.runners.batch)).await else {
+                at_end = true; // or what was to come has expired
+                continue;
+            };
+            let mut batch = batch?;
             batch.retain(|entry| position_of(entry) <= target);
             if batch.is_empty() {
-                break; // the next event is behind the target: the rest of it has expired
+                break;
             }
             let count = batch.len() as u64;
             self.apply(generation, batch).await?;
             progress(self.at.position, count);
+            at_end = reader.pending() == 0;
         }
         Ok(())
+    }
+
+    /// Holds the log nothing for this read model after one position, up to another?
+    async fn has_none(&self, after: Position, to: Position) -> Result<bool, LogError> {
+        self.runners.log.has_none(P::SUBJECTS, Position(after.0 + 1), to).await
     }
 
     fn next(&self) -> Position {
@@ -308,7 +320,7 @@ impl<'a, P: Projection> Work<'a, P> {
         }
         let generation = self.store.add(P::NAME, log_created).await?;
         // Readers keep what they have until there is something to replace it.
-        let target = self.runners.log.last_on(P::SUBJECTS).await?;
+        let target = self.runners.log.end().await?.last;
         let health = self.runners.health.clone();
         self.build(&generation, target, |at, _| {
             health.at(P::NAME, at, target.0.saturating_sub(at.0));

@@ -40,7 +40,7 @@ async fn a_runner_that_was_overtaken_blames_no_event() {
     let owner = SecretString::from(app.servers.postgres.owner_url());
     let store = InPostgres::new(postgres::writers(&owner, 4).expect("a URL"));
     let created = runners.log.end().await.expect("the log").created;
-    let last = runners.log.last_on(AddressBook::SUBJECTS).await.expect("the log");
+    let last = runners.log.end().await.expect("the log").last;
     let generation = store.add(AddressBook::NAME, created).await.expect("a new generation");
     let mut late = Work::new(&AddressBook, &store, &runners);
     let halt = late.build(&generation, last, |_, _| {
