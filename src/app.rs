@@ -152,7 +152,7 @@ pub async fn serve(config: Config, role: Role) -> anyhow::Result<()> {
         None => None,
         Some(listener) => {
             let app = Box::pin(process.start_gateway(listener, tail)).await?;
-            log.get_or_insert(app.executor.log.clone());
+            log = Some(app.executor.log.clone()); // which knows whether it can be promised that what it holds stays
             Some(app)
         }
     };

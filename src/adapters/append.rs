@@ -78,6 +78,9 @@ impl EventLog {
     /// # Errors
     /// See [`LogError`].
     pub async fn append(&self, new: &mut NewEvent, expect: Expect) -> Result<Appended, LogError> {
+        if let Some(why) = self.sync_failure() {
+            return Err(LogError::Unavailable(why.to_owned()));
+        }
         let appended = self.append_unsynced(new, expect).await?;
         match &self.settings.commit {
             Some(commit) if !commit.barrier().await => {

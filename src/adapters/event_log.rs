@@ -151,6 +151,11 @@ impl EventLog {
         })
     }
 
+    /// Why nothing is appended that somebody would be promised, if that is so (ADR 0017).
+    pub fn sync_failure(&self) -> Option<&str> {
+        self.settings.commit.as_ref()?.failure()
+    }
+
     /// The position of a subject's last event, 0 if it has none.
     ///
     /// # Errors

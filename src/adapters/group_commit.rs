@@ -1,53 +1,140 @@
-//! Group commit: one `syncfs` serves every command that waits (DESIGN §3, ADR 0002).
+//! Group commit: one `syncfs` serves every command that waits (DESIGN §3, ADR 0002). One that failed closes it (ADR 0017).
 
-use std::{io, path::Path, sync::Arc};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    sync::{Arc, OnceLock},
+};
 
 use tokio::sync::{mpsc, oneshot};
-use tracing::error;
+use tracing::{error, info};
+
+/// What writes the page cache out.
+type SyncCall = Arc<dyn Fn() -> io::Result<()> + Send + Sync>;
 
 /// A barrier: what was in the page cache before it is on the disk after it.
 #[derive(Clone)]
 pub struct GroupCommit {
     waiting: mpsc::UnboundedSender<oneshot::Sender<()>>,
+    failure: Arc<OnceLock<String>>,
 }
 
 impl GroupCommit {
-    /// Watches over the file system that holds `directory`.
+    /// Watches over the file system that holds `directory`. Closed from the beginning if a sync failed here since the
+    /// machine was started.
     ///
     /// # Errors
     /// The directory cannot be opened.
     pub fn start(directory: &Path) -> io::Result<(Self, impl Future<Output = ()> + Send + use<>)> {
-        let directory = Arc::new(Directory::open(directory)?);
-        let (waiting, arrivals) = mpsc::unbounded_channel();
-        Ok((Self { waiting }, serve(arrivals, directory)))
+        let synced = Directory::open(directory)?;
+        Ok(Self::start_with(directory, boot(), Arc::new(move || synced.sync())))
     }
 
-    /// Returns once a `syncfs` that began after this call has succeeded; `false` if none did.
+    fn start_with(
+        directory: &Path,
+        boot: String,
+        sync: SyncCall,
+    ) -> (Self, impl Future<Output = ()> + Send + use<>) {
+        let mark = Mark { file: directory.join(MARK), boot };
+        let failure = Arc::new(mark.find().map_or_else(OnceLock::new, OnceLock::from));
+        if let Some(why) = failure.get() {
+            error!("{why}: commands are refused");
+        }
+        let (waiting, arrivals) = mpsc::unbounded_channel();
+        (Self { waiting, failure: Arc::clone(&failure) }, serve(arrivals, sync, mark, failure))
+    }
+
+    /// Returns once a sync that began after this call has succeeded; `false` if none did, or one has failed before.
     pub async fn barrier(&self) -> bool {
         let (done, wait) = oneshot::channel();
-        self.waiting.send(done).is_ok() && wait.await.is_ok()
+        self.failure().is_none() && self.waiting.send(done).is_ok() && wait.await.is_ok()
+    }
+
+    /// Why nothing is acknowledged any more, if that is so.
+    pub fn failure(&self) -> Option<&str> {
+        self.failure.get().map(String::as_str)
     }
 }
 
 /// Who arrives while a sync runs waits for the next one: the running one may have passed his pages.
 async fn serve(
     mut arrivals: mpsc::UnboundedReceiver<oneshot::Sender<()>>,
-    directory: Arc<Directory>,
+    sync: SyncCall,
+    mark: Mark,
+    failure: Arc<OnceLock<String>>,
 ) {
     let mut group = Vec::new();
     while arrivals.recv_many(&mut group, usize::MAX).await > 0 {
-        let file = Arc::clone(&directory);
-        match tokio::task::spawn_blocking(move || file.sync()).await {
+        if failure.get().is_some() {
+            group.clear();
+            continue;
+        }
+        let sync = Arc::clone(&sync);
+        match tokio::task::spawn_blocking(move || sync()).await {
             Ok(Ok(())) => group.drain(..).for_each(|waiter| _ = waiter.send(())),
-            // After a failed write-back the kernel may drop the pages, so a later success would
-            // prove nothing about these: nobody in this group is acknowledged.
+            // The kernel takes pages that it could not write for written: a later sync succeeds without them, and they
+            // can still be read. So nothing that this process could look at opens the barrier again.
             Ok(Err(error)) => {
-                error!(%error, "the log's file system failed to sync: commands are refused");
+                let why = mark.reason(&error.to_string());
+                error!("{why}: commands are refused");
+                if let Err(error) = mark.leave(&error.to_string()) {
+                    error!(%error, "{} cannot be written: start no process before the store is whole", mark.file.display());
+                }
+                _ = failure.set(why);
                 group.clear();
             }
             Err(_) => return,
         }
     }
+}
+
+/// The file beside the server's own that says that a sync has failed, and since which start of the machine that matters.
+const MARK: &str = "hongyan-sync-failed";
+
+/// Tells processes that start later what only those saw that had the store open: a failed write-back is reported once.
+struct Mark {
+    file: PathBuf,
+    /// Names this run of the kernel, whose page cache may hold what the disk does not.
+    boot: String,
+}
+
+impl Mark {
+    fn leave(&self, error: &str) -> io::Result<()> {
+        fs::write(&self.file, format!("{}\n{error}\n", self.boot))
+    }
+
+    /// Why nothing can be promised here. A mark of an earlier run of the kernel is void: what is read now was on the disk.
+    fn find(&self) -> Option<String> {
+        match fs::read_to_string(&self.file) {
+            Ok(text) => {
+                let (boot, error) = text.split_once('\n').unwrap_or_default();
+                if boot == self.boot {
+                    return Some(self.reason(error.trim_end()));
+                }
+                info!(
+                    "the log's file system failed to sync before this machine was started: {}",
+                    error.trim_end()
+                );
+                _ = fs::remove_file(&self.file);
+                None
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => Some(self.reason(&error.to_string())),
+        }
+    }
+
+    fn reason(&self, error: &str) -> String {
+        format!(
+            "the log's file system failed to sync ({error}), and what is read from it may not be on the disk; see to the \
+             disk and start the machine anew, or mount the file system anew and remove {}",
+            self.file.display()
+        )
+    }
+}
+
+/// Which run of the kernel this is; empty where that cannot be told: then a mark holds until it is removed.
+fn boot() -> String {
+    fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim_end().to_owned()
 }
 
 /// A directory whose file system can be told to write everything out.
@@ -129,6 +216,43 @@ mod tests {
         let synced = file_by_file::Directory::open(directory.path()).and_then(|all| all.sync());
         synced.expect("all can be synced");
         assert!(file_by_file::Directory::open(&below.join("gone")).is_err());
+    }
+
+    /// Syncs that succeed but for the second one.
+    fn fails_once() -> SyncCall {
+        let syncs = std::sync::atomic::AtomicU32::new(0);
+        Arc::new(move || match syncs.fetch_add(1, std::sync::atomic::Ordering::Relaxed) {
+            1 => Err(io::Error::other("a bad sector")),
+            _ => Ok(()),
+        })
+    }
+
+    #[tokio::test]
+    async fn a_sync_that_succeeds_after_a_failure_proves_nothing() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let start =
+            |boot: &str| GroupCommit::start_with(directory.path(), boot.to_owned(), fails_once());
+        let (commit, task) = start("this boot");
+        let story = async move {
+            let barriers = [commit.barrier().await, commit.barrier().await, commit.barrier().await];
+            assert_eq!(barriers, [true, false, false]);
+            assert!(commit.failure().is_some_and(|why| why.contains("a bad sector")));
+        };
+        tokio::join!(story, task);
+
+        // Another process has not seen the failure, and must not trust what it can read.
+        let (commit, task) = start("this boot");
+        let refused = async move {
+            assert!(commit.failure().is_some_and(|why| why.contains("a bad sector")));
+            assert!(!commit.barrier().await);
+        };
+        tokio::join!(refused, task);
+
+        // A machine that was started anew reads what is on the disk.
+        let (commit, task) = start("the next boot");
+        let serves = async move { assert!(commit.barrier().await) };
+        tokio::join!(serves, task);
+        assert!(!directory.path().join(MARK).exists());
     }
 
     #[tokio::test]

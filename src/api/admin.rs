@@ -76,7 +76,7 @@ async fn ready(State(admin): State<Admin>) -> Response {
         .iter()
         .all(|(name, _)| projections.get(name).is_some_and(|found| is_well(found.state)));
     let parts = json!({
-        "log": matches!(log, Ok(Ok(_))),
+        "log": matches!(log, Ok(Ok(_))) && admin.log.sync_failure().is_none(),
         "postgres": matches!(postgres, Ok(Ok(_))),
         "redis": matches!(redis, Ok(Ok(()))),
         "projections": caught_up,
@@ -88,6 +88,7 @@ async fn ready(State(admin): State<Admin>) -> Response {
         "ready": ready,
         "parts": parts,
         "durability": admin.durability,
+        "sync_failure": admin.log.sync_failure(),
         "versions": {
             "hongyan": env!("CARGO_PKG_VERSION"),
             "nats": admin.log.server_version(),

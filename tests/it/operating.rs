@@ -142,6 +142,31 @@ async fn the_log_can_be_looked_at() {
     assert!(!unknown.success && unknown.stderr.contains("there are"), "{unknown:?}");
 }
 
+/// ADR 0017: what a process saw whose sync failed holds for those that start later. Nothing is acknowledged, and nothing
+/// appended, until what is read is known to be on the disk.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sync_that_failed_is_remembered() {
+    let mut app = App::configured(&[("LOG__DURABILITY", "synced")]).await;
+    let [ann, bob] = app.friends(["ann", "bob"]).await;
+    app.settle().await;
+    app.gateways[0].process().kill9();
+    let mark = app.servers.nats.store_dir().join("hongyan-sync-failed");
+    let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").expect("a kernel");
+    std::fs::write(&mark, format!("{boot}a bad sector\n")).expect("a mark");
+    app.gateways[0].start_again_and_answer().await;
+    let health = app.health().await;
+    assert_eq!((&health["ready"], &health["parts"]["log"]), (&json!(false), &json!(false)));
+    assert!(health["sync_failure"].as_str().is_some_and(|why| why.contains("a bad sector")));
+    assert_eq!(ann.send(&bob, "refused").await.status, 500);
+
+    app.gateways[0].process().kill9();
+    std::fs::remove_file(&mark).expect("it is there");
+    app.gateways[0].start_again().await;
+    ann.send(&bob, "accepted").await.ok();
+    let stats = app.cli(&["events", "stats", "--json"]).await.json();
+    assert_eq!(stats["types"]["message.sent.v1"], 1, "what was refused was not appended");
+}
+
 #[tokio::test]
 async fn a_password_can_be_set_and_ends_all_sessions() {
     let app = App::start().await;

@@ -62,6 +62,13 @@ impl Service {
         assert!(self.ready().await, "the ports were taken meanwhile:\n{}", self.process.log_tail());
     }
 
+    /// Starts it again after its end, and waits until it says whether it is ready.
+    pub async fn start_again_and_answer(&mut self) {
+        self.process = spawn(self.role, &self.settings, &self.log, &self.listen, &self.admin);
+        let (client, url) = (super::api::client(), format!("{}/health/ready", self.admin_origin()));
+        until("the service answers", async || client.get(&url).send().await.ok().map(drop)).await;
+    }
+
     /// Waits until it says that it is ready; `false` when somebody else holds its ports.
     pub async fn ready(&mut self) -> bool {
         let client = super::api::client();
