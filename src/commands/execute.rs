@@ -10,6 +10,7 @@ use super::{
     authority::{Authority, Unauthorized},
     complaint::Complaint,
     decider::Decider,
+    footprint::Footprint,
     friendship::Friendship,
     group::Group,
     questions::Questions,
@@ -32,6 +33,9 @@ use crate::{
 
 /// How often a command is decided anew before it is refused as too busy.
 pub(super) const ATTEMPTS: u32 = 40;
+
+/// The unit of what caches may cost: all of them together 752.
+const MIB: usize = 1 << 20;
 
 /// What executes commands in this process.
 #[derive(Clone)]
@@ -69,7 +73,7 @@ pub struct Caches {
 }
 
 /// An aggregate that lives in the log on a subject of its own, and is cached.
-pub trait Aggregate: Decider {
+pub trait Aggregate: Decider + Footprint {
     /// The read models that show it; an answer waits for them.
     const SHOWN_BY: &'static [&'static str];
     /// May its events vanish from the log?
@@ -153,13 +157,13 @@ impl Executor {
         liveness: Option<Arc<Liveness>>,
     ) -> Self {
         let caches = Arc::new(Caches {
-            users: StateCache::new(200_000),
-            sessions: StateCache::new(200_000),
-            friendships: StateCache::new(400_000),
-            groups: StateCache::new(20_000),
-            // Seldom asked for and large, so few.
-            questions: StateCache::new(100),
-            complaints: StateCache::new(200),
+            users: StateCache::new(200_000, 192 * MIB),
+            sessions: StateCache::new(200_000, 96 * MIB),
+            friendships: StateCache::new(400_000, 192 * MIB),
+            groups: StateCache::new(20_000, 256 * MIB),
+            // Seldom asked for.
+            questions: StateCache::new(1_000, 8 * MIB),
+            complaints: StateCache::new(1_000, 8 * MIB),
         });
         let (turns, commands) = (Arc::default(), RunningCommands::default());
         Self {

@@ -1,6 +1,6 @@
 //! The rules between two users' address books (data.md §7).
 
-use super::decider::Decider;
+use super::{decider::Decider, footprint::Footprint};
 use crate::events::{
     Answer, EdgeId, FriendshipEvent, MessageId, NewEdge, Pair, Person, RequestId, UserId,
     Visibility,
@@ -181,6 +181,13 @@ pub enum FriendshipRejection {
     /// The other is not in the caller's address book, or on the caller's blacklist.
     #[error("not in the address book, or on the blacklist")]
     NotInBookOrBlocked,
+}
+
+impl Footprint for Friendship {
+    fn footprint(&self) -> usize {
+        let edges = self.edges.iter().map(|edge| size_of_val(edge) + edge.remark.len());
+        edges.sum::<usize>() + size_of_val(self.requests.as_slice())
+    }
 }
 
 impl Decider for Friendship {

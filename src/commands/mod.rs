@@ -9,6 +9,7 @@ pub mod chat;
 pub mod complaint;
 pub mod decider;
 pub mod execute;
+pub mod footprint;
 pub mod freshness;
 pub mod friendship;
 pub mod group;

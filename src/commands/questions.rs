@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::decider::Decider;
+use super::{decider::Decider, footprint::Footprint};
 use crate::events::{ChatKind, QuestionId, QuestionsEvent, Timestamp, UserId};
 
 /// One user's questions, as the rules see them.
@@ -98,6 +98,13 @@ pub enum QuestionsRejection {
     /// There are too many.
     #[error("the list is full")]
     Full,
+}
+
+impl Footprint for Questions {
+    fn footprint(&self) -> usize {
+        let list = self.list.values();
+        list.map(|one| size_of_val(one) + one.ask.len() + one.answer.len()).sum()
+    }
 }
 
 impl Decider for Questions {

@@ -1,0 +1,59 @@
+//! What the state of an aggregate costs in memory, about: caches are bounded by that and not by their number of entries.
+
+use super::{complaint::Complaint, group::Group, session::Session, user::User};
+
+/// What a state costs beside its own size.
+pub trait Footprint {
+    /// Bytes, about. Asked after every event, so it looks at nothing that grows without a bound.
+    fn footprint(&self) -> usize;
+}
+
+/// A membership with its places in the maps of its group.
+const MEMBERSHIP: usize = 256;
+
+impl Footprint for User {
+    fn footprint(&self) -> usize {
+        self.account().map_or(0, |account| {
+            size_of_val(account)
+                + account.username.0.len()
+                + account.nickname.len()
+                + account.avatar.len()
+                + account.userset.len()
+        })
+    }
+}
+
+impl Footprint for Session {
+    fn footprint(&self) -> usize {
+        0
+    }
+}
+
+impl Footprint for Group {
+    fn footprint(&self) -> usize {
+        self.active().map_or(0, |group| {
+            let row = &group.row;
+            size_of_val(group)
+                + row.name.len()
+                + row.avatar.len()
+                + row.remark.len()
+                + group.memberships().len() * MEMBERSHIP
+        })
+    }
+}
+
+impl Footprint for Complaint {
+    fn footprint(&self) -> usize {
+        match self {
+            Self::Filed(filed) => {
+                let said = &filed.statement;
+                size_of_val(&**filed)
+                    + said.reason.len()
+                    + said.content.len()
+                    + said.images.len()
+                    + said.chat.len()
+            }
+            Self::Unfiled | Self::Withdrawn => 0,
+        }
+    }
+}
