@@ -1,6 +1,4 @@
-//! Groups: making, listing, showing and ruling them (rest.md §20, §22–§25, §27).
-
-use std::collections::HashMap;
+//! Groups: making, listing and ruling them (rest.md §20, §22, §24, §25, §27).
 
 use axum::extract::State;
 use serde_json::{Value, json};
@@ -14,16 +12,13 @@ use super::{
 use crate::{
     app::App,
     commands::{
-        group::{Group, GroupRow, Member},
+        group::GroupRow,
         group_command::{GroupAction, GroupRejection},
         groups::{self, Change},
         user::User,
     },
-    events::{GroupId, UserId},
-    projections::{
-        address_book, group_roster,
-        user_directory::{self, Face},
-    },
+    events::GroupId,
+    projections::{address_book, group_roster},
 };
 
 type Done = Result<Reply<&'static str>, Refusal>;
@@ -73,27 +68,8 @@ pub async fn list(
     Ok(Reply(shown.collect()))
 }
 
-/// A group with its roster (§23)
-pub async fn info(
-    State(app): State<App>,
-    _caller: Caller,
-    params: Params,
-) -> Result<Reply<Value>, Refusal> {
-    let id = GroupId(params.id("id", "群id")?);
-    let state = app.executor.state::<Group>(id).await?.state;
-    let group = state.active().ok_or_else(|| Refusal::rule("群不存在或被封禁"))?;
-    let users: Vec<UserId> = group.members().map(|member| member.user).collect();
-    let faces = user_directory::faces(&app.executor.pool, &users).await?;
-    let faces: HashMap<UserId, Face> = faces.into_iter().map(|face| (face.id, face)).collect();
-    let roster: Value = group
-        .members()
-        .filter_map(|member| Some(in_roster(id, member, faces.get(&member.user)?)))
-        .collect();
-    Ok(Reply(shown(&group.row, &roster)))
-}
-
 /// The columns of data.md §2.5, and some of its memberships.
-fn shown(group: &GroupRow, group_users: &Value) -> Value {
+pub(super) fn shown(group: &GroupRow, group_users: &Value) -> Value {
     json!({
         "create_time": group.created_at.row_text(),
         "id": group.id,
@@ -106,28 +82,6 @@ fn shown(group: &GroupRow, group_users: &Value) -> Value {
         "status": 1,
         "order": 50,
         "group_users": group_users,
-    })
-}
-
-fn in_roster(group: GroupId, member: &Member, account: &Face) -> Value {
-    json!({
-        "create_time": member.created_at.row_text(),
-        "id": member.id,
-        "group_id": group,
-        "user_id": member.user,
-        "nickname": member.nickname,
-        "avatar": "",
-        "status": member.status(),
-        "order": 50,
-        "groupId": group,
-        "user": {
-            "id": account.id,
-            "username": account.username,
-            "avatar": account.avatar,
-            "nickname": account.nickname,
-            "role": account.role,
-            "uuid": account.uuid,
-        },
     })
 }
 

@@ -17,6 +17,7 @@ mod passwords;
 mod qr_code;
 mod refusal;
 mod reply;
+mod rosters;
 mod routes;
 mod sections;
 pub mod serve;

@@ -19,11 +19,17 @@ struct Envelope<T> {
     data: T,
 }
 
+impl<T: Serialize> Reply<T> {
+    /// As it is sent.
+    pub(super) fn text(self) -> Vec<u8> {
+        let body = serde_json::to_vec(&Envelope { msg: "ok", data: self.0 });
+        body.expect("replies are plain data")
+    }
+}
+
 impl<T: Serialize> IntoResponse for Reply<T> {
     fn into_response(self) -> Response {
-        let body = serde_json::to_vec(&Envelope { msg: "ok", data: self.0 });
-        let body = body.expect("replies are plain data");
-        ([(header::CONTENT_TYPE, JSON)], body).into_response()
+        ([(header::CONTENT_TYPE, JSON)], self.text()).into_response()
     }
 }
 

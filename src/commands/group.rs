@@ -156,6 +156,12 @@ impl ActiveGroup {
         self.members.iter().filter(|member| !member.waiting)
     }
 
+    /// Those whose membership comes after one, or all.
+    pub fn members_after(&self, last: Option<MembershipId>) -> impl Iterator<Item = &Member> {
+        let begin = last.map_or(0, |last| self.members.partition_point(|member| member.id <= last));
+        self.members[begin..].iter().filter(|member| !member.waiting)
+    }
+
     /// How many status-1 members there are.
     pub fn count(&self) -> usize {
         self.members.len() - self.waiting

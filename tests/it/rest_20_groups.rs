@@ -195,6 +195,28 @@ async fn dev_27_pages_are_bounded(app: &App) {
     bob.get("/api/chat/grouplist/x").await.refused(422, "页码 的值 `x` 的类型不是 `int`");
 }
 
+/// `rest.md` §23: a page of a roster is in memory at a time, and all of them are one answer.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rest_23_a_long_roster_is_whole() {
+    const STRANGERS: i64 = 1_100;
+    let app = App::start().await;
+    let [ann, bob] = app.users(["ann", "bob"]).await;
+    let group = app.group(&ann, &[&bob]).await;
+    assert!(ann.group_info(group).await.headers.contains_key("content-length"), "it is short");
+    app.introduce(group, STRANGERS).await;
+    app.crowd(&ann, group, STRANGERS).await;
+    let reply = ann.group_info(group).await;
+    assert!(!reply.headers.contains_key("content-length"), "it is sent as it is made");
+    let info = reply.ok();
+    let rows = info["group_users"].as_array().expect("a roster");
+    assert!(rows.is_sorted_by_key(|row| row["id"].as_u64()));
+    let named = |row: &Value| row["user"]["username"].as_str().unwrap_or_default().to_owned();
+    let found: Vec<String> = rows.iter().map(named).collect();
+    let strangers = (1..=STRANGERS).map(|stranger| format!("stranger_{stranger}"));
+    let expected: Vec<String> = [ann.username, bob.username].into_iter().chain(strangers).collect();
+    assert_eq!(found, expected);
+}
+
 async fn anybody_sees_a_roster(app: &App) {
     let [ann, bob, eve] = app.users(["ann", "bob", "eve"]).await;
     let guest = app.visitor(&device(2)).await;

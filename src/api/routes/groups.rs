@@ -8,7 +8,7 @@ use super::{
     people::page,
     post,
 };
-use crate::api::{groups, memberships};
+use crate::api::{groups, memberships, rosters};
 
 pub(super) fn chapter() -> Chapter {
     let full = "群成员已达上限";
@@ -26,7 +26,7 @@ pub(super) fn chapter() -> Chapter {
             .answers(data(json!([shown(&json!([
                 { "group_id": 33, "user_id": 6, "nickname": "", "avatar": "" },
             ]))]))),
-        get(23, "/api/chat/groupinfo/{id}", groups::info, "A group with its roster")
+        get(23, "/api/chat/groupinfo/{id}", rosters::info, "A group with its roster")
             .takes([id("id", "群id")])
             .answers(data(shown(&json!([{
                 "create_time": "2025-08-19 11:33:54",

@@ -7,7 +7,7 @@ use hongyan::adapters::event_log::{EventLog, Expect, NewEvent, Promises};
 use hongyan::adapters::nats;
 use hongyan::events::{
     Applicant, Card, Cause, DeliveredInGroup, DeliveryEvent, Entrance, Event, GroupEvent, GroupId,
-    MembershipId, NodeId, Role, Subject, Timestamp, UserId, Username,
+    MembershipId, NodeId, Role, Subject, Timestamp, UserEvent, UserId, Username,
 };
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -75,6 +75,33 @@ impl App {
             join_all(joins.iter_mut().map(|join| log.append_unsynced(join, Expect::Anything))).await
         {
             join.expect("the log takes it");
+        }
+        self.settle().await;
+    }
+
+    /// The first `count` strangers of a group get accounts, named `stranger_1` and so on.
+    pub async fn introduce(&self, group: Group, count: i64) {
+        let log = self.log().await;
+        let id = GroupId(i64::try_from(group.id).expect("an id"));
+        let accounts = (1..=count).map(|stranger| {
+            let event = UserEvent::Registered {
+                id: stranger_in(id, stranger),
+                uuid: Uuid::new_v4(),
+                username: Username(format!("stranger_{stranger}")),
+                role: Role::User,
+                device: None,
+                avatar: asset("user.jpg"),
+                at: Timestamp(1_758_675_907_004),
+            };
+            let subject = Subject::User(stranger_in(id, stranger));
+            NewEvent::new(subject, Event::User(event), None, &Cause::own("a test"))
+        });
+        let accounts: Vec<NewEvent> = accounts.collect();
+        for some in accounts.chunks(200) {
+            let appended = some.iter().map(|new| log.append_unsynced(new, Expect::Anything));
+            for appended in join_all(appended).await {
+                appended.expect("the log takes it");
+            }
         }
         self.settle().await;
     }

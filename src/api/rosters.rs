@@ -1,0 +1,136 @@
+//! Groups with their rosters (rest.md §23), of which a page is in memory at a time, however many members there are.
+
+use std::{collections::HashMap, sync::Arc};
+
+use axum::{
+    body::{Body, Bytes},
+    extract::State,
+    http::header,
+    response::{IntoResponse as _, Response},
+};
+use futures_util::{StreamExt as _, stream};
+use serde_json::{Value, json};
+use sqlx::PgPool;
+use tracing::error;
+
+use super::{
+    caller::Caller,
+    groups::shown,
+    params::Params,
+    refusal::Refusal,
+    reply::{JSON, Reply},
+};
+use crate::{
+    app::App,
+    commands::group::{ActiveGroup, Group, Member},
+    events::{GroupId, MembershipId, UserId},
+    projections::user_directory::{self, Face},
+};
+
+/// Members of one page.
+const PAGE: usize = 500;
+
+/// A group with its roster (§23)
+pub async fn info(
+    State(app): State<App>,
+    _caller: Caller,
+    params: Params,
+) -> Result<Response, Refusal> {
+    let id = GroupId(params.id("id", "群id")?);
+    let group = app.executor.state::<Group>(id).await?.state;
+    let (head, tail) = {
+        let active = group.active().ok_or_else(|| Refusal::rule("群不存在或被封禁"))?;
+        around(active)
+    };
+    // The group stays what it is now to the end, however slowly it is read: its state is shared.
+    let mut roster = Roster { pool: app.executor.pool.clone(), group, last: None, begun: false };
+    let first = roster.page().await?;
+    if roster.is_at_end() {
+        return Ok(answer(Body::from([head, first, tail].concat())));
+    }
+    let rest = stream::try_unfold(roster, async |mut roster| {
+        if roster.is_at_end() {
+            return Ok(None);
+        }
+        let page = roster.page().await;
+        // The answer has begun: all that is left is to break it off.
+        let page = page.inspect_err(|error| error!(%error, "a roster was broken off"))?;
+        Ok::<_, sqlx::Error>(Some((page, roster)))
+    });
+    let begin = stream::iter([head, first].map(Ok));
+    Ok(answer(Body::from_stream(begin.chain(rest).chain(stream::iter([Ok(tail)])))))
+}
+
+fn answer(body: Body) -> Response {
+    ([(header::CONTENT_TYPE, JSON)], body).into_response()
+}
+
+/// The answer before the first membership, and after the last.
+fn around(group: &ActiveGroup) -> (Bytes, Bytes) {
+    const TAIL: &str = "]}}";
+    let empty = shown(&group.row, &Value::Array(Vec::new()));
+    let mut text = Reply(empty).text();
+    assert!(text.ends_with(TAIL.as_bytes()), "the roster is the last column");
+    let tail = text.split_off(text.len() - TAIL.len());
+    (text.into(), tail.into())
+}
+
+/// A roster that is being read.
+struct Roster {
+    pool: PgPool,
+    group: Arc<Group>,
+    /// The last membership that was looked at.
+    last: Option<MembershipId>,
+    /// Does a membership come before the next one?
+    begun: bool,
+}
+
+impl Roster {
+    /// The memberships of the next page, separated by commas. The database is asked for no longer than that takes,
+    /// however slow the client is.
+    async fn page(&mut self) -> sqlx::Result<Bytes> {
+        let Some(group) = self.group.active() else { return Ok(Bytes::new()) };
+        let members: Vec<&Member> = group.members_after(self.last).take(PAGE).collect();
+        let users: Vec<UserId> = members.iter().map(|member| member.user).collect();
+        let faces = user_directory::faces(&self.pool, &users).await?;
+        let faces: HashMap<UserId, Face> = faces.into_iter().map(|face| (face.id, face)).collect();
+        let mut text = Vec::new();
+        for member in &members {
+            let Some(face) = faces.get(&member.user) else { continue };
+            if self.begun {
+                text.push(b',');
+            }
+            let row = in_roster(group.row.id, member, face);
+            serde_json::to_writer(&mut text, &row).expect("plain data, into memory");
+            self.begun = true;
+        }
+        self.last = members.last().map(|member| member.id).or(self.last);
+        Ok(text.into())
+    }
+
+    fn is_at_end(&self) -> bool {
+        self.group.active().is_none_or(|group| group.members_after(self.last).next().is_none())
+    }
+}
+
+fn in_roster(group: GroupId, member: &Member, account: &Face) -> Value {
+    json!({
+        "create_time": member.created_at.row_text(),
+        "id": member.id,
+        "group_id": group,
+        "user_id": member.user,
+        "nickname": member.nickname,
+        "avatar": "",
+        "status": member.status(),
+        "order": 50,
+        "groupId": group,
+        "user": {
+            "id": account.id,
+            "username": account.username,
+            "avatar": account.avatar,
+            "nickname": account.nickname,
+            "role": account.role,
+            "uuid": account.uuid,
+        },
+    })
+}
