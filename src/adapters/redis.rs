@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use anyhow::Context as _;
+use futures_util::FutureExt as _;
 use redis::{
-    AsyncConnectionConfig, Client,
-    aio::{ConnectionManager, ConnectionManagerConfig},
+    AsyncConnectionConfig, Client, Pipeline, RedisFuture,
+    aio::{ConnectionLike, ConnectionManager, ConnectionManagerConfig},
 };
 // What speaking to Redis takes. Who needs it takes it from here.
 pub use redis::{
@@ -18,7 +19,52 @@ use secrecy::{ExposeSecret, SecretString};
 #[derive(Clone)]
 pub struct Redis {
     client: Client,
-    shared: ConnectionManager,
+    shared: SharedConnection,
+}
+
+/// The connection that all tasks of a process share. Redis, or something on the way to it, may close it while nobody
+/// uses it, which only the next call notices; so a call whose connection has ended is made once more, on a new one.
+/// The first may have been executed all the same: whatever goes over this connection may happen twice. That holds for
+/// reads, for setting and removing keys, and for counters of what is limited, which then count one too many.
+#[derive(Clone)]
+pub struct SharedConnection(ConnectionManager);
+
+impl ConnectionLike for SharedConnection {
+    fn req_packed_command<'a>(&'a mut self, command: &'a Cmd) -> RedisFuture<'a, Value> {
+        async move {
+            match self.0.send_packed_command(command).await {
+                Err(error) if has_ended(&error) => self.0.send_packed_command(command).await,
+                answer => answer,
+            }
+        }
+        .boxed()
+    }
+
+    fn req_packed_commands<'a>(
+        &'a mut self,
+        pipeline: &'a Pipeline,
+        offset: usize,
+        count: usize,
+    ) -> RedisFuture<'a, Vec<Value>> {
+        async move {
+            match self.0.send_packed_commands(pipeline, offset, count).await {
+                Err(error) if has_ended(&error) => {
+                    self.0.send_packed_commands(pipeline, offset, count).await
+                }
+                answer => answer,
+            }
+        }
+        .boxed()
+    }
+
+    fn get_db(&self) -> i64 {
+        self.0.get_db()
+    }
+}
+
+/// Was there a connection, and is it gone? Where none can be made, another attempt would only take longer to fail.
+fn has_ended(error: &RedisError) -> bool {
+    error.is_connection_dropped() && !error.is_connection_refusal()
 }
 
 /// Why Redis did not do it.
@@ -56,11 +102,11 @@ impl Redis {
             .set_number_of_retries(1)
             .set_max_delay(Duration::from_millis(500));
         let shared = ConnectionManager::new_lazy_with_config(client.clone(), config)?;
-        Ok(Self { client, shared })
+        Ok(Self { client, shared: SharedConnection(shared) })
     }
 
-    /// A connection that all tasks share.
-    pub fn shared(&self) -> ConnectionManager {
+    /// A connection that all tasks share, for what may be executed twice.
+    pub fn shared(&self) -> SharedConnection {
         self.shared.clone()
     }
 

@@ -4,6 +4,7 @@ use axum::{extract::State, http::HeaderMap};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
+use tracing::warn;
 
 use super::{
     caller::{Caller, Origin},
@@ -132,8 +133,10 @@ pub(super) async fn authenticate(
     if !within {
         return Err(too_many());
     }
-    if result.is_ok() {
-        app.rate_limit.succeeded(&folded).await?;
+    if result.is_ok()
+        && let Err(error) = app.rate_limit.succeeded(&folded).await
+    {
+        warn!(%error, "failed log-ins of an account still count after one that succeeded");
     }
     Ok(result)
 }

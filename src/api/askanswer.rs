@@ -13,7 +13,10 @@ use super::{caller::Caller, params::Params, refusal::Refusal, reply::JSON};
 use crate::{
     app::App,
     clock,
-    commands::questions::{Question, Questions, QuestionsCommand, QuestionsRejection},
+    commands::{
+        decider::Decider as _,
+        questions::{Question, Questions, QuestionsCommand, QuestionsRejection},
+    },
     events::{ChatKind, QuestionId, QuestionsEvent, UserId},
     projections::question_book,
 };
@@ -190,12 +193,16 @@ async fn change(
 ) -> Result<(Option<QuestionsEvent>, Arc<Questions>), Said> {
     use crate::commands::execute::CommandError::Rejected;
     let me = caller.account.id;
+    let before = app.executor.state::<Questions>(me).await?.state;
     let done = app.executor.execute_visibly::<Questions>(me, command, caller.authority());
     let done = done.await.map_err(|error| match error {
         Rejected(QuestionsRejection::Unknown) => unknown(),
         other => other.into(),
     })?;
-    Ok((done.event, app.executor.state::<Questions>(me).await?.state))
+    // What has happened is answered, also if the log cannot be asked for more now.
+    let after = app.executor.state::<Questions>(me).await;
+    let list = after.map_or_else(|_| with(&before, done.event.as_ref()), |after| after.state);
+    Ok((done.event, list))
 }
 
 fn items(owner: UserId, list: &[(QuestionId, Question)]) -> Value {
@@ -214,4 +221,12 @@ fn item(owner: UserId, id: QuestionId, question: &Question) -> Value {
         "likeCount": 0,
         "liked": false,
     })
+}
+
+fn with(list: &Questions, event: Option<&QuestionsEvent>) -> Arc<Questions> {
+    let mut list = list.clone();
+    if let Some(event) = event {
+        list.evolve(event);
+    }
+    Arc::new(list)
 }

@@ -2,6 +2,7 @@
 
 use axum::extract::State;
 use serde_json::{Value, json};
+use tracing::warn;
 use uuid::Uuid;
 
 use super::{
@@ -113,9 +114,9 @@ pub async fn update(
         _ => return Ok(Reply("")),
     };
     let changed = change(&app, &caller, command).await?;
-    if changed {
-        // Clarification 4: only a real change silences the next alert.
-        app.rate_limit.mark_modified(caller.account.id).await?;
+    // Clarification 4: only a real change silences the next alert.
+    if changed && let Err(error) = app.rate_limit.mark_modified(caller.account.id).await {
+        warn!(%error, user.id = %caller.account.id, "the next alert is not silenced by a changed profile");
     }
     Ok(Reply(answer))
 }

@@ -13,7 +13,7 @@ use super::{
 use crate::{
     adapters::event_log::LogError,
     clock,
-    events::{GroupId, MembershipId, MessageId, NewMember, Room, UserId},
+    events::{GroupEvent, GroupId, MembershipId, MessageId, NewMember, Room, UserId},
     projections::numbers::{GROUPS, MEMBERSHIPS},
 };
 
@@ -72,7 +72,10 @@ pub async fn join(
     seen.decide(&probe).map_err(CommandError::Rejected)?;
     drop(seen); // not held while others join
     let [id] = executor.draw(MEMBERSHIPS).await?;
-    run(executor, change, group, numbered(id)).await?;
+    let done = run(executor, change, group, numbered(id)).await?;
+    if let Some(event) = done.event {
+        return Ok(matches!(event, GroupEvent::Joined { .. }));
+    }
     let now = executor.state::<Group>(group).await?.state;
     Ok(now.active().is_some_and(|group| group.member(user).is_some()))
 }

@@ -207,7 +207,8 @@ where
     let mut new = NewEvent { id, ..NewEvent::new(subject, event, Some(author), authority.cause) };
     let appended = executor.append(&mut new, Expect::Anything, &running).await?;
     let Appended { position, duplicate } = appended;
-    let stored = if duplicate { executor.log.at(position).await? } else { None };
+    // Whatever the log says now, the message is taken back.
+    let stored = if duplicate { executor.log.at(position).await.ok().flatten() } else { None };
     let first = stored.and_then(|stored| To::revocation(stored.event));
     Ok(first.or(To::revocation(new.event)).expect("revoking yields that it is revoked"))
 }

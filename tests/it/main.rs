@@ -12,6 +12,7 @@ mod authorization;
 mod bench;
 mod churn;
 mod cluster;
+mod dead_connections;
 mod faults;
 mod harness;
 mod large_groups;
