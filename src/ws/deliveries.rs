@@ -1,7 +1,7 @@
-//! What this node has written to sockets, told to the log a few times a second.
+//! What this node has delivered, told to the log a few times a second.
 
 use std::{
-    collections::{BTreeMap, HashMap, VecDeque},
+    collections::VecDeque,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -9,38 +9,21 @@ use std::{
 use tokio::{sync::Mutex as AsyncMutex, time::sleep};
 use tracing::warn;
 
+use super::delivery_reports::{Unreported, reported};
 use crate::{
     adapters::event_log::{EventLog, Expect, LogError, NewEvent},
-    events::{
-        Cause, Delivered, DeliveredInGroup, DeliveryEvent, Event, GroupId, NodeId, Position,
-        Subject, UserId,
-    },
+    events::{Cause, Event, GroupId, NodeId, Position, Subject, UserId},
 };
 
 /// How often deliveries are told.
 const TICK: Duration = Duration::from_millis(200);
-
-/// How many members one report names: it has to be smaller than what the log takes.
-const MOST: usize = 20_000;
-
-/// Ranges, both ends included.
-type Ranges = Vec<(u64, u64)>;
-
-/// What was written and not told yet.
-#[derive(Default)]
-struct Written {
-    /// Of queues, by number.
-    queues: BTreeMap<UserId, Ranges>,
-    /// Of timelines, by place in the log.
-    timelines: HashMap<GroupId, HashMap<UserId, Ranges>>,
-}
 
 /// The deliveries of one node.
 #[derive(Clone)]
 pub struct Deliveries {
     log: EventLog,
     node: NodeId,
-    written: Arc<Mutex<Written>>,
+    unreported: Arc<Mutex<Unreported>>,
     /// The reports that are on their way, kept until the log has them; and where the last one is.
     reports: Arc<AsyncMutex<(VecDeque<NewEvent>, Position)>>,
 }
@@ -48,19 +31,21 @@ pub struct Deliveries {
 impl Deliveries {
     /// Of `node`.
     pub fn new(log: EventLog, node: NodeId) -> Self {
-        Self { log, node, written: Arc::default(), reports: Arc::default() }
+        Self { log, node, unreported: Arc::default(), reports: Arc::default() }
     }
 
     /// Notes that a queue entry was written to the user's socket.
     pub fn note(&self, user: UserId, number: u64) {
-        let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
-        extend(written.queues.entry(user).or_default(), (number, number));
+        self.with(|unreported| unreported.add(user, number));
     }
 
     /// Notes that the user has received what a group's timeline has there.
     pub fn note_said(&self, user: UserId, group: GroupId, range: (u64, u64)) {
-        let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
-        extend(written.timelines.entry(group).or_default().entry(user).or_default(), range);
+        self.with(|unreported| unreported.add_in_group(user, group, range));
+    }
+
+    fn with<T>(&self, change: impl FnOnce(&mut Unreported) -> T) -> T {
+        change(&mut self.unreported.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Tells the log all that was noted before; answers with the position of the last report.
@@ -68,42 +53,29 @@ impl Deliveries {
     /// # Errors
     /// The log cannot be reached; what was noted is kept and told later.
     pub async fn flush(&self) -> Result<Position, LogError> {
-        let mut reports = self.reports.lock().await;
+        let mut held = self.reports.lock().await;
+        let (reports, last) = &mut *held;
         // Reports that failed before go first, as they are; then all that was noted since. No
         // more: under traffic there is always something new.
         for fresh in [false, true] {
             if fresh {
-                reports.0 = self.next_reports();
+                reports.extend(self.next_reports());
             }
-            while let Some(event) = reports.0.front_mut() {
-                reports.1 = self.log.append_unsynced(event, Expect::Anything).await?.position;
-                reports.0.pop_front();
+            while let Some(report) = reports.front_mut() {
+                let answer = self.log.append_unsynced(report, Expect::Anything).await;
+                *last = reported(answer)?.unwrap_or(*last);
+                reports.pop_front();
             }
         }
-        Ok(reports.1)
+        Ok(*last)
     }
 
-    fn next_reports(&self) -> VecDeque<NewEvent> {
-        let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
-        let Written { queues, timelines } = std::mem::take(&mut *written);
-        drop(written);
-        let row = |(user, ranges)| Delivered { user, ranges };
-        let mut users: Vec<Delivered> = queues.into_iter().map(row).collect();
-        let mut groups = alike(timelines).into_iter().peekable();
-        let mut reports = VecDeque::new();
-        while !users.is_empty() || groups.peek().is_some() {
-            let mut named = 0;
-            let some = std::iter::from_fn(|| {
-                let next = groups.next_if(|next| named == 0 || named + next.users.len() <= MOST)?;
-                named += next.users.len();
-                Some(next)
-            });
-            let groups = some.collect();
-            let event = DeliveryEvent::Written { users: std::mem::take(&mut users), groups };
-            let (subject, cause) = (Subject::Delivery(self.node), Cause::own("delivery"));
-            reports.push_back(NewEvent::new(subject, Event::Delivery(event), None, &cause));
-        }
+    fn next_reports(&self) -> impl Iterator<Item = NewEvent> {
+        let reports = self.with(std::mem::take).into_reports();
+        let (subject, cause) = (Subject::Delivery(self.node), Cause::own("delivery"));
         reports
+            .into_iter()
+            .map(move |report| NewEvent::new(subject, Event::Delivery(report), None, &cause))
     }
 
     /// Tells the log now and then, for ever.
@@ -115,32 +87,4 @@ impl Deliveries {
             }
         }
     }
-}
-
-fn extend(ranges: &mut Ranges, (from, to): (u64, u64)) {
-    match ranges.last_mut() {
-        Some((_, end)) if *end + 1 == from => *end = to,
-        _ => ranges.push((from, to)),
-    }
-}
-
-/// Those who have received the same of a group are named together.
-fn alike(timelines: HashMap<GroupId, HashMap<UserId, Ranges>>) -> Vec<DeliveredInGroup> {
-    let mut groups = Vec::new();
-    for (group, members) in timelines {
-        let mut same: BTreeMap<Ranges, Vec<UserId>> = BTreeMap::new();
-        for (user, ranges) in members {
-            same.entry(ranges).or_default().push(user);
-        }
-        for (ranges, mut users) in same {
-            users.sort_unstable();
-            let some = users.chunks(MOST).map(<[UserId]>::to_vec);
-            groups.extend(some.map(|users| DeliveredInGroup {
-                group,
-                ranges: ranges.clone(),
-                users,
-            }));
-        }
-    }
-    groups
 }

@@ -2,6 +2,7 @@
 
 pub mod connection;
 pub mod deliveries;
+mod delivery_reports;
 pub mod frames;
 pub mod hub;
 mod inflow;
