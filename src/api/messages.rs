@@ -31,6 +31,10 @@ use crate::{
 const DRAIN_ATTEMPTS: u32 = 5;
 const DRAIN_PAUSE: Duration = Duration::from_millis(200);
 
+/// What a message's `data` and `options` hold, together (clarification 29). Everything that keeps or carries messages
+/// counts on it.
+const MESSAGE_BYTES: usize = 128 * 1024;
+
 type Object = Result<Reply<Box<RawValue>>, Refusal>;
 
 /// Send a chat message (§41)
@@ -42,7 +46,11 @@ pub async fn send(State(app): State<App>, caller: Caller, params: Params) -> Obj
     if kind == "systemNotice" {
         return Err(Refusal::rule("消息类型不合法")); // DEV-14
     }
-    let content = Content { kind, data, options: options(&params) };
+    let options = options(&params);
+    if data.len() + options.as_ref().map_or(0, |options| options.get().len()) > MESSAGE_BYTES {
+        return Err(Refusal::message_too_large());
+    }
+    let content = Content { kind, data, options };
     let (executor, account, authority) = (&app.executor, &caller.account, caller.authority());
     let sent = if chat_type == "group" {
         let posted =

@@ -68,7 +68,7 @@ pub fn document(server: &str) -> Value {
             "responses": {
                 "NotFound": refusal("No such route, or no such file.", &["404 错误"]),
                 "TooSlow": refusal("The request did not come to its end in time.", &["请求超时"]),
-                "TooLarge": refusal("The request is too large.", &["请求内容过大", "文件过大"]),
+                "TooLarge": refusal("The request is too large.", &["请求内容过大", "消息内容过大", "文件过大"]),
                 "TooMany": refusal("Too many requests in this minute.", &["请求过于频繁，请稍后再试"]),
                 "Internal": refusal(DOWN, &[INTERNAL]),
             },

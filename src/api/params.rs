@@ -100,10 +100,18 @@ impl Params {
         }
         let length = text.chars().count() as u64;
         if length < min || max.is_some_and(|max| length > max) {
-            let max = max.unwrap_or(10_000_000);
-            return Err(Refusal::parameter(format!("{label} 的长度 必须 在 {min} 和 {max} 之间")));
+            return Err(wrong_length(label, min, max.unwrap_or(10_000_000)));
         }
         Ok(text)
+    }
+
+    /// A required text of at least `min` code points and at most `max` bytes, as a database column bounds it.
+    ///
+    /// # Errors
+    /// As for [`Params::text_in`].
+    pub fn text_of_bytes(&self, name: &str, label: &str, min: u64, max: u64) -> Checked<String> {
+        let text = self.text_in(name, label, min, Some(max))?;
+        if text.len() as u64 <= max { Ok(text) } else { Err(wrong_length(label, min, max)) }
     }
 
     /// A text of `min` to `max` code points that may be left out: an invalid one counts as such.
@@ -220,6 +228,10 @@ impl Params {
 
 fn missing(label: &str) -> Refusal {
     Refusal::parameter(format!("{label}不能为空"))
+}
+
+fn wrong_length(label: &str, min: u64, max: u64) -> Refusal {
+    Refusal::parameter(format!("{label} 的长度 必须 在 {min} 和 {max} 之间"))
 }
 
 fn wrong_type(label: &str, value: &str, wanted: &str) -> Refusal {

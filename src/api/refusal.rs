@@ -67,6 +67,11 @@ impl Refusal {
         Self { status: StatusCode::REQUEST_TIMEOUT, text: "请求超时".into() }
     }
 
+    /// 413: a message (clarification 29).
+    pub fn message_too_large() -> Self {
+        Self { status: StatusCode::PAYLOAD_TOO_LARGE, text: "消息内容过大".into() }
+    }
+
     /// 413: a file.
     pub fn file_too_large() -> Self {
         Self { status: StatusCode::PAYLOAD_TOO_LARGE, text: "文件过大".into() }

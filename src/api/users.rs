@@ -75,13 +75,16 @@ pub async fn search(
     Ok(Reply(found.into_iter().map(show).collect()))
 }
 
+/// What the original's column holds (clarification 29).
+pub const USERSET_BYTES: u64 = 65_535;
+
 /// Save my settings (§10)
 pub async fn set_userset(
     State(app): State<App>,
     caller: Caller,
     params: Params,
 ) -> Result<Reply<&'static str>, Refusal> {
-    let userset = params.text_in("userset", "用户设置", 2, None)?;
+    let userset = params.text_of_bytes("userset", "用户设置", 2, USERSET_BYTES)?;
     if !serde_json::from_str::<Value>(&userset).is_ok_and(|value| value.is_object()) {
         return Err(Refusal::rule("用户设置格式错误"));
     }

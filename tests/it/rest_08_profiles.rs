@@ -77,6 +77,15 @@ async fn dev_13_settings_must_be_an_object(app: &App) {
     }
     dan.post("/api/chat/userset", json!({})).await.refused(422, "用户设置不能为空");
     assert_eq!(dan.profile().await["userset"], "{}");
+    // Clarification 29: bytes, as the original's column.
+    let of = |bytes: usize| {
+        let letters = bytes - r#"{"x":""}"#.len();
+        json!({ "userset": format!(r#"{{"x":"{}{}"}}"#, "长".repeat(letters / 3), "x".repeat(letters % 3)) })
+    };
+    dan.post("/api/chat/userset", of(65_535)).await.done();
+    let text = "用户设置 的长度 必须 在 2 和 65535 之间";
+    dan.post("/api/chat/userset", of(65_536)).await.refused(422, text);
+    dan.post("/api/chat/userset", of(200_000)).await.refused(422, text);
 }
 
 /// `rest.md` §38, §39.

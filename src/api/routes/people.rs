@@ -43,8 +43,8 @@ pub(super) fn chapter() -> Chapter {
         post(10, "/api/chat/userset", users::set_userset, "Save my settings")
             .about("Replaces them. `sendCount`: 0 = strangers may not write, 1 = one message until they are friends, 2 = no limit.")
             .takes([text("userset", "用户设置", USERSET)
-                .of(2, None)
-                .note("The JSON text of an object, or the object.")])
+                .of(2, users::USERSET_BYTES)
+                .note("The JSON text of an object, or the object. The upper bound is in bytes.")])
             .refuses(&["用户设置格式错误"]),
         post(38, "/api/chat/updateUserinfo", users::update, "Change one of my fields")
             .about("For any other field nothing changes, and `data` is empty.")
