@@ -25,11 +25,7 @@ use crate::{
         tokens::{Claims, Tokens},
     },
     clock,
-    commands::{
-        accounts::Accounts,
-        execute::{Executor, cut_off},
-        session::Session,
-    },
+    commands::{accounts::Accounts, execute::Executor, running::cut_off, session::Session},
     config::{Config, Durability},
     events::NodeId,
     projections::{in_postgres::InPostgres, in_redis::InRedis},

@@ -9,7 +9,9 @@ use super::{
     event_log::{Expect, NewEvent},
     nats_wire::Headers,
 };
-use crate::events::{Cause, DecodeError, Event, Position, Recorded, Subject, TraceParent, UserId};
+use crate::events::{
+    Cause, DecodeError, Event, Position, Recorded, Subject, Timestamp, TraceParent, UserId,
+};
 
 pub(super) const EXPECTED: &str = "Nats-Expected-Last-Subject-Sequence";
 pub(super) const EXPECTED_ON: &str = "Nats-Expected-Last-Subject-Sequence-Subject";
@@ -63,7 +65,7 @@ fn is_short_lived(event: &Event) -> bool {
 /// It is none.
 pub(super) fn read(
     subject: &str,
-    position: Position,
+    (position, stored_at): (Position, OffsetDateTime),
     headers: &HeaderMap,
     body: &[u8],
 ) -> Result<Recorded<Event>, DecodeError> {
@@ -77,7 +79,8 @@ pub(super) fn read(
         position,
         subject,
         id: required("ce-id")?.parse().map_err(|_| DecodeError::Header("ce-id"))?,
-        at: crate::events::Timestamp::of(at),
+        at: Timestamp::of(at),
+        stored_at: Timestamp::of(stored_at),
         actor: header(headers, "hy-actor").and_then(|actor| actor.parse().ok().map(UserId)),
         cause: Cause {
             request: header(headers, "hy-cause").unwrap_or_default().to_owned(),

@@ -7,6 +7,7 @@ use std::{
 };
 
 use async_nats::jetstream::{message::StreamMessage, stream::Stream};
+use tracing::warn;
 use uuid::Uuid;
 
 use super::{envelope, group_commit::GroupCommit, lookup::Lookup, nats::Nats, reader::Reader};
@@ -138,8 +139,8 @@ impl EventLog {
         let stream = nats.jetstream.get_stream_no_info(STREAM).await.map_err(unavailable)?;
         let end = stream.get_info().await.map_err(unavailable)?.state.last_sequence;
         Ok(Self {
+            lookup: Lookup::new(stream.clone(), nats.client.clone(), config.replicated),
             nats,
-            lookup: Lookup::new(stream.clone(), config.replicated),
             stream,
             settings: Arc::new(Settings {
                 source: format!("/hongyan/{node}"),
@@ -217,6 +218,24 @@ impl EventLog {
     /// The server cannot be reached, or holds bytes that are no event.
     pub async fn at(&self, position: Position) -> Result<Option<Recorded<Event>>, LogError> {
         self.lookup.at(position.0).await?.as_ref().map(recorded).transpose()
+    }
+
+    /// Does the log hold the same fact at an earlier place? An append that was held back for longer than the server
+    /// remembers identities, and repeated meanwhile, may be there twice (ADR 0019).
+    ///
+    /// # Errors
+    /// The server cannot be reached.
+    pub async fn is_repeat(&self, recorded: &Recorded<Event>) -> Result<bool, LogError> {
+        let (subject, id) = (recorded.subject.to_string(), recorded.id.to_string());
+        let mut next = self.lookup.first_since(&subject, recorded.at).await?;
+        while let Some(stored) = next.filter(|stored| stored.sequence < recorded.position.0) {
+            if envelope::header(&stored.headers, "ce-id") == Some(id.as_str()) {
+                warn!(event.id = id, position = %recorded.position, "the log holds an event twice, which counts once");
+                return Ok(true);
+            }
+            next = self.lookup.next(&subject, stored.sequence + 1).await?;
+        }
+        Ok(false)
     }
 
     /// The events that operators told a read model to leave out.
@@ -298,6 +317,7 @@ pub fn unavailable(error: impl std::fmt::Display) -> LogError {
 
 fn recorded(message: &StreamMessage) -> Result<Recorded<Event>, LogError> {
     let position = Position(message.sequence);
-    envelope::read(&message.subject, position, &message.headers, &message.payload)
+    let place = (position, message.time);
+    envelope::read(&message.subject, place, &message.headers, &message.payload)
         .map_err(|source| LogError::Corrupt { position, source })
 }

@@ -1,11 +1,15 @@
 //! Single messages of the stream, as whoever decides must see them.
 
-use async_nats::jetstream::{
-    message::StreamMessage,
-    stream::{DirectGetErrorKind, RawMessageErrorKind, Stream},
+use async_nats::{
+    Client, StatusCode,
+    jetstream::{
+        message::StreamMessage,
+        stream::{DirectGetErrorKind, RawMessageErrorKind, Stream},
+    },
 };
 
 use super::event_log::{LogError, unavailable};
+use crate::events::Timestamp;
 
 /// Asks for one message at a time.
 #[derive(Clone)]
@@ -14,13 +18,14 @@ pub(super) struct Lookup {
     /// Any replica answers a direct get, also one that lags; then the leader is asked, which has
     /// all that was acknowledged.
     replicated: bool,
+    client: Client,
 }
 
 type Found = Result<Option<StreamMessage>, LogError>;
 
 impl Lookup {
-    pub(super) fn new(stream: Stream<()>, replicated: bool) -> Self {
-        Self { stream, replicated }
+    pub(super) fn new(stream: Stream<()>, client: Client, replicated: bool) -> Self {
+        Self { stream, replicated, client }
     }
 
     /// The last message on a subject, wildcards allowed.
@@ -37,6 +42,19 @@ impl Lookup {
             return by_leader(self.stream.get_first_raw_message_by_subject(subject, from).await);
         }
         direct(self.stream.direct_get_next_for_subject(subject, Some(from)).await)
+    }
+
+    /// The first message on a subject that was stored at `time` or later, or a little before: clocks differ.
+    pub(super) async fn first_since(&self, subject: &str, time: Timestamp) -> Found {
+        const MARGIN_MS: i64 = 120_000;
+        let since = Timestamp(time.0 - MARGIN_MS).iso_text();
+        let body = serde_json::json!({ "start_time": since, "next_by_subj": subject }).to_string();
+        let request = format!("$JS.API.DIRECT.GET.{}", super::event_log::STREAM);
+        let answer = self.client.request(request, body.into()).await.map_err(unavailable)?;
+        match answer.status {
+            Some(StatusCode::NOT_FOUND) => Ok(None),
+            _ => StreamMessage::try_from(answer).map(Some).map_err(unavailable),
+        }
     }
 
     /// Is there nothing on any of `subjects`, wildcards allowed, from one position up to another?

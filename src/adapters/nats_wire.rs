@@ -408,7 +408,7 @@ mod tests {
         headers.add("b", "x\r\nc: y");
         let mut line = BytesMut::new();
         publish_with(&mut line, "s", "r", &headers, b"!");
-        assert_eq!(line, "HPUB s r 30 31\r\nNATS/1.0\r\na: 1\r\nb: xc: y\r\n\r\n!\r\n");
+        assert_eq!(line, "HPUB s r 28 29\r\nNATS/1.0\r\na: 1\r\nb: xc: y\r\n\r\n!\r\n");
     }
 
     #[test]

@@ -234,7 +234,8 @@ impl Reader {
         }
         let empty = async_nats::HeaderMap::new();
         let headers = message.headers.as_ref().unwrap_or(&empty);
-        let entry = envelope::read(&message.subject, position, headers, &message.payload);
+        let entry =
+            envelope::read(&message.subject, (position, info.published), headers, &message.payload);
         let entry = entry.map_err(|source| Unreadable { position, source: Arc::new(source) });
         let (subject, bytes) = (message.subject.as_str().into(), message.payload.len());
         batch.push(Fetched { subject, bytes, entry });

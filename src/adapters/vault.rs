@@ -120,7 +120,7 @@ impl Vault {
         nats.jetstream.get_stream(STREAM).await.map_err(unavailable)?;
         let stream = nats.jetstream.get_stream_no_info(STREAM).await.map_err(unavailable)?;
         // By key: whoever may ask the leader may ask for all credentials, one by one.
-        let lookup = Lookup::new(stream, false);
+        let lookup = Lookup::new(stream, nats.client.clone(), false);
         Ok(Self { lookup, appends: nats.appends.clone(), replicated })
     }
 

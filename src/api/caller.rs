@@ -22,7 +22,7 @@ use crate::{
     clock,
     commands::{
         authority::Authority,
-        execute::cut_off,
+        running::cut_off,
         user::{Account, User},
     },
     events::{Cause, Role, TraceParent},

@@ -157,9 +157,8 @@ properties!(user: User, user_command(), Subject::User(ANN), User, |command| matc
 
 properties!(
     session: Session, session_command(), Subject::Session(ANN), Session, |command| match command {
-        SessionCommand::LogOut(_) => Repeat::AlreadySo,
+        SessionCommand::LogOut(_) | SessionCommand::Revoke { .. } => Repeat::AlreadySo,
         SessionCommand::LogIn { .. }
-        | SessionCommand::Revoke { .. }
         | SessionCommand::Connect(_)
         | SessionCommand::Disconnect(..) => Repeat::SameAgain,
     }

@@ -8,7 +8,16 @@ use std::{
 
 use tokio::sync::{Notify, watch};
 
-use crate::events::Position;
+use super::{
+    authority::Authority,
+    execute::{CommandError, Executor},
+    session::Session,
+    user::User,
+};
+use crate::{
+    adapters::event_log::{Appended, Expect, LogError, NewEvent, unavailable},
+    events::Position,
+};
 
 /// How far the caches are, and the commands that were judged by them.
 #[derive(Debug, Clone)]
@@ -91,6 +100,62 @@ impl Drop for RunningCommand {
             self.shared.ended.notify_waiters();
         }
     }
+}
+
+impl Executor {
+    /// May this process serve by its caches? Not if it is cut off, or was frozen (ADR 0020).
+    pub fn is_live(&self) -> bool {
+        self.liveness.as_ref().is_none_or(|liveness| liveness.is_live())
+    }
+
+    /// A command begins, or its next attempt. What it is judged by is read after this, and it counts as running until
+    /// the result is dropped: so whoever takes back what allows it is answered after its append, or before it is judged.
+    ///
+    /// # Errors
+    /// What the caller came with has ended, or this gateway may not serve.
+    pub async fn begin<R: std::error::Error>(
+        &self,
+        authority: Authority<'_>,
+    ) -> Result<RunningCommand, CommandError<R>> {
+        let running = self.commands.begin(self.silences());
+        if !self.is_live() {
+            return Err(cut_off().into());
+        }
+        if let (Some(actor), Some(_)) = (authority.actor, authority.token) {
+            let session = self.state::<Session>(actor).await?;
+            let user = self.state::<User>(actor).await?;
+            authority.judge(&session.state, &user.state)?;
+        }
+        Ok(running)
+    }
+
+    /// Appends what was judged while `running`. If this gateway has been silent since, its caller may not be told that
+    /// it was done: nobody may have waited for it.
+    ///
+    /// # Errors
+    /// The log says no, or this gateway may not serve any more.
+    pub(super) async fn append(
+        &self,
+        new: &mut NewEvent,
+        expect: Expect,
+        running: &RunningCommand,
+    ) -> Result<Appended, LogError> {
+        let may_serve = || self.is_live() && self.silences() == running.silences;
+        if !may_serve() {
+            return Err(cut_off());
+        }
+        let appended = self.log.append(new, expect).await?;
+        if may_serve() { Ok(appended) } else { Err(cut_off()) }
+    }
+
+    fn silences(&self) -> u64 {
+        self.liveness.as_ref().map_or(0, |liveness| liveness.silences())
+    }
+}
+
+/// Why a gateway serves nobody while it is not live.
+pub fn cut_off() -> LogError {
+    unavailable("this gateway does not hear the others, so it may not serve")
 }
 
 #[cfg(test)]

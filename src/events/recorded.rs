@@ -8,6 +8,9 @@ use super::{
     values::Timestamp,
 };
 
+/// The log knows an append's identity for two minutes; an event that was stored sooner after it was decided is no repeat.
+const MAY_BE_REPEATED_AFTER_MS: i64 = 60_000;
+
 /// A fact that the log holds: what, where, when, by whom and because of what.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Recorded<E> {
@@ -21,8 +24,17 @@ pub struct Recorded<E> {
     pub id: Uuid,
     /// `ce-time`: when it was decided.
     pub at: Timestamp,
+    /// When the log took it.
+    pub stored_at: Timestamp,
     /// `hy-actor`: on whose behalf, if a user's.
     pub actor: Option<UserId>,
     /// `hy-cause` and `traceparent`: the request that led to it.
     pub cause: Cause,
+}
+
+impl<E> Recorded<E> {
+    /// Was it on its way for so long that the log may hold it once more, before this (ADR 0019)?
+    pub fn may_be_repeat(&self) -> bool {
+        self.stored_at.0 - self.at.0 > MAY_BE_REPEATED_AFTER_MS
+    }
 }

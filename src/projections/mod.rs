@@ -2,6 +2,7 @@
 
 pub mod address_book;
 pub mod chat_log;
+mod checkpoint;
 pub mod complaint_box;
 pub mod generation;
 pub mod group_notices;
@@ -28,9 +29,10 @@ pub mod user_directory;
 
 use std::time::Duration;
 
+pub use checkpoint::Checkpoint;
 use generation::Store;
 
-use crate::events::{Event, Position, Recorded};
+use crate::events::{Event, Recorded};
 
 /// What a read model keeps, and how an event changes it. It sees only events: no clock, no other
 /// read model.
@@ -193,23 +195,4 @@ pub struct Page {
     pub limit: i64,
     /// How many come before it.
     pub offset: i64,
-}
-
-impl Checkpoint {
-    /// After the last of these events; the beginning, if there are none.
-    pub fn of(events: &[Recorded<Event>]) -> Self {
-        events.last().map_or_else(Self::default, |last| Self {
-            position: last.position,
-            event: Some(last.id),
-        })
-    }
-}
-
-/// Where a read model is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Checkpoint {
-    /// The last event that counts.
-    pub position: Position,
-    /// Its identity: the same position in another log is another event.
-    pub event: Option<uuid::Uuid>,
 }

@@ -160,7 +160,9 @@ impl<'a, P: Projection> Work<'a, P> {
         // beyond an earlier end is no sign of a log that lost something.
         // Live is who has all that it held by now: while messages flow, the end may always be a little ahead.
         let mut target = self.runners.log.end().await?.last;
-        if generation.outdated || !self.log_holds(&generation, created, target).await? {
+        if generation.outdated
+            || !self.at.is_held_by(&self.runners.log, &generation, created, target).await?
+        {
             generation = self.start_over(&generation, created).await?;
         }
         self.skipped = self.runners.log.skipped(P::NAME).await?;
@@ -276,28 +278,6 @@ impl<'a, P: Projection> Work<'a, P> {
         if live.number == generation.number { Ok(()) } else { Err(Halt::Fenced) }
     }
 
-    /// Does the log hold what the checkpoint says was applied? After a power loss it may end before.
-    async fn log_holds(
-        &self,
-        generation: &Generation,
-        log_created: i64,
-        last: Position,
-    ) -> Result<bool, Halt> {
-        if self.at.position.0 == 0 {
-            return Ok(generation.log_created == log_created);
-        }
-        if generation.log_created != log_created || self.at.position > last {
-            return Ok(false);
-        }
-        // An event that is not there any more was a short-lived one.
-        let stored = match self.runners.log.at(self.at.position).await {
-            Ok(stored) => stored,
-            Err(LogError::Corrupt { .. }) => return Ok(true),
-            Err(error) => return Err(error.into()),
-        };
-        Ok(stored.is_none_or(|event| Some(event.id) == self.at.event))
-    }
-
     async fn start_over(&mut self, old: &Generation, log_created: i64) -> Result<Generation, Halt> {
         if old.outdated {
             info!(
@@ -349,7 +329,10 @@ impl<'a, P: Projection> Work<'a, P> {
                 entry => {
                     let event = entry.ok();
                     end = Checkpoint { position, event: event.as_ref().map(|event| event.id) };
-                    events.extend(event.filter(|_| !skipped));
+                    let Some(event) = event.filter(|_| !skipped) else { continue };
+                    if !event.may_be_repeat() || !self.runners.log.is_repeat(&event).await? {
+                        events.push(event);
+                    }
                 }
             }
         }

@@ -96,7 +96,7 @@ impl Cut {
 
 fn extend(ranges: &mut Ranges, (from, to): (u64, u64)) {
     match ranges.last_mut() {
-        Some((_, end)) if *end + 1 == from => *end = to,
+        Some((_, end)) if end.checked_add(1) == Some(from) => *end = to,
         _ => ranges.push((from, to)),
     }
 }

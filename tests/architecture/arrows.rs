@@ -53,6 +53,7 @@ const RULES: &[Rule] = &[
                 "",
                 "puts what is secret into the vault, not into the log",
             ),
+            ("src/commands/running.rs", "", "counts the commands that run, and appends for them"),
             ("src/commands/reaper.rs", "", "waits for nodes that are not heard of"),
             ("src/commands/state_cache.rs", "", "shares among tasks what was loaded"),
             ("src/commands/turns.rs", "", "lets those wait who were too slow"),

@@ -1,5 +1,6 @@
 //! Appends: what was given up never happens, and what happened counts once (DESIGN §3, ADR 0019).
 
+use async_nats::{HeaderMap, jetstream};
 use hongyan::cli::rig::line::{Line, Mode};
 use tokio_util::task::TaskTracker;
 
@@ -40,4 +41,43 @@ async fn a_log_in_that_was_given_up_ends_no_other() {
         ann.post_empty(DRAIN).await.ok();
         there(&app, &ann).post_empty(DRAIN).await.ok();
     }
+}
+
+/// A network that holds bytes back can do that: the server remembers an append's identity for two minutes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_message_that_the_log_holds_twice_counts_once() {
+    let app = App::start().await;
+    let [ann, bob] = app.friends(["ann", "bob"]).await;
+    let mut socket = bob.connect().await;
+    ann.send(&bob, "the first").await.ok();
+    assert_eq!(socket.next_text().await, "the first");
+    let (lo, hi) = (ann.id.min(bob.id), ann.id.max(bob.id));
+    let subject = format!("evt.chat.{lo}.{hi}.{}", ann.id);
+    let client = app.servers.nats.connect("gateway", "gatewaypw").await;
+    let ops = jetstream::new(app.servers.nats.connect("ops", "opspw").await);
+    let log = ops.get_stream("EVENTS").await.expect("the log");
+    let first = log.get_last_raw_message_by_subject(&subject).await.expect("the message");
+    let mut headers = HeaderMap::new();
+    for (name, values) in first.headers.iter() {
+        let name: &str = name.as_ref();
+        if name.starts_with("ce-") || name.starts_with("hy-") {
+            headers.insert(name, values[0].as_str());
+        }
+    }
+    headers.insert("ce-id", uuid::Uuid::now_v7().to_string());
+    headers.insert("ce-time", "2026-01-01T00:00:00.000Z");
+    let body: serde_json::Value = serde_json::from_slice(&first.payload).expect("an event");
+    let id = body["data"]["id"].as_str().expect("its id");
+    let body = body.to_string().replace(id, &uuid::Uuid::new_v4().to_string());
+    let body = body.replace("the first", "held back");
+    let context = jetstream::new(client);
+    for _ in 0..2 {
+        let publish =
+            context.publish_with_headers(subject.clone(), headers.clone(), body.clone().into());
+        publish.await.expect("nats-server").await.expect("the log takes it");
+    }
+    ann.send(&bob, "the last").await.ok();
+    assert_eq!(socket.next_text().await, "held back");
+    assert_eq!(socket.next_text().await, "the last");
+    app.verify().await;
 }

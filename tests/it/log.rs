@@ -152,8 +152,9 @@ async fn a_follower_reaches_an_end_that_is_not_his() {
     assert!(none.is_empty() && follower.reached() >= end, "{none:?}");
     let event = DeliveryEvent::Written { users: Vec::new(), groups: Vec::new() };
     let subject = Subject::Delivery(NodeId(uuid::Uuid::nil()));
-    let new = NewEvent::new(subject, Event::Delivery(event), None, &Cause::own("a test"));
-    let at = log.append_unsynced(&new, Expect::Anything).await.expect("the log takes it").position;
+    let mut new = NewEvent::new(subject, Event::Delivery(event), None, &Cause::own("a test"));
+    let at =
+        log.append_unsynced(&mut new, Expect::Anything).await.expect("the log takes it").position;
     let next = follower.next_before(10, Some(at)).await.expect("the log");
     assert_eq!(next.iter().map(position_of).collect::<Vec<_>>(), [at]);
 }
@@ -174,8 +175,8 @@ async fn two_hundred_megabytes_are_read_without_a_break() {
             let (media_type, sha256) = (String::new(), String::new());
             let file = Uploaded { place, path, bytes: 1, media_type, sha256 };
             let event = Event::User(UserEvent::FileUploaded(file));
-            let new = NewEvent::new(subject, event, None, &Cause::own("a test"));
-            log.append_unsynced(&new, Expect::Anything).await
+            let mut new = NewEvent::new(subject, event, None, &Cause::own("a test"));
+            log.append_unsynced(&mut new, Expect::Anything).await
         }));
         for appended in appended.await {
             appended.expect("the log takes it");

@@ -96,9 +96,9 @@ impl App {
             let subject = Subject::User(stranger_in(id, stranger));
             NewEvent::new(subject, Event::User(event), None, &Cause::own("a test"))
         });
-        let accounts: Vec<NewEvent> = accounts.collect();
-        for some in accounts.chunks(200) {
-            let appended = some.iter().map(|new| log.append_unsynced(new, Expect::Anything));
+        let mut accounts: Vec<NewEvent> = accounts.collect();
+        for some in accounts.chunks_mut(200) {
+            let appended = some.iter_mut().map(|new| log.append_unsynced(new, Expect::Anything));
             for appended in join_all(appended).await {
                 appended.expect("the log takes it");
             }

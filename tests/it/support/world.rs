@@ -167,6 +167,7 @@ impl World {
             subject,
             id,
             at: self.now(),
+            stored_at: self.now(),
             actor: None,
             cause: Cause::own("a test"),
         });
