@@ -47,6 +47,10 @@ fn shape(name: &str) -> Shape {
                 ("messages", "id"),
                 ("chats", "lo || '.' || hi"),
                 ("group_chats", "group_id"),
+                ("notices", "position || '.' || recipient"),
+                ("shown_groups", "position"),
+                ("folded_groups", "group_id"),
+                ("folded_members", "group_id || '.' || user_id"),
             ],
         },
         "question_book" => Shape {

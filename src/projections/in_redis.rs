@@ -22,7 +22,7 @@ use crate::{
     events::Position,
 };
 
-pub use tx::{NONE, RedisTx, Shared, command};
+pub use tx::{NONE, RedisTx, command, committing};
 
 /// Redis as a store of read models.
 #[derive(Clone)]
@@ -33,7 +33,7 @@ pub struct InRedis {
 }
 
 /// Bumped when keys change their meaning, so that old generations are known as such.
-const SHAPE: &str = "4";
+const SHAPE: &str = "5";
 
 /// The field that says which event a hash was changed by last. It is where a reader goes on from, and not what the
 /// read model says: that event may have expired since, and then a rebuild has an earlier one.

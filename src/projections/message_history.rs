@@ -1,4 +1,9 @@
-//! Every message, numbered without gaps in its chat. In PostgreSQL.
+//! Every message, numbered without gaps in its chat, and what is shown of every event that queues and timelines may
+//! hold: they forget it beyond their quota, and it is fetched from here (ADR 0016). In PostgreSQL.
+
+mod groups;
+mod notices;
+mod objects;
 
 use std::{
     collections::{HashMap, HashSet},
@@ -9,17 +14,25 @@ use serde::{Serialize, de::DeserializeOwned};
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
+use self::{
+    groups::Groups,
+    notices::{Audience, Notice},
+};
 use super::{
     Projection, StoreError,
-    in_postgres::{InPostgres, number},
+    in_postgres::{InPostgres, column, number},
+    message_object::{MessageObject, revoked_text_in_group, without_content},
+    user_objects,
 };
 use crate::{
     commands::chat::{Accepted, Message, Target},
     events::{
         ChatEvent, Event, GroupChatEvent, GroupId, MessageId, Pair, Person, Recorded, Revocation,
-        Sent, Timestamp, UserId,
+        Sent, Subject, Timestamp, UserId,
     },
 };
+
+pub use objects::{Said, for_user, in_group};
 
 /// Its tables.
 pub const DDL: &str = include_str!("message_history.sql");
@@ -31,7 +44,8 @@ impl Projection for MessageHistory {
     type Store = InPostgres;
     type Effect = ();
     const NAME: &'static str = "message_history";
-    const SUBJECTS: &'static [&'static str] = &["evt.chat.>", "evt.groupchat.>"];
+    const SUBJECTS: &'static [&'static str] =
+        &["evt.chat.>", "evt.friendship.>", "evt.group.>", "evt.groupchat.>"];
     const PACE: Duration = Duration::from_millis(20); // no message waits for it
 
     async fn apply(
@@ -39,25 +53,44 @@ impl Projection for MessageHistory {
         tx: &mut <InPostgres as super::generation::Store>::Tx,
         batch: &[Recorded<Event>],
     ) -> Result<Vec<()>, StoreError> {
-        let mut rows = Vec::new();
-        let mut revoked = Vec::new();
+        let mut groups = Groups::load(tx, batch).await?;
+        let (mut rows, mut revoked, mut notices) = (Vec::new(), Vec::new(), Vec::new());
         for recorded in batch {
-            match &recorded.event {
-                Event::Chat(ChatEvent::Sent(sent)) => {
+            let at = recorded.position;
+            match (&recorded.event, recorded.subject) {
+                (Event::Chat(ChatEvent::Sent(sent)), _) => {
                     let chat = Chat::Pair(Pair::of(sent.from.id, sent.to.id));
-                    rows.push(Row::of(recorded, sent, chat, Some(sent.to.id)));
+                    let object = MessageObject::chat(sent).json();
+                    let row = Row::of(recorded, sent, chat, (object, None));
+                    rows.push(Row { recipient: Some(sent.to.id), ..row });
                 }
-                Event::GroupChat(GroupChatEvent::Sent(sent)) => {
-                    rows.push(Row::of(recorded, sent, Chat::Group(sent.to.id), None));
+                (Event::GroupChat(GroupChatEvent::Sent(sent)), _) => {
+                    let object = MessageObject::without_group(sent).json();
+                    let shown = (object, groups.shown(sent.to.id, at));
+                    rows.push(Row::of(recorded, sent, Chat::Group(sent.to.id), shown));
                 }
-                Event::Chat(ChatEvent::Revoked(revocation)) => revoked.push(told(revocation)),
-                Event::GroupChat(GroupChatEvent::Revoked(revocation)) => {
+                (Event::GroupChat(GroupChatEvent::Revoked(revocation)), _) => {
                     revoked.push(told(revocation));
+                    let text = revoked_text_in_group(revocation);
+                    let object = MessageObject::revoked_in_group(revocation, &text).json();
+                    notices.push(Notice { at, audience: Audience::All(revocation.to.id), object });
                 }
-                _ => {}
+                (Event::Group(event), Subject::Group(id)) => {
+                    notices.extend(Notice::in_group(&mut groups, id, event, at));
+                }
+                (event, _) => {
+                    if let Event::Chat(ChatEvent::Revoked(revocation)) = event {
+                        revoked.push(told(revocation));
+                    }
+                    notices.extend(user_objects::of(recorded).into_iter().map(|(user, object)| {
+                        Notice { at, audience: Audience::User(user), object }
+                    }));
+                }
             }
         }
+        groups.store(tx).await?;
         insert(tx, rows).await?;
+        notices::insert(tx, notices).await?;
         revoke(tx, revoked).await?;
         Ok(Vec::new())
     }
@@ -91,9 +124,9 @@ struct Row<'a> {
     id: MessageId,
     sender: &'a Person,
     recipient: Option<UserId>,
-    kind: &'a str,
-    data: &'a str,
-    options: Option<&'a str>,
+    object: String,
+    /// The group in it.
+    shown: Option<i64>,
     sent_at: Timestamp,
 }
 
@@ -102,19 +135,11 @@ impl<'a> Row<'a> {
         recorded: &'a Recorded<Event>,
         sent: &'a Sent<To>,
         chat: Chat,
-        recipient: Option<UserId>,
+        (object, shown): (String, Option<i64>),
     ) -> Self {
-        Self {
-            recorded,
-            chat,
-            id: sent.id,
-            sender: &sent.from,
-            recipient,
-            kind: &sent.kind,
-            data: &sent.data,
-            options: sent.options.as_ref().map(|raw| raw.get()),
-            sent_at: sent.sent_at,
-        }
+        let Sent { id, from: sender, sent_at, .. } = sent;
+        let (id, sent_at) = (*id, *sent_at);
+        Self { recorded, chat, id, sender, recipient: None, object, shown, sent_at }
     }
 }
 
@@ -131,7 +156,7 @@ async fn insert(tx: &mut PgConnection, mut rows: Vec<Row<'_>>) -> Result<(), Sto
     let mut last = last_numbers(tx, &rows).await?;
 
     let mut columns = Columns::default();
-    for row in &rows {
+    for row in rows {
         let number = last.entry(row.chat).or_default();
         *number += 1;
         columns.push(row, *number);
@@ -151,15 +176,13 @@ struct Columns {
     number: Vec<i64>,
     sender: Vec<i64>,
     recipient: Vec<Option<i64>>,
-    sender_name: Vec<String>,
-    kind: Vec<String>,
-    data: Vec<String>,
-    options: Vec<Option<String>>,
+    object: Vec<String>,
+    shown: Vec<Option<i64>>,
     sent_at: Vec<time::OffsetDateTime>,
 }
 
 impl Columns {
-    fn push(&mut self, row: &Row<'_>, at: i64) {
+    fn push(&mut self, row: Row<'_>, at: i64) {
         self.id.push(row.id.0);
         self.event.push(row.recorded.id);
         self.position.push(number(row.recorded.position));
@@ -169,20 +192,20 @@ impl Columns {
         self.number.push(at);
         self.sender.push(row.sender.id.0);
         self.recipient.push(row.recipient.map(|user| user.0));
-        self.sender_name.push(storable(&row.sender.name));
-        self.kind.push(storable(row.kind));
-        self.data.push(storable(row.data));
-        self.options.push(row.options.map(storable));
+        self.object.push(row.object);
+        self.shown.push(row.shown);
         self.sent_at.push(row.sent_at.date_time());
     }
 
     async fn insert(self, tx: &mut PgConnection) -> Result<(), StoreError> {
         sqlx::query!(
-            "insert into messages (id, event_id, position, lo, hi, group_id, number, sender,
-                 recipient, sender_name, kind, data, options, sent_at)
-             select * from unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::bigint[], $5::bigint[],
-                 $6::bigint[], $7::bigint[], $8::bigint[], $9::bigint[], $10::text[], $11::text[],
-                 $12::text[], $13::text[], $14::timestamptz[])",
+            "insert into messages (id, event_id, position, lo, hi, group_id, number, sender, recipient, object,
+                 shown, sent_at)
+             select id, event_id, position, lo, hi, group_id, number, sender, recipient, object, shown, sent_at
+             from unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[],
+                 $7::bigint[], $8::bigint[], $9::bigint[], $10::text[], $11::bigint[], $12::timestamptz[])
+                 as new (id, event_id, position, lo, hi, group_id, number, sender, recipient, object, shown,
+                     sent_at)",
             &self.id,
             &self.event,
             &self.position,
@@ -192,21 +215,14 @@ impl Columns {
             &self.number,
             &self.sender,
             &self.recipient as &[Option<i64>],
-            &self.sender_name,
-            &self.kind,
-            &self.data,
-            &self.options as &[Option<String>],
+            &self.object,
+            &self.shown as &[Option<i64>],
             &self.sent_at
         )
         .execute(tx)
         .await?;
         Ok(())
     }
-}
-
-/// PostgreSQL's text cannot hold NUL, which JSON text and names may; clients never see this copy.
-fn storable(text: &str) -> String {
-    text.replace('\0', "\u{fffd}")
 }
 
 async fn last_numbers(
@@ -291,17 +307,28 @@ fn told<To: Serialize>(revocation: &Revocation<To>) -> (Uuid, String) {
     (revocation.message.0, serde_json::to_string(revocation).unwrap_or_default())
 }
 
+/// Drops the content of what was taken back.
 async fn revoke(tx: &mut PgConnection, revoked: Vec<(Uuid, String)>) -> Result<(), StoreError> {
     if revoked.is_empty() {
         return Ok(());
     }
-    let (ids, texts): (Vec<Uuid>, Vec<String>) = revoked.into_iter().unzip();
+    let mut told: HashMap<Uuid, String> = HashMap::new();
+    for (id, revocation) in revoked {
+        told.entry(id).or_insert(revocation); // the first counts
+    }
+    let ids: Vec<Uuid> = told.keys().copied().collect();
+    let rows = sqlx::query!(
+        "select id, object from messages where id = any($1) and revocation is null",
+        &ids
+    );
+    let rows = rows.fetch_all(&mut *tx).await?;
     sqlx::query!(
-        "update messages set data = null, options = null, revocation = revoked.told
-         from unnest($1::uuid[], $2::text[]) as revoked (id, told)
-         where messages.id = revoked.id and messages.revocation is null",
-        &ids,
-        &texts
+        "update messages set object = revoked.object, revocation = revoked.told
+         from unnest($1::uuid[], $2::text[], $3::text[]) as revoked (id, object, told)
+         where messages.id = revoked.id",
+        &column(&rows, |row| row.id),
+        &column(&rows, |row| without_content(&row.object)),
+        &column(&rows, |row| told[&row.id].clone()),
     )
     .execute(tx)
     .await?;

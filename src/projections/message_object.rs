@@ -1,7 +1,7 @@
 //! The chat message object (ws.md §6): what clients show, whoever made it.
 
 use serde::{Serialize, Serializer};
-use serde_json::value::RawValue;
+use serde_json::{Value, value::RawValue};
 use uuid::Uuid;
 
 use crate::{
@@ -213,6 +213,11 @@ impl<'a> MessageObject<'a> {
         }
     }
 
+    /// C2 with a place for the group, which [`with_group`] fills.
+    pub fn without_group(sent: &'a Sent<Room>) -> Self {
+        Self { group: Some(Group::Null), ..Self::group_chat(sent, None) }
+    }
+
     /// V1 in a group. `text` is [`revoked_text_in_group`].
     pub fn revoked_in_group(revocation: &'a Revocation<Room>, text: &'a str) -> Self {
         Self {
@@ -277,6 +282,26 @@ impl<'a> MessageObject<'a> {
     }
 }
 
+/// What [`MessageObject::without_group`] leaves open.
+const NO_GROUP: &str = r#""group":null"#;
+
+/// A message to a group as JSON text, with the group in its place. After that comes nothing that a person wrote.
+pub fn with_group(object: &str, group: &str) -> String {
+    match object.rsplit_once(NO_GROUP) {
+        Some((before, after)) => format!(r#"{before}"group":{group}{after}"#),
+        None => object.to_owned(),
+    }
+}
+
+/// A message as JSON text, without what its author wrote: an empty text.
+pub fn without_content(object: &str) -> String {
+    let Ok(mut object) = serde_json::from_str::<Value>(object) else { return object.to_owned() };
+    object["type"] = "text".into();
+    object["data"] = r#"{"data":"","dataType":false,"otherData":null}"#.into();
+    object["options"] = Value::Null;
+    object.to_string()
+}
+
 /// `six撤回了一条消息`.
 pub fn revoked_text(revocation: &Revocation) -> String {
     format!("{}撤回了一条消息", revocation.by.name)
@@ -290,4 +315,46 @@ pub fn revoked_text_in_group(revocation: &Revocation<Room>) -> String {
 /// A `singleChat` frame around a message object's JSON.
 pub fn frame(object: &str, at: Timestamp) -> String {
     format!(r#"{{"type":"singleChat","data":{object},"timestamp":{}}}"#, at.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::events::GroupId;
+
+    fn sent(data: &str, options: &str) -> Sent<Room> {
+        Sent {
+            id: MessageId(Uuid::from_u128(1)),
+            from: Person { id: UserId(6), name: "six".into(), avatar: "/6.png".into() },
+            from_uuid: Uuid::from_u128(2),
+            to: Room { id: GroupId(33), name: "Tea".into(), avatar: "/33.png".into() },
+            kind: "image".into(),
+            data: data.into(),
+            options: Some(RawValue::from_string(options.into()).expect("JSON")),
+            sent_at: Timestamp(1_758_692_500_000),
+        }
+    }
+
+    #[test]
+    fn a_group_comes_to_its_place_whatever_was_written() {
+        let theirs = r#"{"group":null,"a":["\"group\":null"]}"#;
+        let object = MessageObject::without_group(&sent(r#""group":null"#, theirs)).json();
+        let found: Value =
+            serde_json::from_str(&with_group(&object, r#"{"id":33}"#)).expect("JSON");
+        assert_eq!(found["group"]["id"], 33);
+        assert_eq!(found["options"].to_string(), theirs);
+        assert_eq!(found["data"], r#""group":null"#);
+    }
+
+    #[test]
+    fn without_its_content_a_message_is_an_empty_text_of_the_same_author() {
+        let object = MessageObject::without_group(&sent("a secret", r#"{"also":"secret"}"#)).json();
+        let found: Value = serde_json::from_str(&without_content(&object)).expect("JSON");
+        let mut expected: Value = serde_json::from_str(&object).expect("JSON");
+        expected["type"] = "text".into();
+        expected["data"] = r#"{"data":"","dataType":false,"otherData":null}"#.into();
+        expected["options"] = Value::Null;
+        assert_eq!(found, expected);
+        assert!(!found.to_string().contains("secret"));
+    }
 }

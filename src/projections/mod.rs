@@ -19,13 +19,16 @@ mod offline_heads;
 mod offline_lanes;
 pub mod offline_queue;
 pub mod offline_reads;
+mod offline_store;
 mod offline_work;
 pub mod presence;
 pub mod question_book;
+pub mod quota;
 pub mod runner;
 pub mod sessions;
 pub mod stretches;
 pub mod user_directory;
+mod user_objects;
 
 use std::time::Duration;
 

@@ -2,7 +2,7 @@
 //! goes (ADR 0011). In Redis, beside the queues.
 //!
 //! A projection reads no other, so the queue folds `evt.group.>` itself. `group_{id}` is a hash: `row`, `timeline`,
-//! and a membership by each user's number.
+//! `floor` (see `offline_store`), and a membership by each user's number.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -15,6 +15,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use super::{
     StoreError,
     in_redis::{NONE, RedisTx, command},
+    offline_store::group,
 };
 use crate::{
     commands::group::{ActiveGroup, Group, GroupRow, Member},
@@ -48,8 +49,6 @@ struct Held {
 pub(super) struct Timeline {
     /// Where in the log its newest entry is; 0 if it has none.
     pub(super) last: u64,
-    /// How many it was given.
-    pub(super) entries: u64,
     /// Where members have to look before they are shown more.
     pub(super) told: Told,
 }
@@ -81,7 +80,7 @@ impl Groups {
         let unread: Vec<GroupId> =
             self.touched.iter().copied().filter(|id| !self.now.contains_key(id)).collect();
         let commands: Vec<_> =
-            unread.iter().map(|id| command("HGETALL", &key(tx, *id), NONE)).collect();
+            unread.iter().map(|id| command("HGETALL", &group(tx, *id), NONE)).collect();
         let hashes: Vec<HashMap<String, String>> = tx.read(commands).await?;
         for (id, hash) in unread.into_iter().zip(hashes) {
             self.memberships += hash.len();
@@ -107,7 +106,7 @@ impl Groups {
 
     /// The same; begins one if there is none.
     pub(super) fn begin_timeline(&mut self, id: GroupId) -> &mut Timeline {
-        let none = Timeline { last: 0, entries: 0, told: Told::Queues };
+        let none = Timeline { last: 0, told: Told::Queues };
         self.now.entry(id).or_default().timeline.get_or_insert(none)
     }
 
@@ -115,13 +114,10 @@ impl Groups {
     pub(super) fn take(&mut self, id: GroupId, event: &GroupEvent) {
         let held = self.now.entry(id).or_default();
         let changed = held.changed.get_or_insert_default();
-        match event {
-            GroupEvent::Dissolved { .. } => return,
-            GroupEvent::Created { members, .. } => {
-                changed.extend(members.iter().map(|member| member.user));
-            }
-            event => changed.extend(user_of(event)),
+        if matches!(event, GroupEvent::Dissolved { .. }) {
+            return;
         }
+        changed.extend(changed_by(event));
         held.group.evolve(event);
     }
 
@@ -136,10 +132,7 @@ impl Groups {
         let known = small.filter(|group| group.count() <= most).flat_map(ActiveGroup::memberships);
         let known = known.map(|member| member.user);
         let new = batch.iter().flat_map(|recorded| match &recorded.event {
-            Event::Group(GroupEvent::Created { members, .. }) => {
-                members.iter().map(|member| member.user).collect()
-            }
-            Event::Group(event) => user_of(event).into_iter().collect(),
+            Event::Group(event) => changed_by(event),
             _ => Vec::new(),
         });
         known.chain(new).collect()
@@ -149,9 +142,9 @@ impl Groups {
     pub(super) fn store(&mut self, tx: &mut RedisTx) {
         for id in std::mem::take(&mut self.touched) {
             let Some(held) = self.now.get_mut(&id) else { continue };
-            let (key, changed) = (key(tx, id), held.changed.take());
+            let (key, changed) = (group(tx, id), held.changed.take());
             self.memberships += changed.as_ref().map_or(0, BTreeSet::len);
-            let Some(group) = held.group.active() else {
+            let Some(active) = held.group.active() else {
                 if changed.is_some() {
                     tx.run(&command("DEL", &key, NONE));
                     (held.timeline, held.stored) = (None, None);
@@ -159,7 +152,7 @@ impl Groups {
                 continue;
             };
             if let Some(changed) = changed {
-                write(tx, &key, group, &changed);
+                write(tx, &key, active, &changed);
             }
             if let Some(timeline) = held.timeline.filter(|now| Some(*now) != held.stored) {
                 tx.run(&command("HSET", &key, ("timeline", timeline.to_string())));
@@ -169,25 +162,21 @@ impl Groups {
     }
 }
 
-/// Whose membership an event is about.
-fn user_of(event: &GroupEvent) -> Option<UserId> {
+/// Whose memberships an event changes.
+pub(super) fn changed_by(event: &GroupEvent) -> Vec<UserId> {
     match event {
-        GroupEvent::Joined { entry, .. } | GroupEvent::Applied { entry, .. } => Some(entry.user.id),
-        GroupEvent::Approved { user, .. } => Some(user.id),
+        GroupEvent::Created { members, .. } => members.iter().map(|member| member.user).collect(),
+        GroupEvent::Joined { entry, .. } | GroupEvent::Applied { entry, .. } => vec![entry.user.id],
+        GroupEvent::Approved { user, .. } => vec![user.id],
         GroupEvent::Refused { user, .. }
         | GroupEvent::MemberRemoved { user, .. }
-        | GroupEvent::NicknameSet { user, .. } => Some(*user),
-        GroupEvent::Left { by, .. } => Some(by.id),
-        GroupEvent::Created { .. }
-        | GroupEvent::Renamed { .. }
+        | GroupEvent::NicknameSet { user, .. } => vec![*user],
+        GroupEvent::Left { by, .. } => vec![by.id],
+        GroupEvent::Renamed { .. }
         | GroupEvent::Announced { .. }
         | GroupEvent::PolicySet { .. }
-        | GroupEvent::Dissolved { .. } => None,
+        | GroupEvent::Dissolved { .. } => Vec::new(),
     }
-}
-
-fn key(tx: &RedisTx, id: GroupId) -> String {
-    tx.key(format_args!("group_{id}"))
 }
 
 fn malformed(error: impl fmt::Display) -> StoreError {
@@ -230,14 +219,14 @@ fn write(tx: &mut RedisTx, key: &str, group: &ActiveGroup, changed: &BTreeSet<Us
     }
 }
 
-/// `812 40 timeline`, `812 40 queues`, `812 40 queues-but-9`
+/// `812 timeline`, `812 queues`, `812 queues-but-9`
 impl fmt::Display for Timeline {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { last, entries, told } = self;
+        let Self { last, told } = self;
         match told {
-            Told::Queues => write!(f, "{last} {entries} queues"),
-            Told::QueuesBut(user) => write!(f, "{last} {entries} queues-but-{user}"),
-            Told::Timeline => write!(f, "{last} {entries} timeline"),
+            Told::Queues => write!(f, "{last} queues"),
+            Told::QueuesBut(user) => write!(f, "{last} queues-but-{user}"),
+            Told::Timeline => write!(f, "{last} timeline"),
         }
     }
 }
@@ -248,12 +237,12 @@ impl FromStr for Timeline {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let mut words = text.split(' ');
         let mut word = || words.next().unwrap_or_default();
-        let (last, entries) = (word().parse()?, word().parse()?);
+        let last = word().parse()?;
         let told = match word() {
             "queues" => Told::Queues,
             "timeline" => Told::Timeline,
             other => Told::QueuesBut(UserId(other.trim_start_matches("queues-but-").parse()?)),
         };
-        Ok(Self { last, entries, told })
+        Ok(Self { last, told })
     }
 }

@@ -2,15 +2,13 @@
 //!
 //! The number is the queue's own: a stream knows the last one that it was given, also when all entries are gone.
 
-use std::{
-    collections::{BTreeSet, HashMap},
-    sync::Arc,
-};
+use std::collections::{BTreeSet, HashMap};
 
 use super::{
     StoreError,
-    in_redis::{NONE, RedisTx, Shared, command},
+    in_redis::{NONE, RedisTx, command},
     offline_groups::AT_ONCE,
+    offline_store::QUEUE,
 };
 use crate::events::{ConnectionId, Position, SessionEvent, TokenId, UserId};
 
@@ -44,9 +42,8 @@ pub(super) struct Socket {
     position: u64,
 }
 
-/// What the keys of heads and of queues begin with; the user's number follows.
+/// What the keys of heads begin with; the user's number follows.
 const HEAD: &str = "queue_";
-pub(super) const QUEUE: &str = "chat_getmessage_";
 
 /// A new entry of a queue.
 pub(super) struct Given {
@@ -103,23 +100,10 @@ impl Heads {
         self.now.entry(user).or_default().note(event, at);
     }
 
-    /// A new entry, which may have nothing in it but that there is something in another place.
-    pub(super) fn push(
-        &mut self,
-        tx: &mut RedisTx,
-        user: UserId,
-        at: Position,
-        object: &Arc<str>,
-        shared: Option<Shared>,
-    ) -> Given {
+    /// The next number of a queue, for a new entry.
+    pub(super) fn give(&mut self, user: UserId) -> Given {
         let queue = self.now.entry(user).or_default();
         queue.last += 1;
-        let key = tx.key(format_args!("{QUEUE}{user}"));
-        let id = format!("{}-0", queue.last);
-        match shared {
-            Some(shared) => tx.run_with(&command("XADD", &key, (id, "p", at.0, "m")), shared),
-            None => tx.run(&command("XADD", &key, (id, "p", at.0, "m", &**object))),
-        }
         Given { number: queue.last, connection: queue.socket.map(|socket| socket.connection) }
     }
 

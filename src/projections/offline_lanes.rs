@@ -4,11 +4,11 @@
 //! where in the log entries may be that are his and that he has not received: `lanes_{group}` has it by his number,
 //! `large_{user}` the groups in which he has one.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     StoreError,
-    in_redis::{NONE, RedisTx, command},
+    in_redis::{RedisTx, command},
     offline_groups::AT_ONCE,
     stretches::{ENDLESS, Stretches},
 };
@@ -83,28 +83,6 @@ impl Lanes {
         &mut self.lanes.entry((group, user)).or_default().now
     }
 
-    /// Forgets what everybody has received of a timeline.
-    pub(super) async fn trim(
-        &mut self,
-        tx: &mut RedisTx,
-        group: GroupId,
-    ) -> Result<(), StoreError> {
-        let read = command("HGETALL", &key(tx, group), NONE);
-        let rows: Vec<HashMap<String, String>> = tx.read([read]).await?;
-        for (user, text) in rows.into_iter().flatten() {
-            if let Ok(user) = user.parse() {
-                self.put(group, UserId(user), &text)?;
-            }
-        }
-        let of_group = (group, UserId(i64::MIN))..=(group, UserId(i64::MAX));
-        let lanes = self.lanes.range(of_group).filter_map(|(_, lane)| lane.now.first());
-        if let Some(first) = lanes.min() {
-            let words = ("MINID", format!("{first}-0"));
-            tx.run(&command("XTRIM", &timeline_key(tx, group), words));
-        }
-        Ok(())
-    }
-
     /// Writes what changed.
     pub(super) fn store(&self, tx: &mut RedisTx) {
         let mut fields: BTreeMap<GroupId, Vec<(String, String)>> = BTreeMap::new();
@@ -139,9 +117,4 @@ impl Lanes {
 
 fn key(tx: &RedisTx, group: GroupId) -> String {
     tx.key(format_args!("lanes_{group}"))
-}
-
-/// Where what was said to all of a large group is.
-pub(super) fn timeline_key(tx: &RedisTx, group: GroupId) -> String {
-    tx.key(format_args!("timeline_{group}"))
 }

@@ -2,17 +2,19 @@
 //!
 //! Every message for a user enters his queue with a number of his own, whether he is online or not, and leaves when it
 //! was written to a socket. What is said to all of a large group enters the group's timeline instead, once, and each
-//! member's lane says what of it he has not received (ADR 0011). Entries after the one at which a socket opened are its
+//! member's lane says what of it he has not received (ADR 0011). Beyond their quota queues and timelines forget the
+//! oldest; it is fetched from `message_history` (ADR 0016). Entries after the one at which a socket opened are its
 //! to receive live; those before wait for a drain. The two sets never meet.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
+use serde_json::value::RawValue;
 
 use crate::{
     adapters::push::{Pushes, SaidPush},
     clock,
-    events::{ChatEvent, ConnectionId, Event, Position, Recorded, Subject, UserId},
+    events::{ChatEvent, ConnectionId, Event, GroupChatEvent, Position, Recorded, Subject, UserId},
 };
 
 use super::{
@@ -23,17 +25,28 @@ use super::{
     offline_groups::Groups,
     offline_heads::Heads,
     offline_lanes::Lanes,
+    offline_store::COMMIT,
     offline_work::Work,
+    quota::{KEPT, Quota},
 };
 
 /// A group with more members than this is large (ADR 0013). It is part of what numbers in the log's delivery reports
 /// mean, so it cannot change.
 pub const LARGE: usize = 50;
 
+/// What a group and a queue may be before they are treated otherwise.
+#[derive(Debug, Clone, Copy)]
+pub struct Bounds {
+    /// A group with more members than this is large.
+    pub large: usize,
+    /// What queues and timelines keep.
+    pub quota: Quota,
+}
+
 /// The read model.
 pub struct OfflineQueue {
     pushes: Pushes,
-    large: usize,
+    bounds: Bounds,
     memory: Mutex<Option<(Moment, Memory)>>,
 }
 
@@ -76,12 +89,12 @@ pub enum Waiting {
 impl OfflineQueue {
     /// Pushes go out through `pushes`.
     pub fn new(pushes: Pushes) -> Self {
-        Self::with_large(pushes, LARGE)
+        Self::bounded(pushes, Bounds { large: LARGE, quota: KEPT })
     }
 
-    /// The same with another idea of what is large, for tests.
-    pub fn with_large(pushes: Pushes, large: usize) -> Self {
-        Self { pushes, large, memory: Mutex::default() }
+    /// The same with other bounds, for tests.
+    pub fn bounded(pushes: Pushes, bounds: Bounds) -> Self {
+        Self { pushes, bounds, memory: Mutex::default() }
     }
 }
 
@@ -101,11 +114,15 @@ impl Projection for OfflineQueue {
     /// An event of a group becomes an entry for each member, and Redis serves nobody while it takes a transaction.
     fn portion(events: &[Recorded<Event>]) -> usize {
         const OF_GROUPS: usize = 20;
-        let is_of_group = |(_, event): &(usize, &Recorded<Event>)| {
-            matches!(event.subject, Subject::Group(_) | Subject::GroupChat(_))
+        const BYTES: usize = 1024 * 1024;
+        let (mut of_groups, mut bytes) = (0, 0);
+        let goes_beyond = |recorded: &Recorded<Event>| {
+            let subject = recorded.subject;
+            of_groups += usize::from(matches!(subject, Subject::Group(_) | Subject::GroupChat(_)));
+            bytes += content_bytes(&recorded.event);
+            of_groups > OF_GROUPS || bytes > BYTES
         };
-        let beyond = events.iter().enumerate().filter(is_of_group).nth(OF_GROUPS);
-        beyond.map_or(events.len(), |(at, _)| at)
+        events.iter().position(goes_beyond).map_or(events.len(), |at| at.max(1))
     }
 
     async fn apply(
@@ -113,16 +130,18 @@ impl Projection for OfflineQueue {
         tx: &mut RedisTx,
         batch: &[Recorded<Event>],
     ) -> Result<Vec<Waiting>, StoreError> {
+        tx.commits_by(&COMMIT);
         let Memory { mut groups, mut heads, ruled } = self.remember(tx.since);
         groups.load(tx, batch).await?;
-        let users = groups.users(batch, self.large);
+        let users = groups.users(batch, self.bounds.large);
         heads.load(tx, batch.iter().flat_map(touched).chain(users)).await?;
         let before = match ruled {
             Some(ruled) => ruled,
             None => read_ruled(tx).await?,
         };
         let (lanes, waiting) = (Lanes::default(), Vec::new());
-        let mut work = Work { tx, large: self.large, groups, heads, lanes, ruled: before, waiting };
+        let bounds = self.bounds;
+        let mut work = Work { tx, bounds, groups, heads, lanes, ruled: before, waiting };
         for recorded in batch {
             work.take(recorded).await?;
         }
@@ -186,6 +205,18 @@ const RULED: &str = "ruled";
 async fn read_ruled(tx: &mut RedisTx) -> Result<Position, StoreError> {
     let ruled: Vec<Option<u64>> = tx.read([command("HGET", &tx.key(RULED), VERSION)]).await?;
     Ok(Position(ruled.into_iter().flatten().next().unwrap_or_default()))
+}
+
+/// How much people wrote of an event; the rest is small.
+fn content_bytes(event: &Event) -> usize {
+    let options = |options: Option<&RawValue>| options.map_or(0, |raw| raw.get().len());
+    match event {
+        Event::Chat(ChatEvent::Sent(sent)) => sent.data.len() + options(sent.options.as_deref()),
+        Event::GroupChat(GroupChatEvent::Sent(sent)) => {
+            sent.data.len() + options(sent.options.as_deref())
+        }
+        _ => 0,
+    }
 }
 
 fn touched(recorded: &Recorded<Event>) -> Vec<UserId> {

@@ -4,30 +4,27 @@ use std::sync::Arc;
 
 use super::{
     StoreError, group_notices,
-    in_redis::{RedisTx, command},
-    message_object::{MessageObject, revoked_text, revoked_text_in_group},
-    offline_groups::{AT_ONCE, Groups, Told},
-    offline_heads::{Heads, QUEUE},
-    offline_lanes::{Lanes, timeline_key},
-    offline_queue::Waiting,
+    in_redis::RedisTx,
+    message_object::{MessageObject, revoked_text_in_group},
+    offline_groups::{Groups, Told},
+    offline_heads::Heads,
+    offline_lanes::Lanes,
+    offline_queue::{Bounds, Waiting},
+    offline_store::{self, SHARED},
+    user_objects,
 };
 use crate::{
     adapters::push::SaidPush,
-    commands::group::ActiveGroup,
     events::{
-        Answer, ChatEvent, DeliveryEvent, Event, FriendshipEvent, GroupChatEvent, GroupEvent,
-        GroupId, MessageId, Person, Position, Recorded, Subject, Timestamp, UserId,
+        DeliveryEvent, Event, GroupChatEvent, GroupEvent, GroupId, Position, Recorded, Subject,
+        UserId,
     },
 };
-
-/// Entries of a timeline after which it is looked whether everybody has the older ones. In a larger group a tenth of its
-/// members: the look reads what each of them has.
-const TRIM: u64 = 100;
 
 /// What a batch does.
 pub(super) struct Work<'a> {
     pub(super) tx: &'a mut RedisTx,
-    pub(super) large: usize,
+    pub(super) bounds: Bounds,
     pub(super) groups: Groups,
     pub(super) heads: Heads,
     pub(super) lanes: Lanes,
@@ -46,7 +43,7 @@ impl Work<'_> {
             }
             (Event::Delivery(DeliveryEvent::Written { users, groups }), _) => {
                 for delivered in users {
-                    forget(self.tx, delivered.user, &delivered.ranges);
+                    offline_store::acknowledge(self.tx, delivered.user, &delivered.ranges);
                 }
                 for delivered in groups {
                     let users = || delivered.users.iter().copied();
@@ -71,7 +68,7 @@ impl Work<'_> {
                 self.tell_all(revocation.to.id, None, &[], object, at).await?;
             }
             _ => {
-                for (user, object) in messages(recorded) {
+                for (user, object) in user_objects::of(recorded) {
                     self.queue(&[user], None, object, at).await?;
                 }
             }
@@ -86,12 +83,12 @@ impl Work<'_> {
         recorded: &Recorded<Event>,
     ) -> Result<(), StoreError> {
         let at = recorded.position;
-        let was_large = self.groups.get(id).is_some_and(|group| group.count() > self.large);
+        let was_large = self.groups.get(id).is_some_and(|group| group.count() > self.bounds.large);
         self.groups.take(id, event);
         let Some(group) = self.groups.get(id) else { return Ok(()) };
         let notice = group_notices::of(event, group);
         let members = || group.members().map(|member| member.user).collect::<Vec<_>>();
-        let is_large = group.count() > self.large;
+        let is_large = group.count() > self.bounds.large;
         let over = matches!(event, GroupEvent::Dissolved { .. });
         let beginning = match event {
             _ if !is_large => Vec::new(),
@@ -100,12 +97,16 @@ impl Work<'_> {
             GroupEvent::Approved { user, .. } => vec![user.id],
             _ => Vec::new(),
         };
-        let ending = match event {
+        let mut ending = match event {
             GroupEvent::Left { by, .. } => vec![by.id],
             GroupEvent::MemberRemoved { user, .. } => vec![*user],
             GroupEvent::Dissolved { .. } => members(),
             _ => Vec::new(),
         };
+        let shrinks = was_large && !is_large;
+        if shrinks {
+            ending.extend(members());
+        }
         let mut hearers = Vec::new();
         if let Some((users, _)) = &notice {
             hearers.clone_from(users);
@@ -123,6 +124,11 @@ impl Work<'_> {
             (None, _) => {}
         }
         self.close_lanes(id, &ending).await?;
+        let timeline = self.groups.timeline(id).filter(|_| shrinks || over);
+        if let Some(timeline) = timeline {
+            // What somebody has yet to receive of it is in `message_history`.
+            offline_store::drop_timeline(self.tx, id, Some(timeline.last).filter(|_| !over));
+        }
         if over {
             self.groups.end(id, event);
         }
@@ -146,7 +152,9 @@ impl Work<'_> {
         // An entry without a message: their sockets look, and find the lane.
         self.heads.load(self.tx, new.iter().copied()).await?;
         for user in new {
-            let given = self.heads.push(self.tx, user, at, &Arc::from(""), None);
+            let given = self.heads.give(user);
+            let place = (user, given.number);
+            offline_store::enqueue(self.tx, self.bounds.quota, place, at, ("", 0));
             self.waiting.extend(given.connection.map(|connection| Waiting::Queue {
                 user,
                 number: given.number,
@@ -179,9 +187,10 @@ impl Work<'_> {
         at: Position,
     ) -> Result<(), StoreError> {
         let Some(group) = self.groups.get(id) else { return Ok(()) };
-        if group.count() > self.large {
+        if group.count() > self.bounds.large {
             self.queue(others, Some(id), object.clone(), at).await?;
-            return self.enter_timeline(id, author, object, at).await;
+            self.enter_timeline(id, author, object, at);
+            return Ok(());
         }
         let members = group.members().map(|member| member.user);
         let members = members.filter(|user| Some(*user) != author);
@@ -197,29 +206,26 @@ impl Work<'_> {
         Ok(())
     }
 
-    async fn enter_timeline(
+    fn enter_timeline(
         &mut self,
         id: GroupId,
         author: Option<UserId>,
         object: String,
         at: Position,
-    ) -> Result<(), StoreError> {
-        let members = self.groups.get(id).map_or(0, ActiveGroup::count) as u64;
+    ) {
         let timeline = self.groups.begin_timeline(id);
         let (after, look) = (timeline.last, timeline.told != Told::Timeline);
         (timeline.last, timeline.told) = (at.0, Told::Timeline);
-        timeline.entries += 1;
-        let is_due = timeline.entries.is_multiple_of(TRIM.max(members / 10));
-        let key = timeline_key(self.tx, id);
-        let by = author.map(|author| author.to_string()).unwrap_or_default();
-        let fields = (format!("{at}-0"), "q", after, "a", by, "m", &object);
-        self.tx.run(&command("XADD", &key, fields));
-        if is_due {
-            self.lanes.trim(self.tx, id).await?;
-        }
+        let place = (id, at);
+        offline_store::append_to_timeline(
+            self.tx,
+            self.bounds.quota,
+            place,
+            (after, author),
+            &object,
+        );
         let said = SaidPush { group: id, position: at, after, author, ruled: self.ruled };
         self.waiting.push(Waiting::Timeline(said, (!look).then(|| object.into())));
-        Ok(())
     }
 
     /// Something for the queues of some; `of` is the group that it belongs to.
@@ -233,9 +239,15 @@ impl Work<'_> {
         self.heads.load(self.tx, users.iter().copied()).await?;
         let told = of.and_then(|id| self.groups.timeline(id)).map(|timeline| timeline.told);
         let object: Arc<str> = object.into();
-        let shared = (users.len() > 1).then(|| self.tx.share(object.as_bytes()));
+        let is_shared = users.len() > 1;
+        if is_shared {
+            offline_store::share(self.tx, at, &object, users.len());
+        }
+        let stored = (if is_shared { SHARED } else { &*object }, object.len());
         for &user in users {
-            let given = self.heads.push(self.tx, user, at, &object, shared);
+            let given = self.heads.give(user);
+            let place = (user, given.number);
+            offline_store::enqueue(self.tx, self.bounds.quota, place, at, stored);
             let Some(connection) = given.connection else { continue };
             // The socket may have yet to hear of what is in the timeline.
             let look = match told {
@@ -247,57 +259,5 @@ impl Work<'_> {
             self.waiting.push(Waiting::Queue { user, number: given.number, connection, object });
         }
         Ok(())
-    }
-}
-
-/// Who hears what of an event that is not a group's (ws.md §7.2).
-fn messages(recorded: &Recorded<Event>) -> Vec<(UserId, String)> {
-    let at = recorded.at;
-    match &recorded.event {
-        Event::Chat(ChatEvent::Sent(sent)) => {
-            vec![(sent.to.id, MessageObject::chat(sent).json())]
-        }
-        Event::Chat(ChatEvent::Revoked(revocation)) => {
-            let text = revoked_text(revocation);
-            vec![(revocation.to.id, MessageObject::revoked(revocation, &text).json())]
-        }
-        Event::Friendship(FriendshipEvent::Requested { asker, asked, icon, notice, .. }) => {
-            let key = format!("redirect-applyFriend-{}", asker.id);
-            let from =
-                Person { id: asker.id, name: "好友申请提醒".into(), avatar: icon.clone() };
-            let text = format!("用户[{}]申请添加您为好友，请尽快处理", asker.name);
-            let url = "/pages/applyMyfriend/applyMyfriend";
-            let object = MessageObject::page(*notice, (&key, &from), asked, &text, url, at);
-            vec![(asked.id, object.json())]
-        }
-        Event::Friendship(
-            FriendshipEvent::Answered { answer: Answer::Agree, caller, other, notice, .. }
-            | FriendshipEvent::Befriended { caller, other, notice, .. },
-        ) => now_friends(*notice, caller, other, at),
-        _ => Vec::new(),
-    }
-}
-
-fn now_friends(
-    id: MessageId,
-    caller: &Person,
-    other: &Person,
-    at: Timestamp,
-) -> Vec<(UserId, String)> {
-    [(caller, other), (other, caller)]
-        .map(|(from, to)| (to.id, MessageObject::now_friends(id, from, to, at).json()))
-        .into()
-}
-
-/// Takes delivered entries out. Naming one that is gone already does no harm.
-fn forget(tx: &mut RedisTx, user: UserId, ranges: &[(u64, u64)]) {
-    let numbers: Vec<String> = ranges
-        .iter()
-        .flat_map(|&(from, to)| from..=to)
-        .map(|number| format!("{number}-0"))
-        .collect();
-    for some in numbers.chunks(AT_ONCE) {
-        let key = tx.key(format_args!("{QUEUE}{user}"));
-        tx.run(&command("XDEL", &key, some));
     }
 }

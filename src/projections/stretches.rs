@@ -20,11 +20,6 @@ impl Stretches {
         self.0.last().is_some_and(|(_, to)| *to == ENDLESS)
     }
 
-    /// The first position.
-    pub fn first(&self) -> Option<u64> {
-        self.0.first().map(|(from, _)| *from)
-    }
-
     /// Is this position one of them?
     pub fn contains(&self, position: u64) -> bool {
         self.first_within(position, position).is_some()
@@ -133,7 +128,6 @@ mod tests {
                 for position in 0..2 * FAR {
                     prop_assert_eq!(stretches.contains(position), set.contains(&position));
                 }
-                prop_assert_eq!(stretches.first(), set.first().copied());
                 prop_assert!(stretches.0.windows(2).all(|two| two[0].1 + 1 < two[1].0), "{stretches}");
             }
         }

@@ -290,7 +290,7 @@ impl Connected {
             biased;
             // Whoever has the queue now does not wait for us as long as we would wait for a slow Redis.
             () = self.entry.orders.over() => return Ok(true),
-            found = self.inflow.read(&app.executor.redis) => found,
+            found = self.inflow.read(&app.executor) => found,
         };
         let items = match found {
             Ok(Found::Items(items)) => items,

@@ -7,19 +7,29 @@ use tracing::{debug, warn};
 
 use super::lanes::Attached;
 use crate::{
-    adapters::{
-        push::SaidPush,
-        redis::{Redis, RedisFailure},
-    },
+    adapters::{push::SaidPush, redis::RedisFailure},
+    commands::execute::Executor,
     events::{ConnectionId, GroupId, Position, UserId},
     projections::{
-        offline_reads::{self, Opened, Seen, Wanted},
+        offline_reads::{self, Content, Opened, Part, Queued, Said, Seen, Wanted},
         stretches::{ENDLESS, Stretches},
     },
 };
 
-/// How many entries of each place are read at once.
+mod evicted;
+
+/// How many entries of each place are read at once, and how many bytes of all.
 const PAGE: usize = 200;
+const PAGE_BYTES: usize = 256 * 1024;
+
+/// Why queue and timelines cannot be read now.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ReadFailure {
+    #[error(transparent)]
+    Redis(#[from] RedisFailure),
+    #[error("message_history: {0}")]
+    History(#[from] sqlx::Error),
+}
 
 /// Where a socket is in its user's queue and timelines.
 pub(super) struct Inflow {
@@ -97,7 +107,8 @@ pub(super) enum Found {
     Items(Vec<Item>),
     /// Lanes of which nothing is heard yet: [`Inflow::attach`] them.
     Lanes(Vec<(GroupId, Stretches)>),
-    /// The queue is not as far as when the socket opened: it is being built anew.
+    /// The queue is not as far as when the socket opened, for it is being built anew; or `message_history` is not as
+    /// far as what was evicted.
     TooEarly,
     /// Another socket receives.
     Superseded,
@@ -228,7 +239,7 @@ impl Inflow {
     }
 
     /// What comes next.
-    pub(super) async fn read(&mut self, redis: &Redis) -> Result<Found, RedisFailure> {
+    pub(super) async fn read(&mut self, executor: &Executor) -> Result<Found, ReadFailure> {
         loop {
             let side = match (self.draining, self.behind) {
                 (true, _) => Side::Drain,
@@ -236,7 +247,11 @@ impl Inflow {
                 (false, false) => return Ok(Found::Items(Vec::new())),
             };
             let Some(wanted) = self.wanted(side) else { return Ok(Found::Items(Vec::new())) };
-            let seen = offline_reads::look(redis, self.user, self.connection, &wanted).await?;
+            let (user, redis) = (self.user, &executor.redis);
+            let mut seen = offline_reads::look(redis, user, self.connection, &wanted).await?;
+            if !evicted::fill(&executor.pool, user, &wanted, &mut seen).await? {
+                return Ok(Found::TooEarly);
+            }
             match self.take(side, &wanted, seen) {
                 None => {}
                 Some(Found::Items(items)) if items.is_empty() => match side {
@@ -262,7 +277,7 @@ impl Inflow {
         let timelines = lanes.filter_map(|(group, lane)| {
             Some((*group, lane.missing.first_within(within.0, within.1)?))
         });
-        Some(Wanted { queue, timelines: timelines.collect(), most: PAGE })
+        Some(Wanted { queue, timelines: timelines.collect(), most: PAGE, bytes: PAGE_BYTES })
     }
 
     /// Takes in what was seen; `None` if something else has to be asked for.
@@ -306,10 +321,10 @@ impl Inflow {
         &self,
         side: Side,
         wanted: &Wanted,
-        queue: Vec<offline_reads::Queued>,
-        timelines: Vec<Vec<offline_reads::Said>>,
+        queue: Part<Queued>,
+        timelines: Vec<Part<Said>>,
     ) -> Vec<Item> {
-        if let (Side::Live, Some(first)) = (side, queue.first())
+        if let (Side::Live, Some(first)) = (side, queue.entries.first())
             && first.number > wanted.queue.0
         {
             warn!(user.id = %self.user, "queue numbers {}..{} are gone", wanted.queue.0, first.number);
@@ -318,26 +333,25 @@ impl Inflow {
             (Side::Drain, Some(opened)) => opened.at.position.0,
             _ => ENDLESS,
         };
-        let mut limit = ENDLESS;
+        let mut limit = queue.up_to;
         let mut items = Vec::new();
-        if queue.len() == wanted.most {
-            limit = queue.last().map_or(limit, |last| last.position);
+        for Queued { number, position, content } in queue.entries {
+            let object = match content {
+                Content::Object(object) => Some(object),
+                Content::Nothing | Content::Evicted => None,
+            };
+            items.push((position, Item { place: Place::Queue(number), object }));
         }
-        for entry in queue {
-            let object = Some(entry.object).filter(|object| !object.is_empty());
-            items.push((entry.position, Item { place: Place::Queue(entry.number), object }));
-        }
-        for ((group, (from, to)), entries) in wanted.timelines.iter().zip(timelines) {
-            if entries.len() == wanted.most {
-                limit = limit.min(entries.last().map_or(limit, |last| last.position));
-            } else {
-                // Between this stretch and the next are entries that he has, or that were never his.
-                limit = limit.min(*to);
-                // A stretch that a leave has closed may not have been seen to its end.
-                if entries.is_empty() && *to != end && *to <= self.since.0 {
-                    let place = Place::Timeline { group: *group, position: *to, after: from - 1 };
-                    items.push((*to, Item { place, object: None }));
-                }
+        for ((group, (from, to)), Part { entries, up_to, .. }) in
+            wanted.timelines.iter().zip(timelines)
+        {
+            // Between this stretch and the next are entries that he has, or that were never his.
+            let read = up_to.min(*to);
+            limit = limit.min(read);
+            // A stretch that a leave has closed may not have been seen to its end.
+            if entries.is_empty() && read != end && read <= self.since.0 {
+                let place = Place::Timeline { group: *group, position: read, after: from - 1 };
+                items.push((read, Item { place, object: None }));
             }
             for said in entries {
                 let (position, after) = (said.position, said.after);

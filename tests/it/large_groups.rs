@@ -33,48 +33,75 @@ async fn all_is_as_in_a_small_group() {
     app.verify().await;
 }
 
-/// What everybody has received is forgotten, and nothing else.
+/// ADR 0016: a timeline keeps what came last, and goes when there is no large group any more. Who has yet to receive what
+/// it has forgotten gets that too.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_timeline_keeps_what_somebody_has_yet_to_receive() {
+async fn what_a_timeline_has_forgotten_still_arrives() {
     let app = App::start().await;
-    let [ann, bob] = app.users(["ann", "bob"]).await;
-    let group = app.group(&ann, &[&bob]).await;
-    app.crowd(&ann, group, LARGE - 2).await;
+    let [ann, bob, cat, dan] = app.users(["ann", "bob", "cat", "dan"]).await;
+    let group = app.group(&ann, &[&bob, &cat, &dan]).await;
+    app.crowd(&ann, group, LARGE - 4).await;
+    for away in [&bob, &cat, &dan] {
+        away.listen().await.close().await; // they have received how it began
+    }
     let mut redis = app.servers.redis.connect().await;
     let key = format!("offline_queue:g1:timeline_{}", group.id);
     let mut kept = async || -> usize {
         app.settle().await;
         redis::cmd("XLEN").arg(&key).query_async(&mut redis).await.expect("Redis tells")
     };
-    let mut on_bobs_side = bob.listen().await;
-    for number in 1..=90 {
-        ann.say(group, &number.to_string()).await.ok();
+    let mut waited: Vec<String> = (0..510).map(|number| number.to_string()).collect();
+    for number in &waited {
+        ann.say(group, number).await.ok();
     }
-    on_bobs_side.texts_until("90").await;
-    app.crowd_receives(group, LARGE - 3).await;
-    for number in 91..=200 {
-        ann.say(group, &number.to_string()).await.ok();
-    }
-    on_bobs_side.texts_until("200").await;
-    assert_eq!(kept().await, 200, "one of the strangers has nothing yet");
-    app.crowd_receives(group, LARGE - 2).await;
-    on_bobs_side.close().await; // now it is told what it has
-    let is_told = async || (!app.online(&bob).await).then_some(());
-    until("the log knows what bob has", is_told).await;
-    for number in 201..=300 {
-        ann.say(group, &number.to_string()).await.ok();
-    }
-    // Ann has no socket: what she said herself waits to be passed over.
-    assert_eq!(kept().await, 300, "ann has yet to pass over what she said");
-    ann.listen().await.close().await;
-    until("the log knows what ann has", async || (!app.online(&ann).await).then_some(())).await;
-    let mut on_bobs_side = bob.listen().await;
-    for number in 301..=400 {
-        ann.say(group, &number.to_string()).await.ok();
-    }
-    on_bobs_side.texts_until("400").await;
-    assert_eq!(kept().await, 200, "what came after 200 waits for the strangers");
+    let remark = json!({ "id": group.id, "remark": "Tea at five" });
+    ann.post("/api/chat/groupremark", remark).await.done();
+    waited.push("[公告] \n\n Tea at five".to_owned());
+    assert_eq!(kept().await, 500);
+    all_arrives(&ann, &bob, &waited).await;
+
+    dan.leave(group).await.done(); // now it is small
+    assert_eq!(kept().await, 0, "the timeline of a group that is not large any more");
+    let by_ann = ann.say(group, "among ourselves").await.ok()["id"].clone();
+    all_arrives(&ann, &dan, &waited).await; // what came before he left
+    app.crowd_of(&ann, group, 100..101).await; // and large again
+    ann.say(group, "among many").await.ok();
+    assert_eq!(kept().await, 1);
     app.verify().await;
+
+    ann.leave(group).await.done(); // which dissolves it
+    assert_eq!(kept().await, 0, "the timeline of a group that is no more");
+    waited.extend(["among ourselves".to_owned(), "among many".to_owned()]);
+    let mut socket = cat.connect().await;
+    cat.drain().await;
+    for text in &waited {
+        let push = socket.next_push().await;
+        assert_eq!(&text_of(&push), text);
+        if text == "among ourselves" {
+            assert_eq!(push["id"], by_ann);
+        }
+    }
+    assert!(socket.next_text().await.ends_with("解散了该群"));
+    app.verify().await;
+}
+
+/// All that waited for somebody comes, once and in this order.
+async fn all_arrives(other: &User, user: &User, waited: &[String]) {
+    user.let_strangers_send(2).await;
+    let mut socket = user.connect().await;
+    user.drain().await;
+    for text in waited {
+        assert_eq!(&socket.next_text().await, text);
+    }
+    user.drain().await;
+    let mark = other.send(user, "mark").await.ok();
+    assert_eq!(socket.next_push().await, mark);
+    socket.close().await;
+    let mut socket = user.connect().await;
+    user.drain().await;
+    let mark = other.send(user, "another mark").await.ok();
+    assert_eq!(socket.next_push().await, mark);
+    socket.close().await;
 }
 
 /// However many members there are, a message is one write.

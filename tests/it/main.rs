@@ -13,6 +13,7 @@ mod bench;
 mod churn;
 mod cluster;
 mod dead_connections;
+mod evicted;
 mod faults;
 mod harness;
 mod large_groups;

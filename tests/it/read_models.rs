@@ -14,8 +14,9 @@ use hongyan::projections::{
     address_book::{self, AddressBook},
     complaint_box::{self, ComplaintBox},
     group_roster::{self, GroupRoster},
-    offline_queue::OfflineQueue,
+    offline_queue::{Bounds, OfflineQueue},
     question_book::{self, QuestionBook},
+    quota::{KEPT, Quota},
     sessions, user_directory,
 };
 use proptest::collection::vec;
@@ -32,7 +33,7 @@ use crate::support::{Servers, steps::steps, world::World};
 
 /// What happens to a batch on its way.
 #[derive(Debug, Clone, Copy)]
-enum Fate {
+pub enum Fate {
     /// It is committed.
     Smooth,
     /// The process dies before the commit, and the batch comes again.
@@ -44,9 +45,9 @@ enum Fate {
 }
 
 /// How a stream is cut: sizes, from the front, again and again.
-type Cut = Vec<(usize, Fate)>;
+pub type Cut = Vec<(usize, Fate)>;
 
-fn at_once() -> Cut {
+pub fn at_once() -> Cut {
     vec![(usize::MAX, Fate::Smooth)]
 }
 
@@ -71,7 +72,8 @@ async fn however_the_log_is_cut_the_read_models_are_the_same() {
     });
 }
 
-/// Groups of two are large here, so that timelines begin and end.
+/// Groups of two are large here, so that timelines begin and end; and queues and timelines keep little, so that they
+/// forget.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn however_the_log_is_cut_the_timelines_are_the_same() {
     let stores = Stores::start().await;
@@ -79,8 +81,11 @@ async fn however_the_log_is_cut_the_timelines_are_the_same() {
     hold(16, &log_and_cuts, async |(steps, cuts)| {
         let log = World::of(&steps).log;
         let Stores { parts: ProjectionParts { redis, pushes, .. }, .. } = &stores;
-        let projection = OfflineQueue::with_large(pushes.clone(), 1);
-        same_however_cut(&projection, redis, &log, &cuts).await
+        for quota in [KEPT, Quota { entries: 3, bytes: 2_000 }] {
+            let projection = OfflineQueue::bounded(pushes.clone(), Bounds { large: 1, quota });
+            same_however_cut(&projection, redis, &log, &cuts).await?;
+        }
+        Ok(())
     });
 }
 
@@ -157,7 +162,7 @@ async fn what_the_rules_load_is_what_they_decided() {
     });
 }
 
-async fn go_live<P: Projection>(
+pub async fn go_live<P: Projection>(
     projection: &P,
     store: &P::Store,
     log: &[Recorded<Event>],
@@ -222,7 +227,7 @@ fn streams_tell_of_all_that_can_happen() {
 }
 
 /// A new generation of `log`, in batches as cut.
-async fn build<P: Projection>(
+pub async fn build<P: Projection>(
     projection: &P,
     store: &P::Store,
     log: &[Recorded<Event>],
@@ -310,15 +315,15 @@ impl<P: Projection> Work<'_, P> {
 }
 
 /// Real stores, and what works on them.
-struct Stores {
-    parts: ProjectionParts,
-    reader: PgPool,
-    redis: Redis,
+pub struct Stores {
+    pub parts: ProjectionParts,
+    pub reader: PgPool,
+    pub redis: Redis,
     _servers: Servers,
 }
 
 impl Stores {
-    async fn start() -> Self {
+    pub async fn start() -> Self {
         let servers = Servers::start().await;
         let owner = SecretString::from(servers.postgres.owner_url());
         let migrators = postgres::migrators(&owner).expect("a URL");
@@ -337,7 +342,11 @@ impl Stores {
 }
 
 /// Tries a property on so many inputs, and then on somewhat smaller ones.
-fn hold<S: Strategy>(cases: u32, inputs: &S, property: impl AsyncFn(S::Value) -> TestCaseResult) {
+pub fn hold<S: Strategy>(
+    cases: u32,
+    inputs: &S,
+    property: impl AsyncFn(S::Value) -> TestCaseResult,
+) {
     let config =
         Config { cases, max_shrink_iters: 40, failure_persistence: None, ..Config::default() };
     let run = |input| block_in_place(|| Handle::current().block_on(property(input)));

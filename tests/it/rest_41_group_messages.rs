@@ -205,7 +205,8 @@ async fn logs_and_history_forget_the_content(app: &App) {
     let number =
         async |query: &str| app.servers.postgres.number(format!("select {query} {rows}")).await;
     assert_eq!((number("count(*)").await, number("max(number)").await), (3, 3));
-    assert_eq!(number("min(number) filter (where data is null)").await, 2);
+    assert_eq!(number("min(number) filter (where revocation is not null)").await, 2);
+    assert_eq!(number("count(*) filter (where object like '%two%')").await, 0);
     let mut redis = app.servers.redis.connect().await;
     let keys: Vec<String> = redis::cmd("KEYS")
         .arg(format!("*chatlog:chatlog_{0}_group_{0}", group.id))

@@ -1,5 +1,7 @@
 //! A transaction of Redis' read models: reads before it, and commands that one script runs.
 
+use std::sync::LazyLock;
+
 use crate::{
     adapters::redis::{
         self, FromRedisValue, MultiplexedConnection, RedisFailure, Script, ToRedisArgs,
@@ -17,10 +19,10 @@ pub struct RedisTx {
     /// What the store holds as long as the transaction has not been committed, and then.
     pub(in crate::projections) since: Moment,
     pub(in crate::projections) until: Moment,
+    /// What commits it.
+    script: &'static Script,
     /// Per command its length and words.
     args: Words,
-    /// Words that many commands end with, sent once.
-    shared: Words,
 }
 
 /// Words one after the other.
@@ -30,31 +32,32 @@ struct Words {
     ends: Vec<usize>,
 }
 
-/// A word that many commands of a transaction end with.
-#[derive(Debug, Clone, Copy)]
-pub struct Shared(usize);
-
 /// Runs the commands of a batch and moves the checkpoint, or does neither.
-/// ARGV: owner, expected position, new position, new event; the number of shared words, and they; then per
-/// command its length and words. A negative length says that the last word is the number of a shared one.
+/// ARGV: owner, expected position, new position, new event; then per command its length and words.
 const COMMIT: &str = "
 local at = redis.call('HMGET', KEYS[1], 'owner', 'position')
 if at[1] ~= ARGV[1] or at[2] ~= ARGV[2] then return redis.error_reply('FENCED checkpoint moved') end
-local i = 6 + tonumber(ARGV[5])
+local i = 5
 while i <= #ARGV do
   local n = tonumber(ARGV[i])
-  if n > 0 then
-    redis.call(unpack(ARGV, i + 1, i + n))
+  local operation = operations[ARGV[i + 1]]
+  if operation then
+    operation(unpack(ARGV, i + 2, i + n))
   else
-    n = -n
-    local words = {unpack(ARGV, i + 1, i + n)}
-    words[n] = ARGV[5 + tonumber(words[n])]
-    redis.call(unpack(words))
+    redis.call(unpack(ARGV, i + 1, i + n))
   end
   i = i + n + 1
 end
 redis.call('HSET', KEYS[1], 'position', ARGV[3], 'event', ARGV[4])
 return redis.status_reply('OK')";
+
+static PLAIN: LazyLock<Script> = LazyLock::new(|| committing(""));
+
+/// A script that commits a transaction and knows more than Redis' commands: `operations` defines Lua functions in a
+/// table of that name, each run as a command is. They see what the commands before them did.
+pub fn committing(operations: &str) -> Script {
+    Script::new(&format!("local operations = {{}}\n{operations}\n{COMMIT}"))
+}
 
 impl RedisTx {
     /// One that will make the step `moved`.
@@ -68,9 +71,14 @@ impl RedisTx {
             prefix: super::prefix(generation),
             since: moved.since(generation),
             until: moved.until(generation),
+            script: &PLAIN,
             args: Words::default(),
-            shared: Words::default(),
         }
+    }
+
+    /// Is committed by this script, of [`committing`].
+    pub fn commits_by(&mut self, script: &'static Script) {
+        self.script = script;
     }
 
     /// A key of this generation.
@@ -80,35 +88,13 @@ impl RedisTx {
 
     /// Adds a command to be run at the commit.
     pub fn run(&mut self, command: &redis::Cmd) {
-        self.add(command, None);
-    }
-
-    /// Keeps a word that many commands end with: a message for everybody in a group is sent once.
-    pub fn share(&mut self, word: &[u8]) -> Shared {
-        self.shared.push(word);
-        Shared(self.shared.count())
-    }
-
-    /// The same as [`RedisTx::run`] for a command that ends with a shared word.
-    pub fn run_with(&mut self, command: &redis::Cmd, last: Shared) {
-        self.add(command, Some(last));
-    }
-
-    fn add(&mut self, command: &redis::Cmd, last: Option<Shared>) {
-        let words = command.args_iter().count();
-        match last {
-            None => self.args.push(words.to_string().as_bytes()),
-            Some(_) => self.args.push(format!("-{}", words + 1).as_bytes()),
-        }
+        self.args.push(command.args_iter().count().to_string().as_bytes());
         for word in command.args_iter() {
             match word {
                 redis::Arg::Simple(bytes) => self.args.push(bytes),
                 redis::Arg::Cursor => self.args.push(b"0"),
                 _ => self.args.push(b""),
             }
-        }
-        if let Some(Shared(number)) = last {
-            self.args.push(number.to_string().as_bytes());
         }
     }
 
@@ -134,16 +120,14 @@ impl RedisTx {
 
     /// Does it all, if the checkpoint `at` is where `moved` says.
     pub(super) async fn commit(mut self, at: &str, moved: Move) -> Result<(), redis::RedisError> {
-        let script = Script::new(COMMIT);
-        let mut invocation = script.prepare_invoke();
+        let mut invocation = self.script.prepare_invoke();
         invocation
             .key(at)
             .arg(moved.owner.to_string())
             .arg(moved.from.position.0)
             .arg(moved.to.position.0)
-            .arg(moved.to.event.map(|id| id.to_string()).unwrap_or_default())
-            .arg(self.shared.count());
-        for word in self.shared.iter().chain(self.args.iter()) {
+            .arg(moved.to.event.map(|id| id.to_string()).unwrap_or_default());
+        for word in self.args.iter() {
             invocation.arg(word);
         }
         invocation.invoke_async(&mut self.connection).await
@@ -154,10 +138,6 @@ impl Words {
     fn push(&mut self, word: &[u8]) {
         self.bytes.extend_from_slice(word);
         self.ends.push(self.bytes.len());
-    }
-
-    fn count(&self) -> usize {
-        self.ends.len()
     }
 
     fn iter(&self) -> impl Iterator<Item = &[u8]> {

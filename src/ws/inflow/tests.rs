@@ -1,9 +1,6 @@
 //! What a socket writes, looks for, and passes over.
 
-use super::{
-    offline_reads::{Queued, Said},
-    *,
-};
+use super::*;
 
 const US: UserId = UserId(1);
 const GROUP: GroupId = GroupId(33);
@@ -34,15 +31,21 @@ fn in_timeline(position: u64, after: u64) -> Place {
 }
 
 fn queued(number: u64, position: u64) -> Queued {
-    Queued { number, position, object: format!("queued {number}") }
+    Queued { number, position, content: Content::Object(format!("queued {number}")) }
 }
 
 fn entry(position: u64, after: u64) -> Said {
     Said { position, after, author: None, object: format!("said {position}") }
 }
 
+/// All of a place.
+fn whole<T>(entries: Vec<T>) -> Part<T> {
+    Part { entries, up_to: ENDLESS, evicted: None }
+}
+
 fn seen(lane: &str, queue: Vec<Queued>, timelines: Vec<Vec<Said>>) -> Seen {
     let lanes = vec![(GROUP, lane.parse().expect("stretches"))];
+    let (queue, timelines) = (whole(queue), timelines.into_iter().map(whole).collect());
     Seen { at: Position(1000), is_receiving: true, lanes, queue, timelines }
 }
 
@@ -124,8 +127,11 @@ fn what_was_said_before_a_leave_is_not_passed_over_by_a_look_into_the_past() {
     past.at = Position(110);
     assert_eq!(places(inflow.take(Side::Live, &wanted, past.clone())), []);
     past.at = Position(124);
-    let found =
-        inflow.take(Side::Live, &wanted, Seen { timelines: vec![vec![entry(120, 95)]], ..past });
+    let found = inflow.take(
+        Side::Live,
+        &wanted,
+        Seen { timelines: vec![whole(vec![entry(120, 95)])], ..past },
+    );
     assert_eq!(places(found), [in_timeline(120, 95)]);
 }
 
@@ -165,10 +171,11 @@ fn places_are_merged_in_the_order_of_the_log() {
 #[test]
 fn nothing_is_written_beyond_what_every_place_has_shown() {
     let mut inflow = with_lane("90-");
-    let mut wanted = inflow.wanted(Side::Live).expect("it is open");
-    wanted.most = 2;
-    let queue = vec![queued(6, 110), queued(7, 115)]; // there may be more
-    let found = inflow.take(Side::Live, &wanted, seen("90-", queue, vec![vec![entry(120, 95)]]));
+    let wanted = inflow.wanted(Side::Live).expect("it is open");
+    let queue = vec![queued(6, 110), queued(7, 115)];
+    let mut there = seen("90-", queue, vec![vec![entry(120, 95)]]);
+    there.queue.up_to = 115; // there may be more
+    let found = inflow.take(Side::Live, &wanted, there);
     assert_eq!(places(found), [Place::Queue(6), Place::Queue(7)]);
     // A stretch that he has lies between this one and the next.
     let mut inflow = with_lane("101-110 120-");
@@ -181,6 +188,19 @@ fn nothing_is_written_beyond_what_every_place_has_shown() {
     let wanted = inflow.wanted(Side::Live).expect("it is open");
     let found = inflow.take(Side::Live, &wanted, seen("101-110 120-", vec![], vec![vec![]]));
     assert_eq!(places(found), [in_timeline(110, 105)]);
+}
+
+#[test]
+fn a_stretch_that_a_timeline_has_forgotten_is_passed_over_if_nothing_was_said_there() {
+    let mut inflow = with_lane("90-");
+    let wanted = inflow.wanted(Side::Live).expect("it is open");
+    let mut there = seen("90-", vec![queued(6, 130)], vec![vec![]]);
+    there.timelines[0].up_to = 120; // from there on it is looked for again
+    let found = inflow.take(Side::Live, &wanted, there);
+    assert_eq!(places(found), [in_timeline(120, 100)]);
+    inflow.written(in_timeline(120, 100));
+    let wanted = inflow.wanted(Side::Live).expect("it is open");
+    assert_eq!((wanted.queue, &*wanted.timelines), ((6, ENDLESS), &[(GROUP, (121, ENDLESS))][..]));
 }
 
 #[test]
@@ -225,7 +245,7 @@ fn a_queue_that_is_built_anew_is_waited_for() {
         at: Position(OPENED - 1),
         is_receiving: false,
         lanes: vec![],
-        queue: vec![],
+        queue: whole(vec![]),
         timelines: vec![],
     };
     assert_eq!(inflow.take(Side::Live, &wanted, nothing.clone()), Some(Found::TooEarly));

@@ -1,13 +1,14 @@
 //! A group, as its members see it.
 
+use std::ops::Range;
 use std::time::Duration;
 
 use futures_util::future::join_all;
 use hongyan::adapters::event_log::{EventLog, Expect, NewEvent, Promises};
 use hongyan::adapters::nats;
 use hongyan::events::{
-    Applicant, Card, Cause, DeliveredInGroup, DeliveryEvent, Entrance, Event, GroupEvent, GroupId,
-    MembershipId, NodeId, Role, Subject, Timestamp, UserEvent, UserId, Username,
+    Applicant, Card, Cause, Entrance, Event, GroupEvent, GroupId, MembershipId, NodeId, Role,
+    Subject, Timestamp, UserEvent, UserId, Username,
 };
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -41,6 +42,11 @@ impl App {
 
     /// Puts `count` strangers into a group who never had an account: a large group is made quickly so. Nobody is told.
     pub async fn crowd(&self, owner: &User, group: Group, count: i64) {
+        self.crowd_of(owner, group, 1..count + 1).await;
+    }
+
+    /// The same with these strangers.
+    pub async fn crowd_of(&self, owner: &User, group: Group, strangers: Range<i64>) {
         let log = self.log().await;
         let id = GroupId(i64::try_from(group.id).expect("an id"));
         let owner = Card {
@@ -49,7 +55,7 @@ impl App {
             nickname: String::new(),
             avatar: String::new(),
         };
-        let joins = (1..=count).map(|stranger| {
+        let joins = strangers.map(|stranger| {
             let user = stranger_in(id, stranger);
             let number = user.0;
             let user = Applicant {
@@ -106,26 +112,13 @@ impl App {
         self.settle().await;
     }
 
-    /// The first `count` strangers of a large group have received what was said in it so far.
-    pub async fn crowd_receives(&self, group: Group, count: i64) {
-        let log = self.log().await;
-        let id = GroupId(i64::try_from(group.id).expect("an id"));
-        let users = (1..=count).map(|stranger| stranger_in(id, stranger)).collect();
-        let ranges = vec![(1, log.end().await.expect("the log").last.0)];
-        let groups = vec![DeliveredInGroup { group: id, ranges, users }];
-        let event = Event::Delivery(DeliveryEvent::Written { users: Vec::new(), groups });
-        let subject = Subject::Delivery(NodeId(Uuid::new_v4()));
-        let mut report = NewEvent::new(subject, event, None, &Cause::own("a test"));
-        log.append_unsynced(&mut report, Expect::Anything).await.expect("the log takes it");
-        self.settle().await;
-    }
-
     /// The log, as a gateway opens it.
     pub async fn log(&self) -> EventLog {
         let url = self.servers.nats.url();
         let nats = nats::connect(&url, "gateway", &"gatewaypw".into()).await.expect("nats-server");
         let second = Duration::from_secs(1);
-        let promises = Promises { replicated: false, timeout: second, fact_ttl: second };
+        let timeout = 20 * second; // many events are told at once, on a busy machine
+        let promises = Promises { replicated: false, timeout, fact_ttl: second };
         let node = NodeId(Uuid::new_v4());
         EventLog::open(nats, node, None, &promises).await.expect("the log")
     }

@@ -1,0 +1,45 @@
+//! What single users are shown of an event that is not a group's (ws.md §7.2).
+
+use super::message_object::{MessageObject, revoked_text};
+use crate::events::{
+    Answer, ChatEvent, Event, FriendshipEvent, MessageId, Person, Recorded, Timestamp, UserId,
+};
+
+/// Each user and the message object that is for them.
+pub(super) fn of(recorded: &Recorded<Event>) -> Vec<(UserId, String)> {
+    let at = recorded.at;
+    match &recorded.event {
+        Event::Chat(ChatEvent::Sent(sent)) => {
+            vec![(sent.to.id, MessageObject::chat(sent).json())]
+        }
+        Event::Chat(ChatEvent::Revoked(revocation)) => {
+            let text = revoked_text(revocation);
+            vec![(revocation.to.id, MessageObject::revoked(revocation, &text).json())]
+        }
+        Event::Friendship(FriendshipEvent::Requested { asker, asked, icon, notice, .. }) => {
+            let key = format!("redirect-applyFriend-{}", asker.id);
+            let from =
+                Person { id: asker.id, name: "好友申请提醒".into(), avatar: icon.clone() };
+            let text = format!("用户[{}]申请添加您为好友，请尽快处理", asker.name);
+            let url = "/pages/applyMyfriend/applyMyfriend";
+            let object = MessageObject::page(*notice, (&key, &from), asked, &text, url, at);
+            vec![(asked.id, object.json())]
+        }
+        Event::Friendship(
+            FriendshipEvent::Answered { answer: Answer::Agree, caller, other, notice, .. }
+            | FriendshipEvent::Befriended { caller, other, notice, .. },
+        ) => now_friends(*notice, caller, other, at),
+        _ => Vec::new(),
+    }
+}
+
+fn now_friends(
+    id: MessageId,
+    caller: &Person,
+    other: &Person,
+    at: Timestamp,
+) -> Vec<(UserId, String)> {
+    [(caller, other), (other, caller)]
+        .map(|(from, to)| (to.id, MessageObject::now_friends(id, from, to, at).json()))
+        .into()
+}
