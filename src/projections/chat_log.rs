@@ -1,4 +1,4 @@
-//! The last messages of each chat, newest last: once per side, and once per group. In Redis.
+//! The last messages of each chat, newest last: once for both sides, and once per group. In Redis.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -8,18 +8,19 @@ use super::{
     Projection, StoreError,
     in_redis::{InRedis, NONE, RedisTx, command},
     message_object::MessageObject,
+    quota::{KEPT, Quota},
 };
-use crate::events::{ChatEvent, Event, GroupChatEvent, GroupId, MessageId, Recorded, UserId};
+use crate::events::{ChatEvent, Event, GroupChatEvent, GroupId, MessageId, Pair, Recorded, UserId};
 
 /// The read model.
 pub struct ChatLog {
-    length: usize,
+    quota: Quota,
 }
 
 impl ChatLog {
-    /// Keeps `length` messages per chat.
+    /// Keeps `length` messages per chat, fewer if they are large.
     pub fn new(length: usize) -> Self {
-        Self { length: length.max(1) }
+        Self { quota: Quota { entries: length, ..KEPT } }
     }
 }
 
@@ -40,32 +41,27 @@ impl Projection for ChatLog {
             match &recorded.event {
                 Event::Chat(ChatEvent::Sent(sent)) => {
                     let object = MessageObject::chat(sent).json();
-                    for key in keys(tx, sent.from.id, sent.to.id) {
-                        self.log(tx, &mut rewritten, &key, &object);
-                    }
+                    let key = pair_key(tx, sent.from.id, sent.to.id);
+                    self.log(tx, &mut rewritten, &key, object);
                 }
                 Event::GroupChat(GroupChatEvent::Sent(sent)) => {
                     // Without the group: who was in it then is not for this read model to know.
                     let object = MessageObject::group_chat(sent, None).json();
                     let key = group_key(tx, sent.to.id);
-                    self.log(tx, &mut rewritten, &key, &object);
+                    self.log(tx, &mut rewritten, &key, object);
                 }
                 event => {
-                    let Some((revoked, keys)) = revoked(tx, event) else { continue };
-                    for key in keys {
-                        let log = rewritten.entry(key).or_default();
-                        for object in log {
-                            blank(object, revoked);
-                        }
+                    let Some((revoked, key)) = revoked(tx, event) else { continue };
+                    for object in rewritten.entry(key).or_default() {
+                        blank(object, revoked);
                     }
                 }
             }
         }
         for (key, log) in rewritten {
             tx.run(&command("DEL", &key, NONE));
-            let newest = &log[log.len().saturating_sub(self.length)..];
-            if !newest.is_empty() {
-                tx.run(&command("RPUSH", &key, newest));
+            if !log.is_empty() {
+                tx.run(&command("RPUSH", &key, log));
             }
         }
         Ok(Vec::new())
@@ -78,24 +74,23 @@ impl ChatLog {
         tx: &mut RedisTx,
         rewritten: &mut BTreeMap<String, Vec<String>>,
         key: &str,
-        object: &str,
+        object: String,
     ) {
-        match rewritten.get_mut(key) {
-            Some(log) => log.push(object.to_owned()),
-            None => self.append(tx, key, object),
+        let kept = self.quota.after(object.len());
+        if let Some(log) = rewritten.get_mut(key) {
+            log.push(object);
+            log.drain(..log.len().saturating_sub(kept));
+        } else {
+            tx.run(&command("RPUSH", key, object));
+            tx.run(&command("LTRIM", key, (format!("-{kept}"), -1)));
         }
-    }
-
-    fn append(&self, tx: &mut RedisTx, key: &str, object: &str) {
-        tx.run(&command("RPUSH", key, object));
-        tx.run(&command("LTRIM", key, (format!("-{}", self.length), -1)));
     }
 }
 
-/// `chatlog:chatlog_{owner}_single_{peer}` of both sides; one if somebody writes to himself.
-fn keys(tx: &RedisTx, a: UserId, b: UserId) -> Vec<String> {
-    let key = |owner, peer| tx.key(format_args!("chatlog:chatlog_{owner}_single_{peer}"));
-    if a == b { vec![key(a, b)] } else { vec![key(a, b), key(b, a)] }
+/// `chatlog:chatlog_{lower}_single_{higher}`: both sides' log is the same.
+fn pair_key(tx: &RedisTx, a: UserId, b: UserId) -> String {
+    let pair = Pair::of(a, b);
+    tx.key(format_args!("chatlog:chatlog_{}_single_{}", pair.lo(), pair.hi()))
 }
 
 /// `chatlog:chatlog_{group}_group_{group}`: one log, whoever reads it.
@@ -103,14 +98,14 @@ fn group_key(tx: &RedisTx, group: GroupId) -> String {
     tx.key(format_args!("chatlog:chatlog_{group}_group_{group}"))
 }
 
-/// Which message an event takes back, and the logs that have it.
-fn revoked(tx: &RedisTx, event: &Event) -> Option<(MessageId, Vec<String>)> {
+/// Which message an event takes back, and the log that has it.
+fn revoked(tx: &RedisTx, event: &Event) -> Option<(MessageId, String)> {
     match event {
         Event::Chat(ChatEvent::Revoked(told)) => {
-            Some((told.message, keys(tx, told.by.id, told.to.id)))
+            Some((told.message, pair_key(tx, told.by.id, told.to.id)))
         }
         Event::GroupChat(GroupChatEvent::Revoked(told)) => {
-            Some((told.message, vec![group_key(tx, told.to.id)]))
+            Some((told.message, group_key(tx, told.to.id)))
         }
         _ => None,
     }
@@ -120,11 +115,8 @@ async fn logs_with_revokes(
     tx: &mut RedisTx,
     batch: &[Recorded<Event>],
 ) -> Result<BTreeMap<String, Vec<String>>, StoreError> {
-    let mut wanted: Vec<String> = batch
-        .iter()
-        .filter_map(|recorded| Some(revoked(tx, &recorded.event)?.1))
-        .flatten()
-        .collect();
+    let mut wanted: Vec<String> =
+        batch.iter().filter_map(|recorded| Some(revoked(tx, &recorded.event)?.1)).collect();
     wanted.sort_unstable();
     wanted.dedup();
     let commands: Vec<_> = wanted.iter().map(|key| command("LRANGE", key, (0, -1))).collect();
