@@ -59,6 +59,10 @@ impl Work<'_> {
             }
             (Event::GroupChat(GroupChatEvent::Sent(sent)), _) => {
                 let Some(group) = self.groups.get(sent.to.id) else { return Ok(()) };
+                // On a replicated log nothing guards a message by its group (ADR 0021).
+                if group.member(sent.from.id).is_none() {
+                    return Ok(());
+                }
                 let object = MessageObject::group_chat(sent, Some(group)).json();
                 self.tell_all(sent.to.id, Some(sent.from.id), &[], object, at).await?;
             }

@@ -1,7 +1,14 @@
 //! What was taken back has ended, on every gateway, once the answer says so (clarification 18, DESIGN §4, ADR 0020).
 
 use futures_util::future::join_all;
-use hongyan::cli::rig::line::{Line, Mode};
+use hongyan::{
+    adapters::event_log::{Expect, NewEvent},
+    cli::rig::line::{Line, Mode},
+    events::{
+        Cause, Event, GroupChatEvent, GroupId, MessageId, Person, Room, Sent, Subject, Timestamp,
+        UserId,
+    },
+};
 use serde_json::json;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -150,4 +157,32 @@ async fn an_answer_waits_for_calls_in_progress() {
     ann.post_empty(LOG_OUT).await.ok();
     line.set(Mode::Open);
     assert_ne!(sending.await.expect("no panic"), 200);
+}
+
+/// On a replicated log such a message can come after the answer to its author's removal (ADR 0021).
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_somebody_writes_who_is_not_in_the_group_reaches_nobody() {
+    let app = App::start().await;
+    let [ann, bob, cat] = app.friends(["ann", "bob", "cat"]).await;
+    let group = app.group(&ann, &[&bob, &cat]).await;
+    let mut socket = bob.listen().await;
+    ann.remove(group, &cat).await.done();
+    let number = |id: u64| i64::try_from(id).expect("ids are small");
+    let (avatar, name) = (String::new(), "cat".to_owned());
+    let sent = Sent {
+        id: MessageId(uuid::Uuid::new_v4()),
+        from: Person { id: UserId(number(cat.id)), name, avatar },
+        from_uuid: cat.uuid.parse().expect("a UUID"),
+        to: Room { id: GroupId(number(group.id)), name: String::new(), avatar: String::new() },
+        kind: "text".to_owned(),
+        data: "\"from outside\"".to_owned(),
+        options: None,
+        sent_at: Timestamp(1_758_675_907_004),
+    };
+    let subject = Subject::GroupChat(sent.to.id);
+    let event = Event::GroupChat(GroupChatEvent::Sent(std::sync::Arc::new(sent)));
+    let mut new = NewEvent::new(subject, event, None, &Cause::own("a test"));
+    app.log().await.append(&mut new, Expect::Anything).await.expect("the log takes it");
+    ann.say(group, "from inside").await.ok();
+    assert_eq!(socket.next_text().await, "from inside");
 }
