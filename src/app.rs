@@ -5,7 +5,7 @@ mod process;
 use std::{ops::Deref, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, sync::Semaphore};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::info;
 
@@ -84,6 +84,8 @@ pub struct Parts {
     pub nodes: Nodes,
     /// The sockets of this node.
     pub hub: Arc<Hub>,
+    /// So many of them read their queues at once.
+    pub refetches: Semaphore,
     /// What they hear of large groups.
     pub lanes: Lanes,
     /// What they have received.

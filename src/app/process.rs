@@ -6,7 +6,7 @@ use anyhow::{Context as _, bail};
 use secrecy::SecretString;
 use tokio::{
     net::TcpListener,
-    sync::Notify,
+    sync::{Notify, Semaphore},
     time::{sleep, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -49,6 +49,9 @@ use crate::{
 
 /// How long a look into all queues is not repeated.
 const RESYNC_PAUSE: Duration = Duration::from_millis(100);
+
+/// How many sockets of a gateway read their queues at once.
+const REFETCHES: usize = 64;
 
 /// What all parts of a process share.
 pub(super) struct Process {
@@ -212,6 +215,7 @@ impl Process {
             pushes: Pushes::new(nats.client.clone()),
             nodes: Nodes::new(nats.client.clone()),
             hub,
+            refetches: Semaphore::new(REFETCHES),
             lanes: Lanes::new(interest.clone()),
             interest,
             deliveries,

@@ -286,11 +286,16 @@ impl Connected {
 
     /// Looks into the queue and the timelines, and writes a page of what is there; `false` if that has to wait.
     async fn read(&mut self, app: &App, wire: &mut Wire) -> Result<bool, Ended> {
+        let refetch = async {
+            // After a reconnect or a rebuild all sockets refetch, and log-ins need Redis too.
+            let _turn = app.refetches.acquire().await;
+            self.inflow.read(&app.executor).await
+        };
         let found = tokio::select! {
             biased;
             // Whoever has the queue now does not wait for us as long as we would wait for a slow Redis.
             () = self.entry.orders.over() => return Ok(true),
-            found = self.inflow.read(&app.executor) => found,
+            found = refetch => found,
         };
         let items = match found {
             Ok(Found::Items(items)) => items,
