@@ -31,7 +31,7 @@ use self::{
     liar::{Liar, Lie},
     person::{Counts, Person, World},
     stack::Stack,
-    trouble::{Kind, Trouble},
+    trouble::{Kind, LONGEST_PAUSE, Trouble},
 };
 use super::{
     Output,
@@ -68,6 +68,9 @@ pub(super) struct Options {
     /// Only faults of these kinds
     #[arg(long, value_name = "KIND,…", value_delimiter = ',', value_enum)]
     only: Vec<Kind>,
+    /// How many seconds a part is away at most, now and then; more than 16 also after a kill
+    #[arg(long, value_name = "S", default_value_t = LONGEST_PAUSE.as_secs())]
+    longest_pause: u64,
     /// People
     #[arg(long, value_name = "N", default_value_t = 52)]
     people: u32,
@@ -155,6 +158,7 @@ async fn judged(
         Arc::clone(stack),
         Arc::clone(&world),
         Dice::new(options.seed, u64::MAX),
+        Duration::from_secs(options.longest_pause),
         &options.only,
     );
     let (end, mut faults) = (Instant::now() + Duration::from_secs_f64(options.minutes * 60.0), 0);

@@ -10,7 +10,7 @@ use clap::ValueEnum;
 use rustix::process::Signal;
 use tokio::{
     sync::Mutex,
-    time::{Instant, sleep},
+    time::{Instant, sleep, timeout},
 };
 
 use super::{
@@ -23,6 +23,9 @@ use crate::cli::rig::line::Mode;
 
 /// How long the stack may take until messages flow again. Read models may have to be built anew.
 const PATIENCE: Duration = Duration::from_mins(15);
+
+/// How long a part is away at most, unless asked otherwise.
+pub(super) const LONGEST_PAUSE: Duration = Duration::from_secs(16);
 
 /// So many seconds a clock is wrong. Two clocks may differ by a minute (rest.md §36: when a message was sent, as the client
 /// was told by one gateway, may lie that far ahead of another's time).
@@ -51,6 +54,9 @@ pub(super) enum Kind {
     CutGateway,
     /// The connection between a gateway and nats-server carries nothing and says nothing
     SilenceGateway,
+    /// The same, when the end or the beginning of a session is on its way to the log
+    CutAtAppend,
+    SilenceAtAppend,
     CutProjector,
     SilenceProjector,
     /// The clock of a part jumps
@@ -74,13 +80,21 @@ pub(super) struct Trouble {
     pub(super) stack: Arc<Stack>,
     pub(super) world: Arc<World>,
     dice: Dice,
+    /// How long a part is away at most, now and then.
+    longest_pause: Duration,
     kinds: Vec<Kind>,
     committed: usize,
 }
 
 impl Trouble {
     /// Of these kinds, or of all that can be had here.
-    pub(super) fn new(stack: Arc<Stack>, world: Arc<World>, dice: Dice, only: &[Kind]) -> Self {
+    pub(super) fn new(
+        stack: Arc<Stack>,
+        world: Arc<World>,
+        dice: Dice,
+        longest_pause: Duration,
+        only: &[Kind],
+    ) -> Self {
         let all = if only.is_empty() { Kind::value_variants() } else { only };
         let (has_disk, has_clocks) = (stack.disk.is_some(), !stack.with_clocks().is_empty());
         if !has_clocks {
@@ -91,7 +105,7 @@ impl Trouble {
             Kind::JumpClock => has_clocks,
             _ => true,
         });
-        Self { stack, world, dice, kinds: kinds.collect(), committed: 0 }
+        Self { stack, world, dice, longest_pause, kinds: kinds.collect(), committed: 0 }
     }
 
     /// Breaks something, or two things at once, and waits until all is well. Answers with how many faults that was.
@@ -135,7 +149,8 @@ impl Trouble {
     fn blow(&mut self, kind: Kind) -> Blow {
         // Now and then longer than the lease by which others know that somebody lives.
         let long = self.dice.chance(200);
-        let pause = if long { (9_000, 16_000) } else { (200, 4_000) };
+        let longest = usize::try_from(self.longest_pause.as_millis()).unwrap_or(usize::MAX);
+        let pause = if long { (9_000.min(longest), longest) } else { (200, 4_000) };
         Blow {
             kind,
             number: self.dice.roll(64),
@@ -155,7 +170,8 @@ impl Trouble {
             "clock" => format!("the clock of {}", self.clock(number).lock().await.name),
             part => part.to_owned(),
         };
-        let away = blow.pause.min(Duration::from_secs(4));
+        let is_long = self.longest_pause > LONGEST_PAUSE;
+        let away = blow.pause.min(Duration::from_secs(if is_long { u64::MAX } else { 4 }));
         let begin = self.world.history.now();
         eprintln!(
             "faults: {:>7.1} s  {kind:?} of {part}; {} sends acknowledged so far",
@@ -184,6 +200,8 @@ impl Trouble {
             }
             Kind::CutGateway => self.line(gateway, Mode::Cut, blow.pause).await,
             Kind::SilenceGateway => self.line(gateway, Mode::Dead, blow.pause).await,
+            Kind::CutAtAppend => self.line_at_append(gateway, Mode::Cut, blow.pause).await,
+            Kind::SilenceAtAppend => self.line_at_append(gateway, Mode::Dead, blow.pause).await,
             Kind::CutProjector => {
                 self.line(stack.gateways.len() + projector, Mode::Cut, blow.pause).await;
             }
@@ -207,6 +225,13 @@ impl Trouble {
         self.stack.lines[number].set(mode);
         sleep(pause).await;
         self.stack.lines[number].set(Mode::Open);
+    }
+
+    async fn line_at_append(&self, number: usize, mode: Mode, pause: Duration) {
+        let line = &self.stack.lines[number];
+        let sprung = line.set_at("HPUB evt.session.", mode);
+        _ = timeout(pause, sprung).await; // nobody may come or go
+        self.line(number, mode, pause).await;
     }
 
     /// nats-server may have given up its storage; then an operator starts it again.
@@ -265,9 +290,12 @@ impl Kind {
             Self::KillNats | Self::FreezeNats | Self::FullDisk => "nats-server",
             Self::KillPostgres | Self::FreezePostgres | Self::RestorePostgres => "postgres",
             Self::KillRedis | Self::FreezeRedis | Self::EmptyRedis => "redis",
-            Self::KillGateway | Self::FreezeGateway | Self::CutGateway | Self::SilenceGateway => {
-                "gateway"
-            }
+            Self::KillGateway
+            | Self::FreezeGateway
+            | Self::CutGateway
+            | Self::SilenceGateway
+            | Self::CutAtAppend
+            | Self::SilenceAtAppend => "gateway",
             Self::KillProjector
             | Self::FreezeProjector
             | Self::CutProjector
