@@ -2,6 +2,7 @@
 
 mod append;
 pub mod checkpoints;
+pub mod client_stream;
 mod envelope;
 pub mod event_log;
 pub mod group_commit;

@@ -26,6 +26,8 @@ mod uploads;
 mod users;
 mod videos;
 
+use std::sync::Arc;
+
 use axum::{
     Router,
     extract::{Request, State, WebSocketUpgrade, ws::rejection::WebSocketUpgradeRejection},
@@ -38,7 +40,9 @@ use params::Params;
 use refusal::Refusal;
 use routes::chapters;
 
-use crate::{app::App, telemetry::StatusLabel, ws::connection};
+use crate::{
+    adapters::client_stream::ClientConnection, app::App, telemetry::StatusLabel, ws::connection,
+};
 
 /// Everything that clients see: the routes of `routes.rs` and `/ws`, on one port.
 pub fn router(app: App) -> Router {
@@ -62,6 +66,9 @@ async fn socket(
     request: Request,
 ) -> Response {
     let Ok(upgrade) = upgrade else { return Refusal::not_found().into_response() };
+    let Some(client) = request.extensions().get::<Arc<ClientConnection>>().cloned() else {
+        return Refusal::internal("a socket over no connection of ours").into_response();
+    };
     let token = Params::of_query(request.uri().query()).in_query("token").map(str::to_owned);
     let origin = caller::origin(&app, &request.into_parts().0);
     let admitted = if origin.may_ask(&app) {
@@ -77,7 +84,7 @@ async fn socket(
         .max_write_buffer_size(usize::MAX)
         .max_message_size(frame)
         .max_frame_size(frame)
-        .on_upgrade(async move |socket| connection::serve(app, socket, admitted))
+        .on_upgrade(async move |socket| connection::serve(app, socket, client, admitted))
 }
 
 /// CORS as the clients need it (data.md §9), also on refusals; and the count of answers.

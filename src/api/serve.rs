@@ -1,6 +1,6 @@
 //! Listening: connections with a limit on how long a request head may take.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -12,6 +12,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::ServiceExt as _;
 use tracing::{debug, warn};
+
+use crate::adapters::client_stream::ClientStream;
 
 /// How long connections may take for what.
 #[derive(Debug, Clone, Copy)]
@@ -50,8 +52,8 @@ pub async fn serve(
     }
 }
 
-/// A peer that vanished without a word (a phone in a tunnel) would be thought to be there for a quarter of an hour,
-/// and what was written to it to be delivered. The heartbeat sees to it that there is always something to acknowledge.
+/// A peer that vanished without a word (a phone in a tunnel) would be thought to be there for a quarter of an hour. The
+/// heartbeat sees to it that there is always something to acknowledge.
 #[cfg(target_os = "linux")]
 fn notice_when_gone(stream: &TcpStream, limit_ms: u32) {
     if let Err(error) = rustix::net::sockopt::set_tcp_user_timeout(stream, limit_ms) {
@@ -71,9 +73,12 @@ async fn connection(
 ) {
     _ = stream.set_nodelay(true);
     notice_when_gone(&stream, limits.peer_ms);
+    let stream = ClientStream::new(stream);
+    let client = stream.connection();
     let service = hyper::service::service_fn(move |request: hyper::Request<Incoming>| {
         let mut request: Request = request.map(axum::body::Body::new);
         request.extensions_mut().insert(ConnectInfo(peer));
+        request.extensions_mut().insert(Arc::clone(&client));
         router.clone().oneshot(request)
     });
     let connection = http1::Builder::new()

@@ -1,6 +1,6 @@
 //! One socket: one task, from the upgrade to its end (ws.md §1–§9).
 
-use std::{convert::Infallible, time::Duration};
+use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use axum::extract::ws::{Utf8Bytes, WebSocket};
 use bytes::Bytes;
@@ -17,6 +17,7 @@ use super::{
 };
 use crate::{
     adapters::{
+        client_stream::ClientConnection,
         event_log::{Expect, NewEvent},
         tokens::Claims,
     },
@@ -81,8 +82,13 @@ pub async fn admit(app: &App, token: Option<&str>, cause: Cause) -> Result<Box<A
 
 /// Serves a socket to its end, in a task of its own. There may be a hundred thousand that say nothing, so a future that
 /// is awaited only now and then is boxed: the task has room for the waiting and no more.
-pub fn serve(app: App, socket: WebSocket, admitted: Result<Box<Admitted>, Refused>) {
-    let mut wire = Box::new(Wire { socket, limit: app.config.write_timeout() });
+pub fn serve(
+    app: App,
+    socket: WebSocket,
+    client: Arc<ClientConnection>,
+    admitted: Result<Box<Admitted>, Refused>,
+) {
+    let mut wire = Box::new(Wire { socket, client, limit: app.config.write_timeout() });
     let tasks = app.hub.tasks.clone();
     tasks.spawn(async move {
         app.metrics.sockets.inc();
@@ -96,6 +102,7 @@ pub fn serve(app: App, socket: WebSocket, admitted: Result<Box<Admitted>, Refuse
                     Ok(()) => connected.pump(&app, opening, &mut wire).await,
                     Err(ended) => ended,
                 };
+                Box::pin(app.deliveries.settle(connected.entry.connection)).await;
                 connected.entry.end(reason);
             }
             Err(Refused::Text(text)) => Box::pin(wire.refuse(text)).await,
@@ -263,7 +270,7 @@ impl Connected {
             && let Ok(text) = Utf8Bytes::try_from(frame)
         {
             wire.send(text).await?;
-            self.written(app, Place::Queue(number), true);
+            self.written(app, wire, Place::Queue(number), true);
         }
         Ok(())
     }
@@ -276,9 +283,9 @@ impl Connected {
         match (arrival, &said.frame) {
             (Arrival::Write, Some(frame)) => {
                 wire.send(frame.clone()).await?;
-                self.written(app, place, true);
+                self.written(app, wire, place, true);
             }
-            (Arrival::Own, _) => self.written(app, place, false),
+            (Arrival::Own, _) => self.written(app, wire, place, false),
             _ => {}
         }
         Ok(())
@@ -335,7 +342,7 @@ impl Connected {
             if let Some(object) = &item.object {
                 wire.send(message_object::frame(object, clock::now())).await?;
             }
-            self.written(app, item.place, item.object.is_some());
+            self.written(app, wire, item.place, item.object.is_some());
         }
         Ok(true)
     }
@@ -347,15 +354,9 @@ impl Connected {
     }
 
     /// An entry was written, or only passed over.
-    fn written(&mut self, app: &App, place: Place, is_message: bool) {
+    fn written(&mut self, app: &App, wire: &Wire, place: Place, is_message: bool) {
         self.inflow.written(place);
-        let user = self.user;
-        match place {
-            Place::Queue(number) => app.deliveries.note(user, number),
-            Place::Timeline { group, position, after } => {
-                app.deliveries.note_said(user, group, (after + 1, position));
-            }
-        }
+        app.deliveries.record((self.user, self.entry.connection), &wire.client, place);
         if is_message {
             app.metrics.delivered.inc();
         }
@@ -372,7 +373,11 @@ impl Connected {
             }
             Order::Yield(done) => {
                 self.stop();
+                let settled = app.deliveries.settle(self.entry.connection).await;
                 _ = done.send(());
+                if !settled {
+                    return Err(DisconnectReason::TooSlow);
+                }
             }
             Order::Silence => {
                 self.current = false;

@@ -9,4 +9,5 @@ mod inflow;
 pub mod lanes;
 mod mailbox;
 mod opening;
+mod outstanding;
 mod wire;

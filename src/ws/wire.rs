@@ -1,13 +1,13 @@
 //! The WebSocket itself: writes with a bound on how long they may take, and what clients say.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use axum::extract::ws::{Message, Utf8Bytes, WebSocket};
 use serde::Deserialize;
 use tokio::time::timeout;
 
 use super::frames;
-use crate::{app::App, clock, events::DisconnectReason};
+use crate::{adapters::client_stream::ClientConnection, app::App, clock, events::DisconnectReason};
 
 /// Why the loop of a socket ends.
 pub(super) type Ended = DisconnectReason;
@@ -15,6 +15,8 @@ pub(super) type Ended = DisconnectReason;
 /// The socket itself, with a bound on how long a write may take.
 pub(super) struct Wire {
     pub(super) socket: WebSocket,
+    /// What it goes over.
+    pub(super) client: Arc<ClientConnection>,
     pub(super) limit: Duration,
 }
 
