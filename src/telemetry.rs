@@ -60,6 +60,17 @@ impl ProjectionHealth {
         change(states.entry(name).or_default());
     }
 
+    /// It has begun, and may have to build what it has from nothing.
+    pub fn begun(&self, name: &'static str) {
+        self.with(name, |state| state.state = "catching_up");
+    }
+
+    /// Has it caught up?
+    pub fn is_live(&self, name: &'static str) -> bool {
+        let states = self.states.lock().unwrap_or_else(PoisonError::into_inner);
+        states.get(name).is_some_and(|state| state.state == "live")
+    }
+
     /// It has caught up.
     pub fn live(&self, name: &'static str) {
         self.with(name, |state| {

@@ -121,7 +121,7 @@ impl Process {
         for_each_projection!(parts, |projection, store| {
             self.tasks.spawn(runner::run(projection, store, runners.clone()));
         });
-        let reaper = Reaper::new(log.clone(), checkpoints, redis, self.node);
+        let reaper = Reaper::new(log.clone(), checkpoints, redis, self.health.clone(), self.node);
         self.keep(reaper.run(nats.reconnects.clone()));
         let (pushes, mut reconnects) = (parts.pushes, nats.reconnects);
         self.keep(async move {

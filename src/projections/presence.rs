@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     adapters::redis::{Redis, RedisFailure},
-    events::{ConnectionId, Event, NodeId, Recorded, SessionEvent, Subject, UserId},
+    events::{ConnectionId, Event, NodeId, Position, Recorded, SessionEvent, Subject, UserId},
 };
 
 /// The read model.
@@ -119,40 +119,60 @@ async fn count(tx: &mut RedisTx, changes: BTreeMap<NodeId, i64>) -> Result<(), S
     Ok(())
 }
 
-/// Every node that has connections, and how many.
+/// Every node that has connections, and how many; and the position at which that is so.
 ///
 /// # Errors
 /// Redis cannot be reached, or has no presence yet.
-pub async fn nodes(redis: &Redis) -> Result<HashMap<NodeId, u64>, RedisFailure> {
-    let counts: HashMap<String, i64> =
-        reading("presence", "return redis.call('HGETALL', p .. 'nodes')")
-            .invoke_async(&mut redis.shared())
-            .await?;
-    Ok(counts
+pub async fn nodes(redis: &Redis) -> Result<(Position, HashMap<NodeId, u64>), RedisFailure> {
+    let body = "return {redis.call('HGET', 'hy:presence:g' .. g, 'position'), redis.call('HGETALL', p .. 'nodes')}";
+    let (position, counts): (u64, HashMap<String, i64>) =
+        reading("presence", body).invoke_async(&mut redis.shared()).await?;
+    let counts = counts
         .into_iter()
         .filter(|(_, count)| *count > 0)
         .filter_map(|(node, count)| Some((node_id(&node)?, count.unsigned_abs())))
-        .collect())
+        .collect();
+    Ok((Position(position), counts))
 }
 
-/// The connections of a node.
+/// Some of the connections of a node.
+#[derive(Debug)]
+pub struct Page {
+    /// The position at which they were there.
+    pub position: Position,
+    /// They.
+    pub connections: Vec<(UserId, ConnectionId)>,
+    /// Where to go on; 0 if these were the last.
+    pub next: u64,
+}
+
+/// About `count` connections of a node, from a place on that a page named, or 0.
 ///
 /// # Errors
 /// Redis cannot be reached, or has no presence yet.
 pub async fn connections_of(
     redis: &Redis,
     node: NodeId,
-) -> Result<Vec<(UserId, ConnectionId)>, RedisFailure> {
-    let body = "return redis.call('SMEMBERS', p .. 'node_' .. ARGV[1])";
-    let members: Vec<String> =
-        reading("presence", body).arg(node.to_string()).invoke_async(&mut redis.shared()).await?;
-    Ok(members
+    from: u64,
+    count: usize,
+) -> Result<Page, RedisFailure> {
+    let body =
+        "local page = redis.call('SSCAN', p .. 'node_' .. ARGV[1], ARGV[2], 'COUNT', ARGV[3])
+         return {redis.call('HGET', 'hy:presence:g' .. g, 'position'), page[1], page[2]}";
+    let (position, next, members): (u64, u64, Vec<String>) = reading("presence", body)
+        .arg(node.to_string())
+        .arg(from)
+        .arg(count)
+        .invoke_async(&mut redis.shared())
+        .await?;
+    let connections = members
         .iter()
         .filter_map(|member| {
             let (user, connection) = member.split_once(' ')?;
             Some((UserId(user.parse().ok()?), ConnectionId(connection.parse().ok()?)))
         })
-        .collect())
+        .collect();
+    Ok(Page { position: Position(position), connections, next })
 }
 
 /// How many connections a user has, superseded ones included.

@@ -154,6 +154,7 @@ impl<'a, P: Projection> Work<'a, P> {
 
     async fn try_follow(&mut self) -> Result<std::convert::Infallible, Halt> {
         let created = self.runners.log.end().await?.created;
+        self.runners.health.begun(P::NAME); // before there is a new generation that others may read
         let mut generation = self.store.live(P::NAME, created).await?;
         self.at = self.store.claim(&generation, self.owner).await?;
         // Where the log ends is asked after the claim: until then another runner may have gone on, and what it applied

@@ -19,6 +19,7 @@ mod harness;
 mod large_groups;
 mod limits;
 mod log;
+mod lost_gateways;
 
 mod openapi;
 mod operating;
