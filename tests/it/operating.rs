@@ -54,14 +54,14 @@ async fn a_poison_event_stops_one_read_model_until_it_is_skipped() {
     assert_eq!(health["ready"], false);
     let reason = health["projections"]["address_book"]["reason"].as_str().unwrap_or_default();
     assert!(reason.contains(&format!("event {position}")), "{health}");
-    let wrong = app.cli(&["projections", "skip", "message_history", &position]).await;
+    let wrong = app.cli(&["projections", "skip", "chat_log", &position]).await;
     assert!(!wrong.success, "it has not stopped there: {wrong:?}");
     // The others go on.
     ann.send(&bob, "still here").await.ok();
-    assert_eq!(state("message_history").await, "live");
+    assert_eq!(state("chat_log").await, "live");
     let skip =
         |name| ["projections", "skip", name, &position, "--reason", "rubbish"].map(str::to_owned);
-    for name in ["address_book", "offline_queue"] {
+    for name in ["address_book", "message_history", "offline_queue"] {
         let skip = skip(name);
         app.cli(&skip.each_ref().map(String::as_str)).await.ok();
     }

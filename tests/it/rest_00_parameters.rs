@@ -113,7 +113,7 @@ async fn integers_come_as_numbers_or_text(ann: &User, bob: &User) {
     let short = json!({ "userset": "x" });
     ann.post("/api/chat/userset", short)
         .await
-        .refused(422, "用户设置 的长度 必须 在 2 和 10000000 之间");
+        .refused(422, "用户设置 的长度 必须 在 2 和 65535 之间");
 }
 
 async fn choices_are_listed(ann: &User, bob: &User) {
