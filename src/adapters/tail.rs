@@ -5,12 +5,12 @@
 //! again.
 
 use std::{
-    collections::VecDeque,
+    collections::{HashMap, VecDeque},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
-use tokio::{sync::watch, time::sleep};
+use tokio::{sync::Notify, time::sleep};
 use tracing::debug;
 
 use super::{
@@ -29,8 +29,6 @@ pub struct Tail {
     log: EventLog,
     subjects: &'static [&'static str],
     recent: Arc<Mutex<Recent>>,
-    /// Changes whenever `recent` does.
-    changed: watch::Sender<()>,
 }
 
 #[derive(Default)]
@@ -42,12 +40,26 @@ struct Recent {
     end: Position,
     events: VecDeque<Arc<Fetched>>,
     bytes: usize,
+    /// Those who wait, by a number of each.
+    waiting: HashMap<u64, Waiting>,
+    last_number: u64,
+}
+
+/// One who waits for more. Only what concerns it wakes it: most events concern a few of ten followers.
+struct Waiting {
+    subjects: &'static [&'static str],
+    /// It is also woken once the tail has been read up to here.
+    goal: Option<Position>,
+    /// It has, or nothing concerned it, all up to here.
+    clear_to: Position,
+    bell: Arc<Notify>,
+    is_rung: bool,
 }
 
 impl Tail {
     /// Of the events of `subjects`, once [`Tail::run`] runs.
     pub fn new(log: EventLog, subjects: &'static [&'static str]) -> Self {
-        Self { log, subjects, recent: Arc::default(), changed: watch::channel(()).0 }
+        Self { log, subjects, recent: Arc::default() }
     }
 
     /// Reads the end of the log, for ever.
@@ -56,9 +68,7 @@ impl Tail {
             if let Err(error) = self.read().await {
                 debug!(%error, "the end of the log is out of reach");
             }
-            self.change(|recent| {
-                *recent = Recent { stretch: recent.stretch + 1, ..Recent::default() };
-            });
+            self.recent().begin_anew();
             sleep(Duration::from_millis(50)).await;
         }
     }
@@ -66,16 +76,11 @@ impl Tail {
     async fn read(&self) -> Result<(), LogError> {
         let end = self.log.end().await?.last;
         let mut reader = self.log.read(self.subjects, Position(end.0 + 1)).await?;
-        self.change(|recent| (recent.after, recent.end) = (Some(end), end));
+        self.recent().begin(end);
         loop {
             let batch = reader.fetch(512).await?;
-            self.change(|recent| recent.take(batch));
+            self.recent().take(batch);
         }
-    }
-
-    fn change(&self, change: impl FnOnce(&mut Recent)) {
-        change(&mut self.recent());
-        self.changed.send_replace(());
     }
 
     fn recent(&self) -> MutexGuard<'_, Recent> {
@@ -91,8 +96,11 @@ impl Tail {
         subjects: &'static [&'static str],
         from: Position,
     ) -> Result<Follower, LogError> {
+        let number = self.recent().next_number();
         let mut follower = Follower {
             tail: self.clone(),
+            number,
+            bell: Arc::default(),
             subjects,
             next: Position(from.0.max(1)),
             stretch: 0,
@@ -106,7 +114,36 @@ impl Tail {
 }
 
 impl Recent {
+    /// The connection is lost: everybody begins anew.
+    fn begin_anew(&mut self) {
+        let (stretch, last_number) = (self.stretch + 1, self.last_number);
+        let before = std::mem::replace(self, Self { stretch, last_number, ..Self::default() });
+        before.waiting.values().for_each(|waiting| waiting.bell.notify_one());
+    }
+
+    /// The log is read from behind `end` on.
+    fn begin(&mut self, end: Position) {
+        (self.after, self.end) = (Some(end), end);
+        self.waiting.drain().for_each(|(_, waiting)| waiting.bell.notify_one());
+    }
+
+    fn next_number(&mut self) -> u64 {
+        self.last_number += 1;
+        self.last_number
+    }
+
     fn take(&mut self, batch: Vec<Fetched>) {
+        let end = batch.last().map_or(self.end, |last| position_of(&last.entry));
+        for waiting in self.waiting.values_mut().filter(|waiting| !waiting.is_rung) {
+            let concerns = |event: &Fetched| matches_any(waiting.subjects, &event.subject);
+            waiting.is_rung =
+                waiting.goal.is_some_and(|goal| end >= goal) || batch.iter().any(concerns);
+            if waiting.is_rung {
+                waiting.bell.notify_one();
+            } else {
+                waiting.clear_to = end;
+            }
+        }
         for event in batch {
             self.end = position_of(&event.entry);
             self.bytes += event.bytes;
@@ -149,6 +186,8 @@ impl Recent {
 /// One who follows: on his own until he is where the tail is.
 pub struct Follower {
     tail: Tail,
+    number: u64,
+    bell: Arc<Notify>,
     subjects: &'static [&'static str],
     next: Position,
     stretch: u64,
@@ -187,7 +226,6 @@ impl Follower {
         most: usize,
         goal: Option<Position>,
     ) -> Result<Vec<Entry>, LogError> {
-        let mut changed = self.tail.changed.subscribe();
         loop {
             if goal.is_some_and(|goal| self.reached() >= goal) {
                 return Ok(Vec::new());
@@ -195,25 +233,42 @@ impl Follower {
             if self.own.is_some() && self.join().await? {
                 continue;
             }
+            // Whatever comes, and nothing is known of what it has.
+            let waiting = self.waiting(Some(Position(0)), Position(0));
             if let Some(reader) = &mut self.own {
+                // The tail was not read when we looked. Nothing else is worth an interruption of the reader.
+                let may_join = reader.pending() == 0 && !self.asked;
+                if may_join {
+                    self.tail.recent().waiting.insert(self.number, waiting);
+                }
                 let batch = tokio::select! {
                     biased;
                     batch = reader.next_batch(most) => batch?,
-                    // It was not read when we looked. Nothing else is worth an interruption of the reader.
-                    Ok(()) = changed.changed(), if reader.pending() == 0 && !self.asked => continue,
+                    () = self.bell.notified(), if may_join => continue,
                 };
                 (self.next, self.pending, self.asked) = (reader.next(), reader.pending(), false);
                 return Ok(batch);
             }
             let found = {
-                let recent = self.tail.recent();
+                let mut recent = self.tail.recent();
                 if recent.stretch != self.stretch {
                     return Err(LogError::Unavailable("the connection was lost meanwhile".into()));
                 }
-                recent.has(self.next).then(|| {
+                // Where it waited nothing concerned it, even if that is not kept any more.
+                if let Some(waited) = recent.waiting.remove(&self.number) {
+                    self.next = self.next.max(Position(waited.clear_to.0 + 1));
+                }
+                let found = recent.has(self.next).then(|| {
                     let (found, next) = recent.find(self.subjects, self.next, most);
                     (found, next, (recent.end.0 + 1).saturating_sub(next.0))
-                })
+                });
+                if let Some((found, ..)) = &found
+                    && found.is_empty()
+                {
+                    let waiting = self.waiting(goal, recent.end);
+                    recent.waiting.insert(self.number, waiting);
+                }
+                found
             };
             match found {
                 None => self.find_source().await?, // it was too long ago
@@ -225,12 +280,15 @@ impl Follower {
                     if goal.is_some_and(|goal| self.reached() >= goal) {
                         continue;
                     }
-                    if changed.changed().await.is_err() {
-                        return Err(LogError::Unavailable("the end of the log is not read".into()));
-                    }
+                    self.bell.notified().await;
                 }
             }
         }
+    }
+
+    fn waiting(&self, goal: Option<Position>, clear_to: Position) -> Waiting {
+        let (subjects, bell) = (self.subjects, Arc::clone(&self.bell));
+        Waiting { subjects, goal, clear_to, bell, is_rung: false }
     }
 
     /// Joins the tail, or reads for himself what is there of our subjects before that.
@@ -266,6 +324,12 @@ impl Follower {
         self.next = self.next.max(Position(end.0 + 1));
         (self.own, self.stretch, self.pending) = (None, stretch, 0);
         Ok(true)
+    }
+}
+
+impl Drop for Follower {
+    fn drop(&mut self) {
+        self.tail.recent().waiting.remove(&self.number);
     }
 }
 
@@ -305,6 +369,31 @@ mod tests {
         assert_eq!(found(&recent, &["evt.user.>", "evt.chat.>"], 12, 2), (vec![12, 15], 16));
         assert_eq!(found(&recent, &["evt.group.>"], 13, 9), (vec![], 17));
         assert_eq!(found(&recent, &["evt.user.>"], 20, 9), (vec![], 20), "he is ahead of the tail");
+    }
+
+    #[test]
+    fn only_what_concerns_one_who_waits_rings_for_it() {
+        let mut recent = recent(Vec::new());
+        let wait = |recent: &mut Recent, number, goal| {
+            let (subjects, bell): (&[&str], _) = (&["evt.user.>"], Arc::default());
+            let (clear_to, is_rung) = (recent.end, false);
+            let waiting = Waiting { subjects, goal, clear_to, bell, is_rung };
+            recent.waiting.insert(number, waiting);
+        };
+        wait(&mut recent, 1, None);
+        wait(&mut recent, 2, Some(Position(13)));
+        let state = |recent: &Recent, number| {
+            let waiting = &recent.waiting[&number];
+            (waiting.is_rung, waiting.clear_to.0)
+        };
+        recent.take(vec![event(12, "evt.chat.1.2.1", 1)]);
+        assert_eq!((state(&recent, 1), state(&recent, 2)), ((false, 12), (false, 12)));
+        recent.take(vec![event(13, "evt.chat.1.2.1", 1)]);
+        assert_eq!((state(&recent, 1), state(&recent, 2)), ((false, 13), (true, 12)));
+        recent.take(vec![event(14, "evt.chat.1.2.1", 1), event(15, "evt.user.1", 1)]);
+        assert_eq!(state(&recent, 1), (true, 13), "what is in the batch it has yet to find");
+        recent.take(vec![event(16, "evt.chat.1.2.1", 1)]);
+        assert_eq!(state(&recent, 1), (true, 13));
     }
 
     #[test]
