@@ -162,20 +162,8 @@ impl EventLog {
     /// # Errors
     /// The server cannot be reached.
     pub async fn last_of(&self, subject: Subject) -> Result<Position, LogError> {
-        self.last_on(&[&subject.to_string()]).await
-    }
-
-    /// The position of the last event on any of `subjects`, wildcards allowed.
-    ///
-    /// # Errors
-    /// The server cannot be reached.
-    pub async fn last_on(&self, subjects: &[&str]) -> Result<Position, LogError> {
-        let mut last = Position::default();
-        for &subject in subjects {
-            let found = self.lookup.last(subject).await?;
-            last = last.max(Position(found.map_or(0, |message| message.sequence)));
-        }
-        Ok(last)
+        let found = self.lookup.last(&subject.to_string()).await?;
+        Ok(Position(found.map_or(0, |message| message.sequence)))
     }
 
     /// Is there nothing on any of `subjects` from one position up to another? As the leader of a replicated log says: the
@@ -236,6 +224,21 @@ impl EventLog {
             next = self.lookup.next(&subject, stored.sequence + 1).await?;
         }
         Ok(false)
+    }
+
+    /// The event that made what has this id, if it is the first such thing of an event (ADR 0014).
+    ///
+    /// # Errors
+    /// The server cannot be reached.
+    pub async fn made(&self, id: i64) -> Result<Option<Recorded<Event>>, LogError> {
+        let position = Position::of_id(id);
+        if position == Position(0) || id != position.numbered(0) {
+            return Ok(None);
+        }
+        match self.at(position).await {
+            Err(LogError::Corrupt { .. }) => Ok(None),
+            found => found,
+        }
     }
 
     /// The events that operators told a read model to leave out.

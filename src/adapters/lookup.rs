@@ -28,7 +28,7 @@ impl Lookup {
         Self { stream, replicated, client }
     }
 
-    /// The last message on a subject, wildcards allowed.
+    /// The last message on a subject. Not on a wildcard: that costs the server a look at each of its subjects.
     pub(super) async fn last(&self, subject: &str) -> Found {
         if self.replicated {
             return by_leader(self.stream.get_last_raw_message_by_subject(subject).await);

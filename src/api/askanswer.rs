@@ -17,7 +17,7 @@ use crate::{
         decider::Decider as _,
         questions::{Question, Questions, QuestionsCommand, QuestionsRejection},
     },
-    events::{ChatKind, QuestionId, QuestionsEvent, UserId},
+    events::{ChatKind, Position, QuestionId, QuestionsEvent, UserId},
     projections::question_book,
 };
 
@@ -201,7 +201,8 @@ async fn change(
     })?;
     // What has happened is answered, also if the log cannot be asked for more now.
     let after = app.executor.state::<Questions>(me).await;
-    let list = after.map_or_else(|_| with(&before, done.event.as_ref()), |after| after.state);
+    let list = after
+        .map_or_else(|_| with(&before, done.position, done.event.as_ref()), |after| after.state);
     Ok((done.event, list))
 }
 
@@ -223,10 +224,10 @@ fn item(owner: UserId, id: QuestionId, question: &Question) -> Value {
     })
 }
 
-fn with(list: &Questions, event: Option<&QuestionsEvent>) -> Arc<Questions> {
+fn with(list: &Questions, at: Position, event: Option<&QuestionsEvent>) -> Arc<Questions> {
     let mut list = list.clone();
     if let Some(event) = event {
-        list.evolve(event);
+        list.evolve(at, event);
     }
     Arc::new(list)
 }

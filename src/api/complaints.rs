@@ -17,8 +17,11 @@ use crate::{
         complaint::{Complaint, ComplaintCommand, ComplaintRejection, Filed, Revision},
         execute::CommandError,
     },
-    events::{Accused, ChatKind, ComplaintId, Statement},
-    projections::{complaint_box, numbers::COMPLAINTS},
+    events::{
+        Accused, ChatKind, ComplaintEvent, ComplaintId, ComplaintKey, Event, Position, Statement,
+        Subject,
+    },
+    projections::complaint_box,
 };
 
 /// The envelope of these routes: `msg` has the text and `data` what belongs to it, on yes and on no.
@@ -53,7 +56,7 @@ impl From<ComplaintRejection> for Refusal {
         match rejection {
             ComplaintRejection::Unknown => Self::rule("投诉不存在"),
             ComplaintRejection::Closed => Self::rule("投诉已处理，无法修改"),
-            ComplaintRejection::IdTaken => Self::internal(rejection),
+            ComplaintRejection::KeyTaken => Self::internal(rejection),
         }
     }
 }
@@ -80,18 +83,10 @@ pub async fn create(State(app): State<App>, caller: Caller, params: Params) -> A
     if complaint_box::count_of(&app.executor.pool, me).await? >= app.config.limits.complaints {
         return Err(Refusal::rule("投诉数量已达上限").into());
     }
-    loop {
-        let [id] = app.executor.draw(COMPLAINTS).await?.map(ComplaintId);
-        let (target, statement) = (target.clone(), statement.clone());
-        let file = ComplaintCommand::File { id, by: me, target, statement, at: clock::now() };
-        match execute(&app, &caller, id, &file).await {
-            Err(CommandError::Rejected(ComplaintRejection::IdTaken)) => {} // the log knew it already
-            done => {
-                done?;
-                return Ok(yes("投诉提交成功", json!({ "id": id })));
-            }
-        }
-    }
+    let key = ComplaintKey(clock::random_id());
+    let file = ComplaintCommand::File { by: me, target, statement, at: clock::now() };
+    let filed = execute(&app, &caller, key, &file).await?;
+    Ok(yes("投诉提交成功", json!({ "id": ComplaintId::made_at(filed) })))
 }
 
 /// My complaints
@@ -102,8 +97,8 @@ pub async fn list(State(app): State<App>, caller: Caller) -> Answer {
 
 /// One of them
 pub async fn detail(State(app): State<App>, caller: Caller, params: Params) -> Answer {
-    let id = ComplaintId(params.id("id", "投诉id")?);
-    let found = app.executor.state::<Complaint>(id).await?;
+    let key = key_of(&app, ComplaintId(params.id("id", "投诉id")?)).await?;
+    let found = app.executor.state::<Complaint>(key).await?;
     match &*found.state {
         Complaint::Filed(filed) if filed.by == caller.account.id => Ok(yes("获取成功", row(filed))),
         _ => Err(ComplaintRejection::Unknown.into()),
@@ -117,17 +112,28 @@ pub async fn update(State(app): State<App>, caller: Caller, params: Params) -> A
     if revision == Revision::default() {
         return Err(incomplete());
     }
+    let key = key_of(&app, id).await?;
     let revise = ComplaintCommand::Revise { by: caller.account.id, revision, at: clock::now() };
-    execute(&app, &caller, id, &revise).await?;
+    execute(&app, &caller, key, &revise).await?;
     Ok(yes("投诉修改成功", json!({ "id": id })))
 }
 
 /// Take it back
 pub async fn delete(State(app): State<App>, caller: Caller, params: Params) -> Answer {
     let id = ComplaintId(params.id("id", "投诉id")?);
+    let key = key_of(&app, id).await?;
     let withdraw = ComplaintCommand::Withdraw { by: caller.account.id, at: clock::now() };
-    execute(&app, &caller, id, &withdraw).await?;
+    execute(&app, &caller, key, &withdraw).await?;
     Ok(yes("投诉删除成功", json!({ "id": id })))
+}
+
+/// The complaint that clients know by this id, whosever it is.
+async fn key_of(app: &App, id: ComplaintId) -> Result<ComplaintKey, Refusal> {
+    let filed = app.executor.log.made(id.0).await?;
+    match filed.map(|recorded| (recorded.subject, recorded.event)) {
+        Some((Subject::Complaint(key), Event::Complaint(ComplaintEvent::Filed { .. }))) => Ok(key),
+        _ => Err(ComplaintRejection::Unknown.into()),
+    }
 }
 
 fn incomplete() -> Said {
@@ -151,10 +157,11 @@ fn said(params: &Params) -> Result<Revision, Refusal> {
 async fn execute(
     app: &App,
     caller: &Caller,
-    id: ComplaintId,
+    key: ComplaintKey,
     command: &ComplaintCommand,
-) -> Result<(), CommandError<ComplaintRejection>> {
-    app.executor.execute_visibly::<Complaint>(id, command, caller.authority()).await.map(|_| ())
+) -> Result<Position, CommandError<ComplaintRejection>> {
+    let done = app.executor.execute_visibly::<Complaint>(key, command, caller.authority()).await?;
+    Ok(done.position)
 }
 
 fn row(filed: &Filed) -> Value {

@@ -16,10 +16,8 @@ use crate::{
         friendship::{Friendship, FriendshipCommand, FriendshipRejection},
         user::{Account, User},
     },
-    events::{Answer, EdgeId, MessageId, NewEdge, Pair, RequestId, UserId, Visibility},
-    projections::{
-        address_book,
-        numbers::{EDGES, REQUESTS},
+    events::{
+        Answer, Event, FriendshipEvent, MessageId, NewEdge, Pair, RequestId, UserId, Visibility,
     },
 };
 
@@ -28,9 +26,7 @@ type Done = Result<Reply<&'static str>, Refusal>;
 /// Ask to be friends (§11)
 pub async fn apply(State(app): State<App>, caller: Caller, params: Params) -> Done {
     let (target, text) = target_and_text(&app, &caller, &params).await?;
-    let [request] = app.executor.draw(REQUESTS).await?.map(RequestId);
     let command = FriendshipCommand::Request {
-        request,
         asker: caller.account.person(),
         asked: target.person(),
         text,
@@ -46,15 +42,12 @@ pub async fn befriend(State(app): State<App>, caller: Caller, params: Params) ->
     if target.invite_confirm != 0 {
         return Err(Refusal::rule("需要对方审核，不能自动加对方为好友"));
     }
-    let [request] = app.executor.draw(REQUESTS).await?.map(RequestId);
-    let ids = app.executor.draw(EDGES).await?.map(EdgeId);
     let me = &caller.account;
     let command = FriendshipCommand::Befriend {
-        request,
         caller: me.person(),
         other: target.person(),
         text,
-        edges: edges(ids, me.id, target.id, "", &me.nickname),
+        edges: edges(me.id, target.id, "", &me.nickname),
         notice: MessageId(clock::random_id()),
     };
     execute(&app, &caller, target.id, command).await
@@ -76,16 +69,10 @@ async fn target_and_text(
 }
 
 /// Rows for both books, the caller's first (data.md §7).
-fn edges(
-    [mine, yours]: [EdgeId; 2],
-    me: UserId,
-    you: UserId,
-    my_remark: &str,
-    your_remark: &str,
-) -> [NewEdge; 2] {
+fn edges(me: UserId, you: UserId, my_remark: &str, your_remark: &str) -> [NewEdge; 2] {
     [
-        NewEdge { id: mine, owner: me, friend: you, remark: my_remark.to_owned() },
-        NewEdge { id: yours, owner: you, friend: me, remark: your_remark.to_owned() },
+        NewEdge { owner: me, friend: you, remark: my_remark.to_owned() },
+        NewEdge { owner: you, friend: me, remark: your_remark.to_owned() },
     ]
 }
 
@@ -101,21 +88,33 @@ pub async fn answer(State(app): State<App>, caller: Caller, params: Params) -> D
         _ => None,
     };
     let unknown = || Refusal::from(FriendshipRejection::NotPending);
-    let asked = address_book::request(&app.executor.pool, id).await?;
-    let (asker, me) = asked.filter(|(_, asked)| *asked == caller.account.id).ok_or_else(unknown)?;
+    let me = caller.account.id;
+    let asker = asker_of(&app, id, me).await?.ok_or_else(unknown)?;
     let user = app.executor.state::<User>(asker).await?;
     let asker = user.state.account().ok_or_else(unknown)?;
-    let ids = app.executor.draw(EDGES).await?.map(EdgeId);
     let name = if remark.is_empty() { asker.name() } else { &remark };
     let command = FriendshipCommand::Answer {
         request: id,
         answer,
         caller: caller.account.person(),
         other: asker.person_called(name),
-        edges: edges(ids, me, asker.id, &remark, &caller.account.nickname),
+        edges: edges(me, asker.id, &remark, &caller.account.nickname),
         notice: MessageId(clock::random_id()),
     };
     execute(&app, &caller, asker.id, command).await
+}
+
+/// Who asked `asked` in a request, whatever has become of it since.
+async fn asker_of(app: &App, id: RequestId, asked: UserId) -> Result<Option<UserId>, Refusal> {
+    let made = app.executor.log.made(id.0).await?;
+    Ok(made.and_then(|recorded| match recorded.event {
+        Event::Friendship(FriendshipEvent::Requested { asker, asked: other, .. })
+            if other.id == asked =>
+        {
+            Some(asker.id)
+        }
+        _ => None,
+    }))
 }
 
 /// Toggle the blacklist (§16)

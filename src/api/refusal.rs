@@ -16,7 +16,7 @@ use crate::{
         accounts::AccountError,
         authority::Unauthorized,
         chat::MessageRejection,
-        execute::{CommandError, Undrawn},
+        execute::CommandError,
         friendship::FriendshipRejection,
         group_command::{GroupRejection, OwnersTask},
         session::SessionRejection,
@@ -112,15 +112,6 @@ impl From<sqlx::Error> for Refusal {
 impl From<RedisFailure> for Refusal {
     fn from(error: RedisFailure) -> Self {
         Self::internal(error)
-    }
-}
-
-impl From<Undrawn> for Refusal {
-    fn from(error: Undrawn) -> Self {
-        match error {
-            Undrawn::Log(error) => error.into(),
-            other => Self::internal(other),
-        }
     }
 }
 

@@ -19,7 +19,7 @@ use crate::{
     },
     clock,
     events::{Cause, Device, Role, TokenId, UserId, Username},
-    projections::user_directory,
+    projections::id_allocation::{IdAllocationError, Sequence},
 };
 
 /// What makes and opens accounts.
@@ -53,9 +53,9 @@ pub enum AccountError {
     /// The log or the vault says no, or nothing.
     #[error(transparent)]
     Log(#[from] LogError),
-    /// PostgreSQL cannot be asked for a number.
-    #[error("no number can be drawn: {0}")]
-    Unavailable(#[from] sqlx::Error),
+    /// PostgreSQL cannot be asked for an id.
+    #[error(transparent)]
+    Unavailable(#[from] IdAllocationError),
     /// An account or its session cannot be changed now.
     #[error("{0}")]
     Busy(String),
@@ -94,7 +94,7 @@ impl Accounts {
         cause: &Cause,
     ) -> Result<Account> {
         let claim = NameClaim {
-            user: self.next_id().await?,
+            user: self.next_id(0).await?,
             uuid: clock::random_id(),
             username: username.clone(),
             hash: Some(self.passwords.hash(password).await),
@@ -153,7 +153,7 @@ impl Accounts {
         report: &DeviceReport,
         cause: &Cause,
     ) -> Result<Account> {
-        let fresh = DeviceClaim { user: self.next_id().await?, uuid: clock::random_id() };
+        let fresh = DeviceClaim { user: self.next_id(0).await?, uuid: clock::random_id() };
         let claim = match self.vault.claim(device, &fresh).await? {
             Claimed::Made => fresh,
             Claimed::Taken(held) => held.claim,
@@ -186,6 +186,7 @@ impl Accounts {
         report: &DeviceReport,
         cause: &Cause,
     ) -> Result<Account> {
+        let mut refused = 0;
         loop {
             let username = self.guest_name(device, &claim, cause).await?;
             let known = Device { fingerprint: device.to_owned(), ..Device::default() };
@@ -205,9 +206,10 @@ impl Accounts {
             if let Some(account) = registered {
                 return Ok(account);
             }
-            // The number is another account's: the database that gives them is older than the log.
+            // The id is another account's: the database that gives them is older than the log.
+            refused += 1;
             let Some(held) = self.vault.held::<DeviceClaim>(device).await? else { continue };
-            claim = DeviceClaim { user: self.next_id().await?, uuid: held.claim.uuid };
+            claim = DeviceClaim { user: self.next_id(refused).await?, uuid: held.claim.uuid };
             if self.vault.replace(device, &claim, held.revision).await?.is_none() {
                 let held = self.vault.held::<DeviceClaim>(device).await?;
                 claim = held.map_or(claim, |held| held.claim);
@@ -286,6 +288,7 @@ impl Accounts {
 
     /// Puts into the log what a claim with a password promises: a new account, or an upgrade.
     async fn complete(&self, folded: &str, mut claim: NameClaim, cause: &Cause) -> Result<Account> {
+        let mut refused = 0;
         loop {
             match self.register_as(&claim, None, cause).await? {
                 Some(account) if account.role == Role::User => return Ok(account),
@@ -301,10 +304,11 @@ impl Accounts {
                     };
                 }
                 None => {
+                    refused += 1;
                     let Some(held) = self.vault.held::<NameClaim>(folded).await? else {
                         return Err(AccountError::Taken);
                     };
-                    claim = NameClaim { user: self.next_id().await?, ..held.claim };
+                    claim = NameClaim { user: self.next_id(refused).await?, ..held.claim };
                     if self.vault.replace(folded, &claim, held.revision).await?.is_none() {
                         return Err(AccountError::Busy("the name is being claimed".into()));
                     }
@@ -417,7 +421,8 @@ impl Accounts {
         account.filter(|account| !account.disabled).map(drop).ok_or(AccountError::Gone)
     }
 
-    async fn next_id(&self) -> Result<UserId> {
-        Ok(user_directory::next_id(&self.executor.pool).await?)
+    /// An id for a new account, after `refused` ids in a row that were another's.
+    async fn next_id(&self, refused: u32) -> Result<UserId> {
+        Ok(UserId(Sequence::Users.allocate(&self.executor.pool, refused).await?))
     }
 }

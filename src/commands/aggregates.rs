@@ -11,7 +11,7 @@ use super::{
     user::User,
 };
 use crate::{
-    events::{ComplaintId, Event, GroupId, Pair, Position, Subject, UserId},
+    events::{ComplaintKey, Event, GroupId, Pair, Position, Subject, UserId},
     projections::{
         address_book, complaint_box, group_roster, question_book, sessions, user_directory,
     },
@@ -156,7 +156,7 @@ impl Aggregate for Questions {
 impl Aggregate for Complaint {
     const SHOWN_BY: &'static [&'static str] = &["complaint_box"];
 
-    fn subject(id: ComplaintId) -> Subject {
+    fn subject(id: ComplaintKey) -> Subject {
         Subject::Complaint(id)
     }
 
@@ -175,7 +175,7 @@ impl Aggregate for Complaint {
         &caches.complaints
     }
 
-    async fn stored(executor: &Executor, id: ComplaintId) -> anyhow::Result<(Self, Position)> {
+    async fn stored(executor: &Executor, id: ComplaintKey) -> anyhow::Result<(Self, Position)> {
         Ok(complaint_box::load(&executor.pool, id).await?)
     }
 }

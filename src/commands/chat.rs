@@ -7,7 +7,8 @@ use uuid::Uuid;
 
 use super::{decider::Decider, friendship::Friendship, user::Account};
 use crate::events::{
-    ChatEvent, GroupId, MessageId, Person, Revocation, Role, Room, Sent, Timestamp, UserId,
+    ChatEvent, GroupId, MessageId, Person, Position, Revocation, Role, Room, Sent, Timestamp,
+    UserId,
 };
 
 /// How long an author may take a message back.
@@ -258,7 +259,7 @@ impl Decider for Message {
         }
     }
 
-    fn evolve(&mut self, event: &ChatEvent) {
+    fn evolve(&mut self, _: Position, event: &ChatEvent) {
         *self = match (std::mem::take(self), event) {
             (Self::Unsent, ChatEvent::Sent(sent)) => {
                 let (author, to) = (sent.from.id, Target::from(&sent.to));
@@ -326,7 +327,7 @@ mod tests {
     fn given(commands: &[MessageCommand]) -> Message {
         commands.iter().fold(Message::default(), |mut message, command| {
             let event = message.decide(command).expect("allowed").expect("a change");
-            message.evolve(&event);
+            message.evolve(Position(1), &event);
             message
         })
     }

@@ -1,12 +1,14 @@
 //! The rules of a complaint: it is its author's until somebody has dealt with it (rest.md §42).
 
 use super::decider::Decider;
-use crate::events::{Accused, ComplaintEvent, ComplaintId, Statement, Timestamp, UserId};
+use crate::events::{
+    Accused, ComplaintEvent, ComplaintId, ComplaintKey, Position, Statement, Timestamp, UserId,
+};
 
 /// A complaint, as the rules see it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Complaint {
-    /// Nobody has this number.
+    /// None has this key.
     #[default]
     Unfiled,
     /// Somebody complained.
@@ -39,8 +41,6 @@ pub struct Filed {
 pub enum ComplaintCommand {
     /// Complain.
     File {
-        /// The number.
-        id: ComplaintId,
         /// Who.
         by: UserId,
         /// About whom or what.
@@ -106,9 +106,9 @@ impl Revision {
 /// Why a complaint says no.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ComplaintRejection {
-    /// The number is another complaint's.
-    #[error("this id belongs to another complaint")]
-    IdTaken,
+    /// The key is another complaint's.
+    #[error("this key belongs to another complaint")]
+    KeyTaken,
     /// There is none, or none of this user.
     #[error("there is no such complaint")]
     Unknown,
@@ -127,7 +127,7 @@ impl Complaint {
 }
 
 impl Decider for Complaint {
-    type Id = ComplaintId;
+    type Id = ComplaintKey;
     type Command = ComplaintCommand;
     type Event = ComplaintEvent;
     type Rejection = ComplaintRejection;
@@ -137,10 +137,10 @@ impl Decider for Complaint {
         command: &ComplaintCommand,
     ) -> Result<Option<ComplaintEvent>, ComplaintRejection> {
         match (self, command.clone()) {
-            (Self::Unfiled, ComplaintCommand::File { id, by, target, statement, at }) => {
-                Ok(Some(ComplaintEvent::Filed { id, by, target, statement, at }))
+            (Self::Unfiled, ComplaintCommand::File { by, target, statement, at }) => {
+                Ok(Some(ComplaintEvent::Filed { by, target, statement, at }))
             }
-            (_, ComplaintCommand::File { .. }) => Err(ComplaintRejection::IdTaken),
+            (_, ComplaintCommand::File { .. }) => Err(ComplaintRejection::KeyTaken),
             (_, ComplaintCommand::Revise { by, revision, at }) => {
                 let filed = self.of(by)?;
                 if filed.status != 0 {
@@ -166,9 +166,10 @@ impl Decider for Complaint {
         }
     }
 
-    fn evolve(&mut self, event: &ComplaintEvent) {
+    fn evolve(&mut self, position: Position, event: &ComplaintEvent) {
         match (&mut *self, event.clone()) {
-            (_, ComplaintEvent::Filed { id, by, target, statement, at }) => {
+            (_, ComplaintEvent::Filed { by, target, statement, at }) => {
+                let id = ComplaintId::made_at(position);
                 let (status, created_at, updated_at) = (0, at, at);
                 let filed = Filed { id, by, target, statement, status, created_at, updated_at };
                 *self = Self::Filed(Box::new(filed));
@@ -201,8 +202,8 @@ mod tests {
 
     fn file() -> ComplaintCommand {
         let target = Accused { kind: ChatKind::Group, id: 33, name: "Tea club".into() };
-        let (id, statement) = (ComplaintId(1), statement("spam", "each day"));
-        ComplaintCommand::File { id, by: ANN, target, statement, at: AT }
+        let statement = statement("spam", "each day");
+        ComplaintCommand::File { by: ANN, target, statement, at: AT }
     }
 
     fn revise(by: UserId, reason: &str) -> ComplaintCommand {
@@ -217,17 +218,17 @@ mod tests {
     fn given(commands: &[ComplaintCommand]) -> Complaint {
         commands.iter().fold(Complaint::default(), |mut complaint, command| {
             let event = complaint.decide(command).expect("allowed").expect("an event");
-            complaint.evolve(&event);
+            complaint.evolve(Position(7), &event);
             complaint
         })
     }
 
     #[test]
-    fn a_number_is_given_once() {
+    fn a_key_is_one_complaints() {
         for complaint in
             [given(&[file()]), given(&[file(), ComplaintCommand::Withdraw { by: ANN, at: AT }])]
         {
-            assert_eq!(complaint.decide(&file()), Err(ComplaintRejection::IdTaken));
+            assert_eq!(complaint.decide(&file()), Err(ComplaintRejection::KeyTaken));
         }
     }
 

@@ -2,6 +2,8 @@
 
 use std::hash::Hash;
 
+use crate::events::Position;
+
 /// The rules of one aggregate: no I/O, no clock, no randomness.
 pub trait Decider: Default + Clone + PartialEq + Send + Sync + 'static {
     /// What tells aggregates of this kind apart.
@@ -19,6 +21,7 @@ pub trait Decider: Default + Clone + PartialEq + Send + Sync + 'static {
     /// The rule that says no.
     fn decide(&self, command: &Self::Command) -> Result<Option<Self::Event>, Self::Rejection>;
 
-    /// Takes a fact in. Cannot fail: it has happened.
-    fn evolve(&mut self, event: &Self::Event);
+    /// Takes a fact in, which is at this position of the log: what it makes may get its id from there. Cannot fail: it
+    /// has happened.
+    fn evolve(&mut self, at: Position, event: &Self::Event);
 }

@@ -28,7 +28,7 @@ use crate::{
         redis::Redis,
     },
     events::{Event, NodeId, Position, Subject},
-    projections::{in_postgres, numbers::Numbers},
+    projections::{id_allocation::IdAllocationError, in_postgres},
 };
 
 /// How often a command is decided anew before it is refused as too busy.
@@ -122,26 +122,9 @@ pub enum CommandError<R: std::error::Error> {
     Contended,
 }
 
-/// Why no number could be drawn.
-#[derive(Debug, thiserror::Error)]
-pub enum Undrawn {
-    /// The log cannot be asked how far the database must be.
-    #[error(transparent)]
-    Log(#[from] LogError),
-    /// The database cannot be reached.
-    #[error("no number can be drawn: {0}")]
-    Unavailable(#[from] sqlx::Error),
-    /// It has not seen all events, so its numbers may be in use.
-    #[error("no number can be drawn before `{0}` has caught up")]
-    Behind(&'static str),
-}
-
-impl<R: std::error::Error> From<Undrawn> for CommandError<R> {
-    fn from(error: Undrawn) -> Self {
-        match error {
-            Undrawn::Log(error) => Self::Log(error),
-            other => Self::Unavailable(other.to_string()),
-        }
+impl<R: std::error::Error> From<IdAllocationError> for CommandError<R> {
+    fn from(error: IdAllocationError) -> Self {
+        Self::Unavailable(error.to_string())
     }
 }
 
@@ -379,36 +362,6 @@ impl Executor {
             }
         }
         Ok(false)
-    }
-
-    /// Draws numbers that no event of the log has (ADR 0004); waits, briefly, for a database that is behind.
-    ///
-    /// # Errors
-    /// The log or the database cannot be reached, or the database stays behind.
-    pub async fn draw<const N: usize>(&self, numbers: Numbers) -> Result<[i64; N], Undrawn> {
-        let drawn = self.draw_many(numbers, N).await?;
-        Ok(drawn.try_into().expect("as many as were asked for"))
-    }
-
-    /// The same for a count that is not known beforehand; in rising order.
-    ///
-    /// # Errors
-    /// As [`Executor::draw`].
-    pub async fn draw_many(&self, numbers: Numbers, count: usize) -> Result<Vec<i64>, Undrawn> {
-        let seen = self.log.last_on(numbers.subjects).await?;
-        let deadline = Instant::now() + self.wait;
-        loop {
-            if let Some(drawn) = numbers.draw(&self.pool, seen, count).await? {
-                return Ok(drawn);
-            }
-            if Instant::now() >= deadline {
-                return Err(Undrawn::Behind(numbers.read_model));
-            }
-            // What was heard of the read model may be older than a restore of its database.
-            if self.checkpoints.passed(seen, &[numbers.read_model], self.wait).await {
-                sleep(Duration::from_millis(5)).await;
-            }
-        }
     }
 
     /// Waits until the caches of this process have taken `position` in; `false` if that takes too long.

@@ -2,7 +2,7 @@
 
 use super::{decider::Decider, footprint::Footprint};
 use crate::events::{
-    Answer, EdgeId, FriendshipEvent, MessageId, NewEdge, Pair, Person, RequestId, UserId,
+    Answer, EdgeId, FriendshipEvent, MessageId, NewEdge, Pair, Person, Position, RequestId, UserId,
     Visibility,
 };
 
@@ -74,9 +74,9 @@ impl Friendship {
         wanted.into_iter().filter(|edge| self.edge_of(edge.owner).is_none()).collect()
     }
 
-    fn add(&mut self, edges: &[NewEdge]) {
-        let fresh = edges.iter().map(|edge| Edge {
-            id: edge.id,
+    fn add(&mut self, at: Position, edges: &[NewEdge]) {
+        let fresh = edges.iter().enumerate().map(|(index, edge)| Edge {
+            id: EdgeId::made_at(at, index),
             owner: edge.owner,
             remark: edge.remark.clone(),
             blocked: false,
@@ -94,13 +94,11 @@ impl Friendship {
     }
 }
 
-/// What can be asked between two users. Ids that a command may need are drawn beforehand.
+/// What can be asked between two users.
 #[derive(Debug, Clone)]
 pub enum FriendshipCommand {
     /// Ask to be friends (rest.md §11).
     Request {
-        /// The id if it is a new request.
-        request: RequestId,
         /// Who asks.
         asker: Person,
         /// Who is asked.
@@ -129,8 +127,6 @@ pub enum FriendshipCommand {
     },
     /// Become friends at once (rest.md §40).
     Befriend {
-        /// The id of the request that is noted with it.
-        request: RequestId,
         /// Who does it.
         caller: Person,
         /// With whom.
@@ -201,11 +197,11 @@ impl Decider for Friendship {
         command: &FriendshipCommand,
     ) -> Result<Option<FriendshipEvent>, FriendshipRejection> {
         Ok(match command.clone() {
-            FriendshipCommand::Request { request, asker, asked, text, icon, notice } => {
+            FriendshipCommand::Request { asker, asked, text, icon, notice } => {
                 if self.request_of(asker.id).is_some() {
                     return Err(FriendshipRejection::AlreadyAsked);
                 }
-                Some(FriendshipEvent::Requested { request, asker, asked, text, icon, notice })
+                Some(FriendshipEvent::Requested { asker, asked, text, icon, notice })
             }
             FriendshipCommand::Answer { request, answer, caller, other, edges, notice } => {
                 self.request_of(other.id)
@@ -223,12 +219,11 @@ impl Decider for Friendship {
                     notice,
                 })
             }
-            FriendshipCommand::Befriend { request, caller, other, text, edges, notice } => {
+            FriendshipCommand::Befriend { caller, other, text, edges, notice } => {
                 if self.request_of(caller.id).is_some() {
                     return Err(FriendshipRejection::AlreadyAsked);
                 }
                 Some(FriendshipEvent::Befriended {
-                    request,
                     agreed: self
                         .request_of(other.id)
                         .filter(|asked| asked.pending)
@@ -260,24 +255,24 @@ impl Decider for Friendship {
         })
     }
 
-    fn evolve(&mut self, event: &FriendshipEvent) {
+    fn evolve(&mut self, at: Position, event: &FriendshipEvent) {
         match event {
-            FriendshipEvent::Requested { request, asker, .. } => {
-                self.put_request(*request, asker.id, true);
+            FriendshipEvent::Requested { asker, .. } => {
+                self.put_request(RequestId::made_at(at), asker.id, true);
             }
             FriendshipEvent::Answered { request, answer: Answer::Agree, other, edges, .. } => {
                 self.put_request(*request, other.id, false);
-                self.add(edges);
+                self.add(at, edges);
             }
             FriendshipEvent::Answered { request, .. } => {
                 self.requests.retain(|asked| asked.id != *request);
             }
-            FriendshipEvent::Befriended { request, caller, other, agreed, edges, .. } => {
-                self.put_request(*request, caller.id, false);
+            FriendshipEvent::Befriended { caller, other, agreed, edges, .. } => {
+                self.put_request(RequestId::made_at(at), caller.id, false);
                 if let Some(agreed) = agreed {
                     self.put_request(*agreed, other.id, false);
                 }
-                self.add(edges);
+                self.add(at, edges);
             }
             FriendshipEvent::Ended { .. } => *self = Self::default(),
             FriendshipEvent::BlacklistSet { owner, blocked } => {

@@ -7,8 +7,8 @@ use uuid::Uuid;
 
 use super::user::Account;
 use crate::events::{
-    Applicant, Card, GroupEvent, GroupId, Inviter, MembershipId, NewMember, Person, Room,
-    Timestamp, UserId,
+    Applicant, Card, GroupEvent, GroupId, Inviter, MembershipId, Person, Position, Room, Timestamp,
+    UserId,
 };
 
 /// A group from its beginning to its end.
@@ -28,7 +28,7 @@ pub enum Group {
 pub struct ActiveGroup {
     /// The group itself.
     pub row: GroupRow,
-    /// Who is in it, waiting ones too; by membership id.
+    /// Who is in it, waiting ones too; by membership id, which is the order in which they came.
     members: Vec<Member>,
     /// Each one's membership: a message to many thousands asks for one.
     by_user: HashMap<UserId, MembershipId>,
@@ -82,11 +82,6 @@ impl Member {
         if self.waiting { 2 } else { 1 }
     }
 
-    /// As when it began.
-    pub fn as_new(&self) -> NewMember {
-        NewMember { id: self.id, user: self.user }
-    }
-
     /// How he appears in the group: by his name there, else as everywhere.
     pub fn person(&self, account: &Account) -> Person {
         let own = Some(self.nickname.as_str()).filter(|name| !name.is_empty());
@@ -114,18 +109,18 @@ impl Group {
         Self::Active(Box::new(ActiveGroup { row, members, by_user, waiting }))
     }
 
-    /// Takes a fact in.
-    pub fn evolve(&mut self, event: &GroupEvent) {
+    /// Takes a fact in, which is at this position of the log.
+    pub fn evolve(&mut self, at: Position, event: &GroupEvent) {
         match (&mut *self, event) {
-            (Self::Unborn, GroupEvent::Created { .. }) => *self = created(event),
+            (Self::Unborn, GroupEvent::Created { .. }) => *self = created(at, event),
             (Self::Active(_), GroupEvent::Dissolved { .. }) => *self = Self::Dissolved,
-            (Self::Active(group), event) => group.evolve(event),
+            (Self::Active(group), event) => group.evolve(at, event),
             (Self::Unborn | Self::Dissolved, _) => {}
         }
     }
 }
 
-fn created(event: &GroupEvent) -> Group {
+fn created(position: Position, event: &GroupEvent) -> Group {
     let GroupEvent::Created { id, uuid, owner, name, avatar, members, at, .. } = event else {
         unreachable!("called for this event only")
     };
@@ -140,7 +135,10 @@ fn created(event: &GroupEvent) -> Group {
         created_at: *at,
         updated_at: *at,
     };
-    Group::from_rows(row, members.iter().map(|new| Member::new(new.id, new.user, *at)).collect())
+    let member = |(index, user): (usize, &UserId)| {
+        Member::new(MembershipId(position.numbered(index)), *user, *at)
+    };
+    Group::from_rows(row, members.iter().enumerate().map(member).collect())
 }
 
 impl Member {
@@ -193,7 +191,8 @@ impl ActiveGroup {
         Room { id: *id, name: name.clone(), avatar: avatar.clone() }
     }
 
-    fn evolve(&mut self, event: &GroupEvent) {
+    fn evolve(&mut self, position: Position, event: &GroupEvent) {
+        let membership = MembershipId(position.numbered(0));
         match event {
             GroupEvent::Created { .. } | GroupEvent::Dissolved { .. } => {}
             GroupEvent::Renamed { name, at, .. } => {
@@ -208,13 +207,13 @@ impl ActiveGroup {
                 self.row.policy = *policy;
                 self.row.updated_at = *at;
             }
-            GroupEvent::Joined { membership, avatar, entry, at, .. } => {
-                self.insert(Member::new(*membership, entry.user.id, *at));
+            GroupEvent::Joined { avatar, entry, at, .. } => {
+                self.push(Member::new(membership, entry.user.id, *at));
                 self.set_avatar(avatar, *at);
             }
-            GroupEvent::Applied { membership, entry, at, .. } => {
-                let member = Member::new(*membership, entry.user.id, *at);
-                self.insert(Member { waiting: true, ..member });
+            GroupEvent::Applied { entry, at, .. } => {
+                let member = Member::new(membership, entry.user.id, *at);
+                self.push(Member { waiting: true, ..member });
             }
             GroupEvent::Approved { user, avatar, at, .. } => {
                 self.change(user.id, *at, |member| member.waiting = false);
@@ -232,12 +231,10 @@ impl ActiveGroup {
         }
     }
 
-    /// Numbers may be drawn in one order and used in another.
-    fn insert(&mut self, member: Member) {
-        let at = self.members.partition_point(|other| other.id < member.id);
+    fn push(&mut self, member: Member) {
         self.waiting += usize::from(member.waiting);
         self.by_user.entry(member.user).or_insert(member.id);
-        self.members.insert(at, member);
+        self.members.push(member);
     }
 
     fn remove(&mut self, user: UserId) {

@@ -5,7 +5,7 @@ use std::{collections::HashMap, sync::Arc};
 use uuid::Uuid;
 
 use super::user::{Account, User};
-use crate::events::{Card, GroupId, MessageId, NewMember, Timestamp, UserId};
+use crate::events::{Card, GroupId, MessageId, Timestamp, UserId};
 
 /// A group's picture shows this many members.
 pub const PICTURES: usize = 9;
@@ -43,7 +43,7 @@ pub enum GroupAction {
         /// Its public identifier.
         uuid: Uuid,
         /// Everybody in it, the owner first.
-        members: Vec<NewMember>,
+        members: Vec<UserId>,
     },
     /// Give it another name (rest.md §24).
     Rename(String),
@@ -59,8 +59,8 @@ pub enum GroupAction {
     Refuse(UserId),
     /// Bring somebody, or come oneself (rest.md §29).
     Join {
-        /// Who comes, and the number of his membership.
-        member: NewMember,
+        /// Who comes.
+        user: UserId,
         /// Who brings him, as the client says (DEV-17).
         inviter: Option<UserId>,
         /// What is said to the owner.

@@ -4,7 +4,6 @@ use futures_util::future::try_join_all;
 
 use super::{
     authority::Authority,
-    decider::Decider as _,
     execute::{ATTEMPTS, Aggregate as _, CommandError, Done, Executor, jitter},
     group::{ActiveGroup, Group},
     group_command::{GroupAction, GroupCommand, GroupRejection, PICTURES, People, ROSTER},
@@ -13,8 +12,8 @@ use super::{
 use crate::{
     adapters::event_log::LogError,
     clock,
-    events::{GroupEvent, GroupId, MembershipId, MessageId, NewMember, Room, UserId},
-    projections::numbers::{GROUPS, MEMBERSHIPS},
+    events::{GroupEvent, GroupId, MessageId, Room, UserId},
+    projections::id_allocation::Sequence,
 };
 
 type Result<T> = std::result::Result<T, CommandError<GroupRejection>>;
@@ -35,16 +34,14 @@ pub struct Change<'a> {
 /// # Errors
 /// The log or the database says no.
 pub async fn create(executor: &Executor, change: Change<'_>, friends: &[UserId]) -> Result<()> {
-    let users = || std::iter::once(change.by.id).chain(friends.iter().copied());
+    let members: Vec<UserId> =
+        std::iter::once(change.by.id).chain(friends.iter().copied()).collect();
+    let mut refused = 0;
     loop {
-        let [id] = executor.draw(GROUPS).await?.map(GroupId);
-        let ids = executor.draw_many(MEMBERSHIPS, friends.len() + 1).await?;
-        let ids = ids.into_iter().map(MembershipId);
-        let members = ids.zip(users()).map(|(id, user)| NewMember { id, user });
-        let members = members.collect();
-        let action = GroupAction::Create { id, uuid: clock::random_id(), members };
-        match run(executor, change, id, action).await {
-            Err(CommandError::Rejected(GroupRejection::IdTaken)) => {} // the log knew it already
+        let id = GroupId(Sequence::Groups.allocate(&executor.pool, refused).await?);
+        let (uuid, members) = (clock::random_id(), members.clone());
+        match run(executor, change, id, GroupAction::Create { id, uuid, members }).await {
+            Err(CommandError::Rejected(GroupRejection::IdTaken)) => refused += 1,
             done => return done.map(|_| ()),
         }
     }
@@ -62,17 +59,8 @@ pub async fn join(
     text: &str,
     most: usize,
 ) -> Result<bool> {
-    let numbered = |id| {
-        let member = NewMember { id: MembershipId(id), user };
-        GroupAction::Join { member, inviter, text: text.to_owned(), most }
-    };
-    // Who is refused needs no number, so no database.
-    let seen = executor.state::<Group>(group).await?.state;
-    let probe = command(executor, change, &seen, &numbered(0)).await?;
-    seen.decide(&probe).map_err(CommandError::Rejected)?;
-    drop(seen); // not held while others join
-    let [id] = executor.draw(MEMBERSHIPS).await?;
-    let done = run(executor, change, group, numbered(id)).await?;
+    let action = GroupAction::Join { user, inviter, text: text.to_owned(), most };
+    let done = run(executor, change, group, action).await?;
     if let Some(event) = done.event {
         return Ok(matches!(event, GroupEvent::Joined { .. }));
     }
@@ -129,11 +117,8 @@ async fn command(
 fn asked_about(group: &Group, by: UserId, action: &GroupAction) -> Vec<UserId> {
     let mut users = vec![by];
     match action {
-        GroupAction::Create { members, .. } => {
-            users.extend(members.iter().map(|member| member.user));
-        }
-        GroupAction::Join { member, .. } => users.push(member.user),
-        GroupAction::Approve(user) => users.push(*user),
+        GroupAction::Create { members, .. } => users.extend(members),
+        GroupAction::Join { user, .. } | GroupAction::Approve(user) => users.push(*user),
         GroupAction::Remove(_) | GroupAction::Leave => {}
         GroupAction::Rename(_)
         | GroupAction::Announce(_)

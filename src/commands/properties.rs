@@ -22,8 +22,8 @@ use super::{
     user::{DeviceReport, User, UserCommand},
 };
 use crate::events::{
-    Answer, ConnectionId, Device, DisconnectReason, EdgeId, Event, GroupId, MessageId, NewEdge,
-    NodeId, Pair, Person, RequestId, Revocation, Role, Subject, Timestamp, TokenId, UserId,
+    Answer, ConnectionId, Device, DisconnectReason, Event, GroupId, MessageId, NewEdge, NodeId,
+    Pair, Person, Position, RequestId, Revocation, Role, Subject, Timestamp, TokenId, UserId,
     Username, Visibility,
 };
 
@@ -59,16 +59,21 @@ where
     A::Event: Clone + Debug + PartialEq,
 {
     let (mut decided, mut told) = (A::default(), A::default());
-    for command in commands {
+    for (at, command) in positions().zip(commands) {
         let Ok(Some(event)) = decided.decide(command) else { continue };
         let stored = Event::decode(&subject, &wrap(event.clone()).encode());
         let stored = stored.ok().and_then(own);
         prop_assert_eq!(stored.as_ref(), Some(&event));
-        decided.evolve(&event);
-        told.evolve(&stored.unwrap_or(event));
+        decided.evolve(at, &event);
+        told.evolve(at, &stored.unwrap_or(event));
         prop_assert_eq!(&decided, &told);
     }
     Ok(())
+}
+
+/// Where events are, one after the other; others' events lie between.
+fn positions() -> impl Iterator<Item = Position> {
+    (1..).step_by(2).map(Position)
 }
 
 fn repeats_as<A: Decider + Debug>(
@@ -79,16 +84,16 @@ where
     A::Command: Debug,
 {
     let mut state = A::default();
-    for command in commands {
+    for (at, command) in positions().zip(commands) {
         let before = state.clone();
         let Ok(Some(event)) = state.decide(command) else { continue };
-        state.evolve(&event);
+        state.evolve(at, &event);
         let repeat = match state.decide(command) {
             Ok(None) => Repeat::AlreadySo,
             Err(_) => Repeat::Refused,
             Ok(Some(again)) => {
                 let mut after = state.clone();
-                after.evolve(&again);
+                after.evolve(Position(at.0 + 1), &again);
                 prop_assert!(after == state || after == before, "{:?} twice: {:?}", command, after);
                 if after == state { Repeat::SameAgain } else { Repeat::TakenBack }
             }
@@ -102,17 +107,18 @@ where
 fn takes_anything<A: Decider>(commands: &[A::Command], order: &[Index]) {
     let mut state = A::default();
     let mut events = Vec::new();
-    for command in commands {
+    for (at, command) in positions().zip(commands) {
         if let Ok(Some(event)) = state.decide(command) {
-            state.evolve(&event);
+            state.evolve(at, &event);
             events.push(event);
         }
     }
     let mut other = A::default();
-    for index in order.iter().filter(|_| !events.is_empty()) {
+    for (at, index) in positions().zip(order.iter().filter(|_| !events.is_empty())) {
         let event = index.get(&events);
-        state.evolve(event);
-        other.evolve(event);
+        let at = Position(at.0 + 100);
+        state.evolve(at, event);
+        other.evolve(at, event);
     }
 }
 
@@ -295,20 +301,19 @@ fn people() -> impl Strategy<Value = (Person, Person)> {
 }
 
 fn friendship_command() -> impl Strategy<Value = FriendshipCommand> {
-    let request = || (1..4_i64).prop_map(RequestId);
+    // Of what was asked among the first few commands.
+    let request = || (0..4_usize).prop_map(|n| positions().nth(n).map(RequestId::made_at));
     let notice = || id().prop_map(MessageId);
-    let edges = |caller: &Person, other: &Person, id: i64, remark: String| {
-        [(caller, other, id), (other, caller, id + 1)].map(|(owner, friend, id)| NewEdge {
-            id: EdgeId(id),
+    let edges = |caller: &Person, other: &Person, remark: String| {
+        [(caller, other), (other, caller)].map(|(owner, friend)| NewEdge {
             owner: owner.id,
             friend: friend.id,
             remark: remark.clone(),
         })
     };
     let answer = of(select(vec![Answer::Agree, Answer::Refuse, Answer::Ignore]));
-    let ask = (request(), people(), [text(), text()], notice()).prop_map(
-        |(request, (asker, asked), [text, icon], notice)| FriendshipCommand::Request {
-            request,
+    let ask = (people(), [text(), text()], notice()).prop_map(
+        |((asker, asked), [text, icon], notice)| FriendshipCommand::Request {
             asker,
             asked,
             text,
@@ -316,26 +321,25 @@ fn friendship_command() -> impl Strategy<Value = FriendshipCommand> {
             notice,
         },
     );
-    let answer = (request(), answer, people(), 1..9_i64, text(), notice()).prop_map(
-        move |(request, answer, (caller, other), id, remark, notice)| FriendshipCommand::Answer {
-            request,
+    let answer = (request(), answer, people(), text(), notice()).prop_map(
+        move |(request, answer, (caller, other), remark, notice)| FriendshipCommand::Answer {
+            request: request.expect("there are more positions than that"),
             answer,
-            edges: edges(&caller, &other, id, remark),
+            edges: edges(&caller, &other, remark),
             caller,
             other,
             notice,
         },
     );
-    let befriend = (request(), people(), 1..9_i64, text(), notice()).prop_map(
-        move |(request, (caller, other), id, text, notice)| FriendshipCommand::Befriend {
-            request,
-            edges: edges(&caller, &other, id, text.clone()),
+    let befriend = (people(), text(), notice()).prop_map(move |((caller, other), text, notice)| {
+        FriendshipCommand::Befriend {
+            edges: edges(&caller, &other, text.clone()),
             caller,
             other,
             text,
             notice,
-        },
-    );
+        }
+    });
     let who = || select(vec![ANN, BOB]);
     let visibility = any::<[bool; 2]>()
         .prop_map(|[friend_sees_mine, i_see_theirs]| Visibility { friend_sees_mine, i_see_theirs });

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{decider::Decider, footprint::Footprint};
-use crate::events::{ChatKind, QuestionId, QuestionsEvent, Timestamp, UserId};
+use crate::events::{ChatKind, Position, QuestionId, QuestionsEvent, Timestamp, UserId};
 
 /// One user's questions, as the rules see them.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -148,7 +148,7 @@ impl Decider for Questions {
         }
     }
 
-    fn evolve(&mut self, event: &QuestionsEvent) {
+    fn evolve(&mut self, _: Position, event: &QuestionsEvent) {
         match event.clone() {
             QuestionsEvent::Added { id, kind, ask, answer, at } => {
                 self.last = self.last.max(id);
@@ -185,7 +185,7 @@ mod tests {
     fn given(commands: &[QuestionsCommand]) -> Questions {
         commands.iter().fold(Questions::default(), |mut questions, command| {
             let event = questions.decide(command).expect("allowed").expect("an event");
-            questions.evolve(&event);
+            questions.evolve(Position(1), &event);
             questions
         })
     }

@@ -4,7 +4,9 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::decider::Decider;
-use crate::events::{ConnectionId, DisconnectReason, NodeId, Role, SessionEvent, TokenId, UserId};
+use crate::events::{
+    ConnectionId, DisconnectReason, NodeId, Position, Role, SessionEvent, TokenId, UserId,
+};
 
 /// What is current for one account.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -100,7 +102,7 @@ impl Decider for Session {
         })
     }
 
-    fn evolve(&mut self, event: &SessionEvent) {
+    fn evolve(&mut self, _: Position, event: &SessionEvent) {
         match *event {
             SessionEvent::LoggedIn { token, role: Role::User } => {
                 self.user_token = Some(token);
@@ -142,7 +144,7 @@ mod tests {
     fn given(commands: &[SessionCommand]) -> Session {
         commands.iter().fold(Session::default(), |mut session, command| {
             if let Ok(Some(event)) = session.decide(command) {
-                session.evolve(&event);
+                session.evolve(Position(1), &event);
             }
             session
         })
@@ -218,10 +220,9 @@ mod tests {
     fn dev_03_the_end_of_an_older_socket_changes_nothing() {
         let session = given(&[log_in(A, Role::User), connect(1, A), connect(2, A)]);
         let mut after = session.clone();
-        after.evolve(&SessionEvent::Disconnected {
-            connection: ConnectionId(Uuid::from_u128(1)),
-            reason: DisconnectReason::Closed,
-        });
+        let connection = ConnectionId(Uuid::from_u128(1));
+        let reason = DisconnectReason::Closed;
+        after.evolve(Position(9), &SessionEvent::Disconnected { connection, reason });
         assert_eq!(after, session);
     }
 

@@ -211,7 +211,7 @@ impl<A: Decider> Versioned<A> {
     /// Takes an event in, unless it is in already.
     pub fn apply(&mut self, position: Position, event: &A::Event) {
         if position > self.version {
-            Arc::make_mut(&mut self.state).evolve(event);
+            Arc::make_mut(&mut self.state).evolve(position, event);
             self.version = position;
         }
     }
@@ -261,13 +261,7 @@ mod tests {
         };
         let entry =
             Entrance { user, inviter: None, icon: String::new(), owner, roster: Vec::new() };
-        GroupEvent::Joined {
-            membership: MembershipId(id),
-            avatar: String::new(),
-            entry,
-            notice: None,
-            at: Timestamp(0),
-        }
+        GroupEvent::Joined { avatar: String::new(), entry, notice: None, at: Timestamp(0) }
     }
 
     fn token(held: &Versioned<Session>) -> u128 {

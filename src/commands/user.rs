@@ -3,7 +3,9 @@
 use uuid::Uuid;
 
 use super::decider::Decider;
-use crate::events::{Device, Person, Role, Timestamp, Uploaded, UserEvent, UserId, Username};
+use crate::events::{
+    Device, Person, Position, Role, Timestamp, Uploaded, UserEvent, UserId, Username,
+};
 
 /// An account as the rules see it.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -176,7 +178,7 @@ impl Decider for User {
         }
     }
 
-    fn evolve(&mut self, event: &UserEvent) {
+    fn evolve(&mut self, _: Position, event: &UserEvent) {
         if let UserEvent::Registered { id, uuid, username, role, device, avatar, at } = event {
             *self = Self::Registered(Box::new(Account {
                 id: *id,
@@ -282,7 +284,7 @@ mod tests {
     fn given(role: Role) -> User {
         let mut user = User::default();
         let event = user.decide(&register(Uuid::nil(), role)).expect("free").expect("new");
-        user.evolve(&event);
+        user.evolve(Position(1), &event);
         user
     }
 
@@ -298,7 +300,7 @@ mod tests {
         let upgrade = UserCommand::Upgrade(Username("alice".into()));
         let mut guest = given(Role::Visitor);
         let event = guest.decide(&upgrade).expect("a guest").expect("a change");
-        guest.evolve(&event);
+        guest.evolve(Position(2), &event);
         let account = guest.account().expect("registered");
         assert_eq!((account.role, account.username.0.as_str()), (Role::User, "alice"));
         assert_eq!(guest.decide(&upgrade), Ok(None));
@@ -328,7 +330,7 @@ mod tests {
         for _ in 0..2 {
             let event = user.decide(&note).expect("an account").expect("an event");
             assert_eq!(event, UserEvent::FileUploaded(uploaded.clone()));
-            user.evolve(&event);
+            user.evolve(Position(1), &event);
             assert_eq!(user, before);
         }
     }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    ids::{ComplaintId, UserId},
+    ids::{ComplaintId, Position, UserId},
     values::{ChatKind, Timestamp},
 };
 
@@ -11,11 +11,9 @@ use super::{
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", content = "data")]
 pub enum ComplaintEvent {
-    /// Somebody complained.
+    /// Somebody complained. The complaint's id is that of index 0 (`Position::numbered`).
     #[serde(rename = "complaint.filed.v1")]
     Filed {
-        /// Its number.
-        id: ComplaintId,
         /// Who complains.
         by: UserId,
         /// About whom or what.
@@ -49,6 +47,13 @@ pub enum ComplaintEvent {
         /// When.
         at: Timestamp,
     },
+}
+
+impl ComplaintId {
+    /// The complaint that is filed by the event at `position`.
+    pub fn made_at(position: Position) -> Self {
+        Self(position.numbered(0))
+    }
 }
 
 /// Whom or what a complaint is about, as the complainant names it.

@@ -3,19 +3,20 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    ids::{EdgeId, MessageId, RequestId, UserId},
+    ids::{EdgeId, MessageId, Position, RequestId, UserId},
     values::Person,
 };
 
 /// A fact about two users, both directions in one.
+///
+/// A request's id is that of index 0 of the event that makes it, the ids of `edges` are those of index 1 and 2
+/// (`Position::numbered`).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", content = "data")]
 pub enum FriendshipEvent {
     /// One asked the other to be friends.
     #[serde(rename = "friendship.requested.v1")]
     Requested {
-        /// The request.
-        request: RequestId,
         /// Who asks, as the notice shows it.
         asker: Person,
         /// Who is asked.
@@ -43,11 +44,9 @@ pub enum FriendshipEvent {
         /// The notice P2.
         notice: MessageId,
     },
-    /// One made both friends at once (rest.md §40).
+    /// One made both friends at once, as if they had asked and the other agreed (rest.md §40).
     #[serde(rename = "friendship.befriended.v1")]
     Befriended {
-        /// The request, made and agreed in one.
-        request: RequestId,
         /// Who did it.
         caller: Person,
         /// The other.
@@ -134,14 +133,26 @@ impl Answer {
 /// A row added to an address book.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NewEdge {
-    /// The row.
-    pub id: EdgeId,
     /// Whose book.
     pub owner: UserId,
     /// Who is in it.
     pub friend: UserId,
     /// The owner's remark for the friend.
     pub remark: String,
+}
+
+impl RequestId {
+    /// The request that the event at `position` makes.
+    pub fn made_at(position: Position) -> Self {
+        Self(position.numbered(0))
+    }
+}
+
+impl EdgeId {
+    /// The row that the event at `position` adds, the `index`-th of its `edges`.
+    pub fn made_at(position: Position, index: usize) -> Self {
+        Self(position.numbered(1 + index))
+    }
 }
 
 #[cfg(test)]

@@ -4,11 +4,14 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{
-    ids::{GroupId, MembershipId, MessageId, UserId},
+    ids::{GroupId, MessageId, UserId},
     values::{Person, Role, Timestamp, Username},
 };
 
 /// A fact about one group. What its notices show of accounts is part of it (ws.md §6.3).
+///
+/// A membership's id is made of the position of the event that begins it and, where that is `group.created`, of the
+/// member's place in it (`Position::numbered`).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", content = "data")]
 pub enum GroupEvent {
@@ -26,7 +29,7 @@ pub enum GroupEvent {
         /// Its picture: up to nine, joined by commas.
         avatar: String,
         /// Everybody in it, the owner first.
-        members: Vec<NewMember>,
+        members: Vec<UserId>,
         /// The notice G1.
         notice: MessageId,
         /// When.
@@ -67,8 +70,6 @@ pub enum GroupEvent {
     /// Somebody is in at once (rest.md §29).
     #[serde(rename = "group.joined.v1")]
     Joined {
-        /// The membership.
-        membership: MembershipId,
         /// The group's picture with him.
         avatar: String,
         /// How he came, as the notice tells it.
@@ -81,8 +82,6 @@ pub enum GroupEvent {
     /// Somebody waits for the owner's word (rest.md §29).
     #[serde(rename = "group.applied.v1")]
     Applied {
-        /// The membership that waits.
-        membership: MembershipId,
         /// How he came, as the notice tells it.
         entry: Entrance,
         /// What he or his inviter says.
@@ -162,15 +161,6 @@ pub enum GroupEvent {
         /// When.
         at: Timestamp,
     },
-}
-
-/// A membership that begins.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct NewMember {
-    /// The membership.
-    pub id: MembershipId,
-    /// Who.
-    pub user: UserId,
 }
 
 /// How somebody came to a group, and what the notices G4 and G6 show of accounts.

@@ -27,11 +27,11 @@ id!(
     UserId(i64)
 );
 id!(
-    /// A row of somebody's address book.
+    /// A row of somebody's address book; see [`Position::numbered`].
     EdgeId(i64)
 );
 id!(
-    /// A friend request.
+    /// A friend request; see [`Position::numbered`].
     RequestId(i64)
 );
 id!(
@@ -39,7 +39,7 @@ id!(
     GroupId(i64)
 );
 id!(
-    /// Somebody's membership of a group, waiting or not.
+    /// Somebody's membership of a group, waiting or not; see [`Position::numbered`].
     MembershipId(i64)
 );
 id!(
@@ -48,8 +48,12 @@ id!(
     QuestionId(i64)
 );
 id!(
-    /// A complaint.
+    /// A complaint, as clients see it; see [`Position::numbered`].
     ComplaintId(i64)
+);
+id!(
+    /// A complaint, as the log names it: its subject is needed before its position is known.
+    ComplaintKey(Uuid)
 );
 id!(
     /// A message, or a notice shown like one.
@@ -72,6 +76,26 @@ id!(
     #[derive(Default)]
     Position(u64)
 );
+
+/// How many ids one event may make, at most: 131,072.
+pub const IDS_PER_EVENT: usize = 1 << INDEX_BITS;
+const INDEX_BITS: u32 = 17;
+
+impl Position {
+    /// The id of what the event here makes, the `index`-th of such things; the index is below [`IDS_PER_EVENT`].
+    ///
+    /// Ids are unique and rise with the log, and need no database, no wait and no look at the log's end (ADR 0014). They
+    /// are below 2^53, which clients can count to, for the first 68 billion events.
+    pub fn numbered(self, index: usize) -> i64 {
+        debug_assert!(index < IDS_PER_EVENT, "the id would be that of another event's thing");
+        ((self.0 << INDEX_BITS) | index as u64).cast_signed()
+    }
+
+    /// Where the event is that makes what has this id, if any does.
+    pub fn of_id(id: i64) -> Self {
+        Self(id.cast_unsigned() >> INDEX_BITS)
+    }
+}
 
 /// Two users in a fixed order, so that both sides name the same thing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -120,7 +144,7 @@ pub enum Subject {
     /// What somebody has answered beforehand.
     Questions(UserId),
     /// A complaint.
-    Complaint(ComplaintId),
+    Complaint(ComplaintKey),
     /// What one node has written to sockets.
     Delivery(NodeId),
     /// What operators decided.
@@ -152,7 +176,7 @@ impl Subject {
             "group" => Self::Group(group(next())?),
             "groupchat" => Self::GroupChat(group(next())?),
             "questions" => Self::Questions(user(next())?),
-            "complaint" => Self::Complaint(ComplaintId(next()?.parse().ok()?)),
+            "complaint" => Self::Complaint(ComplaintKey(next()?.parse().ok()?)),
             "operations" => Self::Operations,
             "delivery" => Self::Delivery(NodeId(next()?.parse().ok()?)),
             _ => return None,
@@ -171,7 +195,7 @@ impl fmt::Display for Subject {
             Self::Group(id) => write!(f, "evt.group.{id}"),
             Self::GroupChat(id) => write!(f, "evt.groupchat.{id}"),
             Self::Questions(owner) => write!(f, "evt.questions.{owner}"),
-            Self::Complaint(id) => write!(f, "evt.complaint.{id}"),
+            Self::Complaint(key) => write!(f, "evt.complaint.{key}"),
             Self::Delivery(node) => write!(f, "evt.delivery.{node}"),
             Self::Operations => f.write_str("evt.operations"),
         }
@@ -193,12 +217,21 @@ mod tests {
             Subject::Group(GroupId(33)),
             Subject::GroupChat(GroupId(33)),
             Subject::Questions(ann),
-            Subject::Complaint(ComplaintId(7)),
+            Subject::Complaint(ComplaintKey(Uuid::max())),
             Subject::Delivery(NodeId(Uuid::nil())),
             Subject::Operations,
         ] {
             assert_eq!(Subject::parse(&subject.to_string()), Some(subject));
         }
+    }
+
+    #[test]
+    fn ids_rise_with_the_log_and_lead_back_to_it() {
+        let ids = [(1, 0), (1, 1), (1, IDS_PER_EVENT - 1), (2, 0), (68_000_000_000, 0)];
+        let ids = ids.map(|(at, index)| (Position(at), Position(at).numbered(index)));
+        assert!(ids.is_sorted_by(|(_, one), (_, next)| one < next));
+        assert!(ids.iter().all(|(_, id)| *id < 1 << 53));
+        assert!(ids.iter().all(|(at, id)| Position::of_id(*id) == *at));
     }
 
     #[test]

@@ -21,10 +21,10 @@ pub use codec::DecodeError;
 pub use complaint::{Accused, ComplaintEvent, Statement};
 pub use delivery::{Delivered, DeliveredInGroup, DeliveryEvent};
 pub use friendship::{Answer, FriendshipEvent, NewEdge, Visibility};
-pub use group::{Applicant, Card, Entrance, GroupEvent, Inviter, NewMember};
+pub use group::{Applicant, Card, Entrance, GroupEvent, Inviter};
 pub use ids::{
-    ComplaintId, ConnectionId, EdgeId, GroupId, MembershipId, MessageId, NodeId, Pair, Position,
-    QuestionId, RequestId, Subject, TokenId, UserId,
+    ComplaintId, ComplaintKey, ConnectionId, EdgeId, GroupId, IDS_PER_EVENT, MembershipId,
+    MessageId, NodeId, Pair, Position, QuestionId, RequestId, Subject, TokenId, UserId,
 };
 pub use operations::OperationsEvent;
 pub use questions::QuestionsEvent;

@@ -9,7 +9,6 @@ use sqlx::{PgConnection, PgPool};
 use super::{
     Projection, StoreError,
     in_postgres::{InPostgres, column, number},
-    user_directory::raise_sequence,
 };
 use crate::{
     commands::friendship::{Edge, Friendship, Request},
@@ -38,18 +37,16 @@ impl Projection for AddressBook {
         tx: &mut <InPostgres as super::generation::Store>::Tx,
         batch: &[Recorded<Event>],
     ) -> Result<Vec<()>, StoreError> {
-        let (mut versions, mut highest) = (BTreeMap::new(), Highest::default());
+        let mut versions = BTreeMap::new();
         for recorded in batch {
             if let (Event::Friendship(event), Subject::Friendship(pair)) =
                 (&recorded.event, recorded.subject)
             {
-                apply(tx, pair, event, recorded.at).await?;
-                highest.note(event);
+                apply(tx, pair, event, (recorded.position, recorded.at)).await?;
                 versions.insert(pair, number(recorded.position));
             }
         }
         note_versions(tx, &versions).await?;
-        highest.raise(tx).await?;
         Ok(Vec::new())
     }
 }
@@ -77,56 +74,28 @@ async fn note_versions(
     Ok(())
 }
 
-/// The highest numbers of a batch.
-#[derive(Default)]
-struct Highest {
-    request: Option<RequestId>,
-    edge: Option<EdgeId>,
-}
-
-impl Highest {
-    fn note(&mut self, event: &FriendshipEvent) {
-        let (request, edges) = match event {
-            FriendshipEvent::Requested { request, .. } => (Some(*request), None),
-            FriendshipEvent::Answered { edges, .. } => (None, Some(edges)),
-            FriendshipEvent::Befriended { request, edges, .. } => (Some(*request), Some(edges)),
-            _ => return,
-        };
-        self.request = self.request.max(request);
-        self.edge = self.edge.max(edges.into_iter().flatten().map(|edge| edge.id).max());
-    }
-
-    async fn raise(self, tx: &mut PgConnection) -> Result<(), StoreError> {
-        if let Some(request) = self.request {
-            raise_sequence(tx, "ids.friend_requests", request.0).await?;
-        }
-        if let Some(edge) = self.edge {
-            raise_sequence(tx, "ids.friend_edges", edge.0).await?;
-        }
-        Ok(())
-    }
-}
-
 async fn apply(
     tx: &mut PgConnection,
     pair: Pair,
     event: &FriendshipEvent,
-    at: Timestamp,
+    (position, at): (Position, Timestamp),
 ) -> Result<(), StoreError> {
     match event {
-        FriendshipEvent::Requested { request, asker, asked, text, .. } => {
-            add_request(tx, *request, (asker.id, asked.id), text, "pending", at).await
+        FriendshipEvent::Requested { asker, asked, text, .. } => {
+            let request = RequestId::made_at(position);
+            add_request(tx, request, (asker.id, asked.id), text, "pending", at).await
         }
         FriendshipEvent::Answered { request, answer, edges, .. } => {
             answer_request(tx, *request, answer.as_str(), at).await?;
-            add_edges(tx, edges, at).await
+            add_edges(tx, edges, (position, at)).await
         }
-        FriendshipEvent::Befriended { request, caller, other, text, agreed, edges, .. } => {
-            add_request(tx, *request, (caller.id, other.id), text, "agree", at).await?;
+        FriendshipEvent::Befriended { caller, other, text, agreed, edges, .. } => {
+            let request = RequestId::made_at(position);
+            add_request(tx, request, (caller.id, other.id), text, "agree", at).await?;
             if let Some(agreed) = agreed {
                 answer_request(tx, *agreed, "agree", at).await?;
             }
-            add_edges(tx, edges, at).await
+            add_edges(tx, edges, (position, at)).await
         }
         FriendshipEvent::Ended { .. } => {
             let (lo, hi) = (pair.lo().0, pair.hi().0);
@@ -243,16 +212,17 @@ async fn answer_request(
 async fn add_edges(
     tx: &mut PgConnection,
     edges: &[NewEdge],
-    at: Timestamp,
+    (position, at): (Position, Timestamp),
 ) -> Result<(), StoreError> {
     if edges.is_empty() {
         return Ok(());
     }
+    let ids = (0..edges.len()).map(|index| EdgeId::made_at(position, index).0);
     sqlx::query!(
         "insert into friend_edges (id, owner, friend, remark, created_at, updated_at)
          select id, owner, friend, remark, $5, $5
          from unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::text[]) as new (id, owner, friend, remark)",
-        &column(edges, |edge| edge.id.0),
+        &ids.collect::<Vec<_>>(),
         &column(edges, |edge| edge.owner.0),
         &column(edges, |edge| edge.friend.0),
         &column(edges, |edge| edge.remark.clone()),
@@ -385,14 +355,4 @@ pub async fn friends_in(pool: &PgPool, owner: UserId, rows: &[i64]) -> sqlx::Res
         rows
     );
     Ok(friends.fetch_all(pool).await?.into_iter().map(UserId).collect())
-}
-
-/// Who asked whom in a request.
-///
-/// # Errors
-/// The database cannot be reached.
-pub async fn request(pool: &PgPool, id: RequestId) -> sqlx::Result<Option<(UserId, UserId)>> {
-    let row = sqlx::query!("select asker, asked from friend_requests where id = $1", id.0);
-    let row = row.fetch_optional(pool).await?;
-    Ok(row.map(|row| (UserId(row.asker), UserId(row.asked))))
 }

@@ -5,13 +5,12 @@ use sqlx::{PgConnection, PgPool};
 use super::{
     Projection, StoreError,
     in_postgres::{InPostgres, number},
-    user_directory::raise_sequence,
 };
 use crate::{
     commands::complaint::{Complaint, Filed},
     events::{
-        Accused, ChatKind, ComplaintEvent, ComplaintId, Event, Position, Recorded, Statement,
-        Subject, Timestamp, UserId,
+        Accused, ChatKind, ComplaintEvent, ComplaintId, ComplaintKey, Event, Position, Recorded,
+        Statement, Subject, Timestamp, UserId,
     },
 };
 
@@ -33,10 +32,10 @@ impl Projection for ComplaintBox {
         batch: &[Recorded<Event>],
     ) -> Result<Vec<()>, StoreError> {
         for recorded in batch {
-            if let (Event::Complaint(event), Subject::Complaint(id)) =
+            if let (Event::Complaint(event), Subject::Complaint(key)) =
                 (&recorded.event, recorded.subject)
             {
-                apply(tx, id, event, number(recorded.position)).await?;
+                apply(tx, key, event, recorded.position).await?;
             }
         }
         Ok(Vec::new())
@@ -45,17 +44,19 @@ impl Projection for ComplaintBox {
 
 async fn apply(
     tx: &mut PgConnection,
-    id: ComplaintId,
+    key: ComplaintKey,
     event: &ComplaintEvent,
-    version: i64,
+    position: Position,
 ) -> Result<(), StoreError> {
+    let version = number(position);
     match event {
         ComplaintEvent::Filed { by, target, statement, at, .. } => {
             sqlx::query!(
-                "insert into complaints (id, complainant, target_type, target_id, target_name,
+                "insert into complaints (id, key, complainant, target_type, target_id, target_name,
                      reason, content, images, chat, created_at, updated_at, version)
-                 values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10, $11)",
-                id.0,
+                 values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $11, $12)",
+                ComplaintId::made_at(position).0,
+                key.0,
                 by.0,
                 target.kind.as_str(),
                 target.id,
@@ -67,16 +68,15 @@ async fn apply(
                 at.date_time(),
                 version
             )
-            .execute(&mut *tx)
+            .execute(tx)
             .await?;
-            raise_sequence(tx, "ids.complaints", id.0).await?;
         }
         ComplaintEvent::Revised { statement, at } => {
             sqlx::query!(
                 "update complaints set reason = $2, content = $3, images = $4, chat = $5,
                      updated_at = $6, version = $7
-                 where id = $1",
-                id.0,
+                 where key = $1",
+                key.0,
                 statement.reason,
                 statement.content,
                 statement.images,
@@ -91,8 +91,8 @@ async fn apply(
             sqlx::query!(
                 "update complaints set withdrawn = true, content = '', images = '', chat = '',
                      updated_at = $2, version = $3
-                 where id = $1",
-                id.0,
+                 where key = $1",
+                key.0,
                 at.date_time(),
                 version
             )
@@ -102,8 +102,8 @@ async fn apply(
         ComplaintEvent::Closed { status, note, at } => {
             sqlx::query!(
                 "update complaints set status = $2, note = $3, updated_at = $4, version = $5
-                 where id = $1",
-                id.0,
+                 where key = $1",
+                key.0,
                 status,
                 note,
                 at.date_time(),
@@ -160,13 +160,13 @@ impl Row {
 ///
 /// # Errors
 /// The database cannot be reached.
-pub async fn load(pool: &PgPool, id: ComplaintId) -> sqlx::Result<(Complaint, Position)> {
+pub async fn load(pool: &PgPool, key: ComplaintKey) -> sqlx::Result<(Complaint, Position)> {
     let row = sqlx::query_as!(
         Row,
         "select id, complainant, target_type, target_id, target_name, reason, content, images, chat,
              status, withdrawn, created_at, updated_at, version
-         from complaints where id = $1",
-        id.0
+         from complaints where key = $1",
+        key.0
     )
     .fetch_optional(pool)
     .await?;

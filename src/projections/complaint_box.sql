@@ -1,5 +1,6 @@
 create table complaints (
-    id          bigint      primary key,
+    id          bigint      primary key,         -- as clients see it
+    key         uuid        not null unique,     -- as the log names it
     complainant bigint      not null,
     target_type text        not null,            -- single, group
     target_id   bigint      not null,            -- of a user or a group, whether it exists or not

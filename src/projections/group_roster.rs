@@ -5,10 +5,7 @@ mod changes;
 use sqlx::PgPool;
 
 use self::changes::Changes;
-use super::{
-    Page, Projection, StoreError,
-    in_postgres::{InPostgres, number},
-};
+use super::{Page, Projection, StoreError, in_postgres::InPostgres};
 use crate::{
     commands::group::{Group, GroupRow, Member},
     events::{Event, GroupId, MembershipId, Position, Recorded, Subject, Timestamp, UserId},
@@ -36,7 +33,7 @@ impl Projection for GroupRoster {
             if let (Event::Group(event), Subject::Group(group)) =
                 (&recorded.event, recorded.subject)
             {
-                changes.take(group, event, number(recorded.position));
+                changes.take(group, event, recorded.position);
             }
         }
         changes.write(tx).await?;

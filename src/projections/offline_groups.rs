@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     commands::group::{ActiveGroup, Group, GroupRow, Member},
-    events::{Event, GroupEvent, GroupId, Recorded, Subject, UserId},
+    events::{Event, GroupEvent, GroupId, Position, Recorded, Subject, UserId},
 };
 
 /// Words of one command, which Lua keeps on its stack.
@@ -111,19 +111,19 @@ impl Groups {
     }
 
     /// Takes a fact in; a dissolved group stays as it was until [`Groups::end`].
-    pub(super) fn take(&mut self, id: GroupId, event: &GroupEvent) {
+    pub(super) fn take(&mut self, id: GroupId, at: Position, event: &GroupEvent) {
         let held = self.now.entry(id).or_default();
         let changed = held.changed.get_or_insert_default();
         if matches!(event, GroupEvent::Dissolved { .. }) {
             return;
         }
         changed.extend(changed_by(event));
-        held.group.evolve(event);
+        held.group.evolve(at, event);
     }
 
     /// Takes in that it is no more.
-    pub(super) fn end(&mut self, id: GroupId, event: &GroupEvent) {
-        self.now.entry(id).or_default().group.evolve(event);
+    pub(super) fn end(&mut self, id: GroupId, at: Position, event: &GroupEvent) {
+        self.now.entry(id).or_default().group.evolve(at, event);
     }
 
     /// Everybody in groups so small that each is told apart, or who may come into one within the batch.
@@ -165,7 +165,7 @@ impl Groups {
 /// Whose memberships an event changes.
 pub(super) fn changed_by(event: &GroupEvent) -> Vec<UserId> {
     match event {
-        GroupEvent::Created { members, .. } => members.iter().map(|member| member.user).collect(),
+        GroupEvent::Created { members, .. } => members.clone(),
         GroupEvent::Joined { entry, .. } | GroupEvent::Applied { entry, .. } => vec![entry.user.id],
         GroupEvent::Approved { user, .. } => vec![user.id],
         GroupEvent::Refused { user, .. }

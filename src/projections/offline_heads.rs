@@ -215,7 +215,7 @@ mod tests {
         let (mut queue, mut session) = (Queue::default(), Session::default());
         for event in events {
             queue.note(&event, Position(7));
-            session.evolve(&event);
+            session.evolve(Position(7), &event);
             let ours = queue.socket.map(|socket| socket.connection);
             assert_eq!(ours, session.socket.as_ref().map(|socket| socket.connection), "{event:?}");
         }

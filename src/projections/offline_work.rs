@@ -88,7 +88,7 @@ impl Work<'_> {
     ) -> Result<(), StoreError> {
         let at = recorded.position;
         let was_large = self.groups.get(id).is_some_and(|group| group.count() > self.bounds.large);
-        self.groups.take(id, event);
+        self.groups.take(id, at, event);
         let Some(group) = self.groups.get(id) else { return Ok(()) };
         let notice = group_notices::of(event, group);
         let members = || group.members().map(|member| member.user).collect::<Vec<_>>();
@@ -134,7 +134,7 @@ impl Work<'_> {
             offline_store::drop_timeline(self.tx, id, Some(timeline.last).filter(|_| !over));
         }
         if over {
-            self.groups.end(id, event);
+            self.groups.end(id, at, event);
         }
         Ok(())
     }

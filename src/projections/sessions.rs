@@ -49,7 +49,7 @@ impl Projection for Sessions {
                 (&recorded.event, recorded.subject)
             {
                 let row = rows.entry(user).or_default();
-                row.0.evolve(event);
+                row.0.evolve(recorded.position, event);
                 row.1 = recorded.position;
             }
         }

@@ -402,12 +402,3 @@ pub async fn named(pool: &PgPool, name: &Username) -> sqlx::Result<Option<UserId
     let found = sqlx::query_scalar!("select id from users where username_fold = $1", folded);
     Ok(found.fetch_optional(pool).await?.map(UserId))
 }
-
-/// Draws a number for a new account.
-///
-/// # Errors
-/// The database cannot be reached.
-pub async fn next_id(pool: &PgPool) -> sqlx::Result<UserId> {
-    let id = sqlx::query_scalar!(r#"select nextval('ids.users') as "id!""#);
-    Ok(UserId(id.fetch_one(pool).await?))
-}

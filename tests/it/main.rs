@@ -16,6 +16,7 @@ mod dead_connections;
 mod evicted;
 mod faults;
 mod harness;
+mod ids;
 mod large_groups;
 mod limits;
 mod log;

@@ -16,13 +16,12 @@ fn other(id: UserId) -> UserId {
     if id == ANN { BOB } else { ANN }
 }
 
-fn edge(id: i64, owner: UserId) -> NewEdge {
-    NewEdge { id: EdgeId(id), owner, friend: other(owner), remark: String::new() }
+fn edge(owner: UserId) -> NewEdge {
+    NewEdge { owner, friend: other(owner), remark: String::new() }
 }
 
-fn request(id: i64, asker: UserId) -> FriendshipCommand {
+fn request(asker: UserId) -> FriendshipCommand {
     FriendshipCommand::Request {
-        request: RequestId(id),
         asker: person(asker),
         asked: person(other(asker)),
         text: "hello".into(),
@@ -31,34 +30,34 @@ fn request(id: i64, asker: UserId) -> FriendshipCommand {
     }
 }
 
-fn answer(id: i64, caller: UserId, answer: Option<Answer>) -> FriendshipCommand {
+/// Of the request that the event at `position` made.
+fn answer(position: u64, caller: UserId, answer: Option<Answer>) -> FriendshipCommand {
     FriendshipCommand::Answer {
-        request: RequestId(id),
+        request: RequestId::made_at(Position(position)),
         answer,
         caller: person(caller),
         other: person(other(caller)),
-        edges: [edge(1, caller), edge(2, other(caller))],
+        edges: [edge(caller), edge(other(caller))],
         notice: NOTICE,
     }
 }
 
-fn befriend(id: i64, caller: UserId) -> FriendshipCommand {
+fn befriend(caller: UserId) -> FriendshipCommand {
     FriendshipCommand::Befriend {
-        request: RequestId(id),
         caller: person(caller),
         other: person(other(caller)),
         text: String::new(),
-        edges: [edge(3, caller), edge(4, other(caller))],
+        edges: [edge(caller), edge(other(caller))],
         notice: NOTICE,
     }
 }
 
-/// What these commands, all of them allowed, lead to.
+/// What these commands, all of them allowed, lead to; the first is at position 1, and so on.
 fn given(commands: &[FriendshipCommand]) -> Friendship {
     let mut friendship = Friendship::default();
-    for command in commands {
+    for (at, command) in (1..).zip(commands) {
         if let Some(event) = friendship.decide(command).expect("allowed") {
-            friendship.evolve(&event);
+            friendship.evolve(Position(at), &event);
         }
     }
     friendship
@@ -71,8 +70,8 @@ fn hide(owner: UserId) -> FriendshipCommand {
 
 #[test]
 fn one_asks_once_until_the_answer_is_no() {
-    let again = |friendship: &Friendship| friendship.decide(&request(9, ANN)).map(|_| ());
-    let asked = [request(1, ANN)];
+    let again = |friendship: &Friendship| friendship.decide(&request(ANN)).map(|_| ());
+    let asked = [request(ANN)];
     assert_eq!(again(&given(&asked)), Err(FriendshipRejection::AlreadyAsked));
     for (answered, outcome) in [
         (None, Err(FriendshipRejection::AlreadyAsked)),
@@ -80,11 +79,11 @@ fn one_asks_once_until_the_answer_is_no() {
         (Some(Answer::Refuse), Ok(())),
         (Some(Answer::Ignore), Ok(())),
     ] {
-        let commands = [request(1, ANN), answer(1, BOB, answered)];
+        let commands = [request(ANN), answer(1, BOB, answered)];
         assert_eq!(again(&given(&commands)), outcome, "{answered:?}");
     }
     let parted =
-        [request(1, ANN), answer(1, BOB, Some(Answer::Agree)), FriendshipCommand::End { by: ANN }];
+        [request(ANN), answer(1, BOB, Some(Answer::Agree)), FriendshipCommand::End { by: ANN }];
     assert_eq!(again(&given(&parted)), Ok(()));
 }
 
@@ -92,27 +91,27 @@ fn one_asks_once_until_the_answer_is_no() {
 fn only_the_asked_one_answers_and_only_once() {
     let agree = |id, caller| answer(id, caller, Some(Answer::Agree));
     let not_pending = Err(FriendshipRejection::NotPending);
-    assert_eq!(given(&[request(1, ANN)]).decide(&agree(1, ANN)), not_pending);
-    assert_eq!(given(&[request(1, ANN)]).decide(&agree(2, BOB)), not_pending);
-    assert_eq!(given(&[request(1, ANN), agree(1, BOB)]).decide(&agree(1, BOB)), not_pending);
+    assert_eq!(given(&[request(ANN)]).decide(&agree(1, ANN)), not_pending);
+    assert_eq!(given(&[request(ANN)]).decide(&agree(2, BOB)), not_pending);
+    assert_eq!(given(&[request(ANN), agree(1, BOB)]).decide(&agree(1, BOB)), not_pending);
 }
 
 #[test]
 fn edges_that_are_there_stay_as_they_are() {
-    let friends = [request(1, ANN), answer(1, BOB, Some(Answer::Agree))];
+    let friends = [request(ANN), answer(1, BOB, Some(Answer::Agree))];
     let before = given(&friends);
-    let after = given(&[&friends[..], &[befriend(2, BOB)]].concat());
+    let after = given(&[&friends[..], &[befriend(BOB)]].concat());
     assert_eq!(after.edges, before.edges);
-    assert_eq!(after.decide(&request(3, BOB)), Err(FriendshipRejection::AlreadyAsked));
+    assert_eq!(after.decide(&request(BOB)), Err(FriendshipRejection::AlreadyAsked));
 }
 
 /// Clarification 8.
 #[test]
 fn adding_answers_the_request_of_the_other_side() {
-    let friends = given(&[request(1, ANN), befriend(2, BOB)]);
+    let friends = given(&[request(ANN), befriend(BOB)]);
     let refuse = answer(1, BOB, Some(Answer::Refuse));
     assert_eq!(friends.decide(&refuse), Err(FriendshipRejection::NotPending));
-    assert_eq!(friends.decide(&request(3, ANN)), Err(FriendshipRejection::AlreadyAsked));
+    assert_eq!(friends.decide(&request(ANN)), Err(FriendshipRejection::AlreadyAsked));
 }
 
 #[test]
@@ -121,14 +120,14 @@ fn star_and_visibility_want_a_friend_who_is_not_blocked() {
         FriendshipCommand::ToggleStar { owner: ANN },
         FriendshipCommand::ToggleBlacklist { owner: ANN },
     );
-    let blocked = given(&[befriend(1, ANN), block.clone()]);
+    let blocked = given(&[befriend(ANN), block.clone()]);
     for friendship in [&Friendship::default(), &blocked] {
         for command in [&star, &hide(ANN)] {
             let refused = friendship.decide(command);
             assert_eq!(refused, Err(FriendshipRejection::NotInBookOrBlocked));
         }
     }
-    let unblocked = given(&[befriend(1, ANN), block.clone(), block, star, hide(ANN)]);
+    let unblocked = given(&[befriend(ANN), block.clone(), block, star, hide(ANN)]);
     let edge = unblocked.edge_of(ANN).expect("a friend");
     assert!(edge.starred && !edge.visibility.friend_sees_mine && edge.visibility.i_see_theirs);
     let his = unblocked.edge_of(BOB).expect("a friend");
@@ -138,16 +137,31 @@ fn star_and_visibility_want_a_friend_who_is_not_blocked() {
 #[test]
 fn a_star_is_a_toggle_and_visibility_is_set() {
     let star = FriendshipCommand::ToggleStar { owner: ANN };
-    let starred = given(&[befriend(1, ANN), star.clone()]);
+    let starred = given(&[befriend(ANN), star.clone()]);
     let event = FriendshipEvent::StarSet { owner: ANN, starred: false };
     assert_eq!(starred.decide(&star), Ok(Some(event)));
-    assert_eq!(given(&[befriend(1, ANN), hide(ANN)]).decide(&hide(ANN)), Ok(None));
+    assert_eq!(given(&[befriend(ANN), hide(ANN)]).decide(&hide(ANN)), Ok(None));
 }
 
 #[test]
 fn parting_forgets_what_was_set() {
     let star = FriendshipCommand::ToggleStar { owner: ANN };
     let end = FriendshipCommand::End { by: BOB };
-    let again = given(&[befriend(1, ANN), star, hide(ANN), end, befriend(2, ANN)]);
-    assert_eq!(again, given(&[befriend(2, ANN)]));
+    let again = given(&[befriend(ANN), star, hide(ANN), end, befriend(ANN)]);
+    let mut fresh = Friendship::default();
+    let event = fresh.decide(&befriend(ANN)).expect("allowed").expect("a change");
+    fresh.evolve(Position(5), &event);
+    assert_eq!(again, fresh);
+}
+
+/// ADR 0014: the request is the first thing that an event makes, the rows follow.
+#[test]
+fn ids_are_those_of_the_position() {
+    let at = Position(7);
+    let mut friends = Friendship::default();
+    let event = friends.decide(&befriend(BOB)).expect("allowed").expect("a change");
+    friends.evolve(at, &event);
+    assert_eq!(friends.request_of(BOB).map(|request| request.id.0), Some(at.numbered(0)));
+    assert_eq!(friends.edge_of(BOB).map(|edge| edge.id.0), Some(at.numbered(1)));
+    assert_eq!(friends.edge_of(ANN).map(|edge| edge.id.0), Some(at.numbered(2)));
 }

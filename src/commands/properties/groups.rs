@@ -12,7 +12,7 @@ use crate::{
         group_command::{GroupAction, GroupCommand, People},
         user::{User, UserCommand},
     },
-    events::{GroupId, MembershipId, MessageId, NewMember, Timestamp, UserId, Username},
+    events::{GroupId, MessageId, Position, Timestamp, UserId, Username},
 };
 
 /// Everybody has an account, and some are disabled.
@@ -30,9 +30,10 @@ fn everybody() -> impl Strategy<Value = People> {
                     avatar,
                     at: Timestamp(1),
                 };
-                for command in [Some(register), disabled.then_some(UserCommand::Disable)] {
+                let commands = [Some(register), disabled.then_some(UserCommand::Disable)];
+                for (at, command) in (1..).zip(commands) {
                     if let Some(Ok(Some(event))) = command.map(|command| user.decide(&command)) {
-                        user.evolve(&event);
+                        user.evolve(Position(at), &event);
                     }
                 }
                 (id, Arc::new(user))
@@ -46,17 +47,13 @@ pub(super) fn group_command() -> impl Strategy<Value = GroupCommand> {
     let user = || (1..=4_i64).prop_map(UserId);
     let create = (id(), vec(user(), 0..3)).prop_map(|(uuid, others)| {
         let users = [UserId(1)].into_iter().chain(others.into_iter().filter(|user| user.0 > 1));
-        let mut users: Vec<UserId> = users.collect();
-        users.sort_unstable();
-        users.dedup();
-        let numbered = (1..).zip(users).map(|(id, user)| NewMember { id: MembershipId(id), user });
-        (UserId(1), GroupAction::Create { id: GroupId(33), uuid, members: numbered.collect() })
+        let mut members: Vec<UserId> = users.collect();
+        members.sort_unstable();
+        members.dedup();
+        (UserId(1), GroupAction::Create { id: GroupId(33), uuid, members })
     });
-    let join = (user(), user(), 4..90_i64, of(user()), text(), 2..5_usize).prop_map(
-        |(by, user, id, inviter, text, most)| {
-            let member = NewMember { id: MembershipId(id), user };
-            (by, GroupAction::Join { member, inviter, text, most })
-        },
+    let join = (user(), user(), of(user()), text(), 2..5_usize).prop_map(
+        |(by, user, inviter, text, most)| (by, GroupAction::Join { user, inviter, text, most }),
     );
     let other = prop_oneof![
         1 => text().prop_map(GroupAction::Rename),

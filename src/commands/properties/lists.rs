@@ -6,7 +6,7 @@ use crate::{
         complaint::{Complaint, ComplaintCommand, Revision},
         questions::{Questions, QuestionsCommand},
     },
-    events::{Accused, ChatKind, ComplaintId, QuestionId, Statement},
+    events::{Accused, ChatKind, ComplaintKey, QuestionId, Statement},
 };
 
 properties!(
@@ -18,7 +18,7 @@ properties!(
 );
 
 properties!(
-    complaint: Complaint, complaint_command(), Subject::Complaint(ComplaintId(1)), Complaint,
+    complaint: Complaint, complaint_command(), Subject::Complaint(ComplaintKey(Uuid::nil())), Complaint,
     |command| match command {
         ComplaintCommand::Revise { .. } => Repeat::AlreadySo,
         ComplaintCommand::File { .. }
@@ -51,7 +51,7 @@ fn complaint_command() -> impl Strategy<Value = ComplaintCommand> {
         |(by, kind, [name, reason, content, images, chat], at)| {
             let target = Accused { kind, id: 9, name };
             let statement = Statement { reason, content, images, chat };
-            ComplaintCommand::File { id: ComplaintId(1), by, target, statement, at }
+            ComplaintCommand::File { by, target, statement, at }
         },
     );
     let revise = (who(), [of(text()), of(text())], at()).prop_map(|(by, [reason, chat], at)| {

@@ -7,8 +7,12 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::{
-    events::{GroupEvent, GroupId, MembershipId, Timestamp, UserId},
-    projections::{StoreError, in_postgres::column, user_directory::raise_sequence},
+    events::{GroupEvent, GroupId, MembershipId, Position, Timestamp, UserId},
+    projections::{
+        StoreError,
+        in_postgres::{column, number},
+        user_directory::raise_sequence,
+    },
 };
 
 /// The rows that change.
@@ -16,8 +20,6 @@ use crate::{
 pub(super) struct Changes<'a> {
     groups: BTreeMap<GroupId, Row<'a>>,
     members: BTreeMap<(GroupId, UserId), Membership<'a>>,
-    /// The highest number that a membership was given, also if it is over again.
-    highest: Option<MembershipId>,
 }
 
 /// A group's row.
@@ -39,7 +41,7 @@ struct Row<'a> {
 struct Membership<'a> {
     /// Does the one before go?
     removed: bool,
-    /// If there is a new one: its number, and since when.
+    /// If there is a new one: its id, and since when.
     new: Option<(MembershipId, Timestamp)>,
     status: Option<i16>,
     nickname: Option<&'a str>,
@@ -51,16 +53,17 @@ const WAITING: i16 = 2;
 
 impl<'a> Changes<'a> {
     /// Takes in what happened next.
-    pub(super) fn take(&mut self, group: GroupId, event: &'a GroupEvent, version: i64) {
+    pub(super) fn take(&mut self, group: GroupId, event: &'a GroupEvent, position: Position) {
+        let membership = |index| MembershipId(position.numbered(index));
         let row = self.groups.entry(group).or_default();
-        row.version = version;
+        row.version = number(position);
         match event {
             GroupEvent::Created { uuid, owner, name, avatar, members, at, .. } => {
                 row.new = Some((*uuid, owner.id, *at));
                 row.name = Some(name);
                 row.change(Some(avatar), *at);
-                for member in members {
-                    self.add(group, member.user, member.id, MEMBER, *at);
+                for (index, member) in members.iter().enumerate() {
+                    self.add(group, *member, membership(index), MEMBER, *at);
                 }
             }
             GroupEvent::Renamed { name, at, .. } => {
@@ -75,12 +78,12 @@ impl<'a> Changes<'a> {
                 row.policy = Some(*policy);
                 row.change(None, *at);
             }
-            GroupEvent::Joined { membership, avatar, entry, at, .. } => {
+            GroupEvent::Joined { avatar, entry, at, .. } => {
                 row.change(Some(avatar), *at);
-                self.add(group, entry.user.id, *membership, MEMBER, *at);
+                self.add(group, entry.user.id, membership(0), MEMBER, *at);
             }
-            GroupEvent::Applied { membership, entry, at, .. } => {
-                self.add(group, entry.user.id, *membership, WAITING, *at);
+            GroupEvent::Applied { entry, at, .. } => {
+                self.add(group, entry.user.id, membership(0), WAITING, *at);
             }
             GroupEvent::Approved { user, avatar, at, .. } => {
                 row.change(Some(avatar), *at);
@@ -105,7 +108,6 @@ impl<'a> Changes<'a> {
     }
 
     fn add(&mut self, group: GroupId, user: UserId, id: MembershipId, status: i16, at: Timestamp) {
-        self.highest = self.highest.max(Some(id));
         let member = self.members.entry((group, user)).or_default();
         let (new, removed) = (Some((id, at)), member.removed);
         let (status, updated_at) = (Some(status), Some(at));
@@ -131,11 +133,7 @@ impl<'a> Changes<'a> {
         let rest = self.members.into_iter().filter(|(_, member)| member.updated_at.is_some());
         let (new, old): (Vec<_>, Vec<_>) = rest.partition(|(_, member)| member.new.is_some());
         insert_members(tx, &new).await?;
-        update_members(tx, &old).await?;
-        match self.highest {
-            Some(highest) => raise_sequence(tx, "ids.group_members", highest.0).await,
-            None => Ok(()),
-        }
+        update_members(tx, &old).await
     }
 }
 

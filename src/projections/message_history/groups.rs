@@ -91,9 +91,9 @@ impl Groups {
     }
 
     /// Takes a fact in.
-    pub(super) fn take(&mut self, id: GroupId, event: &GroupEvent) {
+    pub(super) fn take(&mut self, id: GroupId, at: Position, event: &GroupEvent) {
         let folded = self.folded.entry(id).or_default();
-        folded.group.evolve(event);
+        folded.group.evolve(at, event);
         folded.members.extend(changed_by(event));
         (folded.changed, folded.shown) = (true, None);
     }

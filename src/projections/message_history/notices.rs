@@ -36,11 +36,11 @@ impl Notice {
     ) -> Option<Self> {
         let is_over = matches!(event, GroupEvent::Dissolved { .. });
         if !is_over {
-            groups.take(id, event);
+            groups.take(id, at, event);
         }
         let told = groups.get(id).and_then(|group| group_notices::of(event, group));
         if is_over {
-            groups.take(id, event);
+            groups.take(id, at, event);
         }
         let (users, object) = told?;
         let audience = match event {

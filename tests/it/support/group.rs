@@ -7,8 +7,8 @@ use futures_util::future::join_all;
 use hongyan::adapters::event_log::{EventLog, Expect, NewEvent, Promises};
 use hongyan::adapters::nats;
 use hongyan::events::{
-    Applicant, Card, Cause, Entrance, Event, GroupEvent, GroupId, MembershipId, NodeId, Role,
-    Subject, Timestamp, UserEvent, UserId, Username,
+    Applicant, Card, Cause, Entrance, Event, GroupEvent, GroupId, NodeId, Role, Subject, Timestamp,
+    UserEvent, UserId, Username,
 };
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -57,7 +57,6 @@ impl App {
         };
         let joins = strangers.map(|stranger| {
             let user = stranger_in(id, stranger);
-            let number = user.0;
             let user = Applicant {
                 id: user,
                 uuid: Uuid::new_v4(),
@@ -68,7 +67,6 @@ impl App {
             let icon = String::new();
             let (owner, roster) = (owner.clone(), Vec::new());
             let event = GroupEvent::Joined {
-                membership: MembershipId(number),
                 avatar: asset("user.jpg"),
                 entry: Entrance { user, inviter: None, icon, owner, roster },
                 notice: None,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use hongyan::commands::complaint::{Complaint, ComplaintCommand, Revision};
 use hongyan::commands::questions::{Questions, QuestionsCommand};
 use hongyan::events::{
-    Accused, ChatKind, ComplaintId, Event, QuestionId, Statement, Subject, UserId,
+    Accused, ChatKind, ComplaintKey, Event, QuestionId, Statement, Subject, UserId,
 };
 
 use super::steps::{Step, one_of, recent, text};
@@ -17,9 +17,9 @@ pub struct Lists {
     /// What they answer beforehand.
     pub questions: BTreeMap<UserId, Questions>,
     /// What they complain of.
-    pub complaints: BTreeMap<ComplaintId, Complaint>,
+    pub complaints: BTreeMap<ComplaintKey, Complaint>,
     asked: Vec<(UserId, QuestionId)>,
-    filed: Vec<(UserId, ComplaintId)>,
+    filed: Vec<(UserId, ComplaintKey)>,
 }
 
 const KINDS: [ChatKind; 2] = [ChatKind::Single, ChatKind::Group];
@@ -41,7 +41,9 @@ impl World {
             }
             _ => QuestionsCommand::Put { kind, ask, answer, most: 3, at },
         };
-        if let Some(event) = judge(self.lists.questions.entry(who).or_default(), &command) {
+        let position = self.next_position();
+        let questions = self.lists.questions.entry(who).or_default();
+        if let Some(event) = judge(questions, position, &command) {
             if let hongyan::events::QuestionsEvent::Added { id, .. } = event {
                 self.lists.asked.push((who, id));
             }
@@ -61,18 +63,20 @@ impl World {
             (1, Some((by, id))) => (id, ComplaintCommand::Withdraw { by, at }),
             (2, Some((_, id))) => (id, ComplaintCommand::Close { status: 1, note: word, at }),
             _ => {
-                let id = ComplaintId(self.number());
+                let id = ComplaintKey(self.id());
                 self.lists.filed.push((step.who, id));
                 let name = text(pick / 3);
                 let target = Accused { kind: one_of(&KINDS, pick), id: step.whom.0, name };
                 let chat = format!("[{pick}]");
                 let (reason, images) = ("spam".to_owned(), String::new());
                 let statement = Statement { reason, content: word, images, chat };
-                (id, ComplaintCommand::File { id, by: step.who, target, statement, at })
+                (id, ComplaintCommand::File { by: step.who, target, statement, at })
             }
         };
         let (id, command) = command;
-        if let Some(event) = judge(self.lists.complaints.entry(id).or_default(), &command) {
+        let position = self.next_position();
+        let complaint = self.lists.complaints.entry(id).or_default();
+        if let Some(event) = judge(complaint, position, &command) {
             self.record(Subject::Complaint(id), Event::Complaint(event));
         }
     }

@@ -10,7 +10,7 @@ use hongyan::commands::session::{Session, SessionCommand, Socket};
 use hongyan::commands::user::{Account, User, UserCommand};
 use hongyan::events::{
     Answer, Cause, ChatEvent, ConnectionId, Delivered, DeliveredInGroup, DeliveryEvent, Device,
-    DisconnectReason, EdgeId, Event, FriendshipEvent, GroupId, MessageId, NewEdge, Pair, Position,
+    DisconnectReason, Event, FriendshipEvent, GroupId, MessageId, NewEdge, Pair, Position,
     Recorded, RequestId, Revocation, Room, SessionEvent, Subject, Timestamp, TokenId, UserId,
     Username, Visibility,
 };
@@ -72,7 +72,8 @@ impl World {
                 // Whatever its token is by now.
                 let Socket { connection, node, token, role } = socket;
                 let event = SessionEvent::Connected { connection, node, token, role };
-                self.sessions.entry(user).or_default().evolve(&event);
+                let position = self.next_position();
+                self.sessions.entry(user).or_default().evolve(position, &event);
                 self.record(Subject::Session(user), Event::Session(event));
             } else {
                 let ended = SessionCommand::Disconnect(connection, DisconnectReason::Closed);
@@ -159,11 +160,10 @@ impl World {
         for user in hear {
             *self.queued.entry(user).or_default() += 1;
         }
-        let last = self.log.last().map_or(0, |recorded| recorded.position.0);
-        let id = self.id();
+        let (id, position) = (self.id(), self.next_position());
         self.log.push(Recorded {
             event,
-            position: Position(last + 1 + u64::from(self.ids % 3)), // others' events lie between
+            position,
             subject,
             id,
             at: self.now(),
@@ -173,12 +173,19 @@ impl World {
         });
     }
 
+    /// Where the next event is; others' events lie between.
+    pub(super) fn next_position(&self) -> Position {
+        let last = self.log.last().map_or(0, |recorded| recorded.position.0);
+        Position(last + 1 + self.log.len() as u64 % 3)
+    }
+
     pub(super) fn account(&self, user: UserId) -> Option<Account> {
         self.users.get(&user).and_then(User::account).cloned()
     }
 
     fn user(&mut self, user: UserId, command: &UserCommand) {
-        if let Some(event) = judge(self.users.entry(user).or_default(), command) {
+        let position = self.next_position();
+        if let Some(event) = judge(self.users.entry(user).or_default(), position, command) {
             self.record(Subject::User(user), Event::User(event));
         }
     }
@@ -202,7 +209,8 @@ impl World {
     }
 
     fn session(&mut self, user: UserId, command: &SessionCommand) {
-        if let Some(event) = judge(self.sessions.entry(user).or_default(), command) {
+        let position = self.next_position();
+        if let Some(event) = judge(self.sessions.entry(user).or_default(), position, command) {
             self.record(Subject::Session(user), Event::Session(event));
         }
     }
@@ -231,7 +239,8 @@ impl World {
 
     fn between(&mut self, step: &Step) {
         let (mut who, mut whom) = (step.who, step.whom);
-        let mut asked = RequestId(self.number());
+        let position = self.next_position();
+        let mut asked = RequestId::made_at(position);
         if let (What::Answer, Some(found)) = (step.what, recent(&self.requests, step.pick)) {
             (asked, whom, who) = *found;
         }
@@ -240,11 +249,11 @@ impl World {
             return;
         }
         let (caller, other) = (caller.person(), other.person());
+        let remark = text(step.pick);
         let edges = [(who, whom), (whom, who)].map(|(owner, friend)| NewEdge {
-            id: EdgeId(self.number()),
             owner,
             friend,
-            remark: text(step.pick),
+            remark: remark.clone(),
         });
         let notice = MessageId(self.id());
         let text = text(step.pick / 3);
@@ -254,9 +263,7 @@ impl World {
                 let answer = Some(one_of(&answers, step.pick / 8));
                 FriendshipCommand::Answer { request: asked, answer, caller, other, edges, notice }
             }
-            What::Befriend => {
-                FriendshipCommand::Befriend { request: asked, caller, other, text, edges, notice }
-            }
+            What::Befriend => FriendshipCommand::Befriend { caller, other, text, edges, notice },
             What::End => FriendshipCommand::End { by: who },
             What::Block => FriendshipCommand::ToggleBlacklist { owner: who },
             What::Star => FriendshipCommand::ToggleStar { owner: who },
@@ -269,18 +276,11 @@ impl World {
                 self.requests.push((asked, who, whom));
                 let icon = "https://example.org/icon.png".to_owned();
                 let (asker, asked_one) = (caller, other);
-                FriendshipCommand::Request {
-                    request: asked,
-                    asker,
-                    asked: asked_one,
-                    text,
-                    icon,
-                    notice,
-                }
+                FriendshipCommand::Request { asker, asked: asked_one, text, icon, notice }
             }
         };
         let pair = Pair::of(who, whom);
-        if let Some(event) = judge(self.friendships.entry(pair).or_default(), &command) {
+        if let Some(event) = judge(self.friendships.entry(pair).or_default(), position, &command) {
             self.record(Subject::Friendship(pair), Event::Friendship(event));
         }
     }
@@ -311,7 +311,8 @@ impl World {
         };
         let id = draft.id;
         let mut message = Message::default();
-        if let Some(event) = judge(&mut message, &MessageCommand::Send(draft)) {
+        let position = self.next_position();
+        if let Some(event) = judge(&mut message, position, &MessageCommand::Send(draft)) {
             let (by, to) = (author.person(), recipient.person());
             self.spoken.insert((by.id, to.id));
             self.record(Subject::chat(by.id, to.id), Event::Chat(event));
@@ -320,7 +321,7 @@ impl World {
     }
 
     fn revoke(&mut self, pick: u16) {
-        let at = self.now();
+        let (at, position) = (self.now(), self.next_position());
         let count = self.messages.len();
         let Some((message, revocation)) =
             self.messages.get_mut(count.wrapping_sub(1 + usize::from(pick % 6)))
@@ -330,7 +331,7 @@ impl World {
         revocation.at = at;
         let subject = Subject::chat(revocation.by.id, revocation.to.id);
         let command = MessageCommand::Revoke { revocation: revocation.clone() };
-        if let Some(event) = judge(message, &command) {
+        if let Some(event) = judge(message, position, &command) {
             self.record(subject, Event::Chat(event));
         }
     }
@@ -362,9 +363,13 @@ impl World {
     }
 }
 
-pub(super) fn judge<A: Decider>(state: &mut A, command: &A::Command) -> Option<A::Event> {
+pub(super) fn judge<A: Decider>(
+    state: &mut A,
+    position: Position,
+    command: &A::Command,
+) -> Option<A::Event> {
     let event = state.decide(command).ok()??;
-    state.evolve(&event);
+    state.evolve(position, &event);
     Some(event)
 }
 

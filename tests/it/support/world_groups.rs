@@ -7,8 +7,7 @@ use hongyan::commands::group::Group;
 use hongyan::commands::group_command::{GroupAction, GroupCommand, People};
 use hongyan::commands::group_rules::may_write;
 use hongyan::events::{
-    Event, GroupChatEvent, GroupEvent, GroupId, MembershipId, MessageId, NewMember, Revocation,
-    Sent, Subject, UserId,
+    Event, GroupChatEvent, GroupEvent, GroupId, MessageId, Revocation, Sent, Subject, UserId,
 };
 use hongyan::projections::group_notices;
 use serde_json::value::RawValue;
@@ -47,10 +46,9 @@ impl World {
                 self.change(group, by_owner.unwrap_or(who), action);
             }
             (What::Join, Some(group)) => {
-                let member = NewMember { id: MembershipId(self.number()), user: whom };
                 let by = if pick % 3 == 0 { who } else { whom };
-                let (inviter, text) = (None, text(pick));
-                self.change(group, by, GroupAction::Join { member, inviter, text, most: MOST });
+                let (user, inviter, text) = (whom, None, text(pick));
+                self.change(group, by, GroupAction::Join { user, inviter, text, most: MOST });
             }
             (What::Decide, Some(group)) => {
                 let action = match pick % 5 {
@@ -70,12 +68,8 @@ impl World {
 
     fn make_group(&mut self, owner: UserId, friend: UserId) {
         let id = GroupId(self.number());
-        let users = if owner == friend { vec![owner] } else { vec![owner, friend] };
-        let members = users.into_iter().map(|user| {
-            let id = MembershipId(self.number());
-            NewMember { id, user }
-        });
-        let action = GroupAction::Create { id, members: members.collect(), uuid: self.id() };
+        let members = if owner == friend { vec![owner] } else { vec![owner, friend] };
+        let action = GroupAction::Create { id, members, uuid: self.id() };
         self.change(id, owner, action);
     }
 
@@ -87,7 +81,8 @@ impl World {
         let command = GroupCommand { by, at: self.now(), notice, icon, people, action };
         let before = self.groups.get(&id).cloned().unwrap_or_default();
         let mut group = before.clone();
-        let Some(event) = judge(&mut group, &command) else { return };
+        let position = self.next_position();
+        let Some(event) = judge(&mut group, position, &command) else { return };
         let over = matches!(event, GroupEvent::Dissolved { .. });
         let shown = if over { &before } else { &group };
         let notice = shown.active().and_then(|group| group_notices::of(&event, group));
