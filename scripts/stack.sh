@@ -167,7 +167,10 @@ await_part() {
   local part=$1 pid log=$log_dir/$1.log try
   for try in 1 2 3 4 5; do
     pid=$(<"$run_dir/$part.pid")
-    wait_until "$2" is_decided "$part" "$pid" || die "$part does not answer after $2 s: ./run logs $part"
+    wait_until "$2" is_decided "$part" "$pid" || {
+      why_not_ready "$part" >&2
+      die "$part does not answer after $2 s: ./run logs $part"
+    }
     if kill -0 "$pid" 2>/dev/null; then
       echo "$pid" >"$run_dir/$part.pid" # again, with a line end: nats-server writes its own without
       return 0
@@ -180,7 +183,8 @@ await_part() {
   done
   die "$part ended at its start: $(last_line "$log") (log: $log)"
 }
-is_decided() { answers "$1" || ! kill -0 "$2" 2>/dev/null; }
+# A read model that has stopped waits for its operator, who needs the other parts to help it.
+is_decided() { answers "$1" || ! kill -0 "$2" 2>/dev/null || [[ $(why_not_ready "$1") == *' is stopped'* ]]; }
 
 answers() {
   case $1 in
@@ -190,6 +194,16 @@ answers() {
     *) [[ $(first_line "$(admin_port_of "$1")" 'GET /health/ready HTTP/1.0') == *' 200 '* ]] ;;
   esac
 }
+
+# why_not_ready PART: a line for each thing that keeps a part of the service from being ready.
+why_not_ready() (
+  number=$(admin_port_of "$1")
+  [[ -n $number ]] || exit 0
+  exec 2>/dev/null 3<>"/dev/tcp/127.0.0.1/$number" || exit 0
+  printf 'GET /health/ready HTTP/1.0\r\nAccept: text/plain\r\n\r\n' >&3
+  while IFS= read -r -t 5 line <&3 && [[ $line != $'\r' ]]; do :; done
+  while IFS= read -r -t 5 line <&3; do printf '  %s\n' "$line"; done
+)
 
 # The first line that a listener says, after a request if there is one.
 first_line() (

@@ -141,21 +141,23 @@ pub async fn serve(config: Config, role: Role) -> anyhow::Result<()> {
         Role::Projector => None,
         Role::All | Role::Gateway => Some(listen(config.server.listen).await?),
     };
-    let (mut log, mut tail) = (None, None);
+    let (mut seen, mut tail) = (None, None);
     if role != Role::Gateway {
-        let (its_log, its_tail) = process.start_projector().await?;
-        (log, tail) = (Some(its_log), Some(its_tail));
+        let (log, checkpoints, its_tail) = process.start_projector().await?;
+        (seen, tail) = (Some((log, checkpoints)), Some(its_tail));
     }
     let gateway = match clients {
         None => None,
         Some(listener) => {
             let app = Box::pin(process.start_gateway(listener, tail)).await?;
-            log = Some(app.executor.log.clone()); // which knows whether it can be promised that what it holds stays
+            // This log knows whether it can be promised that what it holds stays.
+            let Executor { log, checkpoints, .. } = &app.executor;
+            seen = Some((log.clone(), checkpoints.clone()));
             Some(app)
         }
     };
-    let log = log.expect("every role opens the log");
-    process.start_admin(admin, log, role)?;
+    let seen = seen.expect("every role opens the log");
+    process.start_admin(admin, seen, role)?;
     info!(node = %process.node, "hongyan {} is up as {role:?}", env!("CARGO_PKG_VERSION"));
     stop_signal().await;
     info!("stopping");

@@ -43,7 +43,7 @@ pub struct ProjectionHealth {
 /// How one projection is.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct ProjectionState {
-    /// `catching_up`, `live`, `standby`, `waiting`, `stopped`.
+    /// `catching_up`, `live`, `standby`, `waiting`, `stopped`; of another process: `running`, `stopped`, `silent`.
     pub state: &'static str,
     /// The last event that counts.
     pub position: u64,

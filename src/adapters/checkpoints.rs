@@ -80,12 +80,15 @@ pub struct Beat {
     /// When a gateway sent it, by a clock of its own.
     #[serde(default)]
     pub sent: u64,
+    /// The event that a projection cannot apply: it stands still before it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stopped_at: Option<Position>,
 }
 
 impl Beat {
     /// Of a process that goes on.
     pub fn at(position: Position, node: NodeId) -> Self {
-        Self { position, node, leaving: false, sent: 0 }
+        Self { position, node, leaving: false, sent: 0, stopped_at: None }
     }
 
     /// The last one of a process.
@@ -263,6 +266,12 @@ impl Checkpoints {
     pub fn position(&self, name: &str) -> Option<Position> {
         let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         seen.get(name).map(|heard| heard.beat.position)
+    }
+
+    /// What was last heard of `name`, if that was lately; who has just left is not silent yet.
+    pub fn last_heartbeat(&self, name: &str) -> Option<Beat> {
+        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.get(name).filter(|heard| heard.at.elapsed() < LEASE).map(|heard| heard.beat)
     }
 
     /// When `name` was last heard of; `None` if it said good-bye or never was.

@@ -1,9 +1,11 @@
 //! The admin listener: health, metrics, positions, and the documentation of the routes. Loopback by default, never for clients.
 
+use std::collections::BTreeMap;
+
 use axum::{
     Json, Router,
     extract::State,
-    http::StatusCode,
+    http::{HeaderMap, StatusCode, header},
     response::{Html, IntoResponse as _, Response},
     routing::get,
 };
@@ -12,9 +14,14 @@ use tokio::time::{Duration, timeout};
 
 use super::openapi;
 use crate::{
-    adapters::{event_log::EventLog, redis::Redis},
+    adapters::{
+        checkpoints::{Checkpoints, LEASE},
+        event_log::EventLog,
+        redis::Redis,
+    },
     events::Position,
-    telemetry::{Metrics, ProjectionHealth},
+    projections,
+    telemetry::{Metrics, ProjectionHealth, ProjectionState},
 };
 
 /// What the admin listener looks at.
@@ -28,6 +35,8 @@ pub struct Admin {
     pub redis: Redis,
     /// The projections of this process.
     pub projections: ProjectionHealth,
+    /// What those of other processes were heard to say.
+    pub checkpoints: Checkpoints,
     /// The projections' subjects, of those that run here.
     pub subjects: &'static [(&'static str, &'static [&'static str])],
     /// The counters.
@@ -56,8 +65,36 @@ pub fn router(admin: Admin) -> Router {
         .with_state(admin)
 }
 
-/// 200 when requests will be served, 503 with the parts that are down.
-async fn ready(State(admin): State<Admin>) -> Response {
+impl Admin {
+    /// How every projection is: one that this process works on as it knows, the others as they were heard to say. Whoever
+    /// serves requests depends on all of them.
+    fn all_projections(&self) -> BTreeMap<&'static str, ProjectionState> {
+        let mut all = self.projections.all();
+        for (name, _) in projections::ALL {
+            let known = all.entry(name).or_default();
+            if matches!(known.state, "" | "standby") {
+                let (state, position, reason) = self.heard(name);
+                let is_standby = known.state == "standby" && state == "running";
+                let state = if is_standby { "standby" } else { state };
+                *known = ProjectionState { state, position, lag: 0, reason };
+            }
+        }
+        all
+    }
+
+    fn heard(&self, name: &str) -> (&'static str, u64, Option<String>) {
+        let Some(beat) = self.checkpoints.last_heartbeat(name) else {
+            let reason = format!("no projector was heard for {} s", LEASE.as_secs());
+            return ("silent", 0, Some(reason));
+        };
+        let why = |event| format!("event {event}: its projector says why");
+        let state = if beat.stopped_at.is_some() { "stopped" } else { "running" };
+        (state, beat.position.0, beat.stopped_at.map(why))
+    }
+}
+
+/// 200 when requests will be served, 503 with the parts that are down; as text a line for each of these.
+async fn ready(State(admin): State<Admin>, headers: HeaderMap) -> Response {
     const LIMIT: Duration = Duration::from_secs(2);
     let (log, postgres, redis, redis_version) = tokio::join!(
         timeout(LIMIT, admin.log.end()),
@@ -69,12 +106,9 @@ async fn ready(State(admin): State<Admin>) -> Response {
         timeout(LIMIT, admin.redis.ping()),
         timeout(LIMIT, admin.redis.version()),
     );
-    let projections = admin.projections.all();
-    let is_well = |state: &str| matches!(state, "live" | "standby");
-    let caught_up = admin
-        .subjects
-        .iter()
-        .all(|(name, _)| projections.get(name).is_some_and(|found| is_well(found.state)));
+    let projections = admin.all_projections();
+    let is_well = |state: &ProjectionState| matches!(state.state, "live" | "standby" | "running");
+    let caught_up = projections.values().all(is_well);
     let parts = json!({
         "log": matches!(log, Ok(Ok(_))) && admin.log.sync_failure().is_none(),
         "postgres": matches!(postgres, Ok(Ok(_))),
@@ -84,6 +118,17 @@ async fn ready(State(admin): State<Admin>) -> Response {
     let ready =
         parts.as_object().is_some_and(|parts| parts.values().all(|up| up == &Value::Bool(true)));
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    if wants_text(&headers) {
+        let names = ["log", "postgres", "redis"].into_iter();
+        let down = names.filter(|name| parts[*name] == false);
+        let down = down.map(|name| format!("{name} does not answer\n"));
+        let not_well = projections.iter().filter(|(_, state)| !is_well(state));
+        let not_well = not_well.map(|(name, ProjectionState { state, reason, .. })| match reason {
+            Some(reason) => format!("{name} is {state}: {reason}\n"),
+            None => format!("{name} is {state}\n"),
+        });
+        return (status, down.chain(not_well).collect::<String>()).into_response();
+    }
     let body = json!({
         "ready": ready,
         "parts": parts,
@@ -98,6 +143,10 @@ async fn ready(State(admin): State<Admin>) -> Response {
         "projections": projections,
     });
     (status, Json(body)).into_response()
+}
+
+fn wants_text(headers: &HeaderMap) -> bool {
+    headers.get(header::ACCEPT).is_some_and(|accept| accept == "text/plain")
 }
 
 /// Where the log ends, and how far each projection is, whichever process works on it. `lag` is 0 if it has

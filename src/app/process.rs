@@ -94,7 +94,7 @@ impl Process {
         tail
     }
 
-    pub(super) async fn start_projector(&self) -> anyhow::Result<(EventLog, Tail)> {
+    pub(super) async fn start_projector(&self) -> anyhow::Result<(EventLog, Checkpoints, Tail)> {
         let config = &self.config;
         let nats = self.nats(&config.nats.projector_user, &config.nats.projector_password).await?;
         let log = open_log(nats.clone(), config, self.node, None).await?;
@@ -121,7 +121,8 @@ impl Process {
         for_each_projection!(parts, |projection, store| {
             self.tasks.spawn(runner::run(projection, store, runners.clone()));
         });
-        let reaper = Reaper::new(log.clone(), checkpoints, redis, self.health.clone(), self.node);
+        let reaper =
+            Reaper::new(log.clone(), checkpoints.clone(), redis, self.health.clone(), self.node);
         self.keep(reaper.run(nats.reconnects.clone()));
         let (pushes, mut reconnects) = (parts.pushes, nats.reconnects);
         self.keep(async move {
@@ -130,7 +131,7 @@ impl Process {
                 pushes.resync().await;
             }
         });
-        Ok((log, tail))
+        Ok((log, checkpoints, tail))
     }
 
     /// With the projector's view of the log's end, if it is in this process.
@@ -280,7 +281,7 @@ impl Process {
     pub(super) fn start_admin(
         &self,
         listener: TcpListener,
-        log: EventLog,
+        (log, checkpoints): (EventLog, Checkpoints),
         role: Role,
     ) -> anyhow::Result<()> {
         let config = &self.config;
@@ -290,6 +291,7 @@ impl Process {
             pool: postgres::readers(url, 1)?,
             redis: Redis::open(&config.redis.url)?,
             projections: self.health.clone(),
+            checkpoints,
             subjects: if role == Role::Gateway { &[] } else { projections::ALL },
             metrics: self.metrics.clone(),
             durability: format!("{:?}", config.log.durability).to_lowercase(),

@@ -9,6 +9,7 @@ pub mod group_notices;
 pub mod group_object;
 pub mod group_roster;
 pub mod halt;
+mod heartbeat;
 pub mod id_allocation;
 pub mod in_postgres;
 pub mod in_redis;

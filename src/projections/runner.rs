@@ -46,12 +46,14 @@ pub struct Runners {
 pub async fn run<P: Projection>(projection: P, store: P::Store, runners: Runners) {
     let mut pause = Duration::from_millis(50);
     let mut told = String::new();
+    let mut stopped_at = None;
     loop {
-        let mut work = Work::new(&projection, &store, &runners);
+        let mut work = Work { stopped_at, ..Work::new(&projection, &store, &runners) };
         let halt = tokio::select! {
             () = runners.stop.cancelled() => break,
             halt = work.follow() => halt,
         };
+        stopped_at = work.stopped_at;
         if work.progressed {
             pause = Duration::from_millis(50);
             told.clear();
@@ -59,7 +61,7 @@ pub async fn run<P: Projection>(projection: P, store: P::Store, runners: Runners
         match halt {
             Halt::Fenced => tokio::select! {
                 () = runners.stop.cancelled() => break,
-                () = wait_for_silence::<P>(&runners) => {}
+                () = runners.wait_for_silence(P::NAME) => {}
             },
             Halt::Passing(why) => {
                 if told != why {
@@ -86,31 +88,17 @@ pub async fn run<P: Projection>(projection: P, store: P::Store, runners: Runners
                     P::NAME
                 );
                 runners.health.stopped(P::NAME, position, &reason);
+                stopped_at = Some(position);
+                let beat = runners.beat(work.position(), stopped_at);
                 tokio::select! {
                     () = runners.stop.cancelled() => break,
-                    () = sleep(LEASE) => {} // the store may have been mended, or the generation switched
+                    // The store may have been mended, or the generation switched.
+                    () = runners.tell_for(LEASE, P::NAME, beat) => {}
                 }
             }
         }
     }
-    let position = runners.checkpoints.position(P::NAME).unwrap_or_default();
-    if runners.checkpoints.holder(P::NAME) == Some(runners.node) {
-        let beat = Beat::last(position, runners.node);
-        runners.checkpoints.tell(P::NAME, beat).await;
-    }
-}
-
-/// Waits until nobody else is heard to work on it. A runner that only lost its own state, or was
-/// fenced by a tool that has finished, does not wait.
-async fn wait_for_silence<P: Projection>(runners: &Runners) {
-    loop {
-        // Whoever took it says so at once, and goes on saying so.
-        sleep(Duration::from_millis(50)).await;
-        if runners.checkpoints.holder(P::NAME).is_none_or(|node| node == runners.node) {
-            return;
-        }
-        runners.health.standby(P::NAME, runners.checkpoints.position(P::NAME).unwrap_or_default());
-    }
+    runners.leave(P::NAME).await;
 }
 
 /// One stretch of work on one generation.
@@ -123,6 +111,8 @@ pub struct Work<'a, P: Projection> {
     progressed: bool,
     /// Events that an operator told this read model to leave out.
     skipped: BTreeSet<Position>,
+    /// What could not be applied before. Until that is behind, it is not said that all is well.
+    stopped_at: Option<Position>,
 }
 
 impl<'a, P: Projection> Work<'a, P> {
@@ -136,6 +126,7 @@ impl<'a, P: Projection> Work<'a, P> {
             at: Checkpoint::default(),
             progressed: false,
             skipped: BTreeSet::new(),
+            stopped_at: None,
         }
     }
 
@@ -255,16 +246,21 @@ impl<'a, P: Projection> Work<'a, P> {
         Position(self.at.position.0 + 1)
     }
 
+    fn beat(&self, lag: u64) -> Beat {
+        let position = self.at.position;
+        let stopped_at = self.stopped_at.filter(|event| position < *event);
+        if stopped_at.is_none() {
+            self.runners.health.at(P::NAME, position, lag);
+        }
+        self.runners.beat(position, stopped_at)
+    }
+
     async fn heartbeat(&self, lag: u64) {
-        self.runners.health.at(P::NAME, self.at.position, lag);
-        let beat = Beat::at(self.at.position, self.runners.node);
-        self.runners.checkpoints.heartbeat(P::NAME, beat).await;
+        self.runners.checkpoints.heartbeat(P::NAME, self.beat(lag)).await;
     }
 
     async fn announce(&self, lag: u64) {
-        self.runners.health.at(P::NAME, self.at.position, lag);
-        let beat = Beat::at(self.at.position, self.runners.node);
-        self.runners.checkpoints.tell(P::NAME, beat).await;
+        self.runners.checkpoints.tell(P::NAME, self.beat(lag)).await;
     }
 
     /// Moves the checkpoint to where it is, which fails if it is somebody else's now.
@@ -280,6 +276,7 @@ impl<'a, P: Projection> Work<'a, P> {
     }
 
     async fn start_over(&mut self, old: &Generation, log_created: i64) -> Result<Generation, Halt> {
+        let (runners, beat) = (self.runners, self.runners.beat(self.at.position, None));
         if old.outdated {
             info!(
                 projection.name = P::NAME,
@@ -300,13 +297,15 @@ impl<'a, P: Projection> Work<'a, P> {
             }
         }
         let generation = self.store.add(P::NAME, log_created).await?;
+        self.stopped_at = None;
         // Readers keep what they have until there is something to replace it.
         let target = self.runners.log.end().await?.last;
         let health = self.runners.health.clone();
-        self.build(&generation, target, |at, _| {
-            health.at(P::NAME, at, target.0.saturating_sub(at.0));
-        })
-        .await?;
+        let progress = |at: Position, _| health.at(P::NAME, at, target.0.saturating_sub(at.0));
+        tokio::select! {
+            built = self.build(&generation, target, progress) => built?,
+            () = runners.tell_for(Duration::MAX, P::NAME, beat) => {}
+        }
         self.store.switch(&generation).await?;
         Ok(generation)
     }

@@ -4,7 +4,7 @@ use async_nats::jetstream;
 use futures_util::TryStreamExt;
 use serde_json::{Value, json};
 
-use crate::support::{App, PASSWORD, until};
+use crate::support::{App, PASSWORD, api, until};
 
 /// `hongyan check-config`: a stream or a store that is not what is needed is named, and the service refuses to start.
 #[tokio::test]
@@ -74,6 +74,50 @@ async fn a_poison_event_stops_one_read_model_until_it_is_skipped() {
     app.verify().await;
     app.cli(&["projections", "rebuild", "--all"]).await.ok();
     app.verify().await;
+}
+
+/// Gateways show what other processes build: they tell what stands still there, and when nobody is there at all.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn gateways_tell_of_a_read_model_that_stands_still() {
+    let mut app = App::with_gateways(2).await;
+    let [ann, bob] = app.friends(["ann", "bob"]).await;
+    app.settle().await;
+    let gateway = app.servers.nats.connect("gateway", "gatewaypw").await;
+    let context = jetstream::new(gateway);
+    let ack = context.publish("evt.friendship.900.901", "no event".into()).await.expect("sent");
+    let position = ack.await.expect("stored").sequence.to_string();
+    let why = format!("event {position}");
+    for gateway in 0..2 {
+        let stopped = async || {
+            let (status, health) = app.health_of(gateway).await;
+            let found = &health["projections"]["address_book"];
+            let told = found["state"] == "stopped" && found["reason"].as_str()?.contains(&why);
+            told.then_some((status, health))
+        };
+        let (status, health) = until("the gateway tells of it", stopped).await;
+        assert_eq!((status, &health["parts"]["projections"]), (503, &json!(false)), "{health}");
+        assert_eq!(health["projections"]["presence"]["state"], "running", "{health}");
+        let url = format!("{}/health/ready", app.gateways[gateway].admin_origin());
+        let request = api::client().get(url).header("accept", "text/plain");
+        let text = request.send().await.expect("it answers").text().await.expect("a text");
+        let line = format!("address_book is stopped: {why}");
+        assert!(text.lines().any(|found| found.starts_with(&line)), "{text}");
+    }
+    ann.send(&bob, "still here").await.ok();
+    for name in ["address_book", "offline_queue"] {
+        app.cli(&["projections", "skip", name, &position, "--reason", "rubbish"]).await.ok();
+    }
+    for gateway in &mut app.gateways {
+        assert!(gateway.ready().await);
+    }
+    app.projector.as_mut().expect("there is one").process().kill9();
+    let silent = async || {
+        let (status, health) = app.health_of(0).await;
+        (health["projections"]["address_book"]["state"] == "silent").then_some(status)
+    };
+    assert_eq!(until("the gateway tells that nobody is there", silent).await, 503);
+    app.projector.as_mut().expect("there is one").start_again().await;
+    assert!(app.gateways[0].ready().await);
 }
 
 /// DESIGN §3, §5: read models of another shape, or ahead of the log, are built anew before anybody sees them.
@@ -209,8 +253,12 @@ async fn analysts_replay_the_log() {
 impl App {
     /// What `/health/ready` says, also when it says no.
     async fn health(&self) -> Value {
-        let url = format!("{}/health/ready", self.gateways[0].admin_origin());
-        let client = reqwest::Client::builder().no_proxy().build().expect("a client");
-        client.get(url).send().await.expect("it answers").json().await.expect("it is JSON")
+        self.health_of(0).await.1
+    }
+
+    async fn health_of(&self, gateway: usize) -> (u16, Value) {
+        let url = format!("{}/health/ready", self.gateways[gateway].admin_origin());
+        let reply = api::client().get(url).send().await.expect("it answers");
+        (reply.status().as_u16(), reply.json().await.expect("it is JSON"))
     }
 }
