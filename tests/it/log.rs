@@ -4,7 +4,7 @@ use async_nats::HeaderMap;
 use async_nats::jetstream::{self, message::StreamMessage};
 use futures_util::{TryStreamExt as _, future::join_all};
 use hongyan::adapters::{
-    event_log::{Expect, NewEvent},
+    event_log::{EventLog, Expect, NewEvent},
     reader::position_of,
     tail::Tail,
 };
@@ -150,13 +150,35 @@ async fn a_follower_reaches_an_end_that_is_not_his() {
     let mut follower = tail.follow(&["evt.delivery.>"], Position(1)).await.expect("a follower");
     let none = follower.next_before(10, Some(end)).await.expect("the log");
     assert!(none.is_empty() && follower.reached() >= end, "{none:?}");
+    let at = report(&log).await;
+    let next = follower.next_before(10, Some(at)).await.expect("the log");
+    assert_eq!(next.iter().map(position_of).collect::<Vec<_>>(), [at]);
+}
+
+/// That nothing is pending is what a consumer said once, and on a replicated log it may be on a replica that lags. A
+/// follower does not join the tail on its word alone.
+#[tokio::test]
+async fn a_follower_passes_over_nothing_when_it_joins() {
+    let app = App::start().await;
+    let log = app.log().await;
+    let tail = Tail::new(log.clone(), &["evt.>"]);
+    let from = Position(log.end().await.expect("the log").last.0 + 1);
+    let mut follower = tail.follow(&["evt.delivery.>"], from).await.expect("a follower");
+    assert_eq!(follower.pending(), 0);
+    let at = report(&log).await;
+    tokio::spawn(tail.clone().run());
+    let mut other = tail.follow(&["evt.complaint.>"], Position(1)).await.expect("a follower");
+    other.next_before(1, Some(at)).await.expect("the tail is read");
+    let next = follower.next_before(10, Some(at)).await.expect("the log");
+    assert_eq!(next.iter().map(position_of).collect::<Vec<_>>(), [at]);
+}
+
+/// Appends something, and tells where it is.
+async fn report(log: &EventLog) -> Position {
     let event = DeliveryEvent::Written { users: Vec::new(), groups: Vec::new() };
     let subject = Subject::Delivery(NodeId(uuid::Uuid::nil()));
     let mut new = NewEvent::new(subject, Event::Delivery(event), None, &Cause::own("a test"));
-    let at =
-        log.append_unsynced(&mut new, Expect::Anything).await.expect("the log takes it").position;
-    let next = follower.next_before(10, Some(at)).await.expect("the log");
-    assert_eq!(next.iter().map(position_of).collect::<Vec<_>>(), [at]);
+    log.append_unsynced(&mut new, Expect::Anything).await.expect("the log takes it").position
 }
 
 /// The server cuts a connection off in which more than `max_pending` waits (`nats.conf`). What a reader asks for is
