@@ -298,7 +298,7 @@ impl Executor {
         let Some(event) = decided else {
             return Ok(Some(Done { event: None, position: version }));
         };
-        drop(state); // so that the cache changes its own: a large group takes milliseconds to copy
+        drop(state); // so that the cache changes its own, and copies nothing
         let subject = A::subject(id);
         let Authority { actor, cause, .. } = authority;
         let mut new = NewEvent::new(subject, A::wrap(event.clone()), actor, cause);

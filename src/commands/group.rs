@@ -1,7 +1,8 @@
 //! A group: what it is now, folded from what has happened. `group_rules` judges what may happen next.
 
-use std::collections::HashMap;
+use std::ops::Bound;
 
+use rpds::{HashTrieMapSync, RedBlackTreeMapSync};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -23,15 +24,16 @@ pub enum Group {
     Dissolved,
 }
 
-/// A group that is there.
+/// A group that is there. A copy of it shares what does not change, however many members it has: whoever works with its
+/// state keeps that while the next event changes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ActiveGroup {
     /// The group itself.
     pub row: GroupRow,
     /// Who is in it, waiting ones too; by membership id, which is the order in which they came.
-    members: Vec<Member>,
+    members: RedBlackTreeMapSync<MembershipId, Member>,
     /// Each one's membership: a message to many thousands asks for one.
-    by_user: HashMap<UserId, MembershipId>,
+    by_user: HashTrieMapSync<UserId, MembershipId>,
     /// How many wait.
     waiting: usize,
 }
@@ -99,14 +101,17 @@ impl Group {
     }
 
     /// What a read model holds of it.
-    pub fn from_rows(row: GroupRow, mut members: Vec<Member>) -> Self {
-        members.sort_by_key(|member| member.id);
-        let mut by_user = HashMap::with_capacity(members.len());
-        for member in &members {
-            by_user.entry(member.user).or_insert(member.id);
+    pub fn from_rows(row: GroupRow, members: Vec<Member>) -> Self {
+        let mut group = ActiveGroup {
+            row,
+            members: RedBlackTreeMapSync::new_sync(),
+            by_user: HashTrieMapSync::new_sync(),
+            waiting: 0,
+        };
+        for member in members {
+            group.insert(member);
         }
-        let waiting = members.iter().filter(|member| member.waiting).count();
-        Self::Active(Box::new(ActiveGroup { row, members, by_user, waiting }))
+        Self::Active(Box::new(group))
     }
 
     /// Takes a fact in, which is at this position of the log.
@@ -151,33 +156,29 @@ impl Member {
 impl ActiveGroup {
     /// The status-1 members, by membership id.
     pub fn members(&self) -> impl Iterator<Item = &Member> {
-        self.members.iter().filter(|member| !member.waiting)
+        self.members_after(None)
     }
 
     /// Those whose membership comes after one, or all.
     pub fn members_after(&self, last: Option<MembershipId>) -> impl Iterator<Item = &Member> {
-        let begin = last.map_or(0, |last| self.members.partition_point(|member| member.id <= last));
-        self.members[begin..].iter().filter(|member| !member.waiting)
+        let begin = last.map_or(Bound::Unbounded, Bound::Excluded);
+        let rest = self.members.range((begin, Bound::Unbounded)).map(|(_, member)| member);
+        rest.filter(|member| !member.waiting)
     }
 
     /// How many status-1 members there are.
     pub fn count(&self) -> usize {
-        self.members.len() - self.waiting
+        self.members.size() - self.waiting
     }
 
     /// All memberships, waiting ones too.
-    pub fn memberships(&self) -> &[Member] {
-        &self.members
+    pub fn memberships(&self) -> impl ExactSizeIterator<Item = &Member> {
+        self.members.values()
     }
 
     /// Somebody's membership, waiting or not.
     pub fn membership(&self, user: UserId) -> Option<&Member> {
-        self.place(user).map(|at| &self.members[at])
-    }
-
-    fn place(&self, user: UserId) -> Option<usize> {
-        let id = self.by_user.get(&user)?;
-        self.members.binary_search_by_key(id, |member| member.id).ok()
+        self.members.get(self.by_user.get(&user)?)
     }
 
     /// Somebody's status-1 membership.
@@ -208,12 +209,12 @@ impl ActiveGroup {
                 self.row.updated_at = *at;
             }
             GroupEvent::Joined { avatar, entry, at, .. } => {
-                self.push(Member::new(membership, entry.user.id, *at));
+                self.insert(Member::new(membership, entry.user.id, *at));
                 self.set_avatar(avatar, *at);
             }
             GroupEvent::Applied { entry, at, .. } => {
                 let member = Member::new(membership, entry.user.id, *at);
-                self.push(Member { waiting: true, ..member });
+                self.insert(Member { waiting: true, ..member });
             }
             GroupEvent::Approved { user, avatar, at, .. } => {
                 self.change(user.id, *at, |member| member.waiting = false);
@@ -231,25 +232,23 @@ impl ActiveGroup {
         }
     }
 
-    fn push(&mut self, member: Member) {
+    fn insert(&mut self, member: Member) {
         self.waiting += usize::from(member.waiting);
-        self.by_user.entry(member.user).or_insert(member.id);
-        self.members.push(member);
+        self.by_user.insert_mut(member.user, member.id);
+        self.members.insert_mut(member.id, member);
     }
 
     fn remove(&mut self, user: UserId) {
-        let Self { members, by_user, waiting, .. } = self;
-        members.retain(|member| {
-            let goes = member.user == user;
-            *waiting -= usize::from(goes && member.waiting);
-            !goes
-        });
-        by_user.remove(&user);
+        let Some(member) = self.membership(user) else { return };
+        let (id, waiting) = (member.id, member.waiting);
+        self.waiting -= usize::from(waiting);
+        self.members.remove_mut(&id);
+        self.by_user.remove_mut(&user);
     }
 
     fn change(&mut self, user: UserId, at: Timestamp, change: impl FnOnce(&mut Member)) {
-        if let Some(place) = self.place(user) {
-            let member = &mut self.members[place];
+        let member = self.by_user.get(&user).and_then(|id| self.members.get_mut(id));
+        if let Some(member) = member {
             self.waiting -= usize::from(member.waiting);
             change(member);
             self.waiting += usize::from(member.waiting);

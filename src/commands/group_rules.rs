@@ -205,7 +205,7 @@ impl GroupCommand {
 
     /// The group's picture once its members are those that `stays` lets pass.
     fn picture(&self, group: &ActiveGroup, stays: impl Fn(&Member) -> bool) -> String {
-        let members = group.memberships().iter().filter(|member| stays(member));
+        let members = group.memberships().filter(|member| stays(member));
         self.people.picture(members.map(|member| member.user))
     }
 

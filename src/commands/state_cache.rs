@@ -349,6 +349,21 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn what_somebody_holds_is_shared_with_what_comes_of_it() {
+        let cache = StateCache::<Group>::new(20_000, 16 << 20);
+        let load = async || Ok::<_, Infallible>(group(1_000));
+        let held = cache.get(GroupId(1), load).await.expect("it loads");
+        cache.apply(GroupId(1), Position(2), &joins(1_000));
+        let now = cache.get(GroupId(1), load).await.expect("it is there");
+        let members = |of: &Versioned<Group>| -> Vec<*const Member> {
+            of.state.active().expect("a group").members().map(std::ptr::from_ref).collect()
+        };
+        let (before, after) = (members(&held), members(&now));
+        assert_eq!((before.len(), after.len()), (1_000, 1_001));
+        assert_eq!(before, after[..1_000], "none of them was copied");
+    }
+
+    #[tokio::test]
     async fn a_group_that_grows_is_weighed_anew() {
         let cache = StateCache::<Group>::new(20_000, 16 << 20);
         let load = async || Ok::<_, Infallible>(group(1));

@@ -43,7 +43,7 @@ pub fn of(event: &GroupEvent, group: &ActiveGroup) -> Option<Notice> {
         }
         GroupEvent::Dissolved { by, roster, notice, at } => {
             let text = format!("群主于 {} 解散了该群", at.row_text());
-            let all = group.memberships().iter().map(|member| member.user).collect();
+            let all = group.memberships().map(|member| member.user).collect();
             (all, about.notice(*notice, by, &text, Columns::RowsAndUsers(roster), *at))
         }
         GroupEvent::Left { by, roster, notice, at } => {

@@ -104,7 +104,7 @@ async fn gateways_tell_of_a_read_model_that_stands_still() {
         assert!(text.lines().any(|found| found.starts_with(&line)), "{text}");
     }
     ann.send(&bob, "still here").await.ok();
-    for name in ["address_book", "offline_queue"] {
+    for name in ["address_book", "message_history", "offline_queue"] {
         app.cli(&["projections", "skip", name, &position, "--reason", "rubbish"]).await.ok();
     }
     for gateway in &mut app.gateways {

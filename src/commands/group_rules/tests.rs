@@ -143,7 +143,7 @@ fn a_full_group_takes_nobody_not_even_to_wait() {
 #[test]
 fn memberships_have_the_ids_of_their_events() {
     let group = given([(EVE, join(EVE)), (GUS, join(GUS))]);
-    let ids = group.active().expect("it is there").memberships().iter();
+    let ids = group.active().expect("it is there").memberships();
     let ids: Vec<(UserId, i64)> = ids.map(|member| (member.user, member.id.0)).collect();
     let id = |at, index| Position(at).numbered(index);
     assert_eq!(ids, [(ANN, id(1, 0)), (BOB, id(1, 1)), (EVE, id(2, 0)), (GUS, id(3, 0))]);
@@ -181,14 +181,14 @@ proptest! {
                 prop_assert_eq!(group.decide(&command(by, action)), Ok(None));
             }
             let Some(active) = group.active() else { continue };
-            let rows = active.memberships();
+            let rows: Vec<_> = active.memberships().cloned().collect();
             let users: std::collections::BTreeSet<UserId> =
                 rows.iter().map(|member| member.user).collect();
             prop_assert_eq!(users.len(), rows.len());
             prop_assert!(rows.is_sorted_by(|one, next| one.id < next.id));
             prop_assert!(active.member(active.row.owner).is_some());
             prop_assert!(rows.len() <= MOST);
-            let stored = Group::from_rows(active.row.clone(), rows.iter().rev().cloned().collect());
+            let stored = Group::from_rows(active.row.clone(), rows.into_iter().rev().collect());
             prop_assert_eq!(&stored, &group);
         }
     }

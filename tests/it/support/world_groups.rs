@@ -31,7 +31,7 @@ impl World {
         let active = group.and_then(|id| self.groups.get(&id)?.active());
         let by_owner = active.map(|group| group.row.owner);
         let waiting = active.and_then(|group| {
-            group.memberships().iter().find(|member| member.waiting).map(|member| member.user)
+            group.memberships().find(|member| member.waiting).map(|member| member.user)
         });
         match (what, group) {
             (What::MakeGroup, _) => self.make_group(who, whom),
