@@ -246,6 +246,11 @@ impl Checkpoints {
         self.own.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// May this process serve, if it is a gateway?
+    pub fn is_live(&self) -> bool {
+        self.own().gateway.as_ref().is_none_or(|(_, liveness)| liveness.is_live())
+    }
+
     /// Returns when all that was told has left this process.
     pub async fn flush(&self) {
         _ = self.client.flush().await;

@@ -114,6 +114,7 @@ async fn ready(State(admin): State<Admin>, headers: HeaderMap) -> Response {
         "postgres": matches!(postgres, Ok(Ok(_))),
         "redis": matches!(redis, Ok(Ok(()))),
         "projections": caught_up,
+        "gateway": admin.checkpoints.is_live(),
     });
     let ready =
         parts.as_object().is_some_and(|parts| parts.values().all(|up| up == &Value::Bool(true)));
@@ -122,12 +123,15 @@ async fn ready(State(admin): State<Admin>, headers: HeaderMap) -> Response {
         let names = ["log", "postgres", "redis"].into_iter();
         let down = names.filter(|name| parts[*name] == false);
         let down = down.map(|name| format!("{name} does not answer\n"));
+        let deaf = (parts["gateway"] == false).then(|| {
+            "the gateway serves nobody: it does not hear its own heartbeat, or lags\n".to_owned()
+        });
         let not_well = projections.iter().filter(|(_, state)| !is_well(state));
         let not_well = not_well.map(|(name, ProjectionState { state, reason, .. })| match reason {
             Some(reason) => format!("{name} is {state}: {reason}\n"),
             None => format!("{name} is {state}\n"),
         });
-        return (status, down.chain(not_well).collect::<String>()).into_response();
+        return (status, down.chain(deaf).chain(not_well).collect::<String>()).into_response();
     }
     let body = json!({
         "ready": ready,

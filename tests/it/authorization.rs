@@ -121,6 +121,8 @@ async fn a_gateway_that_is_cut_off_honours_nothing_that_was_taken_back() {
         line.set(mode);
         ann.post_empty(LOG_OUT).await.ok();
         assert_ne!(elsewhere.post_empty(DRAIN).await.status, 200, "{mode:?}");
+        let (status, health) = app.health_of(1).await;
+        assert_eq!((status, &health["parts"]["gateway"]), (503, &json!(false)), "{health}");
         assert_ne!(elsewhere.get("/api/chat/grouplist/1").await.status, 200, "{mode:?}");
         line.set(Mode::Open);
         let refused = async || {

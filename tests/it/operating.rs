@@ -256,7 +256,7 @@ impl App {
         self.health_of(0).await.1
     }
 
-    async fn health_of(&self, gateway: usize) -> (u16, Value) {
+    pub(crate) async fn health_of(&self, gateway: usize) -> (u16, Value) {
         let url = format!("{}/health/ready", self.gateways[gateway].admin_origin());
         let reply = api::client().get(url).send().await.expect("it answers");
         (reply.status().as_u16(), reply.json().await.expect("it is JSON"))
