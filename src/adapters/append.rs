@@ -160,16 +160,9 @@ impl EventLog {
         deadline: Instant,
     ) -> Result<Option<Position>, LogError> {
         let Some(after) = new.maybe_after else { return Ok(None) };
-        let id = new.id.to_string();
         let look = async {
-            let mut from = Position(after.0 + 1);
-            while let Some(stored) = self.raw_next(new.subject, from).await? {
-                if envelope::header(&stored.headers, "ce-id") == Some(id.as_str()) {
-                    return Ok(Some(Position(stored.sequence)));
-                }
-                from = Position(stored.sequence + 1);
-            }
-            Ok(None)
+            let first = self.raw_next(new.subject, Position(after.0 + 1)).await?;
+            self.find(new.subject, new.id, first, Position(u64::MAX)).await
         };
         timeout_at(deadline, look).await.unwrap_or_else(|_| Err(unavailable("it does not answer")))
     }

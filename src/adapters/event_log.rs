@@ -214,16 +214,31 @@ impl EventLog {
     /// # Errors
     /// The server cannot be reached.
     pub async fn is_repeat(&self, recorded: &Recorded<Event>) -> Result<bool, LogError> {
-        let (subject, id) = (recorded.subject.to_string(), recorded.id.to_string());
-        let mut next = self.lookup.first_since(&subject, recorded.at).await?;
-        while let Some(stored) = next.filter(|stored| stored.sequence < recorded.position.0) {
-            if envelope::header(&stored.headers, "ce-id") == Some(id.as_str()) {
-                warn!(event.id = id, position = %recorded.position, "the log holds an event twice, which counts once");
-                return Ok(true);
-            }
-            next = self.lookup.next(&subject, stored.sequence + 1).await?;
+        let Recorded { subject, id, position, .. } = recorded;
+        let first = self.lookup.first_since(&subject.to_string(), recorded.at).await?;
+        let found = self.find(*subject, *id, first, *position).await?;
+        if found.is_some() {
+            warn!(event.id = %id, %position, "the log holds an event twice, which counts once");
         }
-        Ok(false)
+        Ok(found.is_some())
+    }
+
+    /// Where the fact of this identity is on a subject, from the message `next` on and before a position.
+    pub(super) async fn find(
+        &self,
+        subject: Subject,
+        id: Uuid,
+        mut next: Option<StreamMessage>,
+        before: Position,
+    ) -> Result<Option<Position>, LogError> {
+        let id = id.to_string();
+        while let Some(stored) = next.filter(|stored| stored.sequence < before.0) {
+            if envelope::header(&stored.headers, "ce-id") == Some(id.as_str()) {
+                return Ok(Some(Position(stored.sequence)));
+            }
+            next = self.raw_next(subject, Position(stored.sequence + 1)).await?;
+        }
+        Ok(None)
     }
 
     /// The event that made what has this id, if it is the first such thing of an event (ADR 0014).
