@@ -40,10 +40,7 @@ async fn a_poison_event_stops_one_read_model_until_it_is_skipped() {
     let app = App::start().await;
     let [ann, bob] = app.friends(["ann", "bob"]).await;
     app.settle().await;
-    let gateway = app.servers.nats.connect("gateway", "gatewaypw").await;
-    let context = jetstream::new(gateway);
-    let ack = context.publish("evt.friendship.900.901", "no event".into()).await.expect("sent");
-    let position = ack.await.expect("stored").sequence.to_string();
+    let position = app.poison().await;
     let state = async |name: &str| {
         let health = app.health().await;
         health["projections"][name]["state"].as_str().unwrap_or_default().to_owned()
@@ -82,10 +79,7 @@ async fn gateways_tell_of_a_read_model_that_stands_still() {
     let mut app = App::with_gateways(2).await;
     let [ann, bob] = app.friends(["ann", "bob"]).await;
     app.settle().await;
-    let gateway = app.servers.nats.connect("gateway", "gatewaypw").await;
-    let context = jetstream::new(gateway);
-    let ack = context.publish("evt.friendship.900.901", "no event".into()).await.expect("sent");
-    let position = ack.await.expect("stored").sequence.to_string();
+    let position = app.poison().await;
     let why = format!("event {position}");
     for gateway in 0..2 {
         let stopped = async || {
@@ -254,6 +248,14 @@ impl App {
     /// What `/health/ready` says, also when it says no.
     async fn health(&self) -> Value {
         self.health_of(0).await.1
+    }
+
+    /// Puts something into the log that those who follow friendships cannot read; answers where.
+    async fn poison(&self) -> String {
+        let gateway = self.servers.nats.connect("gateway", "gatewaypw").await;
+        let context = jetstream::new(gateway);
+        let sent = context.publish("evt.friendship.900.901", "no event".into()).await;
+        sent.expect("sent").await.expect("stored").sequence.to_string()
     }
 
     pub(crate) async fn health_of(&self, gateway: usize) -> (u16, Value) {
