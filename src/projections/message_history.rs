@@ -20,8 +20,8 @@ use self::{
 };
 use super::{
     Projection, StoreError,
-    in_postgres::{InPostgres, column, number},
-    message_object::{MessageObject, revoked_text_in_group, without_content},
+    in_postgres::{InPostgres, number},
+    message_object::{MessageObject, revoked_text_in_group},
     user_objects,
 };
 use crate::{
@@ -307,7 +307,8 @@ fn told<To: Serialize>(revocation: &Revocation<To>) -> (Uuid, String) {
     (revocation.message.0, serde_json::to_string(revocation).unwrap_or_default())
 }
 
-/// Drops the content of what was taken back.
+/// Marks what was taken back. Its object stays as it was: who has not fetched it yet is shown the message and then that
+/// it was taken back (`ws.md` §7.3).
 async fn revoke(tx: &mut PgConnection, revoked: Vec<(Uuid, String)>) -> Result<(), StoreError> {
     if revoked.is_empty() {
         return Ok(());
@@ -316,19 +317,13 @@ async fn revoke(tx: &mut PgConnection, revoked: Vec<(Uuid, String)>) -> Result<(
     for (id, revocation) in revoked {
         told.entry(id).or_insert(revocation); // the first counts
     }
-    let ids: Vec<Uuid> = told.keys().copied().collect();
-    let rows = sqlx::query!(
-        "select id, object from messages where id = any($1) and revocation is null",
-        &ids
-    );
-    let rows = rows.fetch_all(&mut *tx).await?;
+    let (ids, told): (Vec<Uuid>, Vec<String>) = told.into_iter().unzip();
     sqlx::query!(
-        "update messages set object = revoked.object, revocation = revoked.told
-         from unnest($1::uuid[], $2::text[], $3::text[]) as revoked (id, object, told)
-         where messages.id = revoked.id",
-        &column(&rows, |row| row.id),
-        &column(&rows, |row| without_content(&row.object)),
-        &column(&rows, |row| told[&row.id].clone()),
+        "update messages set revocation = revoked.told
+         from unnest($1::uuid[], $2::text[]) as revoked (id, told)
+         where messages.id = revoked.id and revocation is null",
+        &ids,
+        &told
     )
     .execute(tx)
     .await?;

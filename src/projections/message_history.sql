@@ -8,7 +8,7 @@ create table messages (
     number     bigint      not null,         -- 1, 2, 3 … in its chat
     sender     bigint      not null,
     recipient  bigint,
-    object     text        not null,         -- the message object, without its content once revoked; a group's without the group
+    object     text        not null,         -- the message object, also once revoked; a group's without the group
     shown      bigint,                       -- the group in it: a position of `shown_groups`
     sent_at    timestamptz not null,
     revocation text,                         -- what the recipients were told

@@ -1,7 +1,7 @@
 //! The chat message object (ws.md §6): what clients show, whoever made it.
 
 use serde::{Serialize, Serializer};
-use serde_json::{Value, value::RawValue};
+use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use crate::{
@@ -293,15 +293,6 @@ pub fn with_group(object: &str, group: &str) -> String {
     }
 }
 
-/// A message as JSON text, without what its author wrote: an empty text.
-pub fn without_content(object: &str) -> String {
-    let Ok(mut object) = serde_json::from_str::<Value>(object) else { return object.to_owned() };
-    object["type"] = "text".into();
-    object["data"] = r#"{"data":"","dataType":false,"otherData":null}"#.into();
-    object["options"] = Value::Null;
-    object.to_string()
-}
-
 /// `six撤回了一条消息`.
 pub fn revoked_text(revocation: &Revocation) -> String {
     format!("{}撤回了一条消息", revocation.by.name)
@@ -319,6 +310,8 @@ pub fn frame(object: &str, at: Timestamp) -> String {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::Value;
+
     use super::*;
     use crate::events::GroupId;
 
@@ -344,17 +337,5 @@ mod tests {
         assert_eq!(found["group"]["id"], 33);
         assert_eq!(found["options"].to_string(), theirs);
         assert_eq!(found["data"], r#""group":null"#);
-    }
-
-    #[test]
-    fn without_its_content_a_message_is_an_empty_text_of_the_same_author() {
-        let object = MessageObject::without_group(&sent("a secret", r#"{"also":"secret"}"#)).json();
-        let found: Value = serde_json::from_str(&without_content(&object)).expect("JSON");
-        let mut expected: Value = serde_json::from_str(&object).expect("JSON");
-        expected["type"] = "text".into();
-        expected["data"] = r#"{"data":"","dataType":false,"otherData":null}"#.into();
-        expected["options"] = Value::Null;
-        assert_eq!(found, expected);
-        assert!(!found.to_string().contains("secret"));
     }
 }
