@@ -38,6 +38,8 @@ pub struct Checkpoints {
     /// What this process says of itself.
     own: Arc<Mutex<Own>>,
     changed: watch::Sender<()>,
+    /// The highest position that somebody waits for.
+    awaited: watch::Sender<Position>,
     /// Since when everybody who lives has been heard.
     listening_since: Arc<Mutex<Instant>>,
 }
@@ -46,8 +48,6 @@ pub struct Checkpoints {
 #[derive(Default)]
 struct Own {
     beats: HashMap<String, OwnBeat>,
-    /// The highest position that somebody waits for.
-    awaited: Position,
     /// If it is a gateway.
     gateway: Option<(String, Arc<Liveness>)>,
 }
@@ -120,6 +120,7 @@ impl Checkpoints {
             seen: Arc::default(),
             own: Arc::new(Mutex::new(Own { gateway, ..Own::default() })),
             changed: watch::channel(()).0,
+            awaited: watch::channel(Position(0)).0,
             listening_since: Arc::new(Mutex::new(Instant::now())),
         };
         let listener = this.clone();
@@ -177,8 +178,7 @@ impl Checkpoints {
     pub async fn tell(&self, name: &str, beat: Beat) {
         self.record(name, beat);
         let is_awaited = {
-            let mut own = self.own();
-            let awaited = own.awaited;
+            let (mut own, awaited) = (self.own(), *self.awaited.borrow());
             let known = own.beats.get_mut(name);
             match known {
                 Some(known) => {
@@ -202,8 +202,12 @@ impl Checkpoints {
     /// Somebody waits: whoever here has got on since they said how far they are says it now.
     async fn awaited(&self, awaited: Awaited) {
         let due: Vec<(String, Beat)> = {
-            let mut own = self.own();
-            own.awaited = own.awaited.max(awaited.position);
+            let own = self.own();
+            self.awaited.send_if_modified(|highest| {
+                let is_higher = awaited.position > *highest;
+                *highest = awaited.position.max(*highest);
+                is_higher
+            });
             if let (true, Some((_, liveness))) = (awaited.gateways, &own.gateway) {
                 liveness.awaited(awaited.position);
             }
@@ -214,6 +218,12 @@ impl Checkpoints {
         for (name, beat) in due {
             self.publish(&name, beat).await;
         }
+    }
+
+    /// Returns once somebody waits for a position beyond this one.
+    pub async fn awaited_beyond(&self, position: Position) {
+        let mut awaited = self.awaited.subscribe();
+        _ = awaited.wait_for(|awaited| *awaited > position).await; // the sender is ours
     }
 
     async fn repeat(&self) {

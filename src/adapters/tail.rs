@@ -6,6 +6,8 @@
 
 use std::{
     collections::{HashMap, VecDeque},
+    future::ready,
+    pin::pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -214,10 +216,11 @@ impl Follower {
     /// # Errors
     /// As [`Reader::next_batch`].
     pub async fn next_batch(&mut self, most: usize) -> Result<Vec<Entry>, LogError> {
-        self.next_before(most, None).await
+        self.next_before(most, None, ready(())).await
     }
 
-    /// The same, or no event once there is none left up to `goal`.
+    /// The same, or no event once there is none left up to `goal`. Once there is something at the end of the log, more
+    /// has until `gathered` to come with it.
     ///
     /// # Errors
     /// As [`Reader::next_batch`].
@@ -225,7 +228,9 @@ impl Follower {
         &mut self,
         most: usize,
         goal: Option<Position>,
+        gathered: impl Future<Output = ()>,
     ) -> Result<Vec<Entry>, LogError> {
+        let (mut gathered, mut is_gathered) = (pin!(gathered), false);
         loop {
             if goal.is_some_and(|goal| self.reached() >= goal) {
                 return Ok(Vec::new());
@@ -272,6 +277,10 @@ impl Follower {
             };
             match found {
                 None => self.find_source().await?, // it was too long ago
+                Some((found, ..)) if !found.is_empty() && !is_gathered => {
+                    gathered.as_mut().await;
+                    is_gathered = true;
+                }
                 Some((found, next, pending)) => {
                     (self.next, self.pending) = (next, pending);
                     if !found.is_empty() {

@@ -51,7 +51,7 @@ pub trait Projection: Send + Sync + 'static {
     const SUBJECTS: &'static [&'static str];
 
     /// From one transaction to the next, at least: what comes meanwhile shares the next one, which under load costs a
-    /// fraction. The first event after a pause does not wait.
+    /// fraction. The first event after a pause does not wait, nor does anything while somebody waits for the read model.
     const PACE: Duration = Duration::from_millis(1);
 
     /// How many of these events, at least one, make a transaction of a bearable size.

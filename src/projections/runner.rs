@@ -175,11 +175,18 @@ impl<'a, P: Projection> Work<'a, P> {
                 self.runners.health.live(P::NAME);
                 self.projection.caught_up().await;
             }
+            let at = self.at.position;
+            let gathered = async {
+                if due > Instant::now() {
+                    tokio::select! {
+                        () = sleep_until(due) => {}
+                        () = self.runners.checkpoints.awaited_beyond(at) => {}
+                    }
+                }
+            };
+            let goal = (!live).then_some(target);
             let batch = tokio::select! {
-                batch = async {
-                    sleep_until(due).await;
-                    reader.next_before(self.runners.batch, (!live).then_some(target)).await
-                } => batch?,
+                batch = reader.next_before(self.runners.batch, goal, gathered) => batch?,
                 _ = beat.tick() => {
                     // Somebody may have claimed or switched the generation while nothing happened.
                     self.still_mine(&generation).await?;

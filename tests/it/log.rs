@@ -1,5 +1,7 @@
 //! The log itself: what an event looks like there (DESIGN §3).
 
+use std::future::ready;
+
 use async_nats::HeaderMap;
 use async_nats::jetstream::{self, message::StreamMessage};
 use futures_util::{TryStreamExt as _, future::join_all};
@@ -148,10 +150,10 @@ async fn a_follower_reaches_an_end_that_is_not_his() {
     tokio::spawn(tail.clone().run());
     let end = log.end().await.expect("the log").last;
     let mut follower = tail.follow(&["evt.delivery.>"], Position(1)).await.expect("a follower");
-    let none = follower.next_before(10, Some(end)).await.expect("the log");
+    let none = follower.next_before(10, Some(end), ready(())).await.expect("the log");
     assert!(none.is_empty() && follower.reached() >= end, "{none:?}");
     let at = report(&log).await;
-    let next = follower.next_before(10, Some(at)).await.expect("the log");
+    let next = follower.next_before(10, Some(at), ready(())).await.expect("the log");
     assert_eq!(next.iter().map(position_of).collect::<Vec<_>>(), [at]);
 }
 
@@ -168,9 +170,32 @@ async fn a_follower_passes_over_nothing_when_it_joins() {
     let at = report(&log).await;
     tokio::spawn(tail.clone().run());
     let mut other = tail.follow(&["evt.complaint.>"], Position(1)).await.expect("a follower");
-    other.next_before(1, Some(at)).await.expect("the tail is read");
-    let next = follower.next_before(10, Some(at)).await.expect("the log");
+    other.next_before(1, Some(at), ready(())).await.expect("the tail is read");
+    let next = follower.next_before(10, Some(at), ready(())).await.expect("the log");
     assert_eq!(next.iter().map(position_of).collect::<Vec<_>>(), [at]);
+}
+
+/// A read model that takes its time takes more at once.
+#[tokio::test]
+async fn what_comes_while_a_follower_gathers_comes_along() {
+    let app = App::start().await;
+    let log = app.log().await;
+    let tail = Tail::new(log.clone(), &["evt.>"]);
+    tokio::spawn(tail.clone().run());
+    let from = Position(log.end().await.expect("the log").last.0 + 1);
+    let subjects = &["evt.delivery.>"];
+    let mut follower = tail.follow(subjects, from).await.expect("a follower");
+    let mut other = tail.follow(subjects, from).await.expect("a follower");
+    let first = report(&log).await;
+    let gathered = async {
+        let second = report(&log).await;
+        while other.reached() < second {
+            other.next_batch(1).await.expect("the tail is read");
+        }
+    };
+    let both = follower.next_before(10, None, gathered).await.expect("the log");
+    let positions: Vec<_> = both.iter().map(position_of).collect();
+    assert_eq!(positions, [first, Position(first.0 + 1)]);
 }
 
 /// Appends something, and tells where it is.

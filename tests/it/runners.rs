@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use hongyan::adapters::checkpoints::Checkpoints;
 use hongyan::adapters::event_log::{EventLog, Promises};
 use hongyan::adapters::tail::Tail;
 use hongyan::adapters::{nats, postgres};
-use hongyan::events::NodeId;
+use hongyan::events::{NodeId, Position};
 use hongyan::projections::address_book::AddressBook;
 use hongyan::projections::halt::Halt;
 use hongyan::projections::runner::{Runners, Work};
@@ -50,6 +51,28 @@ async fn a_runner_that_was_overtaken_blames_no_event() {
     });
     let halt = halt.await.expect_err("it was overtaken");
     assert!(matches!(halt, Halt::Fenced), "{halt}");
+}
+
+/// A read model that gathers events does so no longer once somebody waits for it, in whatever process.
+#[tokio::test]
+async fn whoever_waits_for_a_read_model_is_heard_of() {
+    let app = App::start().await;
+    let listen = async || {
+        let nats = nats::connect(&app.servers.nats.url(), "ops", &"opspw".into()).await;
+        let client = nats.expect("nats-server").client;
+        let (checkpoints, listen) = Checkpoints::start(client, None).await.expect("nats-server");
+        tokio::spawn(listen);
+        checkpoints
+    };
+    let (one, other) = (listen().await, listen().await);
+    let (at, beyond) = (Position(1_000), Position(1_001));
+    let (name, long) = (["nobody"], Duration::from_secs(60));
+    assert!(one.awaited_beyond(at).now_or_never().is_none());
+    tokio::select! {
+        passed = other.passed(beyond, &name, long) => panic!("{passed}"),
+        () = one.awaited_beyond(at) => {}
+    }
+    assert!(one.awaited_beyond(beyond).now_or_never().is_none());
 }
 
 /// What is compared is as far as the live one is, however far the log is by then.
