@@ -19,7 +19,7 @@ use crate::{
         nats::Nats,
         nodes::Nodes,
         provision,
-        push::Pushes,
+        push::{Pushes, SocketsHere},
         rate_limit::RateLimit,
         throttle::Throttle,
         tokens::{Claims, Tokens},
@@ -134,6 +134,7 @@ pub async fn serve(config: Config, role: Role) -> anyhow::Result<()> {
         requests: TaskTracker::new(),
         accept: CancellationToken::new(),
         stop: CancellationToken::new(),
+        sockets_here: SocketsHere::default(),
     };
     // Taken ports are told before anything else happens.
     let admin = listen(config.server.admin_listen).await?;

@@ -25,3 +25,4 @@ pub mod throttle;
 pub mod tokens;
 mod unbuffered_client;
 pub mod vault;
+pub mod watermarks;

@@ -4,11 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use anyhow::{Context as _, bail};
 use secrecy::SecretString;
-use tokio::{
-    net::TcpListener,
-    sync::{Notify, Semaphore},
-    time::{sleep, timeout},
-};
+use tokio::{net::TcpListener, sync::Semaphore, time::timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::warn;
 
@@ -17,14 +13,14 @@ use crate::{
     adapters::{
         checkpoints::{Beat, Checkpoints},
         event_log::EventLog,
-        interest::{Heard, Interest, Servers},
+        interest::{Interest, Servers},
         liveness::Liveness,
         media::Media,
         nats::{self, Nats},
         nodes::Nodes,
         passwords::Passwords,
         postgres, provision,
-        push::{self, Push, Pushes},
+        push::{self, Pushes, SocketsHere},
         rate_limit::RateLimit,
         redis::Redis,
         tail::Tail,
@@ -44,11 +40,8 @@ use crate::{
         runner::{self, Runners},
     },
     telemetry::{Metrics, ProjectionHealth},
-    ws::{deliveries::Deliveries, hub::Hub, lanes::Lanes},
+    ws::{self, deliveries::Deliveries, hub::Hub, lanes::Lanes},
 };
-
-/// How long a look into all queues is not repeated.
-const RESYNC_PAUSE: Duration = Duration::from_millis(100);
 
 /// How many sockets of a gateway read their queues at once.
 const REFETCHES: usize = 64;
@@ -66,6 +59,8 @@ pub(super) struct Process {
     pub(super) accept: CancellationToken,
     /// Ends everything else.
     pub(super) stop: CancellationToken,
+    /// If it is a gateway.
+    pub(super) sockets_here: SocketsHere,
 }
 
 impl Process {
@@ -105,7 +100,7 @@ impl Process {
         let parts = ProjectionParts {
             postgres: InPostgres::new(pool),
             redis: InRedis::new(redis.clone()),
-            pushes: Pushes::new(nats.client.clone()),
+            pushes: Pushes::new(nats.client.clone(), self.sockets_here.clone()),
             chat_log_length: config.projections.chat_log_length,
         };
         let tail = self.tail(&log, &["evt.>"]);
@@ -213,7 +208,7 @@ impl Process {
                 (limits.login_failures, limits.login_failures_per_address),
                 Duration::from_secs(limits.login_window_s),
             ),
-            pushes: Pushes::new(nats.client.clone()),
+            pushes: Pushes::new(nats.client.clone(), self.sockets_here.clone()),
             nodes: Nodes::new(nats.client.clone()),
             hub,
             refetches: Semaphore::new(REFETCHES),
@@ -254,13 +249,13 @@ impl Process {
 
     /// Hands pushes to the sockets that they are for; returns once there is a connection.
     async fn hear_pushes(&self, app: &App) {
-        let gap = Arc::new(Notify::new());
-        let (hub, missed) = (app.hub.clone(), Arc::clone(&gap));
+        let (pushes, hub) = (ws::pushes::Pushes::new(app.clone()), app.hub.clone());
+        self.keep(async move { hub.spread_resyncs().await });
+        let (local, hub) = (pushes.clone(), app.hub.clone());
+        let mut here = self.sockets_here.are(self.node, move |user, at| hub.has(user, at));
         self.keep(async move {
-            loop {
-                missed.notified().await;
-                hub.resync();
-                sleep(RESYNC_PAUSE).await;
+            while let Some(push) = here.recv().await {
+                local.hand_on(push).await;
             }
         });
         let nats = &self.config.nats;
@@ -269,11 +264,10 @@ impl Process {
             user: nats.gateway_user.clone(),
             password: nats.gateway_password.clone(),
         };
-        let (interest, hearing) = (app.interest.clone(), app.clone());
+        let interest = app.interest.clone();
         self.keep(async move {
-            let _resyncs = push::want_resyncs(&interest);
-            let hand_on = |heard| hand_on(hearing.clone(), Arc::clone(&gap), heard);
-            interest.hear(servers, hand_on).await;
+            let _calls = push::want_calls(&interest);
+            interest.hear(servers, |heard| pushes.hear(heard)).await;
         });
         while app.interest.prove().await.is_err() {} // it has waited
     }
@@ -331,23 +325,6 @@ impl Process {
         if timeout(grace, self.tasks.wait()).await.is_err() {
             warn!("some tasks did not end in time");
         }
-    }
-}
-
-/// A push, on its way to the sockets that it is for.
-async fn hand_on(app: App, gap: Arc<Notify>, heard: Heard) {
-    match push::read(heard) {
-        Some(Push::Frame { user, number, connection, frame }) => {
-            app.hub.push(user, connection, number, frame);
-        }
-        Some(Push::Drain { user, reply }) => {
-            if let Some(reply) = reply.filter(|_| app.hub.drain(user)) {
-                app.interest.answer(&reply);
-            }
-        }
-        Some(Push::Said(said, frame)) => app.lanes.tell(&app.executor, said, frame).await,
-        Some(Push::Resync) => gap.notify_one(),
-        None => {}
     }
 }
 

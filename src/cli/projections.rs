@@ -16,7 +16,7 @@ use crate::{
         checkpoints::Checkpoints,
         event_log::{Expect, NewEvent},
         postgres,
-        push::Pushes,
+        push::{Pushes, SocketsHere},
         redis::Redis,
         tail::Tail,
     },
@@ -146,7 +146,7 @@ impl Tools {
         let log = app::open_log(nats.clone(), config, node, None).await?;
         let (checkpoints, listen) = Checkpoints::start(nats.client.clone(), None).await?;
         app::background(listen);
-        let pushes = Pushes::new(nats.client.clone());
+        let pushes = Pushes::new(nats.client.clone(), SocketsHere::default());
         let pool = postgres::writers(&config.postgres.url, 4)?;
         Ok(Self {
             parts: ProjectionParts {

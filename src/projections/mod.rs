@@ -78,6 +78,11 @@ pub trait Projection: Send + Sync + 'static {
     fn caught_up(&self) -> impl Future<Output = ()> + Send {
         async {}
     }
+
+    /// Every few seconds while it is live.
+    fn heartbeat(&self) -> impl Future<Output = ()> + Send {
+        async {}
+    }
 }
 
 /// Why a store did not take a batch.

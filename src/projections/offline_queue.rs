@@ -6,13 +6,16 @@
 //! oldest; it is fetched from `message_history` (ADR 0016). Entries after the one at which a socket opened are its
 //! to receive live; those before wait for a drain. The two sets never meet.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use serde_json::value::RawValue;
 
 use crate::{
-    adapters::push::{Pushes, SaidPush},
+    adapters::{
+        push::{Pushes, SaidPush},
+        watermarks::Pushed,
+    },
     clock,
     events::{ChatEvent, ConnectionId, Event, GroupChatEvent, Position, Recorded, Subject, UserId},
 };
@@ -48,6 +51,7 @@ pub struct OfflineQueue {
     pushes: Pushes,
     bounds: Bounds,
     memory: Mutex<Option<(Moment, Memory)>>,
+    pushed: Mutex<Pushed>,
 }
 
 /// What batches have read and changed: it is not read again as long as nobody else can have written.
@@ -94,7 +98,7 @@ impl OfflineQueue {
 
     /// The same with other bounds, for tests.
     pub fn bounded(pushes: Pushes, bounds: Bounds) -> Self {
-        Self { pushes, bounds, memory: Mutex::default() }
+        Self { pushes, bounds, memory: Mutex::default(), pushed: Mutex::default() }
     }
 }
 
@@ -173,20 +177,37 @@ impl Projection for OfflineQueue {
             };
             match entry {
                 Waiting::Queue { user, number, connection, .. } => {
-                    self.pushes.frame(user, number, connection, &frame).await;
+                    if self.pushes.frame(user, number, connection, frame).await {
+                        self.pushed().note(user, number);
+                    }
                 }
-                Waiting::Timeline(said, _) => self.pushes.said(&said, &frame).await,
+                Waiting::Timeline(said, _) => {
+                    self.pushed().note_said(said.group, said.position);
+                    self.pushes.said(said, frame).await;
+                }
             }
         }
     }
 
     /// Nothing was pushed while catching up: sockets look into their queues themselves.
     async fn caught_up(&self) {
+        self.pushed().begin();
         self.pushes.resync().await;
+    }
+
+    async fn heartbeat(&self) {
+        let watermarks = self.pushed().take();
+        for some in &watermarks {
+            self.pushes.watermarks(some).await;
+        }
     }
 }
 
 impl OfflineQueue {
+    fn pushed(&self) -> MutexGuard<'_, Pushed> {
+        self.pushed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// What is remembered, if it is of that moment.
     fn remember(&self, since: Moment) -> Memory {
         let kept = self.memory.lock().unwrap_or_else(PoisonError::into_inner).take();

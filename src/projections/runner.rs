@@ -192,7 +192,9 @@ impl<'a, P: Projection> Work<'a, P> {
                     self.still_mine(&generation).await?;
                     self.still_live(&generation).await?;
                     self.heartbeat(reader.pending()).await;
-                    if !live && self.has_none(reader.reached(), target).await? {
+                    if live {
+                        self.projection.heartbeat().await;
+                    } else if self.has_none(reader.reached(), target).await? {
                         target = reader.reached(); // what was to come has expired
                     }
                     continue;

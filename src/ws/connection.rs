@@ -224,11 +224,7 @@ impl Connected {
                         patience = Some(Instant::now() + RETRY);
                     }
                 }
-                _ = heartbeat.tick() => {
-                    wire.send(frames::PING.to_owned()).await?;
-                    // A push can be lost where nobody notices, between two servers of a cluster.
-                    self.inflow.resync();
-                }
+                _ = heartbeat.tick() => wire.send(frames::PING.to_owned()).await?,
                 () = sleep_until(Some(renewal)), if self.current => {
                     Box::pin(self.renew(app)).await;
                     renewal += app.config.renewal();
@@ -386,6 +382,8 @@ impl Connected {
             Order::Push(number, frame) => self.receive(number, frame, app, wire).await?,
             Order::Drain => self.inflow.drain(),
             Order::Resync => self.inflow.resync(),
+            Order::Pushed(number) => self.inflow.pushed(number),
+            Order::SaidBefore(group, position) => self.inflow.said_before(group, position),
             Order::Doubt(position) => self.inflow.doubt(position),
             Order::Left(group, position) => self.inflow.leave(group, position),
             Order::Hear(said) => self.hear(&said, app, wire).await?,

@@ -8,7 +8,7 @@ use std::{
 
 use futures_util::future::join_all;
 use tokio::{
-    sync::{mpsc, oneshot, watch},
+    sync::{Notify, mpsc, oneshot, watch},
     time::sleep,
 };
 use tokio_util::task::TaskTracker;
@@ -30,6 +30,10 @@ use crate::{
     },
 };
 
+/// After a missed push so many users' sockets look at once, and then the next: 6,400 in a second.
+const RESYNCED_AT_ONCE: usize = 64;
+const RESYNC_PAUSE: Duration = Duration::from_millis(10);
+
 /// The sockets of this node.
 pub struct Hub {
     sockets: Mutex<Sockets>,
@@ -40,6 +44,8 @@ pub struct Hub {
     endings: mpsc::UnboundedSender<Ending>,
     /// Ends that the log has not been told yet.
     untold: watch::Sender<usize>,
+    /// Rung when pushes may have been missed.
+    missed: Notify,
     most_per_user: usize,
 }
 
@@ -54,6 +60,8 @@ struct Handle {
     connection: ConnectionId,
     token: TokenId,
     stage: Stage,
+    /// The last number that was pushed to it.
+    pushed: u64,
     orders: Arc<Mailbox<Order>>,
 }
 
@@ -123,6 +131,10 @@ pub(super) enum Order {
     Drain,
     /// Pushes may have been missed.
     Resync,
+    /// Pushes of the queue up to this number may have been missed.
+    Pushed(u64),
+    /// A push of what was said in a large group may have been missed.
+    SaidBefore(GroupId, Position),
     /// Events up to this one may have been missed.
     Doubt(Position),
     /// The user has left a group.
@@ -169,6 +181,7 @@ impl Hub {
             interest,
             endings,
             untold: untold.clone(),
+            missed: Notify::new(),
             most_per_user: most_per_user.max(1),
         };
         (Arc::new(hub), tell_endings(log, deliveries, ended, untold))
@@ -189,17 +202,33 @@ impl Hub {
             handles[0].order(Order::Drop(DisconnectReason::TooMany));
         }
         let stage = Stage::Opening;
-        handles.push(Handle { connection, token, stage, orders: Arc::clone(&orders) });
+        handles.push(Handle { connection, token, stage, pushed: 0, orders: Arc::clone(&orders) });
         Entry { hub: Arc::clone(self), user, connection, orders, wanted: Some(wanted) }
     }
 
     /// Hands an entry of a user's queue to the socket that it is for.
     pub fn push(&self, user: UserId, connection: ConnectionId, number: u64, frame: Bytes) {
-        let sockets = self.lock();
-        let mut handles = sockets.users.get(&user).into_iter().flatten();
+        let mut sockets = self.lock();
+        let mut handles = sockets.users.get_mut(&user).into_iter().flatten();
         if let Some(handle) = handles.find(|handle| handle.connection == connection) {
+            handle.pushed = number;
             order_push(&handle.orders, Order::Push(number, frame));
         }
+    }
+
+    /// Is the socket here?
+    pub fn has(&self, user: UserId, connection: ConnectionId) -> bool {
+        let sockets = self.lock();
+        let mut handles = sockets.users.get(&user).into_iter().flatten();
+        handles.any(|handle| handle.connection == connection)
+    }
+
+    /// Up to this number everything was pushed to the user, wherever his socket is.
+    pub fn pushed(&self, user: UserId, number: u64) {
+        let sockets = self.lock();
+        let handles = sockets.users.get(&user).into_iter().flatten();
+        let behind = handles.filter(|handle| handle.pushed < number);
+        behind.for_each(|handle| handle.order(Order::Pushed(number)));
     }
 
     /// Tells the user's sockets that are not superseded to drain the queue; `false` if they have none here. Of those that
@@ -243,6 +272,7 @@ impl Hub {
     /// Tells every socket that events up to `position` may have been missed.
     pub fn doubt(&self, position: Position) {
         self.to_all(|| Order::Doubt(position));
+        self.resync();
     }
 
     /// Waits until the user's superseded sockets have written their last, and tells the log what
@@ -268,9 +298,26 @@ impl Hub {
         self.deliveries.flush().await
     }
 
-    /// Tells every socket that pushes may have been missed.
+    /// Pushes may have been missed: all sockets will look.
     pub fn resync(&self) {
-        self.to_all(|| Order::Resync);
+        self.missed.notify_one(); // kept, if that goes on already
+    }
+
+    /// Tells all sockets to look whenever pushes may have been missed, for ever: a few at a time, since each asks Redis,
+    /// which others need as well.
+    pub async fn spread_resyncs(&self) {
+        loop {
+            self.missed.notified().await;
+            let users: Vec<UserId> = self.lock().users.keys().copied().collect();
+            for some in users.chunks(RESYNCED_AT_ONCE) {
+                {
+                    let sockets = self.lock();
+                    let handles = some.iter().filter_map(|user| sockets.users.get(user)).flatten();
+                    handles.for_each(|handle| handle.order(Order::Resync));
+                }
+                sleep(RESYNC_PAUSE).await;
+            }
+        }
     }
 
     /// Ends every socket without a close frame (ws.md §7.7), and returns when the log knows.

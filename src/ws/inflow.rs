@@ -164,10 +164,21 @@ impl Inflow {
         self.behind = true;
     }
 
-    /// Events up to `position` may have been missed.
+    /// The queue's entries up to this number were pushed.
+    pub(super) fn pushed(&mut self, number: u64) {
+        self.behind |= self.opened.as_ref().is_some_and(|opened| number >= opened.live);
+    }
+
+    /// What was said in a large group at this position was pushed.
+    pub(super) fn said_before(&mut self, group: GroupId, position: Position) {
+        let Some(opened) = &self.opened else { return };
+        let lane = self.lanes.get(&group).filter(|_| position > opened.at.position);
+        self.behind |= lane.is_some_and(|lane| lane.missing.contains(position.0));
+    }
+
+    /// Events up to `position` may have been missed. Until it has looked, what it is told of groups may not be for it.
     pub(super) fn doubt(&mut self, position: Position) {
         self.unsure = position;
-        self.behind = true;
     }
 
     /// The user has left a group.

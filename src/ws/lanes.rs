@@ -25,7 +25,7 @@ use crate::{
         push::{SaidPush, want_group},
     },
     commands::execute::Executor,
-    events::{ConnectionId, GroupId},
+    events::{ConnectionId, GroupId, Position},
 };
 
 /// How long what is said waits until this node knows whose sockets are whose.
@@ -41,6 +41,8 @@ pub struct Lanes {
 }
 
 struct Hearers {
+    /// The last position that was heard of.
+    heard: Position,
     sockets: HashMap<ConnectionId, Arc<Mailbox<Order>>>,
     _wanted: Wanted,
 }
@@ -84,8 +86,11 @@ impl Lanes {
 
     fn join(&self, group: GroupId, entry: &Entry) -> Attached {
         let mut groups = lock(&self.groups);
-        let nobody =
-            || Hearers { sockets: HashMap::new(), _wanted: want_group(&self.interest, group) };
+        let nobody = || Hearers {
+            heard: Position(0),
+            sockets: HashMap::new(),
+            _wanted: want_group(&self.interest, group),
+        };
         let hearers = groups.entry(group).or_insert_with(nobody);
         hearers.sockets.insert(entry.connection, Arc::clone(&entry.orders));
         let connection = entry.connection;
@@ -105,11 +110,23 @@ impl Lanes {
         };
         self.behind.store(!knows, Ordering::Relaxed);
         let frame = frame.filter(|_| knows).and_then(|frame| Utf8Bytes::try_from(frame).ok());
-        let groups = lock(&self.groups);
-        let Some(hearers) = groups.get(&push.group) else { return };
+        let mut groups = lock(&self.groups);
+        let Some(hearers) = groups.get_mut(&push.group) else { return };
+        hearers.heard = push.position;
         let said = Arc::new(Said { push, frame });
         for socket in hearers.sockets.values() {
             order_push(socket, Order::Hear(Arc::clone(&said)));
+        }
+    }
+
+    /// What was said in a group up to this position was pushed.
+    pub fn pushed(&self, group: GroupId, position: Position) {
+        let groups = lock(&self.groups);
+        let Some(hearers) = groups.get(&group).filter(|hearers| hearers.heard < position) else {
+            return;
+        };
+        for socket in hearers.sockets.values() {
+            socket.put(Order::SaidBefore(group, position));
         }
     }
 }

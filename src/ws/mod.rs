@@ -10,4 +10,5 @@ pub mod lanes;
 mod mailbox;
 mod opening;
 mod outstanding;
+pub mod pushes;
 mod wire;

@@ -21,6 +21,7 @@ mod large_groups;
 mod limits;
 mod log;
 mod lost_gateways;
+mod lost_pushes;
 
 mod openapi;
 mod operating;

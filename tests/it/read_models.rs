@@ -2,7 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use hongyan::adapters::{postgres, push::Pushes, redis::Redis};
+use hongyan::adapters::{
+    postgres,
+    push::{Pushes, SocketsHere},
+    redis::Redis,
+};
 use hongyan::app::ProjectionParts;
 use hongyan::events::{Event, Pair, Recorded, SessionEvent, Subject};
 use hongyan::for_each_projection;
@@ -329,10 +333,11 @@ impl Stores {
         let migrators = postgres::migrators(&owner).expect("a URL");
         sqlx::migrate!("./migrations").run(&migrators).await.expect("migrations");
         let redis = Redis::open(&servers.redis.url().into()).expect("a URL");
+        let nats = servers.nats.connect("projector", "projectorpw").await;
         let parts = ProjectionParts {
             postgres: InPostgres::new(postgres::writers(&owner, 2).expect("a URL")),
             redis: InRedis::new(redis.clone()),
-            pushes: Pushes::new(servers.nats.connect("projector", "projectorpw").await),
+            pushes: Pushes::new(nats, SocketsHere::default()),
             chat_log_length: 5, // so that old messages fall out
         };
         let reader = SecretString::from(servers.postgres.reader_url());

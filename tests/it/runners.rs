@@ -66,7 +66,7 @@ async fn whoever_waits_for_a_read_model_is_heard_of() {
     };
     let (one, other) = (listen().await, listen().await);
     let (at, beyond) = (Position(1_000), Position(1_001));
-    let (name, long) = (["nobody"], Duration::from_secs(60));
+    let (name, long) = (["nobody"], Duration::from_mins(1));
     assert!(one.awaited_beyond(at).now_or_never().is_none());
     tokio::select! {
         passed = other.passed(beyond, &name, long) => panic!("{passed}"),

@@ -51,6 +51,7 @@ async fn the_gateway_appends_and_keeps_credentials(nats: &Nats) {
     let not_publish = [
         "push.g.1",
         "push.resync",
+        "push.watermarks",
         "$JS.API.DIRECT.GET.KV_VAULT", // many at once, or the next after one
         "$JS.API.DIRECT.GET.KV_VAULT.$KV.VAULT.>",
         "$JS.API.STREAM.MSG.GET.KV_VAULT",
@@ -104,7 +105,7 @@ async fn the_projector_reads_and_pushes(nats: &Nats) {
         "_INBOX.>",
         "_INBOX_gateway.>",
     ];
-    let publish = ["push.u.1", "push.g.1"];
+    let publish = ["push.u.1", "push.g.1", "push.watermarks"];
     check(&mut line, &publish, &not_publish, &["_INBOX_projector.>"], &not_subscribe).await;
     check(&mut line, &[], &OPERATORS_ONLY, &[], &[]).await;
 }

@@ -29,30 +29,40 @@ pub enum Mode {
 #[derive(Debug)]
 pub struct Line {
     mode: watch::Sender<Mode>,
-    trap: Trap,
+    there: Trap,
+    back: Trap,
     port: Port,
 }
 
-/// What the line does when it sees something on its way to the port.
+/// What the line does when it sees something pass, in one direction.
 type Trap = Arc<Mutex<Option<Armed>>>;
 
 #[derive(Debug)]
 struct Armed {
     pattern: Vec<u8>,
-    mode: watch::Sender<Mode>,
-    then: Mode,
+    then: Then,
     sprung: oneshot::Sender<()>,
 }
 
+#[derive(Debug)]
+enum Then {
+    Set(Mode, watch::Sender<Mode>),
+    /// It arrives as something else.
+    Replace(Vec<u8>),
+}
+
 /// Springs the trap if its pattern is in these bytes.
-fn spring(trap: &Trap, bytes: &[u8]) {
+fn spring(trap: &Trap, bytes: &mut [u8]) {
     let mut trap = trap.lock().unwrap_or_else(PoisonError::into_inner);
-    let is_there =
-        |armed: &mut Armed| bytes.windows(armed.pattern.len()).any(|part| part == armed.pattern);
-    if let Some(armed) = trap.take_if(is_there) {
-        armed.mode.send_replace(armed.then);
-        _ = armed.sprung.send(());
+    let Some(armed) = trap.as_ref() else { return };
+    let length = armed.pattern.len();
+    let Some(at) = bytes.windows(length).position(|part| part == armed.pattern) else { return };
+    let Some(Armed { then, sprung, .. }) = trap.take() else { return };
+    match then {
+        Then::Set(mode, line) => _ = line.send_replace(mode),
+        Then::Replace(with) => bytes[at..at + length].copy_from_slice(&with),
     }
+    _ = sprung.send(());
 }
 
 impl Line {
@@ -64,9 +74,10 @@ impl Line {
         let port = Port::take()?;
         let (mode, seen) = watch::channel(Mode::Open);
         let listener = TcpListener::bind(("127.0.0.1", port.number())).await?;
-        let trap = Trap::default();
-        tasks.spawn(listen(listener, target, seen, Arc::clone(&trap), tasks.clone()));
-        Ok(Self { mode, trap, port })
+        let (there, back) = (Trap::default(), Trap::default());
+        let traps = (Arc::clone(&there), Arc::clone(&back));
+        tasks.spawn(listen(listener, target, seen, traps, tasks.clone()));
+        Ok(Self { mode, there, back, port })
     }
 
     /// Where it begins.
@@ -81,17 +92,29 @@ impl Line {
 
     /// Does this once `pattern` is on its way to the port, before it arrives there; resolves then.
     pub fn set_at(&self, pattern: &str, then: Mode) -> oneshot::Receiver<()> {
-        let (sprung, seen) = oneshot::channel();
-        let (pattern, mode) = (pattern.as_bytes().to_vec(), self.mode.clone());
-        let armed = Armed { pattern, mode, then, sprung };
-        *self.trap.lock().unwrap_or_else(PoisonError::into_inner) = Some(armed);
-        seen
+        arm(&self.there, pattern, Then::Set(then, self.mode.clone()))
     }
+
+    /// Has `pattern`, once, arrive from the port as `with`, which is as long; resolves then.
+    ///
+    /// # Panics
+    /// They are not equally long.
+    pub fn replace_next(&self, pattern: &str, with: &str) -> oneshot::Receiver<()> {
+        assert_eq!(pattern.len(), with.len(), "what comes after it stays in its place");
+        arm(&self.back, pattern, Then::Replace(with.into()))
+    }
+}
+
+fn arm(trap: &Trap, pattern: &str, then: Then) -> oneshot::Receiver<()> {
+    let (sprung, seen) = oneshot::channel();
+    let armed = Armed { pattern: pattern.into(), then, sprung };
+    *trap.lock().unwrap_or_else(PoisonError::into_inner) = Some(armed);
+    seen
 }
 
 impl Drop for Line {
     fn drop(&mut self) {
-        self.trap.lock().unwrap_or_else(PoisonError::into_inner).take();
+        self.there.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
 }
 
@@ -99,7 +122,7 @@ async fn listen(
     listener: TcpListener,
     target: u16,
     mut mode: watch::Receiver<Mode>,
-    trap: Trap,
+    traps: (Trap, Trap),
     tasks: TaskTracker,
 ) {
     loop {
@@ -110,7 +133,7 @@ async fn listen(
         };
         let Ok((near, _)) = stream else { continue };
         if *mode.borrow() != Mode::Cut {
-            tasks.spawn(carry(near, target, mode.clone(), Arc::clone(&trap)));
+            tasks.spawn(carry(near, target, mode.clone(), traps.clone()));
         }
     }
 }
@@ -120,12 +143,17 @@ async fn gone(mode: &mut watch::Receiver<Mode>) {
 }
 
 /// Carries both ways until either side ends, or the line is cut.
-async fn carry(near: TcpStream, target: u16, mut mode: watch::Receiver<Mode>, trap: Trap) {
+async fn carry(
+    near: TcpStream,
+    target: u16,
+    mut mode: watch::Receiver<Mode>,
+    (trap_there, trap_back): (Trap, Trap),
+) {
     let Ok(far) = TcpStream::connect(("127.0.0.1", target)).await else { return };
     _ = (near.set_nodelay(true), far.set_nodelay(true));
     let ((near_in, near_out), (far_in, far_out)) = (near.into_split(), far.into_split());
-    let there = pump(near_in, far_out, mode.clone(), |bytes| spring(&trap, bytes));
-    let back = pump(far_in, near_out, mode.clone(), |_| {});
+    let there = pump(near_in, far_out, mode.clone(), |bytes| spring(&trap_there, bytes));
+    let back = pump(far_in, near_out, mode.clone(), |bytes| spring(&trap_back, bytes));
     tokio::select! {
         () = there => {}
         () = back => {}
@@ -137,12 +165,12 @@ async fn pump(
     mut from: OwnedReadHalf,
     mut to: OwnedWriteHalf,
     mut mode: watch::Receiver<Mode>,
-    see: impl Fn(&[u8]),
+    see: impl Fn(&mut [u8]),
 ) {
     let mut buffer = vec![0; 64 * 1024];
     loop {
         let Ok(length @ 1..) = from.read(&mut buffer).await else { return };
-        see(&buffer[..length]);
+        see(&mut buffer[..length]);
         match mode.wait_for(|mode| *mode != Mode::Dead).await.as_deref() {
             Ok(Mode::Cut) | Err(_) => return,
             Ok(_) => {}

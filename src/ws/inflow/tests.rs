@@ -68,6 +68,28 @@ fn live_frames_are_those_after_the_socket_opened_once_and_in_order() {
 }
 
 #[test]
+fn only_who_is_behind_a_watermark_looks() {
+    let mut inflow = opened_at(5);
+    inflow.pushed(5);
+    assert!(!inflow.wants_reading(), "it opened after that");
+    inflow.written(Place::Queue(6));
+    inflow.pushed(6);
+    assert!(!inflow.wants_reading(), "it was written");
+    inflow.pushed(7);
+    assert!(inflow.wants_reading());
+
+    let mut inflow = with_lane("90-");
+    inflow.said_before(GROUP, Position(95));
+    inflow.said_before(GroupId(34), Position(120));
+    assert!(!inflow.wants_reading(), "it waits for a drain, or is said where it does not listen");
+    inflow.written(in_timeline(120, 95));
+    inflow.said_before(GROUP, Position(120));
+    assert!(!inflow.wants_reading(), "it was written");
+    inflow.said_before(GROUP, Position(130));
+    assert!(inflow.wants_reading());
+}
+
+#[test]
 fn a_bare_push_makes_the_socket_look() {
     let mut inflow = opened_at(5);
     assert_eq!(inflow.arrive(6, true), Arrival::Look);
