@@ -29,7 +29,7 @@ impl Projection for ChatLog {
     type Effect = ();
     const NAME: &'static str = "chat_log";
     const SUBJECTS: &'static [&'static str] = &["evt.chat.>", "evt.groupchat.>"];
-    const PACE: Duration = Duration::from_millis(100); // no message waits for it
+    const PACE: Duration = Duration::from_millis(250); // no message waits for it
 
     async fn apply(
         &self,

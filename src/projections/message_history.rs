@@ -46,7 +46,7 @@ impl Projection for MessageHistory {
     const NAME: &'static str = "message_history";
     const SUBJECTS: &'static [&'static str] =
         &["evt.chat.>", "evt.friendship.>", "evt.group.>", "evt.groupchat.>"];
-    const PACE: Duration = Duration::from_millis(100); // no message waits for it
+    const PACE: Duration = Duration::from_millis(250); // no message waits for it
 
     async fn apply(
         &self,

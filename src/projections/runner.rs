@@ -200,7 +200,9 @@ impl<'a, P: Projection> Work<'a, P> {
                     continue;
                 }
             };
-            due = Instant::now() + if live { P::PACE } else { Duration::ZERO };
+            // What a full batch has left over does not wait.
+            let gathers = live && reader.pending() == 0;
+            due = Instant::now() + if gathers { P::PACE } else { Duration::ZERO };
             let effects = self.apply(&generation, batch).await?;
             if live {
                 self.projection.publish(effects).await;

@@ -19,7 +19,7 @@ use tokio::task::block_in_place;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::support::{App, Traffic};
+use crate::support::{App, Traffic, until};
 
 /// Two runners meet the same event: whoever is late is told so, and does not take the event for one that no store takes.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -73,6 +73,28 @@ async fn whoever_waits_for_a_read_model_is_heard_of() {
         () = one.awaited_beyond(at) => {}
     }
     assert!(one.awaited_beyond(beyond).now_or_never().is_none());
+}
+
+/// A read model that gathers events does not let those wait that found no room in a batch: it would fall behind.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_full_batch_leaves_over_does_not_wait() {
+    const MANY: i64 = 300;
+    let app = App::configured(&[("PROJECTIONS__BATCH", "1")]).await;
+    let [ann, bob] = app.users(["ann", "bob"]).await;
+    bob.let_strangers_send(2).await;
+    for number in 0..MANY {
+        ann.send(&bob, &number.to_string()).await.ok();
+    }
+    let owner = SecretString::from(app.servers.postgres.reader_url());
+    let pool = postgres::readers(&owner, 1).expect("a URL");
+    until("they are all in the history, though nobody waits for it", async || {
+        let count: i64 = sqlx::query_scalar("select count(*) from messages")
+            .fetch_one(&pool)
+            .await
+            .expect("PostgreSQL answers");
+        (count == MANY).then_some(())
+    })
+    .await;
 }
 
 /// What is compared is as far as the live one is, however far the log is by then.
