@@ -214,6 +214,7 @@ async fn populate(
         ids: accounts.iter().map(|account| account.id).collect(),
         groups: Vec::new(),
         tasks: tasks.clone(),
+        is_direct: options.lie.is_none(),
         pace: Duration::from_secs_f64(f64::from(count) / options.rate.max(1.0)),
         counts: Counts::default(),
     };

@@ -34,6 +34,8 @@ pub(super) enum Rule {
     ReadModels,
     /// Nobody is refused what he may do, admitted to what he may not, or logged out (§7.7).
     WronglyRefused,
+    /// What ended has ended: no call is accepted with a token after the answer to a log-out or a newer log-in.
+    Outlived,
     /// All comes back by itself.
     Stuck,
 }
@@ -54,12 +56,14 @@ pub(super) struct Verdict {
     pub(super) refused: u64,
     /// … with 5xx, or not at all.
     pub(super) unknown: u64,
-    /// Revocations, friendships, and changes of membership that were acknowledged.
+    /// Revocations, friendships, changes of membership, log-ins and log-outs that were acknowledged.
     pub(super) other_calls: u64,
     /// Sockets that were opened.
     pub(super) sockets: u64,
     /// Of which ended by themselves.
     pub(super) dropped: u64,
+    /// Of which ended with their client's host.
+    pub(super) vanished: u64,
     /// Messages and notices that had to reach somebody; a group's count for each member.
     pub(super) due: u64,
     /// Frames with messages and notices.
@@ -123,9 +127,14 @@ fn take(verdict: &mut Verdict, facts: &Facts, record: &Record) {
         },
         Record::Revoke { fate: Fate::Done, .. }
         | Record::Befriend { fate: Fate::Done, .. }
-        | Record::Member { fate: Fate::Done, .. } => verdict.other_calls += 1,
+        | Record::Member { fate: Fate::Done, .. }
+        | Record::Session { fate: Fate::Done, .. } => verdict.other_calls += 1,
+        Record::Stale { user, at, accepted: true } => verdict.blame(Rule::Outlived, || {
+            format!("user {user} at {at}: a token was accepted that had ended")
+        }),
         Record::Open { .. } => verdict.sockets += 1,
         Record::Ended { how: End::Dropped, .. } => verdict.dropped += 1,
+        Record::Ended { how: End::Vanished, .. } => verdict.vanished += 1,
         Record::Ended { socket, at, how: End::LoggedOut } => {
             verdict.blame(Rule::WronglyRefused, || {
                 format!("socket {socket} was ended with a close frame at {at}: its client logs out")

@@ -59,6 +59,8 @@ pub(super) enum End {
     Closed,
     /// Without a close frame.
     Dropped,
+    /// The client's host vanished: the server is told nothing.
+    Vanished,
     /// With a close frame that the client had not asked for: it would log out.
     LoggedOut,
 }
@@ -78,6 +80,10 @@ pub(super) enum Record {
     Befriend { by: u32, with: u32, begin: Time, end: Time, fate: Fate },
     /// Calls to join or to leave a group, until one was answered.
     Member { user: u32, group: u32, joins: bool, begin: Time, end: Time, fate: Fate },
+    /// Calls to log in again, or out, until one was answered: the token before has ended.
+    Session { user: u32, logs_in: bool, begin: Time, end: Time, fate: Fate },
+    /// A call with a token that had ended before, as its client had been told.
+    Stale { user: u32, at: Time, accepted: bool },
     /// A socket was opened at a gateway.
     Open { socket: u32, user: u32, gateway: u32, begin: Time, end: Time },
     /// What waits was asked for while this was the user's socket.

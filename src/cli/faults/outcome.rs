@@ -21,7 +21,10 @@ fn as_text(options: &Options, verdict: &Verdict) -> String {
             verdict.acknowledged, verdict.refused, verdict.unknown
         ),
         format!("other calls      {} acknowledged", verdict.other_calls),
-        format!("sockets          {}, of which {} were dropped", verdict.sockets, verdict.dropped),
+        format!(
+            "sockets          {}, of which {} were dropped, and the hosts of {} vanished",
+            verdict.sockets, verdict.dropped, verdict.vanished
+        ),
         format!(
             "frames           {} for {} that were due; {} came again next to a fault of their gateway or the log",
             verdict.arrived, verdict.due, verdict.repeated

@@ -1,7 +1,8 @@
-//! Somebody who lives through a run: writes, takes back, comes and goes, makes friends, joins and leaves.
+//! Somebody who lives through a run: writes, takes back, comes and goes, logs in and out, makes friends, joins and leaves.
 
 mod calls;
 mod listener;
+mod sessions;
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
@@ -31,6 +32,8 @@ pub(super) struct World {
     pub(super) ids: Vec<i64>,
     pub(super) groups: Vec<i64>,
     pub(super) tasks: TaskTracker,
+    /// Do clients speak to the gateways themselves? Who stands between acknowledges what they do not.
+    pub(super) is_direct: bool,
     /// So long one person waits from one call to the next.
     pub(super) pace: Duration,
     pub(super) counts: Counts,
@@ -101,7 +104,8 @@ impl Person {
             15..17 => self.ask_again(world).await,
             17..18 => self.join_or_leave(world, stop).await,
             18..20 => self.make_a_friend(world, stop).await,
-            20..140 => self.write_to_group(world).await,
+            20..22 => self.change_session(world).await,
+            22..140 => self.write_to_group(world).await,
             _ => self.write_to_somebody(world).await,
         }
     }
@@ -175,6 +179,10 @@ impl Person {
                 }
                 fate
             }
+            Some(_) if world.is_direct && self.dice.chance(300) => {
+                self.vanish().await;
+                Fate::Done
+            }
             Some(_) => {
                 self.close_all_but(0).await;
                 Fate::Done
@@ -194,6 +202,13 @@ impl Person {
         let older = self.sockets.len().saturating_sub(newest);
         for listener in self.sockets.drain(..older) {
             listener.close().await;
+        }
+    }
+
+    /// The host vanishes, with all sockets that are open there.
+    async fn vanish(&mut self) {
+        for listener in self.sockets.drain(..) {
+            listener.vanish().await;
         }
     }
 

@@ -11,7 +11,7 @@ use super::http::Connection;
 use crate::clock;
 
 /// What a token that has ended is refused with (data.md §4.2).
-const NOT_CURRENT: &str = "Token 令牌不合法！";
+pub(in crate::cli) const NOT_CURRENT: &str = "Token 令牌不合法！";
 
 /// Who the users of a run are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]

@@ -88,6 +88,21 @@ impl Socket {
         }
     }
 
+    /// The host of this client vanishes, as when its battery is empty: nothing reaches it any more, so it acknowledges
+    /// nothing, and it says nothing of that. A filter of the system's takes away what comes before TCP sees it.
+    #[cfg(target_os = "linux")]
+    pub(in crate::cli) fn vanish(&self) -> std::io::Result<()> {
+        const RETURN: u16 = 6; // BPF_RET | BPF_K: how many bytes of a packet to keep
+        let nothing = [socket2::SockFilter::new(RETURN, 0, 0, 0)];
+        socket2::SockRef::from(self.stream.get_ref()).attach_filter(&nothing)
+    }
+
+    /// Elsewhere hosts do not vanish.
+    #[cfg(not(target_os = "linux"))]
+    pub(in crate::cli) fn vanish(&self) -> std::io::Result<()> {
+        Err(std::io::ErrorKind::Unsupported.into())
+    }
+
     /// Says that it is over; what the server has written until it hears that still comes.
     pub(in crate::cli) async fn begin_close(&mut self) {
         _ = self.stream.close(None).await; // whoever reads on meets the end

@@ -5,7 +5,7 @@ use std::{
     fmt,
 };
 
-use super::super::history::{End, Fate, Record, Time, To, What};
+use super::super::history::{Fate, Record, Time, To, What};
 
 /// How long after an answer that never came a call may still have its effect.
 const LATE: Time = 60_000_000;
@@ -165,7 +165,7 @@ impl Facts {
                     socket.drained.get_or_insert(*end);
                 }
             }
-            Record::Ended { socket, at, how: End::Closed | End::Dropped | End::LoggedOut } => {
+            Record::Ended { socket, at, how: _ } => {
                 if let Some(socket) = self.sockets.get_mut(socket) {
                     socket.ended = Some(*at);
                 }

@@ -243,6 +243,25 @@ fn who_has_a_socket_is_online_and_nobody_else() {
 }
 
 #[test]
+fn what_ended_has_ended() {
+    let tried = |accepted| {
+        let story = Story::new().opens(1, 1, 1).sends(ONE, 2, Done).gets(1, 2, 2);
+        let (user, begin, end, fate) = (1, 3 * S, 4 * S, Done);
+        let out = Record::Session { user, logs_in: false, begin, end, fate };
+        story.and(out).and(Record::Stale { user, at: 5 * S, accepted })
+    };
+    tried(false).keeps_all();
+    tried(true).breaks_promises(&[(Rule::Outlived, 1)]);
+}
+
+#[test]
+fn what_was_written_to_a_host_that_had_vanished_comes_again() {
+    let story = || Story::new().opens(1, 1, 1).ends(1, 2, End::Vanished).sends(ONE, 3, Done);
+    story().opens(2, 1, 4).drains(2, 4).gets(2, 3, 5).keeps_all();
+    story().opens(2, 1, 4).drains(2, 4).breaks_promises(&[(Rule::Lost, 1)]);
+}
+
+#[test]
 fn nobody_is_logged_out_or_refused_and_all_comes_back() {
     let story = || Story::new().opens(1, 1, 1).sends(ONE, 2, Done).gets(1, 2, 2);
     let (call, said) = ("/ws".to_owned(), "Token 不合法".to_owned());

@@ -39,7 +39,11 @@ const PADDING: &str = "the quick brown fox jumps over the lazy dog";
 
 impl Person {
     /// Any gateway will do.
-    async fn call(&mut self, path: &'static str, body: String) -> Result<Answer, Broken> {
+    pub(super) async fn call(
+        &mut self,
+        path: &'static str,
+        body: String,
+    ) -> Result<Answer, Broken> {
         let gateway = self.dice.roll(self.http.len());
         let token = self.account.header();
         self.http[gateway].post(path, Some(&token), body).await
@@ -158,7 +162,7 @@ impl Person {
         }
     }
 
-    fn judge(
+    pub(super) fn judge(
         &self,
         world: &World,
         path: &str,

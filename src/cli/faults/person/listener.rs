@@ -9,7 +9,10 @@ use std::{
 };
 
 use serde_json::Value;
-use tokio::{sync::oneshot, time::timeout};
+use tokio::{
+    sync::oneshot,
+    time::{sleep, timeout},
+};
 
 use super::World;
 use crate::cli::{
@@ -23,13 +26,26 @@ const PATIENCE: Duration = Duration::from_secs(15);
 /// Where a message's number stands in its text; no JSON has to escape it.
 pub(in crate::cli::faults) const MARK: &str = "hy-fault:";
 
+/// So long a vanished host does not come back.
+const AWAY: Duration = Duration::from_secs(90);
+
+/// What has been received is read within this time.
+const RECEIVED: Duration = Duration::from_millis(100);
+
+/// How a client leaves.
+#[derive(Debug)]
+enum Leave {
+    Close,
+    Vanish,
+}
+
 /// A socket that is being read.
 pub(super) struct Listener {
     pub(super) socket: u32,
     /// Has it been asked to bring what waits?
     pub(super) drained: bool,
     over: Arc<AtomicBool>,
-    close: oneshot::Sender<()>,
+    leave: oneshot::Sender<Leave>,
     ended: oneshot::Receiver<()>,
 }
 
@@ -43,18 +59,18 @@ impl Listener {
         let (socket, end) = (world.history.socket(), world.history.now());
         let gateway = u32::try_from(gateway).unwrap_or_default();
         world.history.note(&Record::Open { socket, user, gateway, begin, end });
-        let (close, closing) = oneshot::channel();
+        let (leave, leaving) = oneshot::channel();
         let (done, ended) = oneshot::channel();
         let over = Arc::new(AtomicBool::new(false));
         let (told, world) = (Arc::clone(&over), Arc::clone(world));
         let tasks = world.tasks.clone();
         tasks.spawn(async move {
-            let how = read(&world, socket, stream, closing).await;
+            let how = read(&world, socket, stream, leaving).await;
             told.store(true, Ordering::Relaxed);
             world.history.note(&Record::Ended { socket, at: world.history.now(), how });
             _ = done.send(());
         });
-        Self { socket, drained: false, over, close, ended }
+        Self { socket, drained: false, over, leave, ended }
     }
 
     pub(super) fn is_over(&self) -> bool {
@@ -63,7 +79,13 @@ impl Listener {
 
     /// Closes it as a client does, and returns when all has been read.
     pub(super) async fn close(self) {
-        _ = self.close.send(());
+        _ = self.leave.send(Leave::Close);
+        _ = self.ended.await;
+    }
+
+    /// Its host vanishes; returns when all has been read that the system had acknowledged by then.
+    pub(super) async fn vanish(self) {
+        _ = self.leave.send(Leave::Vanish);
         _ = self.ended.await;
     }
 }
@@ -72,19 +94,33 @@ async fn read(
     world: &World,
     socket: u32,
     mut stream: Socket,
-    mut closing: oneshot::Receiver<()>,
+    mut leaving: oneshot::Receiver<Leave>,
 ) -> End {
-    loop {
+    let how = loop {
         let arrival = tokio::select! {
             arrival = stream.arrival() => arrival,
             // Told to, or forgotten at the end of the run.
-            _ = &mut closing => break,
+            how = &mut leaving => break how.unwrap_or(Leave::Close),
         };
         match arrival {
             Arrival::Frame(frame) => hear(world, socket, &frame),
             Arrival::Closed => return End::LoggedOut,
             Arrival::Dropped => return End::Dropped,
         }
+    };
+    if matches!(how, Leave::Vanish) && stream.vanish().is_ok() {
+        while let Ok(arrival) = timeout(RECEIVED, stream.arrival()).await {
+            match arrival {
+                Arrival::Frame(frame) => hear(world, socket, &frame),
+                Arrival::Closed => return End::LoggedOut,
+                Arrival::Dropped => return End::Dropped,
+            }
+        }
+        world.tasks.spawn(async move {
+            sleep(AWAY).await;
+            drop(stream);
+        });
+        return End::Vanished;
     }
     let rest = async {
         stream.begin_close().await;
