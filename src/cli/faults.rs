@@ -46,8 +46,8 @@ use crate::app;
 const PATIENCE: Duration = Duration::from_secs(10);
 /// After so long without a frame nothing is on its way.
 const SILENCE: Duration = Duration::from_secs(4);
-/// A push that nobody noticed to be lost is found at the next heartbeat of its socket (ws.md §4).
-const HEARTBEAT: Duration = Duration::from_secs(35);
+/// A push that nobody noticed to be lost is found by the next watermarks, 3 s later (ADR 0022).
+const WATERMARKS: Duration = Duration::from_secs(7);
 /// After so long everybody must know who is online.
 const PRESENCE: Duration = Duration::from_secs(15);
 
@@ -279,8 +279,8 @@ async fn finish(
     join_all(people.iter_mut().map(|person| person.be_online(world))).await;
     quiet(stack, world).await;
     if !lies && is_missing(world)? {
-        eprintln!("faults: something has not come yet, waiting for a heartbeat");
-        sleep(HEARTBEAT).await;
+        eprintln!("faults: something has not come yet, waiting for watermarks");
+        sleep(WATERMARKS).await;
         quiet(stack, world).await;
     }
     if lies {

@@ -28,7 +28,7 @@ pub(super) enum Rule {
     Unexpected,
     /// A message that was taken back does not come after the word of that, which comes as any message does (§36).
     Revoked,
-    /// Who is online is so for everybody, 15 s after the last change.
+    /// Who is online is so for everybody, 15 s after the last change that the server could notice.
     Presence,
     /// The read models are what the log says.
     ReadModels,
@@ -148,7 +148,7 @@ fn take(verdict: &mut Verdict, facts: &Facts, record: &Record) {
         Record::Stuck { at, what } => verdict.blame(Rule::Stuck, || format!("at {at}: {what}")),
         Record::Presence { user, at, online } => {
             let really = facts.is_connected(*user, *at);
-            if really != *online {
+            if really != *online && !(*online && facts.lingers(*user, *at)) {
                 verdict.blame(Rule::Presence, || {
                     format!("user {user} at {at}: seen online {online}, but has a socket: {really}")
                 });

@@ -5,10 +5,14 @@ use std::{
     fmt,
 };
 
-use super::super::history::{Fate, Record, Time, To, What};
+use super::super::history::{End, Fate, Record, Time, To, What};
 
 /// How long after an answer that never came a call may still have its effect.
 const LATE: Time = 60_000_000;
+
+/// How long a server may take a vanished host for connected: until its next heartbeat, which is then not acknowledged for
+/// `limits.peer_timeout_ms`.
+const UNNOTICED: Time = 100_000_000;
 
 /// What an item says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,6 +55,8 @@ pub(super) struct Socket {
     /// When the welcome was read.
     pub(super) open: Time,
     pub(super) ended: Option<Time>,
+    /// Did it end without a word?
+    vanished: bool,
     /// When it was first asked, and said yes, to bring what waits.
     drained: Option<Time>,
 }
@@ -157,7 +163,8 @@ impl Facts {
             }
             Record::Open { socket, user, gateway, begin, end } => {
                 let (user, gateway, begin, open) = (*user, *gateway, *begin, *end);
-                let opened = Socket { user, gateway, begin, open, ended: None, drained: None };
+                let (ended, vanished, drained) = (None, false, None);
+                let opened = Socket { user, gateway, begin, open, ended, vanished, drained };
                 self.sockets.insert(*socket, opened);
             }
             Record::Drain { socket, end, fate: Fate::Done, .. } => {
@@ -165,9 +172,10 @@ impl Facts {
                     socket.drained.get_or_insert(*end);
                 }
             }
-            Record::Ended { socket, at, how: _ } => {
+            Record::Ended { socket, at, how } => {
                 if let Some(socket) = self.sockets.get_mut(socket) {
                     socket.ended = Some(*at);
+                    socket.vanished = *how == End::Vanished;
                 }
             }
             Record::Fault { part, begin, end, .. } => {
@@ -266,6 +274,12 @@ impl Facts {
 
     pub(super) fn is_connected(&self, user: u32, at: Time) -> bool {
         self.sockets_of(user, at).next().is_some()
+    }
+
+    /// May the server still take a user for connected, since nobody has told it otherwise?
+    pub(super) fn lingers(&self, user: u32, at: Time) -> bool {
+        let mut vanished = self.sockets.values().filter(|one| one.user == user && one.vanished);
+        vanished.any(|one| one.ended.is_some_and(|end| end <= at && at < end + UNNOTICED))
     }
 
     /// Had a user a socket then that was asked for what waits?

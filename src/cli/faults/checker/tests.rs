@@ -240,6 +240,9 @@ fn who_has_a_socket_is_online_and_nobody_else() {
     story().and(seen(1, 5, false)).breaks_promises(&[(Rule::Presence, 1)]);
     let gone = story().ends(1, 3, End::Closed).and(seen(1, 20, true));
     gone.breaks_promises(&[(Rule::Presence, 1)]);
+    let vanished = |at| story().ends(1, 3, End::Vanished).and(seen(1, at, true));
+    vanished(20).keeps_all();
+    vanished(120).breaks_promises(&[(Rule::Presence, 1)]);
 }
 
 #[test]
