@@ -1,5 +1,6 @@
-//! What a private stack is made of, for `hongyan faults` and for the tests: ports, lines, processes.
+//! What a private stack is made of, for `hongyan faults` and for the tests: ports, lines, processes, clients' hosts.
 
+pub mod host;
 pub mod line;
 pub mod ports;
 

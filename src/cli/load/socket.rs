@@ -10,7 +10,10 @@ use tokio_tungstenite::{
     tungstenite::{Message, Utf8Bytes, protocol::WebSocketConfig},
 };
 
-use super::http::{Origin, connect};
+use super::{
+    super::rig::host,
+    http::{Origin, connect},
+};
 
 /// How long it may take until a socket is open and greeted.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -88,19 +91,9 @@ impl Socket {
         }
     }
 
-    /// The host of this client vanishes, as when its battery is empty: nothing reaches it any more, so it acknowledges
-    /// nothing, and it says nothing of that. A filter of the system's takes away what comes before TCP sees it.
-    #[cfg(target_os = "linux")]
+    /// The host of this client vanishes.
     pub(in crate::cli) fn vanish(&self) -> std::io::Result<()> {
-        const RETURN: u16 = 6; // BPF_RET | BPF_K: how many bytes of a packet to keep
-        let nothing = [socket2::SockFilter::new(RETURN, 0, 0, 0)];
-        socket2::SockRef::from(self.stream.get_ref()).attach_filter(&nothing)
-    }
-
-    /// Elsewhere hosts do not vanish.
-    #[cfg(not(target_os = "linux"))]
-    pub(in crate::cli) fn vanish(&self) -> std::io::Result<()> {
-        Err(std::io::ErrorKind::Unsupported.into())
+        host::vanish(self.stream.get_ref())
     }
 
     /// Says that it is over; what the server has written until it hears that still comes.

@@ -3,8 +3,8 @@
 use std::collections::VecDeque;
 
 use futures_util::{SinkExt, StreamExt};
+use hongyan::cli::rig::host;
 use serde_json::Value;
-use socket2::{SockFilter, SockRef};
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
@@ -40,15 +40,12 @@ impl Socket {
         Ok(Self { stream, early: VecDeque::new(), heartbeats: 0 })
     }
 
-    /// The host of this client vanishes, as when its battery is empty: nothing reaches it any more, so it acknowledges
-    /// nothing, and it says nothing of that. A filter of the system's takes away what comes before TCP sees it.
+    /// The host of this client vanishes.
     pub fn vanish(&self) {
-        const RETURN: u16 = 6; // BPF_RET | BPF_K: how many bytes of a packet to keep
         let MaybeTlsStream::Plain(stream) = self.stream.get_ref() else {
             panic!("the tests speak no TLS");
         };
-        let nothing = [SockFilter::new(RETURN, 0, 0, 0)];
-        SockRef::from(stream).attach_filter(&nothing).expect("a filter needs no rights");
+        host::vanish(stream).expect("a filter needs no rights");
     }
 
     /// Whatever comes next, heartbeats aside.
