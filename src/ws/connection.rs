@@ -262,7 +262,7 @@ impl Connected {
         app: &App,
         wire: &mut Wire,
     ) -> Result<(), Ended> {
-        if self.inflow.arrive(number, frame.is_empty()) == Arrival::Write
+        if self.inflow.arrive(number, frame.is_empty() || !may_write(app)) == Arrival::Write
             && let Ok(text) = Utf8Bytes::try_from(frame)
         {
             wire.send(text).await?;
@@ -273,7 +273,7 @@ impl Connected {
 
     /// Something was said in a large group.
     async fn hear(&mut self, said: &Said, app: &App, wire: &mut Wire) -> Result<(), Ended> {
-        let arrival = self.inflow.hear(&said.push, said.frame.is_none());
+        let arrival = self.inflow.hear(&said.push, said.frame.is_none() || !may_write(app));
         let (group, position) = (said.push.group, said.push.position.0);
         let place = Place::Timeline { group, position, after: said.push.after };
         match (arrival, &said.frame) {
@@ -412,6 +412,12 @@ impl Connected {
             _ => Ok(()),
         }
     }
+}
+
+/// May what was pushed be written? A gateway that was frozen or cut off has pushes from before, and their socket may have
+/// been logged out since. It looks instead: the queue knows.
+fn may_write(app: &App) -> bool {
+    app.executor.is_live()
 }
 
 async fn sleep_until(when: Option<Instant>) {

@@ -146,6 +146,27 @@ async fn a_gateway_that_is_cut_off_honours_nothing_that_was_taken_back() {
     until("the gateway serves again", refused).await.refused(400, BAD_TOKEN);
 }
 
+/// What was on its way to a socket when its gateway froze comes to the next one, if the socket was logged out meanwhile.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_frozen_gateway_writes_nothing_to_who_was_logged_out() {
+    let (mut app, _line) = two_gateways().await;
+    let [ann, bob] = app.friends(["ann", "bob"]).await;
+    let elsewhere = there(&app, &bob);
+    let mut socket = elsewhere.listen().await;
+    app.gateways[1].process().stop_signal();
+    ann.send(&bob, "on its way").await.ok();
+    app.settle().await;
+    bob.post_empty(LOG_OUT).await.ok();
+    app.gateways[1].process().cont_signal();
+    let refused = async || (elsewhere.post_empty(DRAIN).await.status == 400).then_some(());
+    until("the gateway serves again", refused).await;
+    socket.is_silent().await;
+    let bob = bob.login().await;
+    let mut socket = bob.connect().await;
+    bob.drain().await;
+    assert_eq!(socket.next_text().await, "on its way");
+}
+
 /// A message that is on its way to the log while its author is logged out.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_answer_waits_for_calls_in_progress() {
