@@ -30,7 +30,7 @@ use crate::{
     events::NodeId,
     projections::{in_postgres::InPostgres, in_redis::InRedis},
     telemetry::{Metrics, ProjectionHealth},
-    ws::{deliveries::Deliveries, hub::Hub, lanes::Lanes},
+    ws::{deliveries::Deliveries, hub::Hub, lanes::Lanes, turns::OpeningTurns},
 };
 
 /// What a gateway's handlers and sockets work with. Handlers and layers clone it several times for each request, so
@@ -84,6 +84,8 @@ pub struct Parts {
     pub nodes: Nodes,
     /// The sockets of this node.
     pub hub: Arc<Hub>,
+    /// In which order those of one user open.
+    pub opening_turns: OpeningTurns,
     /// So many of them read their queues at once.
     pub refetches: Semaphore,
     /// What they hear of large groups.

@@ -40,7 +40,7 @@ use crate::{
         runner::{self, Runners},
     },
     telemetry::{Metrics, ProjectionHealth},
-    ws::{self, deliveries::Deliveries, hub::Hub, lanes::Lanes},
+    ws::{self, deliveries::Deliveries, hub::Hub, lanes::Lanes, turns::OpeningTurns},
 };
 
 /// How many sockets of a gateway read their queues at once.
@@ -211,6 +211,7 @@ impl Process {
             pushes: Pushes::new(nats.client.clone(), self.sockets_here.clone()),
             nodes: Nodes::new(nats.client.clone()),
             hub,
+            opening_turns: OpeningTurns::default(),
             refetches: Semaphore::new(REFETCHES),
             lanes: Lanes::new(interest.clone()),
             interest,

@@ -13,6 +13,7 @@ use super::{
     inflow::{Arrival, Found, Inflow, Place},
     lanes::Said,
     opening::{Opening, RETRY, opening},
+    turns::OpeningTurn,
     wire::{Ended, Wire},
 };
 use crate::{
@@ -44,6 +45,7 @@ pub struct Admitted {
     claims: Claims,
     account: Account,
     entry: Entry,
+    turn: OpeningTurn,
     cause: Cause,
 }
 
@@ -75,9 +77,10 @@ pub async fn admit(app: &App, token: Option<&str>, cause: Cause) -> Result<Box<A
         Some(account) if account.disabled => return Err(Refused::Text("你已被管理员禁用")),
         Some(account) => account.clone(),
     };
+    let turn = app.opening_turns.wait(account.id).await;
     let entry = app.hub.enter(account.id, claims.jti);
     app.interest.prove().await.map_err(later)?;
-    Ok(Box::new(Admitted { claims, account, entry, cause }))
+    Ok(Box::new(Admitted { claims, account, entry, turn, cause }))
 }
 
 /// Serves a socket to its end, in a task of its own. There may be a hundred thousand that say nothing, so a future that
@@ -121,7 +124,7 @@ struct Started {
 
 /// The socket becomes the account's socket (ws.md §3).
 async fn open(app: &App, admitted: Box<Admitted>) -> Result<Started, Refused> {
-    let Admitted { claims, account, entry, cause } = *admitted;
+    let Admitted { claims, account, entry, turn: _turn, cause } = *admitted;
     let (user, connection, node) = (account.id, entry.connection, app.executor.node);
     let socket = Socket { connection, node, token: claims.jti, role: claims.role };
     let connect = SessionCommand::Connect(socket);
@@ -414,8 +417,8 @@ impl Connected {
     }
 }
 
-/// May what was pushed be written? A gateway that was frozen or cut off has pushes from before, and their socket may have
-/// been logged out since. It looks instead: the queue knows.
+/// May what was pushed be written? A gateway that was frozen or cut off has pushes from before, for sockets that may have
+/// been logged out since. It looks instead.
 fn may_write(app: &App) -> bool {
     app.executor.is_live()
 }

@@ -11,4 +11,5 @@ mod mailbox;
 mod opening;
 mod outstanding;
 pub mod pushes;
+pub mod turns;
 mod wire;
