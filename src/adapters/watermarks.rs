@@ -76,9 +76,9 @@ impl Pushed {
 
 /// Whether a gateway has heard every message.
 #[derive(Debug, Default)]
-pub struct Heard(Mutex<Option<(Uuid, u64)>>);
+pub struct Continuity(Mutex<Option<(Uuid, u64)>>);
 
-impl Heard {
+impl Continuity {
     /// Is this the one after the last that was heard? If not, pushes may have been missed that nothing tells of.
     pub fn follows(&self, next: &Watermarks) -> bool {
         let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -160,7 +160,7 @@ mod tests {
 
     #[test]
     fn a_message_that_was_missed_is_noticed_and_so_is_another_projector() {
-        let heard = Heard::default();
+        let heard = Continuity::default();
         let of = |run, number| Watermarks {
             run: Uuid::from_u128(run),
             number,

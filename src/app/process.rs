@@ -250,7 +250,7 @@ impl Process {
 
     /// Hands pushes to the sockets that they are for; returns once there is a connection.
     async fn hear_pushes(&self, app: &App) {
-        let (pushes, hub) = (ws::pushes::Pushes::new(app.clone()), app.hub.clone());
+        let (pushes, hub) = (ws::pushes::PushHandler::new(app.clone()), app.hub.clone());
         self.keep(async move { hub.spread_resyncs().await });
         let (local, hub) = (pushes.clone(), app.hub.clone());
         let mut here = self.sockets_here.are(self.node, move |user, at| hub.has(user, at));

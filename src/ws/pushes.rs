@@ -4,25 +4,25 @@
 use std::sync::Arc;
 
 use crate::{
-    adapters::{interest::Heard as Message, push, push::Push, watermarks::Heard},
+    adapters::{interest::Heard, push, push::Push, watermarks::Continuity},
     app::App,
 };
 
 /// Hands on what is heard.
 #[derive(Clone)]
-pub struct Pushes {
+pub struct PushHandler {
     app: App,
-    watermarks: Arc<Heard>,
+    continuity: Arc<Continuity>,
 }
 
-impl Pushes {
+impl PushHandler {
     /// For the sockets of `app`.
     pub fn new(app: App) -> Self {
-        Self { app, watermarks: Arc::default() }
+        Self { app, continuity: Arc::default() }
     }
 
     /// Hands on what came from the server.
-    pub async fn hear(&self, heard: Message) {
+    pub async fn hear(&self, heard: Heard) {
         match push::read(heard) {
             // This process has told its sockets by itself.
             Some(Push::Said { told, .. }) if told == Some(self.app.executor.node) => {}
@@ -45,7 +45,7 @@ impl Pushes {
             }
             Push::Said { said, frame, .. } => lanes.tell(&self.app.executor, said, frame).await,
             Push::Watermarks(watermarks) => {
-                if !self.watermarks.follows(&watermarks) {
+                if !self.continuity.follows(&watermarks) {
                     hub.resync();
                 }
                 for (user, number) in watermarks.users {

@@ -102,18 +102,14 @@ async fn read(
             // Told to, or forgotten at the end of the run.
             how = &mut leaving => break how.unwrap_or(Leave::Close),
         };
-        match arrival {
-            Arrival::Frame(frame) => hear(world, socket, &frame),
-            Arrival::Closed => return End::LoggedOut,
-            Arrival::Dropped => return End::Dropped,
+        if let Some(end) = take(world, socket, &arrival) {
+            return end;
         }
     };
     if matches!(how, Leave::Vanish) && stream.vanish().is_ok() {
         while let Ok(arrival) = timeout(RECEIVED, stream.arrival()).await {
-            match arrival {
-                Arrival::Frame(frame) => hear(world, socket, &frame),
-                Arrival::Closed => return End::LoggedOut,
-                Arrival::Dropped => return End::Dropped,
+            if let Some(end) = take(world, socket, &arrival) {
+                return end;
             }
         }
         world.tasks.spawn(async move {
@@ -132,6 +128,18 @@ async fn read(
     match timeout(PATIENCE, rest).await {
         Ok(()) => End::Closed,
         Err(_) => End::Dropped,
+    }
+}
+
+/// Notes what came, or says that it was the end, for which the client had not asked.
+fn take(world: &World, socket: u32, arrival: &Arrival) -> Option<End> {
+    match arrival {
+        Arrival::Frame(frame) => {
+            hear(world, socket, frame);
+            None
+        }
+        Arrival::Closed => Some(End::LoggedOut),
+        Arrival::Dropped => Some(End::Dropped),
     }
 }
 
