@@ -192,7 +192,7 @@ pub async fn open_log(
     Ok(EventLog::open(nats, node, commit, &promises).await?)
 }
 
-/// The log for whoever answers that something was done, and the task that keeps `log.durability = synced`.
+/// The log for whoever answers that something was done: with what keeps `log.durability = synced`.
 ///
 /// # Errors
 /// The server cannot be reached, or is not beside us.
@@ -200,22 +200,16 @@ pub async fn open_durable_log(
     nats: Nats,
     config: &Config,
     node: NodeId,
-) -> anyhow::Result<(EventLog, impl Future<Output = ()> + Send + use<>)> {
-    let (commit, task) = if config.log.durability == Durability::Synced {
+) -> anyhow::Result<EventLog> {
+    let mut commit = None;
+    if config.log.durability == Durability::Synced {
         let directory = &config.log.store_dir;
         provision::check_store(&nats, directory).await?;
-        let (commit, task) = GroupCommit::start(directory)
-            .with_context(|| format!("cannot open log.store_dir = {}", directory.display()))?;
-        (Some(commit), Some(task))
-    } else {
-        (None, None)
-    };
-    let log = open_log(nats, config, node, commit).await?;
-    Ok((log, async move {
-        if let Some(task) = task {
-            task.await;
-        }
-    }))
+        let opened = GroupCommit::start(directory);
+        let cannot = || format!("cannot open log.store_dir = {}", directory.display());
+        commit = Some(opened.with_context(cannot)?);
+    }
+    open_log(nats, config, node, commit).await
 }
 
 /// Returns when the process is told to end.

@@ -1,21 +1,22 @@
 //! Group commit: one `syncfs` serves every command that waits (DESIGN §3, ADR 0002). One that failed closes it (ADR 0017).
 
 use std::{
-    fs, io,
+    fs, io, iter,
     path::{Path, PathBuf},
-    sync::{Arc, OnceLock},
+    sync::{Arc, OnceLock, mpsc},
+    thread,
 };
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 use tracing::{error, info};
 
 /// What writes the page cache out.
-type SyncCall = Arc<dyn Fn() -> io::Result<()> + Send + Sync>;
+type SyncCall = Box<dyn Fn() -> io::Result<()> + Send>;
 
 /// A barrier: what was in the page cache before it is on the disk after it.
 #[derive(Clone)]
 pub struct GroupCommit {
-    waiting: mpsc::UnboundedSender<oneshot::Sender<()>>,
+    waiting: mpsc::Sender<oneshot::Sender<()>>,
     failure: Arc<OnceLock<String>>,
 }
 
@@ -24,24 +25,25 @@ impl GroupCommit {
     /// machine was started.
     ///
     /// # Errors
-    /// The directory cannot be opened.
-    pub fn start(directory: &Path) -> io::Result<(Self, impl Future<Output = ()> + Send + use<>)> {
+    /// The directory cannot be opened, or there is no thread for it.
+    pub fn start(directory: &Path) -> io::Result<Self> {
         let synced = Directory::open(directory)?;
-        Ok(Self::start_with(directory, boot(), Arc::new(move || synced.sync())))
+        Self::start_with(directory, boot(), Box::new(move || synced.sync()))
     }
 
-    fn start_with(
-        directory: &Path,
-        boot: String,
-        sync: SyncCall,
-    ) -> (Self, impl Future<Output = ()> + Send + use<>) {
+    /// The syncs run on a thread of their own, which ends with the last clone: handing each to a pool of threads costs
+    /// several times the thread switches, which is most of what a sync costs at low rates.
+    fn start_with(directory: &Path, boot: String, sync: SyncCall) -> io::Result<Self> {
         let mark = Mark { file: directory.join(MARK), boot };
         let failure = Arc::new(mark.find().map_or_else(OnceLock::new, OnceLock::from));
         if let Some(why) = failure.get() {
             error!("{why}: commands are refused");
         }
-        let (waiting, arrivals) = mpsc::unbounded_channel();
-        (Self { waiting, failure: Arc::clone(&failure) }, serve(arrivals, sync, mark, failure))
+        let (waiting, arrivals) = mpsc::channel();
+        let closed = Arc::clone(&failure);
+        let serving = move || serve(&arrivals, &sync, &mark, &closed);
+        thread::Builder::new().name("group-commit".into()).spawn(serving)?;
+        Ok(Self { waiting, failure })
     }
 
     /// Returns once a sync that began after this call has succeeded; `false` if none did, or one has failed before.
@@ -57,33 +59,29 @@ impl GroupCommit {
 }
 
 /// Who arrives while a sync runs waits for the next one: the running one may have passed his pages.
-async fn serve(
-    mut arrivals: mpsc::UnboundedReceiver<oneshot::Sender<()>>,
-    sync: SyncCall,
-    mark: Mark,
-    failure: Arc<OnceLock<String>>,
+fn serve(
+    arrivals: &mpsc::Receiver<oneshot::Sender<()>>,
+    sync: &SyncCall,
+    mark: &Mark,
+    failure: &OnceLock<String>,
 ) {
-    let mut group = Vec::new();
-    while arrivals.recv_many(&mut group, usize::MAX).await > 0 {
+    while let Ok(first) = arrivals.recv() {
+        let group: Vec<_> = iter::once(first).chain(arrivals.try_iter()).collect();
         if failure.get().is_some() {
-            group.clear();
             continue;
         }
-        let sync = Arc::clone(&sync);
-        match tokio::task::spawn_blocking(move || sync()).await {
-            Ok(Ok(())) => group.drain(..).for_each(|waiter| _ = waiter.send(())),
+        match sync() {
+            Ok(()) => group.into_iter().for_each(|waiter| _ = waiter.send(())),
             // The kernel takes pages that it could not write for written: a later sync succeeds without them, and they
             // can still be read. So nothing that this process could look at opens the barrier again.
-            Ok(Err(error)) => {
+            Err(error) => {
                 let why = mark.reason(&error.to_string());
                 error!("{why}: commands are refused");
                 if let Err(error) = mark.leave(&error.to_string()) {
                     error!(%error, "{} cannot be written: start no process before the store is whole", mark.file.display());
                 }
                 _ = failure.set(why);
-                group.clear();
             }
-            Err(_) => return,
         }
     }
 }
@@ -197,13 +195,8 @@ mod tests {
     #[tokio::test]
     async fn every_waiter_is_served() {
         let directory = tempfile::tempdir().expect("a directory");
-        let (commit, task) = GroupCommit::start(directory.path()).expect("it opens");
-        let waiters = async move {
-            let all = futures_util::future::join_all((0..100).map(|_| commit.barrier())).await;
-            drop(commit); // ends the task
-            all
-        };
-        let (all, ()) = tokio::join!(waiters, task);
+        let commit = GroupCommit::start(directory.path()).expect("it opens");
+        let all = futures_util::future::join_all((0..100).map(|_| commit.barrier())).await;
         assert!(all.into_iter().all(|synced| synced));
     }
 
@@ -221,7 +214,7 @@ mod tests {
     /// Syncs that succeed but for the second one.
     fn fails_once() -> SyncCall {
         let syncs = std::sync::atomic::AtomicU32::new(0);
-        Arc::new(move || match syncs.fetch_add(1, std::sync::atomic::Ordering::Relaxed) {
+        Box::new(move || match syncs.fetch_add(1, std::sync::atomic::Ordering::Relaxed) {
             1 => Err(io::Error::other("a bad sector")),
             _ => Ok(()),
         })
@@ -230,36 +223,23 @@ mod tests {
     #[tokio::test]
     async fn a_sync_that_succeeds_after_a_failure_proves_nothing() {
         let directory = tempfile::tempdir().expect("a directory");
-        let start =
-            |boot: &str| GroupCommit::start_with(directory.path(), boot.to_owned(), fails_once());
-        let (commit, task) = start("this boot");
-        let story = async move {
-            let barriers = [commit.barrier().await, commit.barrier().await, commit.barrier().await];
-            assert_eq!(barriers, [true, false, false]);
-            assert!(commit.failure().is_some_and(|why| why.contains("a bad sector")));
+        let start = |boot: &str| {
+            GroupCommit::start_with(directory.path(), boot.to_owned(), fails_once())
+                .expect("a thread")
         };
-        tokio::join!(story, task);
+        let commit = start("this boot");
+        let barriers = [commit.barrier().await, commit.barrier().await, commit.barrier().await];
+        assert_eq!(barriers, [true, false, false]);
+        assert!(commit.failure().is_some_and(|why| why.contains("a bad sector")));
 
         // Another process has not seen the failure, and must not trust what it can read.
-        let (commit, task) = start("this boot");
-        let refused = async move {
-            assert!(commit.failure().is_some_and(|why| why.contains("a bad sector")));
-            assert!(!commit.barrier().await);
-        };
-        tokio::join!(refused, task);
+        let commit = start("this boot");
+        assert!(commit.failure().is_some_and(|why| why.contains("a bad sector")));
+        assert!(!commit.barrier().await);
 
         // A machine that was started anew reads what is on the disk.
-        let (commit, task) = start("the next boot");
-        let serves = async move { assert!(commit.barrier().await) };
-        tokio::join!(serves, task);
+        let commit = start("the next boot");
+        assert!(commit.barrier().await);
         assert!(!directory.path().join(MARK).exists());
-    }
-
-    #[tokio::test]
-    async fn without_a_sync_nobody_is_acknowledged() {
-        let directory = tempfile::tempdir().expect("a directory");
-        let (commit, task) = GroupCommit::start(directory.path()).expect("it opens");
-        drop(task);
-        assert!(!commit.barrier().await);
     }
 }

@@ -138,8 +138,7 @@ impl Process {
         let config = &self.config;
         config.check_gateway()?;
         let nats = self.nats(&config.nats.gateway_user, &config.nats.gateway_password).await?;
-        let (log, syncing) = open_durable_log(nats.clone(), config, self.node).await?;
-        self.tasks.spawn(syncing); // ends when the last who could wait is gone
+        let log = open_durable_log(nats.clone(), config, self.node).await?;
         let tail = tail.unwrap_or_else(|| self.tail(&log, freshness::SUBJECTS));
         let app = Box::pin(self.app(&nats, log)).await?;
         self.start_gateway_tasks(&app, tail).await;

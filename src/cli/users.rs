@@ -66,8 +66,7 @@ pub(super) async fn run(
 async fn accounts(config: &Config) -> anyhow::Result<Accounts> {
     let nats = ops::connect(config).await?;
     let node = NodeId(clock::random_id());
-    let (log, syncing) = app::open_durable_log(nats.clone(), config, node).await?;
-    app::background(syncing);
+    let log = app::open_durable_log(nats.clone(), config, node).await?;
     let (checkpoints, listen) = Checkpoints::start(nats.client.clone(), None).await?;
     app::background(listen);
     let pool = postgres::readers(config.reader_url(), 2)?;
