@@ -81,6 +81,7 @@ impl EventLog {
         if let Some(why) = self.sync_failure() {
             return Err(LogError::Unavailable(why.to_owned()));
         }
+        let _under_way = self.nats.appends.begin();
         let appended = self.append_unsynced(new, expect).await?;
         match &self.settings.commit {
             Some(commit) if !commit.barrier().await => {

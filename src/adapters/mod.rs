@@ -5,6 +5,7 @@ pub mod checkpoints;
 pub mod client_stream;
 mod envelope;
 pub mod event_log;
+mod gathering;
 pub mod group_commit;
 pub mod interest;
 pub mod liveness;

@@ -21,7 +21,10 @@ use tokio::{
 
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::nats_wire::{self, Connection, Headers, Op, Servers, WireError};
+use super::{
+    gathering::Gathering,
+    nats_wire::{self, Connection, Headers, Op, Servers, WireError},
+};
 use crate::clock;
 
 /// From one attempt to connect to the next.
@@ -71,6 +74,7 @@ struct State {
     /// What is to be written next: the request's number, if somebody waits for its answer, and the bytes.
     queue: VecDeque<(Option<u64>, Bytes)>,
     waiting: HashMap<u64, Waiting>,
+    gathering: Gathering,
     last_number: u64,
     max_payload: usize,
     /// When the server was last heard, or the first request began to wait.
@@ -78,6 +82,9 @@ struct State {
     /// Was the server asked since whether it is there?
     asked: bool,
 }
+
+/// A command appends, until this is dropped.
+pub(super) struct Appending<'a>(&'a Shared);
 
 type Answer = Result<Bytes, RequestError>;
 
@@ -109,6 +116,12 @@ impl UnbufferedClient {
             }
         };
         (client, keep)
+    }
+
+    /// A command begins to append: what others append meanwhile may share a write with it.
+    pub(super) fn begin(&self) -> Appending<'_> {
+        self.shared.lock().gathering.begin(Instant::now());
+        Appending(&self.shared)
     }
 
     /// Sends a request once there is a connection, and waits for its answer, both until `deadline`.
@@ -172,6 +185,21 @@ impl Drop for Unanswered<'_> {
     }
 }
 
+impl Drop for Appending<'_> {
+    fn drop(&mut self) {
+        self.0.lock().gathering.end();
+    }
+}
+
+impl State {
+    /// When what is queued is to be written; `None` if nothing is. A pong and the like do not wait.
+    fn due(&self, now: Instant) -> Option<Instant> {
+        let waits = self.queue.iter().all(|(number, _)| number.is_some());
+        let due = if waits { self.gathering.due(self.queue.len(), now) } else { now };
+        (!self.queue.is_empty()).then_some(due)
+    }
+}
+
 impl Shared {
     /// Puts a request where it is written from; `None` if the connection has just gone.
     fn enqueue(
@@ -199,8 +227,12 @@ impl Shared {
         let (answer, answered) = oneshot::channel();
         state.waiting.insert(number, Waiting { answer, written: false });
         state.queue.push_back((Some(number), bytes.freeze()));
+        let queued = state.queue.len();
+        let is_enough = state.gathering.is_enough(queued);
         drop(state);
-        self.bell.notify_one();
+        if queued == 1 || is_enough {
+            self.bell.notify_one(); // in between it is known that there is something
+        }
         Ok(Some((number, answered)))
     }
 
@@ -225,9 +257,25 @@ impl Shared {
         }
     }
 
-    /// Everything that is to be written now.
+    /// Waits until something is to be written.
+    async fn wait_for_queue(&self) {
+        loop {
+            let due = self.lock().due(Instant::now());
+            match due {
+                Some(due) if due <= Instant::now() => return,
+                Some(due) => tokio::select! {
+                    () = sleep_until(due) => {}
+                    () = self.bell.notified() => {}
+                },
+                None => self.bell.notified().await,
+            }
+        }
+    }
+
+    /// Everything that is queued, to be written now.
     fn take_queue(&self) -> BytesMut {
         let mut state = self.lock();
+        state.gathering.write(Instant::now());
         let mut bytes = BytesMut::new();
         for (number, request) in std::mem::take(&mut state.queue) {
             bytes.extend_from_slice(&request);
@@ -305,13 +353,9 @@ async fn write(
     mut wire: impl AsyncWrite + Unpin,
 ) -> Result<Infallible, WireError> {
     loop {
-        let bytes = shared.take_queue();
-        if bytes.is_empty() {
-            shared.bell.notified().await;
-        } else {
-            wire.write_all(&bytes).await?;
-            wire.flush().await?;
-        }
+        shared.wait_for_queue().await;
+        wire.write_all(&shared.take_queue()).await?;
+        wire.flush().await?;
     }
 }
 
