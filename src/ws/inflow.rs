@@ -324,17 +324,21 @@ impl Inflow {
         if now.timelines != wanted.timelines {
             return None; // the user has left a group meanwhile, or come back to it
         }
-        Some(Found::Items(self.merge(side, wanted, seen.queue, seen.timelines)))
+        let (items, up_to) = self.merge(side, wanted, seen.queue, seen.timelines);
+        // What comes from now on is pushed, and judged after these were written. Who has to see nothing first would under
+        // traffic look for ever.
+        self.behind &= (side, up_to) != (Side::Live, ENDLESS);
+        Some(Found::Items(items))
     }
 
-    /// In the order of the log, as far as all places were read.
+    /// In the order of the log, as far as all places were read, and up to where that is.
     fn merge(
         &self,
         side: Side,
         wanted: &Wanted,
         queue: Part<Queued>,
         timelines: Vec<Part<Said>>,
-    ) -> Vec<Item> {
+    ) -> (Vec<Item>, u64) {
         if let (Side::Live, Some(first)) = (side, queue.entries.first())
             && first.number > wanted.queue.0
         {
@@ -373,7 +377,7 @@ impl Inflow {
         }
         items.retain(|(position, _)| *position <= limit);
         items.sort_by_key(|(position, item)| (*position, item.place));
-        items.into_iter().map(|(_, item)| item).collect()
+        (items.into_iter().map(|(_, item)| item).collect(), limit)
     }
 }
 

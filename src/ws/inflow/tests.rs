@@ -124,6 +124,28 @@ fn what_is_said_comes_once_and_in_order() {
     assert_eq!(inflow.hear(&said(130, 120), false), Arrival::Look, "until it has looked");
 }
 
+/// Under traffic there is always something new: a look that finds nothing would never come.
+#[test]
+fn who_has_seen_all_that_is_there_hears_what_comes_next() {
+    let mut inflow = with_lane("90-");
+    inflow.resync();
+    let wanted = inflow.wanted(Side::Live).expect("it is open");
+    let found = inflow.take(Side::Live, &wanted, seen("90-", vec![], vec![vec![entry(120, 95)]]));
+    assert_eq!(places(found), [in_timeline(120, 95)]);
+    inflow.written(in_timeline(120, 95));
+    assert!(!inflow.wants_reading());
+    assert_eq!(inflow.hear(&said(130, 120), false), Arrival::Write);
+    inflow.written(in_timeline(130, 120));
+
+    inflow.resync();
+    let wanted = inflow.wanted(Side::Live).expect("it is open");
+    let mut page = seen("90-", vec![queued(6, 150)], vec![vec![]]);
+    page.queue.up_to = 150;
+    assert_eq!(places(inflow.take(Side::Live, &wanted, page)), [Place::Queue(6)]);
+    inflow.written(Place::Queue(6));
+    assert!(inflow.wants_reading(), "there may be more than was read at once");
+}
+
 #[test]
 fn who_has_left_hears_no_more() {
     let mut inflow = with_lane("90-");
