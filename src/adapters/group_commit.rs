@@ -242,4 +242,12 @@ mod tests {
         assert!(commit.barrier().await);
         assert!(!directory.path().join(MARK).exists());
     }
+
+    #[tokio::test]
+    async fn without_a_sync_nobody_is_acknowledged() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let ends = Box::new(|| panic!("the thread ends"));
+        let commit = GroupCommit::start_with(directory.path(), "this boot".into(), ends);
+        assert!(!commit.expect("a thread").barrier().await);
+    }
 }
