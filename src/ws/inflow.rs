@@ -265,13 +265,7 @@ impl Inflow {
             }
             match self.take(side, &wanted, seen) {
                 None => {}
-                Some(Found::Items(items)) if items.is_empty() => match side {
-                    Side::Drain => {
-                        debug!(user.id = %self.user, "drained the queue of user `{}`", self.user);
-                        self.draining = false;
-                    }
-                    Side::Live => self.behind = false,
-                },
+                Some(Found::Items(items)) if items.is_empty() => self.finish(side),
                 Some(found) => return Ok(found),
             }
         }
@@ -324,21 +318,34 @@ impl Inflow {
         if now.timelines != wanted.timelines {
             return None; // the user has left a group meanwhile, or come back to it
         }
-        let (items, up_to) = self.merge(side, wanted, seen.queue, seen.timelines);
-        // What comes from now on is pushed, and judged after these were written. Who has to see nothing first would under
-        // traffic look for ever.
-        self.behind &= (side, up_to) != (Side::Live, ENDLESS);
+        let (items, are_all) = self.merge(side, wanted, seen.queue, seen.timelines);
+        if are_all {
+            // What comes from now on is pushed, and judged after these were written. Who has to see nothing first would
+            // under traffic look for ever.
+            self.finish(side);
+        }
         Some(Found::Items(items))
     }
 
-    /// In the order of the log, as far as all places were read, and up to where that is.
+    /// All that was there of one side was seen.
+    fn finish(&mut self, side: Side) {
+        match side {
+            Side::Drain => {
+                debug!(user.id = %self.user, "drained the queue of user `{}`", self.user);
+                self.draining = false;
+            }
+            Side::Live => self.behind = false,
+        }
+    }
+
+    /// In the order of the log, as far as all places were read; and whether that is to the end.
     fn merge(
         &self,
         side: Side,
         wanted: &Wanted,
         queue: Part<Queued>,
         timelines: Vec<Part<Said>>,
-    ) -> (Vec<Item>, u64) {
+    ) -> (Vec<Item>, bool) {
         if let (Side::Live, Some(first)) = (side, queue.entries.first())
             && first.number > wanted.queue.0
         {
@@ -377,7 +384,7 @@ impl Inflow {
         }
         items.retain(|(position, _)| *position <= limit);
         items.sort_by_key(|(position, item)| (*position, item.place));
-        (items.into_iter().map(|(_, item)| item).collect(), limit)
+        (items.into_iter().map(|(_, item)| item).collect(), limit >= end)
     }
 }
 
