@@ -260,9 +260,10 @@ impl Shared {
     /// Waits until something is to be written.
     async fn wait_for_queue(&self) {
         loop {
-            let due = self.lock().due(Instant::now());
+            let now = Instant::now();
+            let due = self.lock().due(now);
             match due {
-                Some(due) if due <= Instant::now() => return,
+                Some(due) if due <= now => return,
                 Some(due) => tokio::select! {
                     () = sleep_until(due) => {}
                     () = self.bell.notified() => {}
