@@ -237,7 +237,8 @@ impl Decider for Friendship {
             }
             FriendshipCommand::End { by } => {
                 self.edge_of(by).ok_or(FriendshipRejection::NotInBook)?;
-                Some(FriendshipEvent::Ended { by })
+                let keeps_block = self.edges.iter().any(|edge| edge.owner != by && edge.blocked);
+                Some(FriendshipEvent::Ended { by, keeps_block })
             }
             FriendshipCommand::ToggleBlacklist { owner } => {
                 let edge = self.edge_of(owner).ok_or(FriendshipRejection::NotInBook)?;
@@ -274,7 +275,10 @@ impl Decider for Friendship {
                 }
                 self.add(at, edges);
             }
-            FriendshipEvent::Ended { .. } => *self = Self::default(),
+            FriendshipEvent::Ended { by, keeps_block } => {
+                self.edges.retain(|edge| *keeps_block && edge.owner != *by);
+                self.requests.clear();
+            }
             FriendshipEvent::BlacklistSet { owner, blocked } => {
                 if let Some(edge) = self.edge_mut(*owner) {
                     edge.blocked = *blocked;

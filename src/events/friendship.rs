@@ -60,11 +60,14 @@ pub enum FriendshipEvent {
         /// The notice P2.
         notice: MessageId,
     },
-    /// Both edges and all requests between the two are gone.
+    /// The edge of the one who ended it and all requests between the two are gone, and the other's edge unless it stays.
     #[serde(rename = "friendship.ended.v1")]
     Ended {
         /// Who ended it.
         by: UserId,
+        /// The other's edge stays, since it is a block (clarification 24).
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        keeps_block: bool,
     },
     /// One put the other on the blacklist or took him off.
     #[serde(rename = "friendship.blacklist_set.v1")]

@@ -97,21 +97,22 @@ async fn apply(
             }
             add_edges(tx, edges, (position, at)).await
         }
-        FriendshipEvent::Ended { .. } => {
-            let (lo, hi) = (pair.lo().0, pair.hi().0);
+        FriendshipEvent::Ended { by, keeps_block } => {
+            let (by, other) = both(pair, *by);
             sqlx::query!(
                 "delete from friend_edges
-                 where (owner = $1 and friend = $2) or (owner = $2 and friend = $1)",
-                lo,
-                hi
+                 where (owner = $1 and friend = $2) or (owner = $2 and friend = $1 and not $3)",
+                by,
+                other,
+                keeps_block
             )
             .execute(&mut *tx)
             .await?;
             sqlx::query!(
                 "delete from friend_requests
                  where (asker = $1 and asked = $2) or (asker = $2 and asked = $1)",
-                lo,
-                hi
+                by,
+                other
             )
             .execute(tx)
             .await?;

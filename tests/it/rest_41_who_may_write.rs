@@ -18,6 +18,7 @@ async fn rest_41_who_may_write_to_whom() {
     let app = App::start().await;
     nobody_writes_to_the_gone(&app).await;
     the_blacklist_binds_friends_and_guests(&app).await;
+    a_block_outlives_parting(&app).await;
     friends_are_exempt_from_quotas(&app).await;
     strangers_may_be_shut_out(&app).await;
     one_message_means_one_for_ever(&app).await;
@@ -55,6 +56,20 @@ async fn the_blacklist_binds_friends_and_guests(app: &App) {
             friend.send(&ann, "x").await.ok();
         }
     }
+}
+
+/// Clarification 24: who is blocked is not freed by parting, nor by adding again.
+async fn a_block_outlives_parting(app: &App) {
+    let [ann, bob] = app.friends(["ann", "bob"]).await;
+    ann.let_strangers_send(2).await;
+    ann.toggle_black(&bob).await;
+    let part = format!("/api/chat/deletegoodfriend/{}", ann.id);
+    assert_eq!(bob.post_empty(&part).await.ok(), "删除好友成功");
+    bob.send(&ann, "x").await.refused(400, USERS_BLOCKED);
+    bob.befriend(&ann).await;
+    bob.send(&ann, "x").await.refused(400, USERS_BLOCKED);
+    ann.toggle_black(&bob).await;
+    bob.send(&ann, "x").await.ok();
 }
 
 /// Step 4, DEV-12: befriended guests too.

@@ -154,6 +154,25 @@ fn parting_forgets_what_was_set() {
     assert_eq!(again, fresh);
 }
 
+/// Clarification 24: parting does not free the one who is blocked.
+#[test]
+fn a_block_outlives_the_blocked_ones_parting() {
+    let block = || FriendshipCommand::ToggleBlacklist { owner: ANN };
+    let blocked = [befriend(ANN), block(), request(BOB)];
+    let parted_by = |by| given(&[&blocked[..], &[FriendshipCommand::End { by }]].concat());
+    let parted = parted_by(BOB);
+    assert_eq!(parted.edge_of(BOB), None);
+    assert!(parted.edge_of(ANN).is_some_and(|edge| edge.blocked));
+    assert_eq!(parted.request_of(BOB), None);
+    assert_eq!(parted_by(ANN), Friendship::default(), "one's own block ends with one's own edge");
+
+    let friends_again =
+        given(&[&blocked[..], &[FriendshipCommand::End { by: BOB }, befriend(BOB)]].concat());
+    assert!(friends_again.edge_of(ANN).is_some_and(|edge| edge.blocked), "it binds as before");
+    let lifted = given(&[&blocked[..], &[FriendshipCommand::End { by: BOB }, block()]].concat());
+    assert!(lifted.edge_of(ANN).is_some_and(|edge| !edge.blocked), "until it is lifted");
+}
+
 /// ADR 0014: the request is the first thing that an event makes, the rows follow.
 #[test]
 fn ids_are_those_of_the_position() {
