@@ -52,6 +52,7 @@ mod rest_41_who_may_write;
 mod rest_42_askanswer;
 mod rest_42_complaints;
 mod rest_42_passwords;
+mod run_script;
 mod runners;
 mod schema;
 mod security;
