@@ -54,7 +54,7 @@ enum Then {
 /// Springs the trap if its pattern is in these bytes.
 fn spring(trap: &Trap, bytes: &mut [u8]) {
     let mut trap = trap.lock().unwrap_or_else(PoisonError::into_inner);
-    let Some(armed) = trap.as_ref() else { return };
+    let Some(armed) = trap.as_ref().filter(|armed| !armed.sprung.is_closed()) else { return };
     let length = armed.pattern.len();
     let Some(at) = bytes.windows(length).position(|part| part == armed.pattern) else { return };
     let Some(Armed { then, sprung, .. }) = trap.take() else { return };
@@ -90,7 +90,8 @@ impl Line {
         self.mode.send_replace(mode);
     }
 
-    /// Does this once `pattern` is on its way to the port, before it arrives there; resolves then.
+    /// Does this once `pattern` is on its way to the port, before it arrives there; resolves then. If what it returns is
+    /// dropped before, nothing happens any more.
     pub fn set_at(&self, pattern: &str, then: Mode) -> oneshot::Receiver<()> {
         arm(&self.there, pattern, Then::Set(then, self.mode.clone()))
     }
@@ -178,5 +179,30 @@ async fn pump(
         if to.write_all(&buffer[..length]).await.is_err() {
             return;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_nobody_waits_for_any_more_changes_nothing() {
+        let tasks = TaskTracker::new();
+        let there = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
+        let target = there.local_addr().expect("it has one").port();
+        let line = Line::to(target, &tasks).await.expect("it listens");
+        let mut near = TcpStream::connect(("127.0.0.1", line.port())).await.expect("it listens");
+        let (mut far, _) = there.accept().await.expect("the line connects");
+        let mut bytes = [0; 4];
+
+        drop(line.set_at("over", Mode::Cut));
+        near.write_all(b"over").await.expect("the line is open");
+        far.read_exact(&mut bytes).await.expect("the line is open");
+
+        let sprung = line.set_at("over", Mode::Cut);
+        near.write_all(b"over").await.expect("the line is open");
+        sprung.await.expect("it was on its way");
+        assert!(far.read_exact(&mut bytes).await.is_err(), "the line is cut");
     }
 }
