@@ -29,9 +29,9 @@ mod videos;
 use std::sync::Arc;
 
 use axum::{
-    Router,
-    extract::{Request, State, WebSocketUpgrade, ws::rejection::WebSocketUpgradeRejection},
-    http::{HeaderName, HeaderValue, Method, StatusCode, header},
+    RequestExt as _, Router,
+    extract::{Request, State, WebSocketUpgrade},
+    http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header},
     middleware::{self, Next},
     response::{IntoResponse as _, Response},
     routing::get,
@@ -54,17 +54,40 @@ pub fn router(app: App) -> Router {
         .fallback(async || Refusal::not_found())
         .method_not_allowed_fallback(async || Refusal::not_found())
         .layer(middleware::from_fn_with_state(app.clone(), caller::edge))
+        .layer(middleware::from_fn(refuse_upgrades))
         .route("/ws", get(socket).fallback(async || Refusal::not_found()))
         .layer(middleware::from_fn_with_state(app.clone(), cors_and_count));
     routes.with_state(app)
 }
 
+/// Only `/ws` has sockets (clarification 34).
+async fn refuse_upgrades(request: Request, next: Next) -> Response {
+    let is_socket = |protocol: &str| protocol.eq_ignore_ascii_case("websocket");
+    if !list(request.headers(), &header::UPGRADE).any(is_socket) {
+        return next.run(request).await;
+    }
+    let mut response = Refusal::not_found().into_response();
+    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    response
+}
+
+/// The items of a header that is a list, in however many lines it came (RFC 9110 §5.3).
+fn list<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a str> {
+    let lines = headers.get_all(name).into_iter().filter_map(|line| line.to_str().ok());
+    lines.flat_map(|line| line.split(',')).map(str::trim).filter(|item| !item.is_empty())
+}
+
 /// The upgrade is always accepted; refusals come as frames (ws.md §1).
-async fn socket(
-    State(app): State<App>,
-    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
-    request: Request,
-) -> Response {
+async fn socket(State(app): State<App>, mut request: Request) -> Response {
+    for name in [header::CONNECTION, header::UPGRADE] {
+        let line = list(request.headers(), &name).collect::<Vec<_>>().join(", ");
+        if let Ok(line) = HeaderValue::from_str(&line) {
+            request.headers_mut().insert(name, line); // the extractor reads one line
+        }
+    }
+    let protocol = list(request.headers(), &header::SEC_WEBSOCKET_PROTOCOL).next();
+    let protocol = protocol.map(str::to_owned);
+    let upgrade = request.extract_parts::<WebSocketUpgrade>().await;
     let Ok(upgrade) = upgrade else { return Refusal::not_found().into_response() };
     let Some(client) = request.extensions().get::<Arc<ClientConnection>>().cloned() else {
         return Refusal::internal("a socket over no connection of ours").into_response();
@@ -78,6 +101,7 @@ async fn socket(
     };
     let frame = app.config.limits.frame_bytes;
     upgrade
+        .protocols(protocol) // clarification 28
         // Each socket keeps one. Clients say little; what is longer is read in pieces.
         .read_buffer_size(512)
         .write_buffer_size(0)

@@ -46,12 +46,15 @@ impl Wire {
 
     pub(super) async fn close(&mut self) {
         if timeout(self.limit, self.socket.send(Message::Close(None))).await.is_ok() {
-            // A close that is answered is no abrupt end, even if the client had more to say.
-            _ = timeout(Duration::from_secs(2), async {
-                while let Some(Ok(_)) = self.socket.recv().await {}
-            })
-            .await;
+            self.finish_close().await;
         }
+    }
+
+    /// Reads on until the connection ends, which also writes the answer to a client's close (clarification 28). A close
+    /// that is answered is no abrupt end, even if the client had more to say.
+    async fn finish_close(&mut self) {
+        let rest = async { while let Some(Ok(_)) = self.socket.recv().await {} };
+        _ = timeout(Duration::from_secs(2), rest).await;
     }
 
     /// Whatever a client says: only pings are answered.
@@ -61,7 +64,11 @@ impl Wire {
         app: &App,
     ) -> Result<(), Ended> {
         let text = match &message {
-            None | Some(Err(_) | Ok(Message::Close(_))) => return Err(DisconnectReason::Closed),
+            None | Some(Err(_)) => return Err(DisconnectReason::Closed),
+            Some(Ok(Message::Close(_))) => {
+                Box::pin(self.finish_close()).await; // not in the future of every socket
+                return Err(DisconnectReason::Closed);
+            }
             Some(Ok(Message::Text(text))) => text.as_str(),
             Some(Ok(Message::Binary(bytes))) => str::from_utf8(bytes).unwrap_or_default(),
             Some(Ok(Message::Ping(_) | Message::Pong(_))) => return Ok(()),

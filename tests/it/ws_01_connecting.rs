@@ -14,6 +14,8 @@ async fn ws_01_02_08_connecting_and_talking() {
     other_paths_are_not_found(&app).await;
     pings_are_answered(&app).await;
     whatever_else_a_client_says_is_ignored(&app).await;
+    handshakes_are_read_as_the_originals_library_does(&app).await;
+    a_close_is_answered(&app).await;
 }
 
 async fn refusals_are_a_frame_and_an_ordinary_close(app: &App) {
@@ -48,7 +50,10 @@ async fn other_paths_are_not_found(app: &App) {
     for path in ["/", "/ws/", "/wss", "/api/ws", "/ws/x", "/api/loginChat"] {
         let refused = Socket::open(ann.origin(), &format!("{path}?token={}", ann.token())).await;
         match refused {
-            Err(tungstenite::Error::Http(response)) => assert_eq!(response.status(), 404, "{path}"),
+            Err(tungstenite::Error::Http(response)) => {
+                assert_eq!(response.status(), 404, "{path}");
+                assert_eq!(response.headers()["connection"], "close", "{path}");
+            }
             other => panic!("{path}: {other:?}"),
         }
     }
@@ -105,6 +110,57 @@ async fn whatever_else_a_client_says_is_ignored(app: &App) {
     socket.is_silent().await;
     ann.send(&ann, "still there").await.ok();
     assert_eq!(socket.next_text().await, "still there");
+}
+
+/// Clarifications 28 and 34, byte by byte.
+async fn handshakes_are_read_as_the_originals_library_does(app: &App) {
+    const KEY: &str =
+        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n";
+    let ann = app.register("ann").await;
+    let ask = |path: &str, headers: &str| {
+        format!("GET {path}?token={} HTTP/1.1\r\nHost: x\r\n{headers}\r\n{KEY}", ann.token())
+    };
+    for (headers, protocol) in [
+        ("Connection: Upgrade\r\nUpgrade: websocket", None),
+        ("Connection: keep-alive\r\nUpgrade: WebSocket\r\nConnection: upgrade", None),
+        (
+            "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Protocol: zeta, alpha",
+            Some("zeta"),
+        ),
+        (
+            "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Protocol: zeta\r\nSec-WebSocket-Protocol: alpha",
+            Some("zeta"),
+        ),
+    ] {
+        let mut client = app.raw().await;
+        client.send(ask("/ws", headers)).await;
+        let head = client.head().await.to_lowercase();
+        assert!(head.starts_with("http/1.1 101 "), "{headers}: {head}");
+        assert!(head.contains("s3pplmbitxaq9kygzzhzrbk+xoo="), "{head}");
+        let chosen = head.lines().find_map(|line| line.strip_prefix("sec-websocket-protocol: "));
+        assert_eq!(chosen, protocol, "{headers}");
+    }
+    for path in ["/", "/ws/", "/api/loginChat", "/api/chat/grouplist/1"] {
+        let answer = ask(path, "Connection: Upgrade\r\nUpgrade: websocket");
+        let answer = app.raw().await.exchange(answer).await; // which ends
+        assert!(answer.starts_with("HTTP/1.1 404 ") && answer.contains("404 错误"), "{answer}");
+    }
+    // Another protocol is none that a client must be refused for.
+    let other =
+        "Connection: close, Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQ";
+    let answer = app.raw().await.exchange(ask("/api/chat/grouplist/1", other)).await;
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+}
+
+/// Clarification 28: with the client's own code, so that the end is an orderly one for it.
+async fn a_close_is_answered(app: &App) {
+    let ann = app.register("ann").await;
+    for (code, answered) in
+        [(None, 1005), (Some(1000), 1000), (Some(1001), 1001), (Some(4_321), 4_321)]
+    {
+        let socket = ann.connect().await;
+        assert_eq!(socket.close_with(code).await, Arrival::Closed(answered), "{code:?}");
+    }
 }
 
 /// `ws.md` §3, §6.1 (H2–H7); H1 is with the groups.

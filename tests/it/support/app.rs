@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::api::Api;
 use super::process::until;
+use super::raw::Raw;
 use super::servers::Servers;
 use super::service::{Ran, Service, Settings, cli, settings};
 use super::signed::signed_call;
@@ -70,6 +71,11 @@ impl App {
     /// A caller without a token, at one of the gateways.
     pub fn api_of(&self, gateway: usize) -> Api {
         Api::new(self.gateways[gateway].origin())
+    }
+
+    /// A connection to the first gateway on which anything can be said.
+    pub async fn raw(&self) -> Raw {
+        Raw::connect(self.api().origin()).await
     }
 
     /// A new account whose name begins with `name`, logged in.

@@ -6,7 +6,7 @@ use futures_util::{SinkExt, StreamExt};
 use hongyan::cli::rig::host;
 use serde_json::Value;
 use tokio::net::TcpStream;
-use tokio_tungstenite::tungstenite::{Error, Message};
+use tokio_tungstenite::tungstenite::{Error, Message, protocol::CloseFrame};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 
 use super::process::patience;
@@ -142,6 +142,13 @@ impl Socket {
     /// Says that it wants to close; what the other side has sent meanwhile can still be read.
     pub async fn begin_close(&mut self) {
         let _ = self.stream.close(None).await; // the other side may have been faster
+    }
+
+    /// Closes it with this code, or none, and waits for the end.
+    pub async fn close_with(mut self, code: Option<u16>) -> Arrival {
+        let frame = code.map(|code| CloseFrame { code: code.into(), reason: "bye".into() });
+        self.stream.close(frame).await.expect("the connection is there");
+        self.next().await
     }
 
     async fn read(&mut self) -> Arrival {
