@@ -19,17 +19,21 @@ pub(super) enum Command {
     /// Events as they come
     Tail {
         /// Only those on subjects like `evt.user.>` or `evt.chat.3.9.*`
-        #[arg(long, default_value = "evt.>")]
+        #[arg(long, default_value = "evt.>", value_parser = subject_filter)]
         subject: String,
         /// From this position on; the end of the log if left out
         #[arg(long)]
         from: Option<u64>,
         /// Stop after so many
-        #[arg(long)]
+        #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
         count: Option<u64>,
     },
     /// The event at a position
-    Show { position: u64 },
+    Show {
+        /// 1 is the first
+        #[arg(value_parser = clap::value_parser!(u64).range(1..))]
+        position: u64,
+    },
     /// How many events there are of each type
     Stats,
 }
@@ -55,6 +59,21 @@ pub(super) async fn run(
     }
 }
 
+/// A subject of the log or a pattern: NATS would take others for a failure of its own.
+fn subject_filter(text: &str) -> Result<String, String> {
+    let tokens: Vec<&str> = text.split('.').collect();
+    let (last, above) = tokens.split_last().expect("a split has a part");
+    let is_plain = |token: &str| !token.is_empty() && !token.contains(['*', '>']);
+    let well_formed = text.bytes().all(|byte| byte.is_ascii_graphic())
+        && above.iter().all(|token| *token == "*" || is_plain(token))
+        && (["*", ">"].contains(last) || is_plain(last));
+    if well_formed && tokens.len() > 1 && tokens[0] == "evt" {
+        Ok(text.to_owned())
+    } else {
+        Err("a subject is like `evt.user.3`, `evt.chat.3.*.*` or `evt.user.>`".to_owned())
+    }
+}
+
 async fn tail(
     log: &EventLog,
     subject: &str,
@@ -62,9 +81,12 @@ async fn tail(
     count: Option<u64>,
     output: Output,
 ) -> anyhow::Result<ExitCode> {
-    let from = match from {
-        Some(position) => Position(position),
-        None => Position(log.end().await?.last.0 + 1),
+    let from = if let Some(position) = from {
+        Position(position)
+    } else {
+        let next = Position(log.end().await?.last.0 + 1);
+        eprintln!("waiting for new events, from {next} on; --from 1 shows all that are there");
+        next
     };
     let mut reader = log.read(&[subject], from).await?;
     let mut left = count.unwrap_or(u64::MAX);
@@ -150,4 +172,21 @@ async fn stats(log: &EventLog, output: Output) -> anyhow::Result<ExitCode> {
         lines.chain([total]).collect::<Vec<_>>().join("\n")
     });
     Ok(ExitCode::SUCCESS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_filter_is_a_subject_of_the_log_or_a_pattern() {
+        for good in ["evt.>", "evt.user.3", "evt.chat.3.9.*", "evt.*.3", "evt.operations"] {
+            assert!(subject_filter(good).is_ok(), "{good}");
+        }
+        for bad in
+            ["", "evt", ">", "evt.", "evt..3", "evt.>.3", "evt.a*", "evt.u er", "push.u.3", "evt.ä"]
+        {
+            assert!(subject_filter(bad).is_err(), "{bad}");
+        }
+    }
 }

@@ -173,6 +173,20 @@ async fn the_log_can_be_looked_at() {
     assert_eq!(shown["actor"], ann.id);
     let position = shown["position"].to_string();
     assert_eq!(app.cli(&["events", "show", &position, "--json"]).await.json(), shown);
+    for (wrong, why) in [
+        (["show", "0"].as_slice(), "invalid value '0'"),
+        (&["tail", "--subject", "evt..3"], "a subject is like"),
+        (&["tail", "--count", "0"], "invalid value '0'"),
+    ] {
+        let ran = app.cli(&[&["events"], wrong].concat()).await;
+        assert!(!ran.success && ran.stderr.contains(why), "{wrong:?}: {ran:?}");
+    }
+    // Without a position it waits, and says so.
+    let waiting = tokio::select! {
+        ran = app.cli(&["events", "tail", "--count", "1"]) => ran,
+        () = async { loop { ann.send(&bob, "more").await.ok(); } } => unreachable!("it goes on"),
+    };
+    assert!(waiting.success && waiting.stderr.contains("waiting for new events"), "{waiting:?}");
     let gone = app.cli(&["events", "show", "999999"]).await;
     assert!(!gone.success && gone.stderr.contains("there is no event at 999999"), "{gone:?}");
     assert!(app.cli(&["version", "--json"]).await.json()["version"].is_string());
