@@ -138,6 +138,7 @@ pub async fn serve(config: Config, role: Role) -> anyhow::Result<()> {
         stop: CancellationToken::new(),
         sockets_here: SocketsHere::default(),
     };
+    config.check_admin()?;
     // Taken ports are told before anything else happens.
     let admin = listen(config.server.admin_listen).await?;
     let clients = match role {

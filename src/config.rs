@@ -34,6 +34,8 @@ pub struct Config {
 pub struct Server {
     pub listen: SocketAddr,
     pub admin_listen: SocketAddr,
+    pub admin_hosts: Vec<String>,
+    pub admin_token: SecretString,
     pub public_url: String,
     pub asset_base: String,
     pub shutdown_grace_s: u64,
@@ -196,6 +198,7 @@ impl Config {
             .prefix_separator("__")
             .separator("__")
             .list_separator(",")
+            .with_list_parse_key("server.admin_hosts")
             .with_list_parse_key("limits.exempt")
             .with_list_parse_key("limits.trusted_proxies")
             .try_parsing(true);
@@ -206,7 +209,22 @@ impl Config {
             .context("the configuration is wrong; config/default.toml lists every setting")
     }
 
-    /// What `serve` needs before it may start.
+    /// What every role needs before it may start.
+    ///
+    /// # Errors
+    /// The admin listener would be open to others.
+    pub fn check_admin(&self) -> anyhow::Result<()> {
+        let Server { admin_listen, admin_token, .. } = &self.server;
+        let length = admin_token.expose_secret().len();
+        ensure!(
+            length >= 16 || length == 0 && admin_listen.ip().to_canonical().is_loopback(),
+            "server.admin_listen = {admin_listen} is open to other machines, or has a token that can be guessed: set \
+             HONGYAN__SERVER__ADMIN_TOKEN to 16 bytes or more (`openssl rand -hex 16`), or listen on a loopback address"
+        );
+        Ok(())
+    }
+
+    /// What a gateway needs before it may start.
     ///
     /// # Errors
     /// A secret is missing or too short, or the durability cannot be had.
@@ -314,6 +332,19 @@ mod tests {
         assert_eq!(config.server.listen.port(), 7001);
         assert!(config.server.listen.ip().is_loopback());
         assert!(config.check_gateway().is_err(), "secrets have no default");
+    }
+
+    #[test]
+    fn an_admin_listener_that_others_reach_needs_a_token() {
+        let mut config = Config::read(None).expect("the defaults are valid");
+        config.check_admin().expect("it is on loopback");
+        config.server.admin_listen = "0.0.0.0:7002".parse().expect("an address");
+        let error = config.check_admin().expect_err("anybody reaches it").to_string();
+        assert!(error.contains("HONGYAN__SERVER__ADMIN_TOKEN"), "{error}");
+        config.server.admin_token = "0123456789abcdef".into();
+        config.check_admin().expect("it has a token");
+        config.server.admin_token = "0123".into();
+        assert!(config.check_admin().is_err(), "it can be guessed");
     }
 
     #[test]

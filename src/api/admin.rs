@@ -1,18 +1,25 @@
-//! The admin listener: health, metrics, positions, and the documentation of the routes. Loopback by default, never for clients.
+//! The admin listener: health, metrics, positions, and the documentation of the routes. Loopback by default, never for clients;
+//! who may use it is `admin_access`'s.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::LazyLock};
 
 use axum::{
     Json, Router,
     extract::State,
     http::{HeaderMap, StatusCode, header},
+    middleware,
     response::{Html, IntoResponse as _, Response},
     routing::get,
 };
+use base64::{Engine as _, prelude::BASE64_STANDARD};
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 use tokio::time::{Duration, timeout};
 
-use super::openapi;
+use super::{
+    admin_access::{self, AdminAccess},
+    openapi,
+};
 use crate::{
     adapters::{
         checkpoints::{Checkpoints, LEASE},
@@ -47,8 +54,8 @@ pub struct Admin {
     pub clients_at: String,
 }
 
-/// Its routes.
-pub fn router(admin: Admin) -> Router {
+/// Its routes, for those whom `access` knows.
+pub fn router(admin: Admin, access: AdminAccess) -> Router {
     Router::new()
         .route("/health/live", get(async || "ok"))
         .route("/health/ready", get(ready))
@@ -61,9 +68,30 @@ pub fn router(admin: Admin) -> Router {
             "/openapi.json",
             get(async |State(admin): State<Admin>| Json(openapi::document(&admin.clients_at))),
         )
-        .route("/docs", get(async || Html(include_str!("docs.html"))))
+        .route(
+            "/docs",
+            get(async || ([(header::CONTENT_SECURITY_POLICY, &**DOCS_POLICY)], Html(DOCS))),
+        )
+        .layer(middleware::from_fn_with_state(access, admin_access::check))
         .with_state(admin)
 }
+
+const DOCS: &str = include_str!("docs.html");
+
+/// The page runs its own script and shows the document beside it, in no frame of anybody's.
+static DOCS_POLICY: LazyLock<String> = LazyLock::new(|| {
+    let hash_of = |element: &str| {
+        let (_, rest) = DOCS.split_once(&format!("<{element}>")).expect("the page has one");
+        let (text, _) = rest.split_once(&format!("</{element}>")).expect("it is closed");
+        BASE64_STANDARD.encode(Sha256::digest(text))
+    };
+    format!(
+        "default-src 'none'; script-src 'sha256-{}'; style-src 'sha256-{}'; connect-src 'self'; base-uri 'none'; \
+         form-action 'none'; frame-ancestors 'none'",
+        hash_of("script"),
+        hash_of("style")
+    )
+});
 
 impl Admin {
     /// How every projection is: one that this process works on as it knows, the others as they were heard to say. Whoever

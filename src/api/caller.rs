@@ -1,9 +1,6 @@
 //! Who asks: the token, checked before anything else under `/api/chat/` (data.md §4.2).
 
-use std::{
-    net::{IpAddr, SocketAddr},
-    time::Duration,
-};
+use std::{net::IpAddr, time::Duration};
 
 use axum::{
     body::Body,
@@ -15,7 +12,7 @@ use axum::{
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use tokio::time::timeout;
 
-use super::{params::Params, refusal::Refusal, upload_form};
+use super::{params::Params, refusal::Refusal, serve::Endpoints, upload_form};
 use crate::{
     adapters::{throttle::Requester, tokens::Claims},
     app::App,
@@ -233,7 +230,7 @@ async fn judge(app: &App, claims: Claims) -> Result<(Claims, Account), Refusal> 
 }
 
 pub(super) fn origin(app: &App, parts: &Parts) -> Origin {
-    let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip());
+    let peer = parts.extensions.get::<ConnectInfo<Endpoints>>().map(|info| info.0.peer.ip());
     let limits = &app.config.limits;
     let is_in = |networks: &[crate::config::Network], address: IpAddr| {
         networks.iter().any(|network| network.contains(address))

@@ -3,6 +3,7 @@
 mod accounts;
 mod address_book;
 pub mod admin;
+pub mod admin_access;
 mod askanswer;
 mod caller;
 mod complaints;

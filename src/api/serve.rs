@@ -24,6 +24,15 @@ pub struct Limits {
     pub peer_ms: u32,
 }
 
+/// Who is connected to what.
+#[derive(Debug, Clone, Copy)]
+pub struct Endpoints {
+    /// The other side.
+    pub peer: SocketAddr,
+    /// This side.
+    pub local: SocketAddr,
+}
+
 /// Accepts until `stop`, then lets open requests finish. Sockets that were upgraded live on in the
 /// tracker's tasks.
 pub async fn serve(
@@ -71,13 +80,15 @@ async fn connection(
     limits: Limits,
     stop: CancellationToken,
 ) {
+    let Ok(local) = stream.local_addr() else { return };
+    let endpoints = Endpoints { peer, local };
     _ = stream.set_nodelay(true);
     notice_when_gone(&stream, limits.peer_ms);
     let stream = ClientStream::new(stream);
     let client = stream.connection();
     let service = hyper::service::service_fn(move |request: hyper::Request<Incoming>| {
         let mut request: Request = request.map(axum::body::Body::new);
-        request.extensions_mut().insert(ConnectInfo(peer));
+        request.extensions_mut().insert(ConnectInfo(endpoints));
         request.extensions_mut().insert(Arc::clone(&client));
         router.clone().oneshot(request)
     });

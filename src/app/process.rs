@@ -28,7 +28,7 @@ use crate::{
         tokens::Tokens,
         vault::Vault,
     },
-    api::{self, admin::Admin},
+    api::{self, admin::Admin, admin_access::AdminAccess},
     commands::{accounts::Accounts, execute::Executor, freshness, reaper::Reaper},
     config::Config,
     events::{NodeId, Position},
@@ -296,7 +296,7 @@ impl Process {
         };
         self.keep(api::serve::serve(
             listener,
-            api::admin::router(admin),
+            api::admin::router(admin, AdminAccess::new(&config.server)),
             api::serve::Limits { head: Duration::from_secs(10), peer_ms: 0 },
             self.requests.clone(),
             self.accept.clone(),

@@ -37,6 +37,7 @@ pub struct Machine {
 const GUEST: &str = "10.0.2.15";
 const HOST: &str = "10.0.2.2";
 const GUEST_PORTS: [u16; 3] = [7001, 7002, 7422];
+const ADMIN_TOKEN: &str = "an admin token of the tests";
 
 impl Machine {
     /// A machine that is off, with an empty disk.
@@ -92,7 +93,15 @@ impl Machine {
         let client = client();
         self.answers("the service is ready", async |ports| {
             let url = format!("http://127.0.0.1:{}/health/ready", ports[1].number());
-            client.get(url).send().await.ok()?.error_for_status().ok().map(drop)
+            client
+                .get(url)
+                .bearer_auth(ADMIN_TOKEN)
+                .send()
+                .await
+                .ok()?
+                .error_for_status()
+                .ok()
+                .map(drop)
         })
         .await;
     }
@@ -184,6 +193,7 @@ impl Machine {
             ("LOG__STORE_DIR", "/log/nats"),
             ("SERVER__LISTEN", &format!("0.0.0.0:{}", GUEST_PORTS[0])),
             ("SERVER__ADMIN_LISTEN", &format!("0.0.0.0:{}", GUEST_PORTS[1])),
+            ("SERVER__ADMIN_TOKEN", ADMIN_TOKEN),
             ("MEDIA__ROOT", "/uploads"),
             ("LIMITS__EXEMPT", &format!("{HOST}/32")), // all clients come from there
         ] {
