@@ -22,6 +22,7 @@ mod rosters;
 mod routes;
 mod sections;
 pub mod serve;
+mod unread_body;
 mod upload_form;
 mod uploads;
 mod users;

@@ -13,6 +13,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::ServiceExt as _;
 use tracing::{debug, warn};
 
+use super::unread_body::WholeBody;
 use crate::adapters::client_stream::ClientStream;
 
 /// How long connections may take for what.
@@ -50,8 +51,8 @@ pub async fn serve(
         match accepted {
             Ok((stream, peer)) => {
                 let router = router.clone();
-                let stop = stop.clone();
-                tasks.spawn(connection(stream, peer, router, limits, stop));
+                let (its_tasks, stop) = (tasks.clone(), stop.clone());
+                tasks.spawn(connection(stream, peer, router, limits, (its_tasks, stop)));
             }
             Err(error) => {
                 warn!(%error, "cannot accept a connection"); // out of files: others will end
@@ -78,7 +79,7 @@ async fn connection(
     peer: SocketAddr,
     router: Router,
     limits: Limits,
-    stop: CancellationToken,
+    (tasks, stop): (TaskTracker, CancellationToken),
 ) {
     let Ok(local) = stream.local_addr() else { return };
     let endpoints = Endpoints { peer, local };
@@ -86,8 +87,11 @@ async fn connection(
     notice_when_gone(&stream, limits.peer_ms);
     let stream = ClientStream::new(stream);
     let client = stream.connection();
+    let end = stop.clone();
     let service = hyper::service::service_fn(move |request: hyper::Request<Incoming>| {
-        let mut request: Request = request.map(axum::body::Body::new);
+        let (head, body) = request.into_parts();
+        let body = WholeBody::of(body, &head.headers, &tasks, &end);
+        let mut request = Request::from_parts(head, body);
         request.extensions_mut().insert(ConnectInfo(endpoints));
         request.extensions_mut().insert(Arc::clone(&client));
         router.clone().oneshot(request)

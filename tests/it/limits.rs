@@ -1,11 +1,10 @@
 //! What attackers and broken networks like has an end, with a clear answer (config/default.toml, `[limits]`).
 
 use futures_util::future::join_all;
+use reqwest::Method;
 use serde_json::json;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 
-use crate::support::{App, Arrival, PASSWORD, Reply, User, send, until};
+use crate::support::{App, Arrival, PASSWORD, Reply, SEND, User, send, until};
 
 const TOO_MANY: &str = "登录失败次数过多，请稍后再试";
 const WRONG: &str = "账户或密码错误";
@@ -24,14 +23,31 @@ async fn requests_that_do_not_come_to_an_end_are_ended() {
     assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 431 "), "{answer}");
 }
 
-/// Sends some bytes and no more, and reads until the other side ends it.
 async fn what_comes_back(app: &App, bytes: &str) -> String {
-    let address = app.api().origin().replace("http://", "");
-    let mut stream = TcpStream::connect(address).await.expect("the service listens");
-    stream.write_all(bytes.as_bytes()).await.ok(); // the other side may have had enough
-    let mut answer = Vec::new();
-    stream.read_to_end(&mut answer).await.ok();
-    String::from_utf8_lossy(&answer).into_owned()
+    app.raw().await.exchange(bytes).await
+}
+
+/// Clarification 30: by who writes all of it first, and over a connection that then goes on.
+#[tokio::test]
+async fn a_refusal_before_the_end_of_a_body_can_be_read() {
+    let app = App::start().await;
+    let ann = app.register("ann").await;
+    let upload = "/api/chat/uploadStreamSingleToServerDiy/x";
+    for (path, head, size, refused) in [
+        (upload, "content-type: multipart/form-data; boundary=x\r\ntoken: bad", 3 << 20, 400),
+        (SEND, "token: bad", 3 << 20, 400),
+        ("/api/loginChat", "content-type: application/json", 8 << 20, 413),
+        ("/api/nothing", "content-type: multipart/form-data; boundary=x", 3 << 20, 413),
+    ] {
+        let mut client = app.raw().await;
+        let head = format!("POST {path} HTTP/1.1\r\nhost: x\r\n{head}\r\ncontent-length: {size}");
+        client.send(&format!("{head}\r\n\r\n{}", "x".repeat(size))).await;
+        client.send("GET /api/nothing HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await;
+        let answers = client.rest().await;
+        assert!(answers.starts_with(&format!("HTTP/1.1 {refused} ")), "{path}: {answers}");
+        assert!(answers.contains("HTTP/1.1 404 "), "{path}: {answers}");
+    }
+    ann.login().await;
 }
 
 /// `data.md` §5.3, clarifications 22 and 23: by address, which a trusted proxy tells, and no client can make up.
