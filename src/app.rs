@@ -12,6 +12,7 @@ use tracing::info;
 use self::process::Process;
 use crate::{
     adapters::{
+        body_memory::BodyMemory,
         event_log::{EventLog, LogError, Promises},
         group_commit::GroupCommit,
         interest::Interest,
@@ -74,6 +75,8 @@ pub struct Parts {
     pub tokens: Tokens,
     /// Counts what attackers like.
     pub rate_limit: RateLimit,
+    /// Holds their bodies.
+    pub bodies: BodyMemory,
     /// Counts all requests.
     pub throttle: Throttle,
     /// Pushes.

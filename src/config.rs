@@ -122,6 +122,7 @@ pub struct Limits {
     pub trusted_proxies: Vec<Network>,
     pub client_ip_header: String,
     pub body_bytes: usize,
+    pub bodies_bytes: usize,
     pub login_failures: u32,
     pub login_failures_per_address: u32,
     pub login_window_s: u64,

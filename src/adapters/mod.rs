@@ -1,6 +1,7 @@
 //! The world: alone in naming `async_nats` and `redis`.
 
 mod append;
+pub mod body_memory;
 pub mod checkpoints;
 pub mod client_stream;
 mod envelope;

@@ -3,18 +3,23 @@
 use std::{net::IpAddr, time::Duration};
 
 use axum::{
-    body::Body,
+    body::{Body, HttpBody as _},
     extract::{ConnectInfo, FromRequestParts, Request, State},
     http::{HeaderMap, Method, request::Parts},
     middleware::Next,
     response::{IntoResponse as _, Response},
 };
-use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use http_body_util::BodyExt as _;
 use tokio::time::timeout;
 
-use super::{params::Params, refusal::Refusal, serve::Endpoints, upload_form};
+use super::{
+    params::{Malformed, Params},
+    refusal::Refusal,
+    serve::Endpoints,
+    upload_form,
+};
 use crate::{
-    adapters::{throttle::Requester, tokens::Claims},
+    adapters::{body_memory::Lease, throttle::Requester, tokens::Claims},
     app::App,
     clock,
     commands::{
@@ -107,17 +112,22 @@ pub(super) fn open_to_visitors(method: &Method, path: &str) -> bool {
 
 /// The edge of every request: reads the body once, finds out who asks, and refuses early.
 pub async fn edge(State(app): State<App>, request: Request, next: Next) -> Response {
-    let request = match admit(&app, request).await {
-        Ok(request) => request,
+    let (request, body_memory) = match admit(&app, request).await {
+        Ok(admitted) => admitted,
         Err(refusal) => return refusal.into_response(),
     };
     let is_read = request.method() == Method::GET;
     let caller = request.extensions().get::<Caller>().filter(|_| is_read).cloned();
+    let run = async move {
+        let response = next.run(request).await;
+        drop(body_memory);
+        response
+    };
     let response = if is_read {
-        next.run(request).await
+        run.await
     } else {
         // A command of several steps is finished, also if its caller hangs up.
-        match app.requests.spawn(next.run(request)).await {
+        match app.requests.spawn(run).await {
             Ok(response) => response,
             Err(failure) => Refusal::internal(failure).into_response(),
         }
@@ -139,15 +149,15 @@ async fn still_served(app: &App, caller: Option<Caller>) -> Result<(), Refusal> 
     Ok(())
 }
 
-async fn admit(app: &App, request: Request) -> Result<Request, Refusal> {
+async fn admit(app: &App, request: Request) -> Result<(Request, Lease), Refusal> {
     let (mut parts, body) = request.into_parts();
     let origin = origin(app, &parts);
     if !origin.may_ask(app) {
         return Err(Refusal::too_many());
     }
     let protected = is_protected(parts.uri.path());
-    let query = Params::of_query(parts.uri.query());
-    let in_query = || query.in_query("token").map(str::trim); // rest.md §32: it may end a line
+    let mut params = Params::of_query(parts.uri.query());
+    let in_query = || params.in_query("token").map(str::trim); // rest.md §32: it may end a line
     let in_head = text(&parts.headers, "token").or_else(in_query).map(str::to_owned);
 
     // A token that is where it should be is judged before the body is even read.
@@ -155,42 +165,68 @@ async fn admit(app: &App, request: Request) -> Result<Request, Refusal> {
     if protected && let Some(token) = &in_head {
         caller = Some(identify(app, token, &parts.method, parts.uri.path(), &origin).await?);
     }
+    let requester = match &caller {
+        Some(caller) => Some(Requester::User(caller.account.id)),
+        None => origin.address.map(Requester::at),
+    };
+    let mut memory = app.bodies.lease(requester);
     if upload_form::is_one(&parts) {
         // Streamed, not read here. Without a token so far, its reader looks for one before the file.
         parts.extensions.insert(origin);
-        parts.extensions.insert(query);
+        parts.extensions.insert(params);
         if let Some(caller) = caller {
             parts.extensions.insert(caller);
         }
-        return Ok(Request::from_parts(parts, body));
+        return Ok((Request::from_parts(parts, body), memory));
     }
-    let body = read(app, body).await?;
-    let params = Params::read(&parts.method, parts.uri.query(), &parts.headers, &body);
+    let body = read(app, body, &mut memory).await?;
+    let mut malformed = None;
+    if parts.method != Method::GET {
+        let headers = parts.headers.clone();
+        let parse = move |body| (params.read_body(&headers, body).err(), params);
+        (malformed, params) = app.bodies.parse(body, parse).await;
+    }
     if let Some(Caller { claims, account, .. }) = &mut caller {
         *account = judge(app, claims.clone()).await?.1; // the body may have taken a while
     } else if protected {
-        let token = params.as_ref().ok().and_then(|params| params.in_body("token"));
-        let token = token.ok_or_else(nobody)?;
+        let token = params.in_body("token").ok_or_else(nobody)?;
         caller = Some(identify(app, token, &parts.method, parts.uri.path(), &origin).await?);
     }
-    let params = params.map_err(|_| Refusal::rule("请求内容不是有效的 JSON"))?;
+    match malformed {
+        Some(Malformed::Syntax) => return Err(Refusal::rule("请求内容不是有效的 JSON")),
+        Some(Malformed::TooManyMembers) => return Err(Refusal::too_large()),
+        None => {}
+    }
     parts.extensions.insert(origin);
     parts.extensions.insert(params);
     if let Some(caller) = caller {
         parts.extensions.insert(caller);
     }
-    Ok(Request::from_parts(parts, Body::empty()))
+    Ok((Request::from_parts(parts, Body::empty()), memory))
 }
 
-async fn read(app: &App, body: Body) -> Result<bytes::Bytes, Refusal> {
+async fn read(app: &App, mut body: Body, memory: &mut Lease) -> Result<Vec<u8>, Refusal> {
     let limits = &app.config.limits;
-    let limited = Limited::new(body, limits.body_bytes);
-    match timeout(Duration::from_millis(limits.body_timeout_ms), limited.collect()).await {
-        Ok(Ok(body)) => Ok(body.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Refusal::too_large()),
-        Ok(Err(_)) => Err(Refusal::rule("请求内容不完整")),
-        Err(_) => Err(Refusal::too_slow()),
+    let most = limits.body_bytes;
+    if body.size_hint().lower() > most as u64 {
+        return Err(Refusal::too_large());
     }
+    let read = async {
+        let mut bytes = Vec::new();
+        while let Some(frame) = body.frame().await {
+            let frame = frame.map_err(|_| Refusal::rule("请求内容不完整"))?;
+            bytes.extend_from_slice(frame.data_ref().map_or(&[], |data| data));
+            if bytes.len() > most {
+                return Err(Refusal::too_large());
+            }
+            if !memory.grow_to(bytes.len()) {
+                return Err(Refusal::overloaded());
+            }
+        }
+        Ok(bytes)
+    };
+    let in_time = timeout(Duration::from_millis(limits.body_timeout_ms), read).await;
+    in_time.unwrap_or_else(|_| Err(Refusal::too_slow()))
 }
 
 fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {

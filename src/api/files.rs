@@ -1,7 +1,7 @@
 //! Uploaded files, as anybody may read them (rest.md §33).
 
 use axum::{
-    extract::{RawPathParams, Request, State},
+    extract::{RawPathParams, Request, State, rejection::RawPathParamsRejection},
     http::{HeaderName, HeaderValue, StatusCode, header},
     response::{IntoResponse as _, Response},
 };
@@ -14,9 +14,10 @@ use crate::{adapters::media::StoredPath, app::App};
 /// A file, or a range of it. Its kind comes from our list alone, so no browser ever sees a page or a script.
 pub async fn serve(
     State(app): State<App>,
-    path: RawPathParams,
+    path: Result<RawPathParams, RawPathParamsRejection>,
     request: Request,
 ) -> Result<Response, Refusal> {
+    let path = path.map_err(|_| Refusal::not_found())?; // it is no text
     let text = path.iter().find_map(|(name, text)| (name == "path").then_some(text));
     let stored = text.and_then(StoredPath::parse).ok_or_else(Refusal::not_found)?;
     let file = app.media.folder.find(&stored).await.ok_or_else(Refusal::not_found)?;

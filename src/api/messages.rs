@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use axum::extract::State;
 use percent_encoding::percent_decode_str;
-use serde_json::{Value, value::RawValue};
+use serde_json::value::RawValue;
 use tokio::time::sleep;
 
 use super::{
     caller::Caller,
-    params::Params,
+    params::{Params, Sent, compact},
     refusal::Refusal,
     reply::{OK, Reply},
 };
@@ -68,10 +68,8 @@ pub async fn send(State(app): State<App>, caller: Caller, params: Params) -> Obj
 /// (clarification 1); `None` for anything else.
 fn options(params: &Params) -> Option<Box<RawValue>> {
     match params.raw("options")? {
-        Value::String(text) => RawValue::from_string(compact(&percent_decode(text)?)?).ok(),
-        value @ (Value::Object(_) | Value::Array(_)) => {
-            RawValue::from_string(value.to_string()).ok()
-        }
+        Sent::Text(text) => RawValue::from_string(compact(percent_decode(text)?)?).ok(),
+        Sent::Json(text) => RawValue::from_string(text.clone()).ok(),
         _ => None,
     }
 }
@@ -83,11 +81,6 @@ fn percent_decode(text: &str) -> Option<String> {
         return None;
     }
     Some(percent_decode_str(text).decode_utf8().ok()?.into_owned())
-}
-
-fn compact(text: &str) -> Option<String> {
-    let value: Value = serde_json::from_str(text).ok()?;
-    Some(value.to_string())
 }
 
 /// Take back a message (§36)

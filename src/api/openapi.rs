@@ -20,12 +20,13 @@ const INTERNAL: &str = "Internal Server Error";
 const DOWN: &str = "A part of the service is down; try again.";
 
 /// What all routes may answer.
-const SHARED: [(&str, &str); 5] = [
+const SHARED: [(&str, &str); 6] = [
     ("404", "NotFound"),
     ("408", "TooSlow"),
     ("413", "TooLarge"),
     ("429", "TooMany"),
     ("500", "Internal"),
+    ("503", "Overloaded"),
 ];
 
 /// The document. `server` is where clients find the service.
@@ -71,6 +72,7 @@ pub fn document(server: &str) -> Value {
                 "TooLarge": refusal("The request is too large.", &["请求内容过大", "消息内容过大", "文件过大"]),
                 "TooMany": refusal("Too many requests in this minute.", &["请求过于频繁，请稍后再试"]),
                 "Internal": refusal(DOWN, &[INTERNAL]),
+                "Overloaded": refusal("There is no room for this now; try again.", &["服务繁忙，请稍后再试"]),
             },
         },
     })

@@ -62,6 +62,13 @@ impl Refusal {
         }
     }
 
+    /// 503: there is more to do at once than there is room for.
+    pub fn overloaded() -> Self {
+        Self {
+            status: StatusCode::SERVICE_UNAVAILABLE, text: "服务繁忙，请稍后再试".into()
+        }
+    }
+
     /// 408: the body does not come.
     pub fn too_slow() -> Self {
         Self { status: StatusCode::REQUEST_TIMEOUT, text: "请求超时".into() }
@@ -94,7 +101,7 @@ impl IntoResponse for Refusal {
         let body = json!({"msg": "fail", "data": self.text}).to_string();
         let mut response = (self.status, [(header::CONTENT_TYPE, JSON)], body).into_response();
         let retry_after = match self.status {
-            StatusCode::INTERNAL_SERVER_ERROR => "1",
+            StatusCode::INTERNAL_SERVER_ERROR | StatusCode::SERVICE_UNAVAILABLE => "1",
             StatusCode::TOO_MANY_REQUESTS => "60",
             _ => return response,
         };

@@ -5,7 +5,13 @@ use base64::{Engine as _, prelude::BASE64_STANDARD};
 use serde_json::{Number, Value, json};
 use tracing::error;
 
-use super::{caller::Caller, params::Params, refusal::Refusal, reply::Reply, uploads};
+use super::{
+    caller::Caller,
+    params::{Params, Sent},
+    refusal::Refusal,
+    reply::Reply,
+    uploads,
+};
 use crate::{
     adapters::media::{FileKind, PosterError, Staged, Still, StoreFailure, StoredPath},
     app::App,
@@ -20,10 +26,10 @@ pub async fn screenshot(
     params: Params,
 ) -> Result<Reply<Value>, Refusal> {
     let url = params.text("videoUrl", "").map_err(|_| Refusal::rule("视频地址不能为空"))?;
-    let time = params.raw("time").and_then(number).filter(|time| *time >= 0.0);
+    let time = params.raw("time").and_then(Sent::number).filter(|time| *time >= 0.0);
     let time = time.ok_or_else(|| Refusal::rule("时间点参数无效"))?;
     let width = params.raw("width").map(|width| {
-        let width = number(width).filter(|width| (1.0..=3840.0).contains(width));
+        let width = width.number().filter(|width| (1.0..=3840.0).contains(width));
         width.ok_or_else(|| Refusal::rule("图片宽度应在1-3840之间"))
     });
     let width = width.transpose()?;
@@ -50,16 +56,6 @@ pub async fn screenshot(
 
 fn failed(reason: &str) -> Refusal {
     Refusal::rule(format!("截图处理失败: {reason}"))
-}
-
-/// A JSON number, or text that is one.
-fn number(value: &Value) -> Option<f64> {
-    let number = match value {
-        Value::Number(number) => number.as_f64(),
-        Value::String(text) => text.trim().parse().ok(),
-        _ => None,
-    };
-    number.filter(|number| number.is_finite())
 }
 
 /// `20`, not `20.0`.
@@ -244,8 +240,8 @@ mod tests {
     fn numbers_come_back_as_they_were_sent() {
         assert_eq!(as_sent(20.0).to_string(), "20");
         assert_eq!(as_sent(20.5).to_string(), "20.5");
-        assert_eq!(number(&json!("260")), Some(260.0));
-        assert_eq!(number(&json!("x")), None);
-        assert_eq!(number(&json!("inf")), None);
+        let number = |text: &str| Sent::Text(text.to_owned()).number();
+        assert_eq!(number("260"), Some(260.0));
+        assert_eq!([number("x"), number("inf")], [None, None]);
     }
 }

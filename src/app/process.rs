@@ -11,6 +11,7 @@ use tracing::warn;
 use super::{App, Parts, ProjectionParts, Role, open_durable_log, open_log};
 use crate::{
     adapters::{
+        body_memory::BodyMemory,
         checkpoints::{Beat, Checkpoints},
         event_log::EventLog,
         interest::{Interest, Servers},
@@ -197,6 +198,7 @@ impl Process {
             executor,
             requests: self.requests.clone(),
             tokens: Tokens::new(&auth.token_secret),
+            bodies: BodyMemory::new(limits.bodies_bytes),
             throttle: Throttle::new(
                 redis.clone(),
                 limits.requests_per_user,

@@ -27,6 +27,64 @@ async fn what_comes_back(app: &App, bytes: &str) -> String {
     app.raw().await.exchange(bytes).await
 }
 
+/// Before anybody is asked who they are. As a tree of values each of these bodies would take 70 MB.
+#[tokio::test]
+async fn a_body_takes_no_more_memory_than_it_has_bytes() {
+    let app = App::start().await;
+    let many = vec![r#"{"":0}"#; 145_000].join(",");
+    let body = format!(r#"{{"x":[{many}],"username":"","password":"secret"}}"#);
+    let post = || app.api().request(Method::POST, "/api/regChat").body(body.clone());
+    for reply in join_all((0..40).map(|_| send(post()))).await {
+        assert!([422, 503].contains(&reply.status), "{}", reply.status);
+    }
+    let most = app.gateways[0].most_memory_mib();
+    assert!(most < 400, "{most} MiB");
+}
+
+/// Shared out: who fills half of it leaves the other half to everybody else.
+#[tokio::test]
+async fn memory_for_bodies_is_bounded_and_shared_out() {
+    let app = App::configured(&[("LIMITS__BODIES_BYTES", "1000000")]).await;
+    let [ann, bob, cat] = app.users(["ann", "bob", "cat"]).await;
+    let begin = async |user: &User, sent: usize| {
+        let mut client = app.raw().await;
+        let head = format!(
+            "POST {SEND} HTTP/1.1\r\nhost: x\r\ntoken: {}\r\ncontent-length: 500000\r\n\r\n{{",
+            user.token()
+        );
+        client.send(&format!("{head}{}", " ".repeat(sent))).await;
+        client
+    };
+    let is_full = async |user: &User| {
+        let body = format!("{{{}}}", " ".repeat(300_000));
+        let reply = send(user.request(Method::POST, SEND).body(body)).await;
+        if reply.status == 503 {
+            assert_eq!(reply.headers["retry-after"], "1");
+            reply.refused(503, "服务繁忙，请稍后再试");
+            return Some(());
+        }
+        reply.failed(422);
+        None
+    };
+    assert_eq!(is_full(&ann).await, None);
+    // Of two of one user that grow at once either may be the one for which there is no room.
+    let hold = async |user: &User, sent: usize| {
+        let client = begin(user, sent).await;
+        is_full(user).await.map(|()| client)
+    };
+    let mut first = until("ann holds half of it", async || hold(&ann, 450_000).await).await;
+    assert_eq!(is_full(&bob).await, None, "there is room for others");
+    let left = async || hold(&bob, 250_000).await;
+    let second = until("bob holds half of what was left", left).await;
+    cat.send(&ann, "hello").await.ok(); // ordinary requests are always served
+    drop(second);
+    until("what bob held is free", async || is_full(&bob).await.is_none().then_some(())).await;
+    first.send(" ".repeat(49_999)).await;
+    let answer = first.head().await;
+    assert!(answer.starts_with("HTTP/1.1 400 "), "it is no JSON: {answer}");
+    until("what ann held is free", async || is_full(&ann).await.is_none().then_some(())).await;
+}
+
 /// Clarification 30: by who writes all of it first, and over a connection that then goes on.
 #[tokio::test]
 async fn a_refusal_before_the_end_of_a_body_can_be_read() {

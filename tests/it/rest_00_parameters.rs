@@ -159,6 +159,7 @@ async fn unknown_routes_are_not_found(app: &App, ann: &User) {
         "/api/loginchat",
         "/api/loginChat/more",
         "/public/uploads/none.png",
+        "/public/uploads/%ff.png",
     ] {
         api.get(path).await.refused(404, none);
         api.post(path, json!({})).await.refused(404, none);

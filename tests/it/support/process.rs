@@ -42,6 +42,14 @@ impl Process {
         self.child.id()
     }
 
+    /// The most memory that it has had so far.
+    pub fn most_memory_mib(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.id())).expect("it runs");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kib = line.and_then(|line| line.trim().strip_suffix(" kB")).expect("Linux tells it");
+        kib.parse::<u64>().expect("a number") / 1024
+    }
+
     /// Whether it still runs.
     pub fn is_alive(&mut self) -> bool {
         self.child.try_wait().expect("a child can be asked").is_none()

@@ -46,6 +46,11 @@ impl Service {
         format!("http://127.0.0.1:{}", self.listen.number())
     }
 
+    /// The most memory that it has had since its start.
+    pub fn most_memory_mib(&self) -> u64 {
+        self.process.most_memory_mib()
+    }
+
     /// `http://127.0.0.1:…` for operators.
     pub fn admin_origin(&self) -> String {
         format!("http://127.0.0.1:{}", self.admin.number())
