@@ -264,8 +264,10 @@ start_redis() {
 redis_settings() {
   printf '%s\n' "port $redis_port" 'bind 127.0.0.1' "requirepass $redis" "dir \"$data/redis\"" 'daemonize no' \
     'appendonly yes' 'appendfsync everysec' 'save ""' 'maxmemory-policy noeviction' \
+    "maxmemory ${HONGYAN_REDIS_MAXMEMORY:-$(($(memory_kib) / 4))kb}" \
     "proc-title-template \"{title} {listen-addr} $data/redis\""
 }
+memory_kib() { awk '/^MemTotal:/ { print $2 }' /proc/meminfo 2>/dev/null || echo $(($(sysctl -n hw.memsize) / 1024)); }
 exec_redis() { exec "$redis_server" -; }
 
 # Where PostgreSQL's data are. `.hongyan/data/postgres` is a link when the account that the server runs as cannot enter

@@ -22,6 +22,7 @@ use crate::{
         provision,
         push::{Pushes, SocketsHere},
         rate_limit::RateLimit,
+        redis_memory::RedisMemory,
         throttle::Throttle,
         tokens::{Claims, Tokens},
     },
@@ -77,6 +78,8 @@ pub struct Parts {
     pub rate_limit: RateLimit,
     /// Holds their bodies.
     pub bodies: BodyMemory,
+    /// Whether their messages find room.
+    pub redis_memory: RedisMemory,
     /// Counts all requests.
     pub throttle: Throttle,
     /// Pushes.

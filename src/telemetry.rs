@@ -133,6 +133,10 @@ pub struct Metrics {
     pub delivered: Counter,
     /// Sockets open.
     pub sockets: Gauge,
+    /// Memory that Redis uses, in bytes.
+    pub redis_used: Gauge,
+    /// Its `maxmemory`; 0: none.
+    pub redis_most: Gauge,
     lag: Family<ProjectionLabel, Gauge>,
     position: Family<ProjectionLabel, Gauge>,
     stopped: Family<ProjectionLabel, Gauge>,
@@ -160,11 +164,16 @@ impl Default for Metrics {
         let sent = Counter::default();
         let delivered = Counter::default();
         let sockets = Gauge::default();
+        let (redis_used, redis_most) = (Gauge::default(), Gauge::default());
         let (lag, position, stopped) = (Family::default(), Family::default(), Family::default());
         registry.register("requests", "HTTP requests by status", requests.clone());
         registry.register("messages_sent", "messages accepted", sent.clone());
         registry.register("frames_delivered", "messages written to sockets", delivered.clone());
         registry.register("sockets", "open sockets", sockets.clone());
+        let help = "memory that Redis uses, as this gateway last heard";
+        registry.register("redis_memory_used_bytes", help, redis_used.clone());
+        let help = "Redis' maxmemory, 0 if it has none";
+        registry.register("redis_memory_max_bytes", help, redis_most.clone());
         registry.register("projection_lag", "events not yet applied", lag.clone());
         registry.register("projection_position", "last event applied", position.clone());
         registry.register(
@@ -177,6 +186,8 @@ impl Default for Metrics {
             sent,
             delivered,
             sockets,
+            redis_used,
+            redis_most,
             lag,
             position,
             stopped,

@@ -22,6 +22,7 @@ pub mod push;
 pub mod rate_limit;
 pub mod reader;
 pub mod redis;
+pub mod redis_memory;
 pub mod tail;
 pub mod throttle;
 pub mod tokens;

@@ -50,6 +50,9 @@ pub async fn send(State(app): State<App>, caller: Caller, params: Params) -> Obj
     if data.len() + options.as_ref().map_or(0, |options| options.get().len()) > MESSAGE_BYTES {
         return Err(Refusal::message_too_large());
     }
+    if app.redis_memory.is_full() {
+        return Err(Refusal::overloaded());
+    }
     let content = Content { kind, data, options };
     let (executor, account, authority) = (&app.executor, &caller.account, caller.authority());
     let sent = if chat_type == "group" {

@@ -24,6 +24,7 @@ use crate::{
         push::{self, Pushes, SocketsHere},
         rate_limit::RateLimit,
         redis::Redis,
+        redis_memory::RedisMemory,
         tail::Tail,
         throttle::Throttle,
         tokens::Tokens,
@@ -180,6 +181,8 @@ impl Process {
             auth.argon2_passes,
             auth.argon2_parallel,
         )?;
+        let redis_memory = RedisMemory::default();
+        self.keep(redis_memory.clone().run(redis.clone(), self.metrics.clone()));
         let deliveries = Deliveries::new(log.clone(), self.node);
         let (interest, limits) = (Interest::default(), &config.limits);
         let (hub, endings) =
@@ -198,6 +201,7 @@ impl Process {
             executor,
             requests: self.requests.clone(),
             tokens: Tokens::new(&auth.token_secret),
+            redis_memory,
             bodies: BodyMemory::new(limits.bodies_bytes),
             throttle: Throttle::new(
                 redis.clone(),

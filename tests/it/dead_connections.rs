@@ -1,6 +1,6 @@
 //! Connections that ended without a word: what they carried is not lost, and not told twice.
 
-use crate::support::{App, Socket, User, api::client, until};
+use crate::support::{App, Socket, User, until};
 
 /// Whoever closes a connection that nobody uses, Redis' own `timeout` or something on the way to it: no request pays.
 #[tokio::test]
@@ -86,9 +86,5 @@ async fn twenty(from: &User, to: &User) -> Vec<String> {
 
 /// How many messages the first gateway has written to sockets.
 async fn written(app: &App) -> u64 {
-    let page = client().get(format!("{}/metrics", app.gateways[0].admin_origin())).send().await;
-    let metrics = page.expect("the gateway answers").text().await.expect("a text");
-    let count =
-        metrics.lines().find_map(|line| line.strip_prefix("hongyan_frames_delivered_total "));
-    count.expect("messages are counted").parse().expect("a number")
+    app.metric("hongyan_frames_delivered_total").await
 }

@@ -193,3 +193,43 @@ async fn requests_of_a_user_are_counted_on_all_nodes_together() {
     bob.drain().await;
     bob.via(app.gateways[1].origin()).drain().await;
 }
+
+/// A queue that Redis has no room for could not be emptied either.
+#[tokio::test]
+async fn messages_are_refused_before_redis_is_full() {
+    let app = App::start().await;
+    let [ann, bob] = app.friends(["ann", "bob"]).await;
+    ann.send(&bob, "while there is room").await.ok();
+    let mut redis = app.servers.redis.connect().await;
+    let mut set = async |most: u64| {
+        let mut config = redis::cmd("CONFIG");
+        config.arg("SET").arg("maxmemory").arg(most);
+        config.query_async::<()>(&mut redis).await.expect("Redis takes it");
+    };
+    // 95 % are used, so Redis itself refuses nothing yet.
+    let used = until("Redis was asked", async || {
+        let used = app.metric("hongyan_redis_memory_used_bytes").await;
+        (used > 0).then_some(used)
+    });
+    let used = used.await;
+    set(used * 100 / 95).await;
+    let refused = until("there is no room", async || {
+        let reply = ann.send(&bob, "x").await;
+        (reply.status != 200).then_some(reply)
+    })
+    .await;
+    assert_eq!(refused.headers["retry-after"], "1");
+    refused.refused(503, "服务繁忙，请稍后再试");
+    let log = std::fs::read_to_string(app.servers.folder().join("hongyan.log")).expect("a log");
+    assert!(log.contains("ERROR") && log.contains("messages are refused"), "{log}");
+    set(0).await;
+    let sent = until("there is room again", async || {
+        let reply = ann.send(&bob, "again").await;
+        (reply.status == 200).then_some(())
+    });
+    sent.await;
+    let mut socket = bob.connect().await;
+    bob.drain().await;
+    let arrived = socket.texts_until("again").await;
+    assert!(arrived.contains(&"while there is room".to_owned()), "{arrived:?}");
+}

@@ -78,6 +78,15 @@ impl App {
         Raw::connect(self.api().origin()).await
     }
 
+    /// What the first gateway's metrics say.
+    pub async fn metric(&self, name: &str) -> u64 {
+        let url = format!("{}/metrics", self.gateways[0].admin_origin());
+        let page = super::api::client().get(url).send().await.expect("the gateway answers");
+        let page = page.text().await.expect("a text");
+        let value = page.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        value.expect("it is counted").parse().expect("a number")
+    }
+
     /// A new account whose name begins with `name`, logged in.
     pub async fn register(&self, name: &str) -> User {
         let number = self.names.fetch_add(1, Ordering::Relaxed);
