@@ -1,14 +1,15 @@
 //! Uploaded files, as anybody may read them (rest.md §33).
 
 use axum::{
+    body::Body,
     extract::{RawPathParams, Request, State, rejection::RawPathParamsRejection},
-    http::{HeaderName, HeaderValue, StatusCode, header},
+    http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header},
     response::{IntoResponse as _, Response},
 };
 use tower::ServiceExt as _;
 use tower_http::services::ServeFile;
 
-use super::refusal::Refusal;
+use super::{byte_range::ByteRange, refusal::Refusal};
 use crate::{adapters::media::StoredPath, app::App};
 
 /// A file, or a range of it. Its kind comes from our list alone, so no browser ever sees a page or a script.
@@ -20,14 +21,11 @@ pub async fn serve(
     let path = path.map_err(|_| Refusal::not_found())?; // it is no text
     let text = path.iter().find_map(|(name, text)| (name == "path").then_some(text));
     let stored = text.and_then(StoredPath::parse).ok_or_else(Refusal::not_found)?;
-    let file = app.media.folder.find(&stored).await.ok_or_else(Refusal::not_found)?;
+    let (file, bytes) = app.media.folder.find(&stored).await.ok_or_else(Refusal::not_found)?;
     let kind = stored.kind();
     let media_type = kind.media_type.parse().map_err(Refusal::internal)?;
-    let serve = ServeFile::new_with_mime(file, &media_type);
-    let mut response = match serve.oneshot(request).await {
-        Ok(response) => response.into_response(),
-        Err(never) => match never {},
-    };
+    let file = ServeFile::new_with_mime(file, &media_type);
+    let mut response = answer(&file, request, bytes).await;
     if response.status() == StatusCode::NOT_FOUND {
         return Err(Refusal::not_found());
     }
@@ -46,4 +44,28 @@ pub async fn serve(
         response.headers_mut().insert(header::CACHE_CONTROL, forever);
     }
     Ok(response)
+}
+
+/// The whole file, or the part of it that a GET asks for; no other method has ranges (RFC 9110 §14.2).
+async fn answer(file: &ServeFile, request: Request, bytes: u64) -> Response {
+    let (mut parts, _) = request.into_parts();
+    let range = (parts.method == Method::GET).then(|| ByteRange::of(&parts.headers, bytes));
+    parts.headers.remove(header::RANGE);
+    let ask = async |range: Option<HeaderValue>| {
+        let mut request = Request::from_parts(parts.clone(), Body::empty());
+        request.headers_mut().extend(range.map(|range| (header::RANGE, range)));
+        match file.clone().oneshot(request).await {
+            Ok(response) => response.into_response(),
+            Err(never) => match never {},
+        }
+    };
+    let Some(range) = range.and_then(|range| range.header()) else { return ask(None).await };
+    let response = ask(Some(range)).await;
+    let holds = parts.headers.get(header::IF_RANGE).is_none_or(|it| is_of(it, response.headers()));
+    if holds { response } else { ask(None).await }
+}
+
+/// Is it the version that somebody has a part of already (RFC 9110 §13.1.5)?
+fn is_of(version: &HeaderValue, headers: &HeaderMap) -> bool {
+    [header::ETAG, header::LAST_MODIFIED].iter().any(|name| headers.get(name) == Some(version))
 }

@@ -5,6 +5,7 @@ mod address_book;
 pub mod admin;
 pub mod admin_access;
 mod askanswer;
+mod byte_range;
 mod caller;
 mod complaints;
 mod files;

@@ -122,7 +122,7 @@ async fn take(app: &App, source: &Source, still: Still) -> Result<Vec<u8>, Refus
     let (path, fetched);
     let (file, kind) = match source {
         Source::Folder(stored) => {
-            path = app.media.folder.find(stored).await.ok_or_else(missing)?;
+            (path, _) = app.media.folder.find(stored).await.ok_or_else(missing)?;
             (path.as_path(), stored.kind())
         }
         Source::ObjectStore(stored) => {

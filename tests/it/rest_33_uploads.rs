@@ -14,7 +14,7 @@ use crate::support::files::{
 };
 use crate::support::{App, Reply, User, device, send, until};
 
-/// `rest.md` §33, DEV-22, clarification 13.
+/// `rest.md` §33, DEV-22, clarifications 13 and 32.
 #[tokio::test]
 async fn rest_33_uploading_and_reading() {
     let app = App::start().await;
@@ -197,6 +197,8 @@ async fn ranges_and_conditions(app: &App) {
         ("bytes=2-4", "234", "bytes 2-4/10"),
         ("bytes=7-", "789", "bytes 7-9/10"),
         ("bytes=-2", "89", "bytes 8-9/10"),
+        ("bytes=-100", "0123456789", "bytes 0-9/10"),
+        ("Bytes=0-1", "01", "bytes 0-1/10"),
     ] {
         let reply = get("range", range).await;
         assert_eq!((reply.status, reply.text().as_str()), (206, part));
@@ -208,12 +210,27 @@ async fn ranges_and_conditions(app: &App) {
         (reply.status, &reply.headers["content-range"].to_str().expect("text")),
         (416, &"bytes */10")
     );
+    for ignored in ["items=0-1", "bytes=0-0,2-3", "bytes=4-2", "bytes"] {
+        let reply = get("range", ignored).await;
+        assert_eq!((reply.status, reply.text().as_str()), (200, "0123456789"), "{ignored}");
+    }
     let reply = app.api().get(&url).await;
     let etag = reply.headers["etag"].to_str().expect("text").to_owned();
     assert_eq!(get("if-none-match", &etag).await.status, 304);
     let since = reply.headers["last-modified"].to_str().expect("text").to_owned();
     assert_eq!(get("if-modified-since", &since).await.status, 304);
     assert!(reply.headers["cache-control"].to_str().is_ok_and(|it| it.contains("immutable")));
+    for (version, status) in [(&*etag, 206), (&since, 206), ("\"another\"", 200)] {
+        let request = app.api().request(Method::GET, &url).header("range", "bytes=0-0");
+        assert_eq!(send(request.header("if-range", version)).await.status, status, "{version}");
+    }
+    let request = app.api().request(Method::HEAD, &url).header("range", "bytes=0-0");
+    assert_eq!(send(request).await.status, 200, "only a GET has ranges");
+    let empty = uploaded(&gil, "a.txt", b"").await;
+    for range in ["bytes=0-", "bytes=0-0", "bytes=-1", "items=0-1", "bytes=0-0,2-3"] {
+        let reply = send(app.api().request(Method::GET, &empty).header("range", range)).await;
+        assert_eq!((reply.status, reply.bytes.len()), (200, 0), "{range}");
+    }
     let head = send(app.api().request(Method::HEAD, &url)).await;
     assert_eq!(
         (head.status, &head.headers["content-length"].to_str().expect("text")),

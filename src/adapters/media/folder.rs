@@ -125,11 +125,12 @@ impl Folder {
         .await
     }
 
-    /// Where a file is on this machine, if it is there. Links are not followed: nothing of ours is one.
-    pub async fn find(&self, path: &StoredPath) -> Option<PathBuf> {
+    /// Where a file is on this machine and how many bytes it has, if it is there. Links are not followed: nothing of ours
+    /// is one.
+    pub async fn find(&self, path: &StoredPath) -> Option<(PathBuf, u64)> {
         let path = self.root.join(path.as_str());
         let found = tokio::fs::symlink_metadata(&path).await.ok()?;
-        found.is_file().then_some(path)
+        found.is_file().then_some((path, found.len()))
     }
 }
 
