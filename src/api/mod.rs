@@ -9,6 +9,7 @@ mod byte_range;
 mod caller;
 mod complaints;
 mod files;
+mod form_part;
 mod friends;
 mod groups;
 mod memberships;

@@ -23,6 +23,7 @@ use tokio::time::timeout;
 
 use super::{
     caller::{Caller, Origin, identify, nobody},
+    form_part::PartHead,
     params::Params,
     refusal::Refusal,
 };
@@ -165,19 +166,24 @@ impl UploadForm {
             let field = timeout(idle, parts.next_field()).await.map_err(|_| NoFile::Broken)?;
             self.meter.taken();
             let field = field.map_err(|_| NoFile::Broken)?;
-            let Some(field) = field else {
+            let Some(mut field) = field else {
                 return Err(self.caller().err().unwrap_or(NoFile::None));
             };
-            if field.file_name().is_none_or(str::is_empty) {
-                self.note(app, field, idle).await?;
+            let head = PartHead::of(field.headers());
+            if !head.is_file() {
+                self.note(app, head.name, field, idle).await?;
                 continue;
             }
             let caller = self.caller()?;
-            let name = field.name().unwrap_or_default();
-            if wanted.is_some_and(|wanted| wanted != name) {
-                return Err(NoFile::OtherField(name.chars().take(100).collect()));
+            let first = self.first(&mut field, idle).await?;
+            if first.is_none() && head.file_name.is_empty() {
+                continue; // nothing was chosen, which browsers give a type all the same
             }
-            let (staged, kind) = self.file(app, field, idle).await?;
+            if wanted.is_some_and(|wanted| wanted != head.name) {
+                return Err(NoFile::OtherField(head.name.chars().take(100).collect()));
+            }
+            let claim = Claim::new(&head.file_name, head.media_type.as_deref());
+            let (staged, kind) = self.file(app, claim, first, field, idle).await?;
             return Ok(Received { caller, staged, kind });
         }
         Err(NoFile::Broken)
@@ -193,10 +199,10 @@ impl UploadForm {
     async fn note(
         &mut self,
         app: &App,
+        name: String,
         mut field: Field<'_>,
         idle: Duration,
     ) -> Result<(), NoFile> {
-        let name = field.name().unwrap_or_default().to_owned();
         let mut text = Vec::new();
         while let Some(data) = self.chunk(&mut field, idle).await? {
             text.extend_from_slice(&data);
@@ -216,11 +222,11 @@ impl UploadForm {
     async fn file(
         &self,
         app: &App,
+        claim: Claim,
+        first: Option<Bytes>,
         mut field: Field<'_>,
         idle: Duration,
     ) -> Result<(Staged, FileKind), NoFile> {
-        let media_type = field.content_type().map(mime::Mime::essence_str);
-        let claim = Claim::new(field.file_name().unwrap_or_default(), media_type);
         if claim.is_hopeless() {
             return Err(NoFile::Kind);
         }
@@ -228,16 +234,28 @@ impl UploadForm {
         let incoming = folder.receive(app.config.media.upload_bytes).await;
         let mut incoming: Incoming = incoming.map_err(StoreFailure::from)?;
         let mut looked = false;
-        while let Some(data) = self.chunk(&mut field, idle).await? {
+        let mut next = first;
+        while let Some(data) = next {
             incoming.write(&data).await?;
             if !looked && incoming.head().len() == HEAD_BYTES {
                 looked = true;
                 claim.settle(incoming.head()).ok_or(NoFile::Kind)?;
             }
+            next = self.chunk(&mut field, idle).await?;
         }
         let kind = claim.settle(incoming.head()).ok_or(NoFile::Kind)?;
         let staged = incoming.finish().await.map_err(StoreFailure::from)?;
         Ok((staged, kind))
+    }
+
+    /// The first data of a field that are any.
+    async fn first(&self, field: &mut Field<'_>, idle: Duration) -> Result<Option<Bytes>, NoFile> {
+        loop {
+            let data = self.chunk(field, idle).await?;
+            if data.as_ref().is_none_or(|data| !data.is_empty()) {
+                return Ok(data);
+            }
+        }
     }
 
     async fn chunk(&self, field: &mut Field<'_>, idle: Duration) -> Result<Option<Bytes>, NoFile> {

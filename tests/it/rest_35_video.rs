@@ -70,7 +70,7 @@ async fn a_poster_is_made_stored_and_served(app: &App, ann: &User, clip: &str) {
 }
 
 async fn every_video_that_is_taken_has_one(app: &App, ann: &User) {
-    for name in ["a.mov", "a.avi", "a.webm"] {
+    for name in ["a.mov", "a.avi", "a.webm", "a.mkv", "a.m4v", "a.flv"] {
         let url = uploaded(ann, name, &video(app.servers.folder(), name)).await;
         let data = shot(ann, json!({ "videoUrl": url, "time": 20 })).await.ok();
         let picture = app.api().get(data["url"].as_str().expect("a url")).await;

@@ -1,6 +1,7 @@
 //! Files that users upload: what they are, where they are kept, and pictures of videos.
 
 mod bucket;
+mod content;
 mod folder;
 mod kind;
 mod path;

@@ -18,10 +18,10 @@ const MOST_BYTES: u64 = 32 * 1024 * 1024;
 
 /// Decoders that ffmpeg may use: what phones and browsers record.
 const CODECS: &str = "h264,hevc,mpeg4,h263,vp8,vp9,libvpx,libvpx-vp9,av1,libdav1d,libaom-av1,mjpeg,\
-    mpeg1video,mpeg2video,msmpeg4v2,msmpeg4,wmv1,wmv2,prores,qtrle,rawvideo,png";
+    mpeg1video,mpeg2video,msmpeg4v2,msmpeg4,flv,wmv1,wmv2,prores,qtrle,rawvideo,png";
 
 /// Formats that ffmpeg may read, as it names them. None of them leads to another file.
-const FORMATS: &str = "mov,mp4,m4a,3gp,3g2,mj2,avi,matroska,webm";
+const FORMATS: &str = "mov,mp4,m4a,3gp,3g2,mj2,avi,flv,matroska,webm";
 
 /// Makes posters, one at a time per core.
 #[derive(Debug)]
@@ -127,8 +127,12 @@ impl Posters {
         command.args(["-nostdin", "-hide_banner", "-loglevel", "error", "-threads", "1"]);
         command.args(["-protocol_whitelist", "file", "-format_whitelist", FORMATS]);
         command.args(["-codec_whitelist", CODECS, "-max_pixels", "67108864", "-f", demuxer]);
-        command.arg("-ss").arg(format!("{:.3}", still.at_ms / 1000.0));
-        command.arg("-i").arg(file_url(video));
+        let seek = ["-ss".to_owned(), format!("{:.3}", still.at_ms / 1000.0)];
+        // Without an index FLV finds no place but the beginning, so what comes before is decoded and thrown away.
+        let (before, after) =
+            if demuxer == "flv" { (None, Some(seek)) } else { (Some(seek), None) };
+        command.args(before.into_iter().flatten()).arg("-i").arg(file_url(video));
+        command.args(after.into_iter().flatten());
         command.args([
             "-map",
             "0:V:0",
