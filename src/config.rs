@@ -147,6 +147,7 @@ pub struct Media {
     pub root: PathBuf,
     pub upload_bytes: u64,
     pub upload_idle_ms: u64,
+    pub strip_location: bool,
     pub ffmpeg: PathBuf,
     pub poster_timeout_ms: u64,
     pub poster_memory_mib: u64,

@@ -28,7 +28,9 @@ use super::{
     refusal::Refusal,
 };
 use crate::{
-    adapters::media::{Claim, FileKind, Folder, HEAD_BYTES, Incoming, Staged, StoreFailure},
+    adapters::media::{
+        Claim, Family, FileKind, Folder, HEAD_BYTES, Incoming, Staged, StoreFailure,
+    },
     app::App,
 };
 
@@ -244,6 +246,9 @@ impl UploadForm {
             next = self.chunk(&mut field, idle).await?;
         }
         let kind = claim.settle(incoming.head()).ok_or(NoFile::Kind)?;
+        if kind.family() == Family::Picture && app.config.media.strip_location {
+            incoming = folder.without_location(incoming).await.map_err(StoreFailure::from)?;
+        }
         let staged = incoming.finish().await.map_err(StoreFailure::from)?;
         Ok((staged, kind))
     }

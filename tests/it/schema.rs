@@ -2,13 +2,12 @@
 //! `tests/schemathesis`; what it is run with, `scripts/setup --test` brings.
 
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 
 use crate::support::App;
 use crate::support::document::document;
+use crate::support::python::{in_tree, python, told};
 
 /// What fits is never refused for its parameters.
 #[tokio::test]
@@ -61,13 +60,14 @@ async fn schema_what_does_not_fit_is_refused() {
 }
 
 /// Is it OpenAPI 3.1?
-#[test]
-fn schema_of_the_document_is_valid() {
+#[tokio::test]
+async fn schema_of_the_document_is_valid() {
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("openapi.json");
     fs::write(&file, document().to_string()).expect("the folder takes files");
-    let mut validator = python(folder.path());
-    run(validator.args(["-m", "openapi_spec_validator", "--schema", "3.1.0"]).arg(file));
+    let mut validator = python("schemathesis", folder.path());
+    validator.args(["-m", "openapi_spec_validator", "--schema", "3.1.0"]).arg(file);
+    told(validator).await;
 }
 
 /// Changes the schemas of all fields of bodies: by name, and whether it is in JSON.
@@ -117,39 +117,14 @@ async fn attack(document: Value, mode: &str, unchecked: &str) {
     let file = folder.join("openapi.json");
     fs::create_dir(&folder).expect("the folder takes folders");
     fs::write(&file, document.to_string()).expect("the folder takes files");
-    let settings =
-        Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/schemathesis/schemathesis.toml");
-    let mut command = python(&folder);
+    let settings = in_tree("tests/schemathesis/schemathesis.toml");
+    let mut command = python("schemathesis", &folder);
     command.args(["-m", "schemathesis.cli", "--config-file"]).arg(settings);
     command.arg("run").arg(file).args(["--url", app.api().origin(), "--mode", mode, "--no-color"]);
     command
         .args(["--exclude-checks", unchecked, "--header"])
         .arg(format!("token: {}", ann.token()));
-    let told = tokio::task::spawn_blocking(move || run(&mut command)).await;
-    let told = told.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()));
+    let told = told(command).await;
     assert!(told.contains("No issues found"), "{told}");
     app.verify().await;
-}
-
-/// Python with what was brought for these tests.
-fn python(folder: &Path) -> Command {
-    let brought = std::env::var_os("HONGYAN_TEST_SCHEMATHESIS").map(PathBuf::from);
-    let brought = brought
-        .unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join(".hongyan/schemathesis"));
-    assert!(
-        brought.is_dir(),
-        "no schemathesis in {}: `scripts/setup --test` brings it",
-        brought.display()
-    );
-    let mut command = Command::new("python3");
-    command.env("PYTHONPATH", brought).current_dir(folder).stdin(Stdio::null());
-    command
-}
-
-fn run(command: &mut Command) -> String {
-    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    let (told, complaint) = (text(&output.stdout), text(&output.stderr));
-    assert!(output.status.success(), "{told}\n{complaint}");
-    told
 }

@@ -6,7 +6,7 @@
 
 use std::{
     fs::{self, Permissions},
-    io,
+    io::{self, Write as _},
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     sync::Arc,
@@ -15,10 +15,10 @@ use std::{
 
 use sha2::{Digest as _, Sha256};
 use tempfile::TempPath;
-use tokio::{fs::File, io::AsyncWriteExt as _, task::spawn_blocking};
+use tokio::{fs::File, io::AsyncWriteExt as _, sync::Semaphore, task::spawn_blocking};
 use tracing::info;
 
-use super::{StoreFailure, kind::HEAD_BYTES, path::StoredPath};
+use super::{StoreFailure, kind::HEAD_BYTES, location, path::StoredPath};
 use crate::events::Timestamp;
 
 /// Where files are while they come in; no address leads here.
@@ -31,6 +31,8 @@ const ABANDONED: Duration = Duration::from_hours(1);
 #[derive(Debug, Clone)]
 pub struct Folder {
     root: Arc<Path>,
+    /// Pictures are read whole, so one after the other.
+    pictures: Arc<Semaphore>,
 }
 
 /// A file that is coming in. Dropping it removes what there is.
@@ -68,7 +70,7 @@ impl Folder {
             let root = root.canonicalize()?;
             sweep(&root.join(INCOMING), now)?;
             tempfile::tempfile_in(root.join(INCOMING))?; // better now than at the first upload
-            Ok(Self { root: root.into() })
+            Ok(Self { root: root.into(), pictures: Arc::new(Semaphore::new(1)) })
         })
         .await
     }
@@ -87,6 +89,30 @@ impl Folder {
         let (file, path) = named.into_parts();
         let (hash, head) = (Sha256::new(), Vec::new());
         Ok(Incoming { file: File::from_std(file), path, most, bytes: 0, head, hash })
+    }
+
+    /// Takes the position out of a picture that has come whole, if it has one.
+    ///
+    /// # Errors
+    /// The folder cannot be written to.
+    pub async fn without_location(&self, mut incoming: Incoming) -> io::Result<Incoming> {
+        // Whoever waits for it may go away, the work does not.
+        let turn = Arc::clone(&self.pictures).acquire_owned().await;
+        incoming.file.flush().await?;
+        let path = incoming.path.to_path_buf();
+        let erased = blocking(move || {
+            let _turn = turn;
+            let mut picture = fs::read(&path)?;
+            if !location::erase(&mut picture) {
+                return Ok(None);
+            }
+            fs::File::options().write(true).open(&path)?.write_all(&picture)?;
+            Ok(Some(Sha256::new_with_prefix(&picture)))
+        });
+        if let Some(hash) = erased.await? {
+            incoming.hash = hash;
+        }
+        Ok(incoming)
     }
 
     /// Gives a file its name: the first of `names` that is free.

@@ -4,6 +4,7 @@ mod bucket;
 mod content;
 mod folder;
 mod kind;
+mod location;
 mod path;
 mod poster;
 
@@ -12,7 +13,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 pub use bucket::Bucket;
 pub use folder::{Folder, Incoming, Staged};
-pub use kind::{Claim, FileKind, HEAD_BYTES};
+pub use kind::{Claim, Family, FileKind, HEAD_BYTES};
 pub use path::StoredPath;
 pub use poster::{PosterError, Posters, Still};
 

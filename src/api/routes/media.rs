@@ -68,7 +68,7 @@ pub(super) fn chapter() -> Chapter {
             .answers(Answer::Data(poster))
             .refuses(&["视频地址不能为空", "时间点参数无效", "图片宽度应在1-3840之间", "截图生成失败", "截图处理失败: …"]),
         get(33, "/public/uploads/{*path}", files::serve, "An uploaded file")
-            .about("As it was uploaded; ranges are served. The path has slashes in it.")
+            .about("As it was uploaded, without the position of a picture; ranges are served. The path has slashes in it.")
             .takes([free("path", "", json!({ "type": "string" }), json!("Diy/chatImgs/20250924/1758692400000_48213377.png"))])
             .answers(Answer::File),
     ];

@@ -14,6 +14,7 @@ pub mod nats_line;
 pub mod object_store;
 pub mod postgres;
 pub mod process;
+pub mod python;
 pub mod raw;
 pub mod redis;
 pub mod servers;

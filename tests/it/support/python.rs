@@ -1,0 +1,32 @@
+//! Programs in Python, with what `scripts/setup --test` brought for them.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// Python in `folder`, with what `tests/<tools>/requirements.txt` names.
+pub fn python(tools: &str, folder: &Path) -> Command {
+    let named = std::env::var_os(format!("HONGYAN_TEST_{}", tools.to_uppercase()));
+    let brought = named.map_or_else(|| in_tree(".hongyan").join(tools), PathBuf::from);
+    let brings = "`scripts/setup --test` brings it";
+    assert!(brought.is_dir(), "no {tools} in {}: {brings}", brought.display());
+    let mut command = Command::new("python3");
+    command.env("PYTHONPATH", brought).current_dir(folder).stdin(Stdio::null());
+    command
+}
+
+/// A file of this tree.
+pub fn in_tree(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+/// What a program writes when it succeeds.
+pub async fn told(mut command: Command) -> String {
+    let output = tokio::task::spawn_blocking(move || {
+        command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"))
+    });
+    let output = output.await.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()));
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let (told, complaint) = (text(&output.stdout), text(&output.stderr));
+    assert!(output.status.success(), "{told}\n{complaint}");
+    told
+}
