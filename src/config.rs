@@ -136,6 +136,9 @@ pub struct Limits {
     pub handshake_timeout_ms: u64,
     pub body_timeout_ms: u64,
     pub peer_timeout_ms: u32,
+    pub posters_per_hour: u64,
+    pub upload_bytes_per_user_day: u64,
+    pub min_free_bytes: u64,
     pub write_timeout_ms: u64,
     pub frame_bytes: usize,
 }

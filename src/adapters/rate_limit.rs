@@ -23,6 +23,23 @@ if count >= tonumber(ARGV[1]) then return 0 end
 redis.call('SET', KEYS[1], count + 1, 'EX', ARGV[2])
 return 1";
 
+/// Counts an amount unless that makes too much of the window, which begins with the first of it.
+const SPEND: &str = "
+local count = tonumber(redis.call('GET', KEYS[1]) or '0')
+if count + tonumber(ARGV[1]) > tonumber(ARGV[2]) then return 0 end
+redis.call('INCRBY', KEYS[1], ARGV[1])
+if count == 0 then redis.call('EXPIRE', KEYS[1], ARGV[3]) end
+return 1";
+
+/// What a user has so much of.
+#[derive(Debug, Clone, Copy)]
+pub enum Allowance {
+    /// Runs of ffmpeg, in an hour.
+    Posters,
+    /// Bytes of files, in a day.
+    UploadBytes,
+}
+
 impl RateLimit {
     /// `failures`: how many failed log-ins an account and an address have in a window.
     pub fn new(redis: Redis, failures: (u32, u32), window: Duration) -> Self {
@@ -41,6 +58,34 @@ impl RateLimit {
             .invoke_async(&mut self.redis.shared())
             .await?;
         Ok(taken == 1)
+    }
+
+    /// Takes something of what a user has, unless that is too much; `most` 0: there is no limit.
+    ///
+    /// # Errors
+    /// Redis cannot be reached.
+    pub async fn spend(
+        &self,
+        user: UserId,
+        what: Allowance,
+        amount: u64,
+        most: u64,
+    ) -> Result<bool, RedisFailure> {
+        if most == 0 {
+            return Ok(true);
+        }
+        let (name, seconds) = match what {
+            Allowance::Posters => ("posters", 3600),
+            Allowance::UploadBytes => ("upload_bytes", 24 * 3600),
+        };
+        let spent: i64 = Script::new(SPEND)
+            .key(format!("spent:{name}:{user}"))
+            .arg(amount)
+            .arg(most)
+            .arg(seconds)
+            .invoke_async(&mut self.redis.shared())
+            .await?;
+        Ok(spent == 1)
     }
 
     /// May somebody try a password, given how often that failed for the account and the address?

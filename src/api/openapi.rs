@@ -70,9 +70,9 @@ pub fn document(server: &str) -> Value {
                 "NotFound": refusal("No such route, or no such file.", &["404 错误"]),
                 "TooSlow": refusal("The request did not come to its end in time.", &["请求超时"]),
                 "TooLarge": refusal("The request is too large.", &["请求内容过大", "消息内容过大", "文件过大"]),
-                "TooMany": refusal("Too many requests in this minute.", &["请求过于频繁，请稍后再试"]),
+                "TooMany": refusal("Too many requests in this minute, or too much of something that takes longer.", &["请求过于频繁，请稍后再试", "今日上传已达上限，请稍后再试"]),
                 "Internal": refusal(DOWN, &[INTERNAL]),
-                "Overloaded": refusal("There is no room for this now; try again.", &["服务繁忙，请稍后再试"]),
+                "Overloaded": refusal("There is no room for this now; try again.", &["服务繁忙，请稍后再试", "存储空间不足，请稍后再试"]),
             },
         },
     })

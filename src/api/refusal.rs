@@ -69,6 +69,20 @@ impl Refusal {
         }
     }
 
+    /// 429: too many bytes of files in this day.
+    pub fn too_much() -> Self {
+        Self {
+            status: StatusCode::TOO_MANY_REQUESTS, text: "今日上传已达上限，请稍后再试".into()
+        }
+    }
+
+    /// 503: the disk is nearly full.
+    pub fn no_room() -> Self {
+        Self {
+            status: StatusCode::SERVICE_UNAVAILABLE, text: "存储空间不足，请稍后再试".into()
+        }
+    }
+
     /// 408: the body does not come.
     pub fn too_slow() -> Self {
         Self { status: StatusCode::REQUEST_TIMEOUT, text: "请求超时".into() }

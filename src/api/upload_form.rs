@@ -26,10 +26,12 @@ use super::{
     form_part::PartHead,
     params::Params,
     refusal::Refusal,
+    uploads,
 };
 use crate::{
-    adapters::media::{
-        Claim, Family, FileKind, Folder, HEAD_BYTES, Incoming, Staged, StoreFailure,
+    adapters::{
+        media::{Claim, Family, FileKind, Folder, HEAD_BYTES, Incoming, Staged, StoreFailure},
+        rate_limit::Allowance,
     },
     app::App,
 };
@@ -91,6 +93,10 @@ pub enum NoFile {
     Kind,
     /// It is larger than it may be.
     TooLarge,
+    /// Its sender has sent too much in this day.
+    TooMuch,
+    /// The disk is nearly full.
+    NoRoom,
     /// The form is malformed, or did not come to its end.
     Broken,
     /// It cannot be kept.
@@ -184,8 +190,13 @@ impl UploadForm {
             if wanted.is_some_and(|wanted| wanted != head.name) {
                 return Err(NoFile::OtherField(head.name.chars().take(100).collect()));
             }
+            may_send(app, &caller, 1).await?;
+            if !app.media.room.is_left().await {
+                return Err(NoFile::NoRoom);
+            }
             let claim = Claim::new(&head.file_name, head.media_type.as_deref());
             let (staged, kind) = self.file(app, claim, first, field, idle).await?;
+            may_send(app, &caller, staged.bytes.saturating_sub(1)).await?;
             return Ok(Received { caller, staged, kind });
         }
         Err(NoFile::Broken)
@@ -268,6 +279,13 @@ impl UploadForm {
         self.meter.taken();
         data.map_err(|_| NoFile::Broken)
     }
+}
+
+/// Counts what a user sends.
+async fn may_send(app: &App, caller: &Caller, bytes: u64) -> Result<(), NoFile> {
+    let (user, most) = (caller.account.id, app.config.limits.upload_bytes_per_user_day);
+    let may = uploads::may_spend(app, user, Allowance::UploadBytes, bytes, most).await;
+    may.then_some(()).ok_or(NoFile::TooMuch)
 }
 
 /// What has come of a body, as far as its reader has not taken it yet.

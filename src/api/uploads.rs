@@ -5,7 +5,7 @@ use axum::{
     http::{HeaderMap, header},
 };
 use serde_json::{Value, json};
-use tracing::error;
+use tracing::{debug, error};
 
 use super::{
     caller::Caller,
@@ -14,11 +14,14 @@ use super::{
     upload_form::{NoFile, Received, UploadForm},
 };
 use crate::{
-    adapters::media::{Staged, StoreFailure, StoredPath},
+    adapters::{
+        media::{Staged, StoreFailure, StoredPath},
+        rate_limit::Allowance,
+    },
     app::App,
     clock,
     commands::user::{User, UserCommand},
-    events::{UploadPlace, Uploaded},
+    events::{UploadPlace, Uploaded, UserId},
 };
 
 /// Upload a file (§33)
@@ -53,6 +56,8 @@ impl From<NoFile> for Refusal {
             NoFile::None | NoFile::OtherField(_) => Self::rule("请选择要上传的文件"),
             NoFile::Kind => Self::rule("不支持的文件类型"),
             NoFile::TooLarge => Self::file_too_large(),
+            NoFile::TooMuch => Self::too_much(),
+            NoFile::NoRoom => Self::no_room(),
             NoFile::Broken => Self::rule("请求内容不完整"),
             NoFile::Store(failure) => Self::internal(failure),
         }
@@ -64,7 +69,7 @@ impl From<NoFile> for Refusal {
 ///
 /// # Errors
 /// It cannot be kept.
-pub(super) async fn keep(
+async fn keep(
     app: &App,
     caller: &Caller,
     staged: Staged,
@@ -76,8 +81,22 @@ pub(super) async fn keep(
     Ok(path)
 }
 
+/// May a user have so much more? Without Redis nobody is counted.
+pub(super) async fn may_spend(
+    app: &App,
+    user: UserId,
+    what: Allowance,
+    amount: u64,
+    most: u64,
+) -> bool {
+    app.rate_limit.spend(user, what, amount, most).await.unwrap_or_else(|error| {
+        debug!(%error, "cannot count what users upload");
+        true
+    })
+}
+
 /// The file is safe where it is; now the log is told, and then the user.
-async fn note(
+pub(super) async fn note(
     app: &App,
     caller: &Caller,
     place: UploadPlace,
@@ -105,6 +124,8 @@ pub async fn to_object_store(
         NoFile::OtherField(name) => failed(&format!("Expected field 'img', but got '{name}'")),
         NoFile::Kind => failed("不支持的文件类型"),
         NoFile::TooLarge => failed("文件过大"),
+        NoFile::TooMuch => failed("今日上传已达上限"),
+        NoFile::NoRoom => failed("存储空间不足"),
         NoFile::Broken => failed("请求内容不完整"),
         NoFile::Store(failure) => failed(&told(&failure)),
     })?;

@@ -1,5 +1,7 @@
 //! Posters of uploaded videos (rest.md §35, DEV-21).
 
+use std::io::ErrorKind;
+
 use axum::{extract::State, http::HeaderMap};
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use serde_json::{Number, Value, json};
@@ -13,9 +15,12 @@ use super::{
     uploads,
 };
 use crate::{
-    adapters::media::{FileKind, PosterError, Staged, Still, StoreFailure, StoredPath},
+    adapters::{
+        media::{FileKind, PosterError, Staged, Still, StoreFailure, StoredPath},
+        rate_limit::Allowance,
+    },
     app::App,
-    clock,
+    events::UploadPlace,
 };
 
 /// A poster frame of a video (§35)
@@ -41,10 +46,14 @@ pub async fn screenshot(
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "1 to 3840")]
     let pixels = width.map(|width| width as u32);
     let still = Still { at_ms: time.min(1e12), width: pixels, jpeg: format != "png" };
-    let picture = take(&app, &source, still).await?;
-
-    let path = keep(&app, &caller, &picture, format).await?;
-    let media_type = path.kind().media_type;
+    let kind = FileKind::of_extension(&format!(".{format}"));
+    let kind = kind.ok_or_else(|| Refusal::internal("a format without a kind"))?;
+    let path = StoredPath::poster(source.path(), &still.key(), kind);
+    let picture = match app.media.folder.find(&path).await {
+        Some((file, _)) => tokio::fs::read(file).await.map_err(|_| failed("图片无法读取"))?,
+        None => make(&app, &caller, &source, still, &path).await?,
+    };
+    let media_type = kind.media_type;
     Ok(Reply(json!({
         "base64": format!("data:{media_type};base64,{}", BASE64_STANDARD.encode(&picture)),
         "url": format!("/public/uploads/{path}"),
@@ -73,6 +82,11 @@ enum Source {
 }
 
 impl Source {
+    fn path(&self) -> &StoredPath {
+        let (Self::Folder(path) | Self::ObjectStore(path)) = self;
+        path
+    }
+
     fn of(app: &App, headers: &HeaderMap, url: &str) -> Option<Self> {
         let object = app.media.bucket.as_ref().and_then(|bucket| bucket.path_of(url));
         // What else may be in the bucket is nobody's business.
@@ -115,6 +129,31 @@ fn after_scheme(url: &str) -> Option<&str> {
 /// A host without the port that goes without saying; a proxy in front may speak TLS for us.
 fn bare(host: &str) -> &str {
     host.strip_suffix(":443").or_else(|| host.strip_suffix(":80")).unwrap_or(host)
+}
+
+/// Makes a poster that nobody asked for before, and keeps it.
+async fn make(
+    app: &App,
+    caller: &Caller,
+    source: &Source,
+    still: Still,
+    path: &StoredPath,
+) -> Result<Vec<u8>, Refusal> {
+    let (user, limits) = (caller.account.id, &app.config.limits);
+    if !app.media.room.is_left().await {
+        return Err(failed("存储空间不足"));
+    }
+    if !uploads::may_spend(app, user, Allowance::Posters, 1, limits.posters_per_hour).await {
+        return Err(Refusal::too_many());
+    }
+    let picture = take(app, source, still).await?;
+    let most = limits.upload_bytes_per_user_day;
+    let bytes = picture.len() as u64;
+    if !uploads::may_spend(app, user, Allowance::UploadBytes, bytes, most).await {
+        return Err(Refusal::too_much());
+    }
+    keep(app, caller, &picture, path).await?;
+    Ok(picture)
 }
 
 async fn take(app: &App, source: &Source, still: Still) -> Result<Vec<u8>, Refusal> {
@@ -164,17 +203,24 @@ async fn keep(
     app: &App,
     caller: &Caller,
     picture: &[u8],
-    format: &str,
-) -> Result<StoredPath, Refusal> {
-    let kind = FileKind::of_extension(&format!(".{format}"));
-    let kind = kind.ok_or_else(|| Refusal::internal("a format without a kind"))?;
-    let staged = stage(app, picture).await.map_err(|failure| {
+    path: &StoredPath,
+) -> Result<(), Refusal> {
+    let unkept = |failure: StoreFailure| {
         error!(cause = %failure, "a poster cannot be kept");
         failed("图片无法保存")
-    })?;
-    let at = clock::now();
-    let name = move || StoredPath::poster(at, clock::random_id().as_u128(), kind);
-    uploads::keep(app, caller, staged, name).await.map_err(|_| failed("图片无法保存"))
+    };
+    let staged = stage(app, picture).await.map_err(unkept)?;
+    let about = (staged.bytes, staged.sha256.clone());
+    let name = path.clone();
+    match app.media.folder.publish(staged, move || name.clone()).await {
+        Ok(path) => {
+            let noted = uploads::note(app, caller, UploadPlace::Folder, &path, about).await;
+            noted.map_err(|_| failed("图片无法保存"))
+        }
+        // Somebody else has just made the same.
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(unkept(error.into())),
+    }
 }
 
 async fn stage(app: &App, picture: &[u8]) -> Result<Staged, StoreFailure> {

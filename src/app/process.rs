@@ -221,7 +221,7 @@ impl Process {
             lanes: Lanes::new(interest.clone()),
             interest,
             deliveries,
-            media: Media::open(&config.media).await?,
+            media: Media::open(config).await?,
             metrics: self.metrics.clone(),
         })))
     }

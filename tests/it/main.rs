@@ -43,6 +43,7 @@ mod rest_29_in_a_hurry;
 mod rest_29_joining;
 mod rest_32_qr;
 mod rest_33_kinds;
+mod rest_33_limits;
 mod rest_33_location;
 mod rest_33_uploads;
 mod rest_34_object_store;

@@ -30,10 +30,9 @@ async fn rest_35_posters_of_videos() {
 
 async fn a_poster_is_made_stored_and_served(app: &App, ann: &User, clip: &str) {
     let guest = app.visitor(&device(1)).await;
-    for (user, source) in
-        [(ann, clip.to_owned()), (&guest, format!("{}{clip}", app.gateways[0].origin()))]
-    {
-        let data = shot(user, json!({ "videoUrl": source, "time": 20, "width": 260 })).await.ok();
+    let by_address = format!("{}{clip}", app.gateways[0].origin());
+    for (user, source, time) in [(ann, clip, 20), (&guest, &by_address, 40)] {
+        let data = shot(user, json!({ "videoUrl": source, "time": time, "width": 260 })).await.ok();
         let url = data["url"].as_str().expect("a url");
         let name =
             url.strip_prefix("/public/uploads/Diy/VideoScreenshot/screenshot_").expect("its form");
@@ -49,7 +48,7 @@ async fn a_poster_is_made_stored_and_served(app: &App, ann: &User, clip: &str) {
         let base64 = format!("data:image/png;base64,{}", BASE64_STANDARD.encode(&served.bytes));
         assert_eq!(
             data,
-            json!({ "base64": base64, "url": url, "format": "png", "time": 20, "width": 260 })
+            json!({ "base64": base64, "url": url, "format": "png", "time": time, "width": 260 })
         );
         let event = last_event(app, user).await;
         assert_eq!(event["data"]["path"], url["/public/uploads/".len()..]);

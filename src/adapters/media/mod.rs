@@ -7,6 +7,7 @@ mod kind;
 mod location;
 mod path;
 mod poster;
+mod room;
 
 use std::sync::Arc;
 
@@ -16,8 +17,9 @@ pub use folder::{Folder, Incoming, Staged};
 pub use kind::{Claim, Family, FileKind, HEAD_BYTES};
 pub use path::StoredPath;
 pub use poster::{PosterError, Posters, Still};
+pub use room::Room;
 
-use crate::config;
+use crate::config::Config;
 
 /// The stores of this process, and what makes pictures of what is in them.
 #[derive(Clone)]
@@ -28,6 +30,8 @@ pub struct Media {
     pub bucket: Option<Bucket>,
     /// Runs ffmpeg.
     pub posters: Arc<Posters>,
+    /// Whether more may come.
+    pub room: Room,
 }
 
 impl Media {
@@ -35,14 +39,19 @@ impl Media {
     ///
     /// # Errors
     /// The folder cannot be written to, or the object store's settings are wrong.
-    pub async fn open(config: &config::Media) -> anyhow::Result<Self> {
+    pub async fn open(config: &Config) -> anyhow::Result<Self> {
+        let (config, limits, log) = (&config.media, &config.limits, &config.log.store_dir);
         let folder = Folder::open(&config.root).await.with_context(|| {
             format!("cannot keep uploads in media.root = {}", config.root.display())
         })?;
+        // The log's disk may be another one, and may be elsewhere.
+        let filled =
+            [&config.root, log].into_iter().filter(|it| !it.as_os_str().is_empty()).cloned();
         Ok(Self {
             folder,
             bucket: Bucket::open(&config.object_store)?,
             posters: Arc::new(Posters::new(config)),
+            room: Room::new(filled, limits.min_free_bytes),
         })
     }
 }

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use sha2::{Digest as _, Sha256};
+
 use super::kind::FileKind;
 use crate::events::Timestamp;
 
@@ -41,16 +43,20 @@ impl StoredPath {
         Self::of(format!("images/{day}/{ms}_{digits:012x}"), kind)
     }
 
-    /// `Diy/VideoScreenshot/screenshot_1758692400000_k7dz26.png` (rest.md §35).
-    pub fn poster(at: Timestamp, chance: u128, kind: FileKind) -> Self {
-        let mut rest = chance;
+    /// `Diy/VideoScreenshot/screenshot_1758692400000_k7dz26.png` (rest.md §35): of the same video and the same `still`
+    /// always the same. The time is that of the video.
+    pub fn poster(video: &Self, still: &str, kind: FileKind) -> Self {
+        let name = video.text.rsplit('/').next().and_then(|name| name.split('_').next());
+        let at: i64 = name.and_then(|ms| ms.parse().ok()).unwrap_or_default();
+        let digest: [u8; 32] = Sha256::digest(format!("{video} {still}")).into();
+        let mut rest = digest.first_chunk().map_or(0, |start| u128::from_be_bytes(*start));
         let letters = std::iter::repeat_with(|| {
             let digit = u32::try_from(rest % 36).unwrap_or_default();
             rest /= 36;
             char::from_digit(digit, 36).unwrap_or('0')
         });
         let letters: String = letters.take(6).collect();
-        Self::of(format!("Diy/VideoScreenshot/screenshot_{}_{letters}", at.0), kind)
+        Self::of(format!("Diy/VideoScreenshot/screenshot_{at}_{letters}"), kind)
     }
 
     fn of(stem: String, kind: FileKind) -> Self {
@@ -85,17 +91,31 @@ mod tests {
         let paths = [
             StoredPath::upload("chatImgs/small", at, 12_300_000_007, png),
             StoredPath::image(at, 0xf_20f9_0b51_544f, png),
-            StoredPath::poster(at, 36 + 2, png),
         ];
         let texts = [
             "Diy/chatImgs/small/20250924/1758692400000_7.png",
             "images/20250924/1758692400000_20f90b51544f.png",
-            "Diy/VideoScreenshot/screenshot_1758692400000_210000.png",
         ];
         assert_eq!(paths.each_ref().map(StoredPath::as_str), texts);
         for path in paths {
             assert_eq!(StoredPath::parse(path.as_str()), Some(path));
         }
+    }
+
+    #[test]
+    fn a_poster_is_called_by_its_video_and_what_is_wanted_of_it() {
+        let path = |text| StoredPath::parse(text).expect("a path");
+        let (png, video) =
+            (path("a.png").kind(), path("images/20250924/1758692400000_20f90b51544f.mp4"));
+        let poster = StoredPath::poster(&video, "20", png);
+        let name = poster.as_str().strip_prefix("Diy/VideoScreenshot/screenshot_1758692400000_");
+        let letters = name.and_then(|name| name.strip_suffix(".png")).expect("its form");
+        let is_letter = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
+        assert!(letters.len() == 6 && letters.bytes().all(is_letter), "{letters}");
+        assert_eq!(StoredPath::parse(poster.as_str()), Some(poster.clone()));
+        assert_eq!(StoredPath::poster(&video, "20", png), poster);
+        assert_ne!(StoredPath::poster(&video, "21", png), poster);
+        assert_ne!(StoredPath::poster(&path("a/1758692400000_1.mp4"), "20", png), poster);
     }
 
     #[test]

@@ -13,8 +13,12 @@ use tracing::{debug, warn};
 use super::kind::FileKind;
 use crate::config;
 
-/// No picture of ours is larger.
+/// No picture of ours has more bytes.
 const MOST_BYTES: u64 = 32 * 1024 * 1024;
+
+/// No picture of ours is wider, or higher: a poster is a preview, and a larger one costs seconds of CPU.
+const WIDEST: u32 = 1280;
+const HIGHEST: u32 = 2560;
 
 /// Decoders that ffmpeg may use: what phones and browsers record.
 const CODECS: &str = "h264,hevc,mpeg4,h263,vp8,vp9,libvpx,libvpx-vp9,av1,libdav1d,libaom-av1,mjpeg,\
@@ -37,10 +41,32 @@ pub struct Posters {
 pub struct Still {
     /// How far into it, in milliseconds.
     pub at_ms: f64,
-    /// Its width in pixels; `None`: the video's.
+    /// Its width in pixels, of which 1280 are the most; `None`: the video's.
     pub width: Option<u32>,
     /// PNG or JPEG.
     pub jpeg: bool,
+}
+
+impl Still {
+    /// What is the same for the same picture.
+    pub fn key(&self) -> String {
+        let width = self.width.map_or(0, |width| width.min(WIDEST));
+        format!("{} {width} {}", self.seconds(), self.jpeg)
+    }
+
+    /// As ffmpeg is told.
+    fn seconds(&self) -> String {
+        format!("{:.3}", self.at_ms / 1000.0)
+    }
+
+    /// A strip of a video does not become a tower.
+    fn scale(&self) -> String {
+        let size = match self.width {
+            Some(width) => format!("{}:{HIGHEST}", width.min(WIDEST)),
+            None => format!("'min({WIDEST},iw)':'min({HIGHEST},ih)'"),
+        };
+        format!("scale={size}:force_original_aspect_ratio=decrease")
+    }
 }
 
 /// Why there is no picture.
@@ -127,7 +153,7 @@ impl Posters {
         command.args(["-nostdin", "-hide_banner", "-loglevel", "error", "-threads", "1"]);
         command.args(["-protocol_whitelist", "file", "-format_whitelist", FORMATS]);
         command.args(["-codec_whitelist", CODECS, "-max_pixels", "67108864", "-f", demuxer]);
-        let seek = ["-ss".to_owned(), format!("{:.3}", still.at_ms / 1000.0)];
+        let seek = ["-ss".to_owned(), still.seconds()];
         // Without an index FLV finds no place but the beginning, so what comes before is decoded and thrown away.
         let (before, after) =
             if demuxer == "flv" { (None, Some(seek)) } else { (Some(seek), None) };
@@ -144,11 +170,7 @@ impl Posters {
             "-filter_threads",
             "1",
         ]);
-        if let Some(width) = still.width {
-            // A strip of a video does not become a tower: 16384 is the most that the height may be.
-            let scale = format!("scale={width}:16384:force_original_aspect_ratio=decrease");
-            command.arg("-vf").arg(scale);
-        }
+        command.arg("-vf").arg(still.scale());
         let encoder = if still.jpeg { "mjpeg" } else { "png" };
         command.args(["-threads", "1", "-c:v", encoder, "-f", "image2pipe", "pipe:1"]);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());

@@ -58,7 +58,7 @@ pub(super) fn chapter() -> Chapter {
             }])))
             .refuses(&["上传失败: …"]),
         post(35, "/api/chat/getVideoScreenshot", videos::screenshot, "A poster frame of a video")
-            .about("Of a file of this service or its object storage; nothing else is ever fetched. Its parameters are refused with 400.")
+            .about("Of a file of this service or its object storage; nothing else is ever fetched. The picture is 1280 pixels wide at most. Its parameters are refused with 400.")
             .takes([
                 free("videoUrl", "视频地址", json!({ "type": "string", "minLength": 1 }), json!("/public/uploads/Diy/chatVideos/20250924/1758692400000_48213377.mp4")),
                 free("time", "时间点", json!({ "type": "number", "minimum": 0 }), json!(20)).note("Milliseconds."),
