@@ -100,6 +100,8 @@ pub struct Parts {
     pub deliveries: Deliveries,
     /// What users upload.
     pub media: Media,
+    /// So many of those who read it may pause.
+    pub patient_downloads: Arc<Semaphore>,
     /// What is counted.
     pub metrics: Metrics,
 }

@@ -136,6 +136,8 @@ pub struct Limits {
     pub handshake_timeout_ms: u64,
     pub body_timeout_ms: u64,
     pub peer_timeout_ms: u32,
+    pub download_pause_ms: u32,
+    pub patient_downloads: usize,
     pub posters_per_hour: u64,
     pub upload_bytes_per_user_day: u64,
     pub min_free_bytes: u64,

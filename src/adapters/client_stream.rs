@@ -4,7 +4,7 @@ use std::{
     io::{self, ErrorKind, IoSlice},
     pin::Pin,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     task::{Context, Poll, ready},
@@ -16,6 +16,7 @@ use tokio::{
         TcpStream,
         tcp::{OwnedReadHalf, OwnedWriteHalf},
     },
+    sync::OwnedSemaphorePermit,
 };
 
 /// The connection, for whoever reads and writes.
@@ -29,6 +30,8 @@ pub struct ClientStream {
 pub struct ClientConnection {
     writing: OwnedWriteHalf,
     written: AtomicU64,
+    /// Held while its peer may pause.
+    patience: Mutex<Option<OwnedSemaphorePermit>>,
 }
 
 /// How much of what was written has arrived.
@@ -44,7 +47,11 @@ impl ClientStream {
     /// Of a connection that nothing was written to yet.
     pub fn new(stream: TcpStream) -> Self {
         let (reading, writing) = stream.into_split();
-        let connection = Arc::new(ClientConnection { writing, written: AtomicU64::new(0) });
+        let connection = Arc::new(ClientConnection {
+            writing,
+            written: AtomicU64::new(0),
+            patience: Mutex::default(),
+        });
         Self { reading, connection }
     }
 
@@ -68,6 +75,27 @@ impl ClientConnection {
     pub fn acknowledged(&self) -> Acknowledged {
         system::acknowledged(self.stream())
             .unwrap_or_else(|| Acknowledged { bytes: self.written(), is_final: true })
+    }
+
+    /// Lets the peer take in nothing for so long, in milliseconds; 0: for as long as the system does.
+    ///
+    /// A peer that vanished without a word (a phone in a tunnel) would be thought to be there for a quarter of an hour.
+    /// To the system one that answers and reads nothing (a paused download) is silent just the same.
+    pub fn limit_silence(&self, limit_ms: u32) {
+        system::limit_silence(self.stream(), limit_ms);
+    }
+
+    /// Lets the peer pause for longer, until the next request.
+    pub fn be_patient(&self, permit: OwnedSemaphorePermit, limit_ms: u32) {
+        self.limit_silence(limit_ms);
+        *self.patience.lock().unwrap_or_else(PoisonError::into_inner) = Some(permit);
+    }
+
+    /// A request comes: what the last one allowed is over.
+    pub fn end_patience(&self, limit_ms: u32) {
+        if self.patience.lock().unwrap_or_else(PoisonError::into_inner).take().is_some() {
+            self.limit_silence(limit_ms);
+        }
     }
 
     /// Ends the connection at once, and throws away what was written and has not arrived.
@@ -179,6 +207,12 @@ mod system {
         }
     }
 
+    pub(super) fn limit_silence(stream: &TcpStream, limit_ms: u32) {
+        if let Err(error) = rustix::net::sockopt::set_tcp_user_timeout(stream, limit_ms) {
+            debug!(%error, "a connection keeps the system's limit for a silent peer");
+        }
+    }
+
     pub(super) fn abort(stream: &TcpStream) {
         // Closing would leave the sending to the kernel. This drops what it has, and resets the connection.
         if let Err(error) = rustix::net::connect_unspec(stream) {
@@ -194,6 +228,8 @@ mod system {
     pub(super) fn acknowledged(_: &TcpStream) -> Option<Acknowledged> {
         None
     }
+
+    pub(super) fn limit_silence(_: &TcpStream, _: u32) {}
 
     pub(super) fn abort(_: &TcpStream) {}
 }

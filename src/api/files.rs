@@ -1,5 +1,7 @@
 //! Uploaded files, as anybody may read them (rest.md §33).
 
+use std::sync::Arc;
+
 use axum::{
     body::Body,
     extract::{RawPathParams, Request, State, rejection::RawPathParamsRejection},
@@ -10,7 +12,10 @@ use tower::ServiceExt as _;
 use tower_http::services::ServeFile;
 
 use super::{byte_range::ByteRange, refusal::Refusal};
-use crate::{adapters::media::StoredPath, app::App};
+use crate::{
+    adapters::{client_stream::ClientConnection, media::StoredPath},
+    app::App,
+};
 
 /// A file, or a range of it. Its kind comes from our list alone, so no browser ever sees a page or a script.
 pub async fn serve(
@@ -24,6 +29,7 @@ pub async fn serve(
     let (file, bytes) = app.media.folder.find(&stored).await.ok_or_else(Refusal::not_found)?;
     let kind = stored.kind();
     let media_type = kind.media_type.parse().map_err(Refusal::internal)?;
+    let client = request.extensions().get::<Arc<ClientConnection>>().cloned();
     let file = ServeFile::new_with_mime(file, &media_type);
     let mut response = answer(&file, request, bytes).await;
     if response.status() == StatusCode::NOT_FOUND {
@@ -39,11 +45,22 @@ pub async fn serve(
         set(header::CONTENT_DISPOSITION, "attachment");
     }
     if response.status().is_success() {
+        wait_for(&app, client);
         // A name is given once, so what it means never changes.
         let forever = HeaderValue::from_static("public, max-age=31536000, immutable");
         response.headers_mut().insert(header::CACHE_CONTROL, forever);
     }
     Ok(response)
+}
+
+/// Who reads a file may pause: a player that has enough for now, a browser whose tab is behind others. So many may at
+/// once, since each holds what the system keeps of a connection.
+fn wait_for(app: &App, client: Option<Arc<ClientConnection>>) {
+    let limits = &app.config.limits;
+    let permit = Arc::clone(&app.patient_downloads).try_acquire_owned();
+    if let (Some(client), Ok(permit), 1..) = (client, permit, limits.peer_timeout_ms) {
+        client.be_patient(permit, limits.download_pause_ms);
+    }
 }
 
 /// The whole file, or the part of it that a GET asks for; no other method has ranges (RFC 9110 §14.2).

@@ -21,7 +21,7 @@ use crate::adapters::client_stream::ClientStream;
 pub struct Limits {
     /// From accept, or the last answer, to a complete request head.
     pub head: Duration,
-    /// For a peer to acknowledge what was sent, in milliseconds; 0: as the system does.
+    /// For a peer to take in what was sent, in milliseconds; 0: as the system does.
     pub peer_ms: u32,
 }
 
@@ -62,18 +62,6 @@ pub async fn serve(
     }
 }
 
-/// A peer that vanished without a word (a phone in a tunnel) would be thought to be there for a quarter of an hour. The
-/// heartbeat sees to it that there is always something to acknowledge.
-#[cfg(target_os = "linux")]
-fn notice_when_gone(stream: &TcpStream, limit_ms: u32) {
-    if let Err(error) = rustix::net::sockopt::set_tcp_user_timeout(stream, limit_ms) {
-        debug!(%error, "a connection keeps the system's limit for a silent peer");
-    }
-}
-
-#[cfg(not(target_os = "linux"))]
-fn notice_when_gone(_: &TcpStream, _: u32) {}
-
 async fn connection(
     stream: TcpStream,
     peer: SocketAddr,
@@ -84,11 +72,13 @@ async fn connection(
     let Ok(local) = stream.local_addr() else { return };
     let endpoints = Endpoints { peer, local };
     _ = stream.set_nodelay(true);
-    notice_when_gone(&stream, limits.peer_ms);
     let stream = ClientStream::new(stream);
     let client = stream.connection();
+    // The heartbeat sees to it that there is always something to acknowledge.
+    client.limit_silence(limits.peer_ms);
     let end = stop.clone();
     let service = hyper::service::service_fn(move |request: hyper::Request<Incoming>| {
+        client.end_patience(limits.peer_ms);
         let (head, body) = request.into_parts();
         let body = WholeBody::of(body, &head.headers, &tasks, &end);
         let mut request = Request::from_parts(head, body);

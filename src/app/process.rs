@@ -222,6 +222,7 @@ impl Process {
             interest,
             deliveries,
             media: Media::open(config).await?,
+            patient_downloads: Arc::new(Semaphore::new(limits.patient_downloads)),
             metrics: self.metrics.clone(),
         })))
     }

@@ -45,6 +45,7 @@ mod rest_32_qr;
 mod rest_33_kinds;
 mod rest_33_limits;
 mod rest_33_location;
+mod rest_33_pausing;
 mod rest_33_uploads;
 mod rest_34_object_store;
 mod rest_35_video;
