@@ -1,13 +1,16 @@
 //! QR codes that lead to a person or a group (rest.md §32).
 
+use std::fmt::Write as _;
+
 use axum::{
     extract::State,
     http::header,
     response::{IntoResponse as _, Response},
 };
+use percent_encoding::{CONTROLS, utf8_percent_encode};
 use png::{BitDepth, ColorType, Encoder};
 use qrcodegen::{QrCode, QrCodeEcc, QrSegment, Version};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{caller::Caller, params::Params, refusal::Refusal};
 use crate::{
@@ -37,6 +40,8 @@ pub async fn picture(
     let chat_type = text("chatType");
     // Early clients wrote the address over several lines, so values may end with white space.
     let site = Some(site.trim()).filter(|site| kind.trim() == "H5" && is_site(site));
+    let site = site.map(|site| utf8_percent_encode(site, CONTROLS).to_string());
+    let site = site.as_deref();
     let texts = match chat_type.trim() {
         "" | "group" => vec![group_text(id, &group_of(&app, id, &caller).await?, site)],
         _ => {
@@ -71,18 +76,34 @@ fn is_site(text: &str) -> bool {
 }
 
 fn group_text(id: i64, name: &str, site: Option<&str>) -> String {
-    let Some(site) = site else { return json!({ "id": id, "name": name }).to_string() };
+    let Some(site) = site else { return ascii(&json!({ "id": id, "name": name })) };
     let title = enc("群介绍");
     format!("{site}{PAGE}&title={title}&id={id}&chatType=group&name={}", enc(name))
 }
 
 fn person_text(id: i64, name: &str, avatar: Option<&str>, site: Option<&str>) -> String {
     let Some(site) = site else {
-        return json!({ "id": id, "name": name, "chatType": "single" }).to_string();
+        return ascii(&json!({ "id": id, "name": name, "chatType": "single" }));
     };
     let (title, name) = (enc(&format!("加用户[{name}]为好友")), enc(name));
     let avatar = avatar.map(|avatar| format!("&avatar={}", enc(avatar))).unwrap_or_default();
     format!("{site}{PAGE}&title={title}&id={id}&chatType=single&name={name}{avatar}")
+}
+
+/// JSON in ASCII. Readers guess the encoding of anything else: `ZBar` takes a Chinese character or two for Japanese.
+fn ascii(object: &Value) -> String {
+    let mut text = String::new();
+    for character in object.to_string().chars() {
+        if character.is_ascii() {
+            text.push(character);
+        } else {
+            let mut units = [0; 2];
+            for unit in character.encode_utf16(&mut units) {
+                _ = write!(text, "\\u{unit:04x}"); // RFC 8259 §7
+            }
+        }
+    }
+    text
 }
 
 /// The first text that fits, at level M if it can be, else at level L (clarification 12).
@@ -149,8 +170,10 @@ mod tests {
     #[test]
     fn a_reader_reads_what_was_written() {
         let person = person_text(12, "爱丽丝", None, None);
-        assert_eq!(person, r#"{"id":12,"name":"爱丽丝","chatType":"single"}"#);
+        assert_eq!(person, r#"{"id":12,"name":"\u7231\u4e3d\u4e1d","chatType":"single"}"#);
         assert_eq!(picture_of(std::slice::from_ref(&person)), Some((person, M, SCALE)));
+        let tea = group_text(33, "🍵", None);
+        assert_eq!(tea, r#"{"id":33,"name":"\ud83c\udf75"}"#);
         let group = group_text(33, "Tea club", None);
         assert_eq!(group, r#"{"id":33,"name":"Tea club"}"#);
     }

@@ -2,8 +2,9 @@
 
 use std::io::Cursor;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
+use crate::support::python::{in_tree, python, told};
 use crate::support::shapes::enc;
 use crate::support::{App, Reply, device};
 
@@ -24,24 +25,24 @@ async fn rest_32_qr_codes() {
 async fn a_person_by_himself(app: &App) {
     let [ann, bob] = app.users(["ann", "bob"]).await;
     let path = |query: &str| format!("/api/chat/groupQrcode/{}?chatType=single{query}", bob.id);
-    let text = format!(r#"{{"id":{},"name":"{}","chatType":"single"}}"#, bob.id, bob.username);
+    let object = json!({ "id": bob.id, "name": bob.username, "chatType": "single" });
     let reply = ann.get(&path("")).await;
     assert_eq!(reply.headers["content-type"], "image/png");
-    assert_eq!(read(&reply), text);
+    assert_eq!(read_json(&reply), object);
     // As an image's source: no header, and an address that a template wrote over several lines.
     let query = format!("%0A%20token={}%0A&%20%20type=H5", ann.token());
     let path_only = format!("/api/chat/groupQrcode/{}?chatType=single%0A%20&{query}", bob.id);
     let reply = app.api().get(&path_only).await;
-    assert_eq!(read(&reply), text, "without `http`, `type` means nothing");
+    assert_eq!(read_json(&reply), object, "without `http`, `type` means nothing");
     for odd in
         ["&http=https://s.example", "&type=h5&http=https://s.example", "&type=H5&http=javascript:x"]
     {
-        assert_eq!(read(&ann.get(&path(odd)).await), text, "{odd}");
+        assert_eq!(read_json(&ann.get(&path(odd)).await), object, "{odd}");
     }
     bob.rename("鲍勃").await;
-    let text = format!(r#"{{"id":{},"name":"鲍勃","chatType":"single"}}"#, bob.id);
+    let object = json!({ "id": bob.id, "name": "鲍勃", "chatType": "single" });
     let guest = app.visitor(&device(1)).await;
-    assert_eq!(read(&guest.get(&path("")).await), text, "guests may");
+    assert_eq!(read_json(&guest.get(&path("")).await), object, "guests may");
 }
 
 async fn a_person_for_a_browser(app: &App) {
@@ -81,10 +82,10 @@ async fn what_is_too_long_goes_without_the_avatar_or_not_at_all(app: &App) {
     let long = format!("https://h/{}", enc(&"路".repeat(1000)));
     dan.get(&path(&long)).await.refused(400, "二维码内容过长");
     let too_long = format!("https://h/{}", "x".repeat(2039));
-    let text = format!(r#"{{"id":{},"name":"{}","chatType":"single"}}"#, dan.id, "名".repeat(30));
+    let object = json!({ "id": dan.id, "name": "名".repeat(30), "chatType": "single" });
     assert_eq!(
-        read(&dan.get(&path(&too_long)).await),
-        text,
+        read_json(&dan.get(&path(&too_long)).await),
+        object,
         "more than 2048 characters are no address"
     );
 }
@@ -96,9 +97,9 @@ async fn a_group_for_its_members(app: &App) {
         .await
         .done();
     let path = |query: &str| format!("/api/chat/groupQrcode/{}{query}", group.id);
-    let text = format!(r#"{{"id":{},"name":"茶 & tea"}}"#, group.id);
-    assert_eq!(read(&hal.get(&path("")).await), text);
-    assert_eq!(read(&gil.get(&path("?chatType=group&type=H5")).await), text);
+    let object = json!({ "id": group.id, "name": "茶 & tea" });
+    assert_eq!(read_json(&hal.get(&path("")).await), object);
+    assert_eq!(read_json(&gil.get(&path("?chatType=group&type=H5")).await), object);
     let query = format!("?type=H5&http={}", enc("http://s.example"));
     let expected = format!(
         "http://s.example{PAGE}&title={}&id={}&chatType=group&name={}",
@@ -133,6 +134,44 @@ async fn who_has_no_code(app: &App) {
         .get("/api/chat/groupQrcode/1?chatType=single")
         .await
         .refused(400, "您没有权限访问即时通讯接口");
+}
+
+/// Readers of all kinds see the same: `ZBar`, zxing and `OpenCV`, each of which guesses the encoding of what is not ASCII.
+#[tokio::test]
+async fn rest_32_every_reader_reads_every_name() {
+    let app = App::start().await;
+    let [ann, bob] = app.users(["ann", "bob"]).await;
+    let group = app.group(&ann, &[&bob]).await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut command = python("readers", folder.path());
+    command.arg(in_tree("tests/readers/qr_codes.py"));
+    let mut objects = Vec::new();
+    for (number, name) in NAMES.split_whitespace().enumerate() {
+        let body = json!({ "id": group.id, "name": name });
+        ann.post("/api/chat/groupUpdateName", body).await.done();
+        let code = bob.get(&format!("/api/chat/groupQrcode/{}", group.id)).await;
+        let file = folder.path().join(format!("{number}.png"));
+        std::fs::write(&file, &code.bytes).expect("the folder takes files");
+        command.arg(file);
+        objects.push(json!({ "id": group.id, "name": name }));
+    }
+    assert_eq!(objects.len(), 45);
+    let seen: Vec<[String; 3]> = serde_json::from_str(&told(command).await).expect("a list");
+    for (object, seen) in objects.iter().zip(&seen) {
+        for (reader, text) in ["ZBar", "zxing", "OpenCV"].iter().zip(seen) {
+            let read: Option<Value> = serde_json::from_str(text).ok();
+            assert_eq!(read.as_ref(), Some(object), "{reader} reads {text}");
+        }
+    }
+}
+
+const NAMES: &str = "茶 龙 鸿 雁 家 国 你 好 王 李 张 刘 陈 杨 赵 鲍勃 茶馆 家人 同学 朋友 北京 上海 鸿雁 中国 春天 夏天 秋天 冬天 \
+    龙井 红茶 绿茶 工作 学校 足球 篮球 音乐 电影 旅行 美食 读书 摄影 é ñ 🍵 茶a";
+
+/// The object that a reader sees in a picture.
+#[track_caller]
+fn read_json(reply: &Reply) -> Value {
+    serde_json::from_str(&read(reply)).expect("JSON")
 }
 
 /// What a reader sees in a picture; at least 10 pixels a module, or the picture is refused.
