@@ -15,6 +15,7 @@ mod cluster;
 mod dead_connections;
 mod evicted;
 mod faults;
+mod fuzzing;
 mod harness;
 mod ids;
 mod large_groups;

@@ -37,6 +37,13 @@ impl Raw {
         String::from_utf8_lossy(&head).into_owned()
     }
 
+    /// Sends this and nothing more, and reads what comes until the other side is done with it, or waits for more.
+    pub async fn exchange_and_leave(mut self, bytes: impl AsRef<[u8]>) -> String {
+        self.0.write_all(bytes.as_ref()).await.ok();
+        self.0.shutdown().await.ok();
+        self.rest().await
+    }
+
     /// Sends this, which the other side may not want to read, and reads until it ends the connection.
     pub async fn exchange(mut self, bytes: impl AsRef<[u8]>) -> String {
         self.0.write_all(bytes.as_ref()).await.ok();
