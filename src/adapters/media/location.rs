@@ -8,8 +8,8 @@ use std::ops::Range;
 
 use memchr::{memchr_iter, memmem};
 
-/// A picture has one such header, and perhaps one per picture within it.
-const MOST_HEADERS: usize = 64;
+/// A picture has one TIFF header, and perhaps one per picture within it.
+const MOST_HEADERS: usize = 128;
 
 /// No directory of a camera's has as many entries; there are 32 that are about GPS.
 const MOST_ENTRIES: usize = 1024;
@@ -56,7 +56,7 @@ fn headers(picture: &[u8]) -> Vec<usize> {
     };
     let marks = [&b"II*\0"[..], b"MM\0*"];
     let found = marks.iter().flat_map(|mark| memmem::find_iter(picture, mark).filter(is_near));
-    found.take(2 * MOST_HEADERS).collect()
+    found.take(MOST_HEADERS).collect()
 }
 
 /// What follows a TIFF header, to the end of the picture.
