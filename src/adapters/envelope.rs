@@ -10,7 +10,8 @@ use super::{
     nats_wire::Headers,
 };
 use crate::events::{
-    Cause, DecodeError, Event, Position, Recorded, Subject, Timestamp, TraceParent, UserId,
+    Cause, DecodeError, Event, Operator, Position, Recorded, Subject, Timestamp, TraceParent,
+    UserId,
 };
 
 pub(super) const EXPECTED: &str = "Nats-Expected-Last-Subject-Sequence";
@@ -39,6 +40,10 @@ pub(super) fn headers(
     headers.add("hy-cause", &new.cause.request);
     if let Some(trace) = &new.cause.trace {
         headers.add("traceparent", trace.as_str());
+    }
+    if let Some(operator) = &new.cause.operator {
+        headers.add("hy-operator", &operator.name);
+        headers.add("hy-reason", &operator.reason);
     }
     if let Expect::Last(subject, position) = expect {
         headers.add(EXPECTED, position);
@@ -85,6 +90,10 @@ pub(super) fn read(
         cause: Cause {
             request: header(headers, "hy-cause").unwrap_or_default().to_owned(),
             trace: header(headers, "traceparent").and_then(TraceParent::parse),
+            operator: header(headers, "hy-operator").map(|name| Operator {
+                name: name.to_owned(),
+                reason: header(headers, "hy-reason").unwrap_or_default().to_owned(),
+            }),
         },
     })
 }

@@ -296,7 +296,7 @@ fn cause(headers: &HeaderMap) -> Cause {
         let span = clock::random_id().as_u64_pair().1; // its variant bits keep it from being zero
         TraceParent::begin(clock::random_id().as_u128(), span)
     });
-    Cause { request, trace: Some(trace) }
+    Cause { request, trace: Some(trace), operator: None }
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for Caller {

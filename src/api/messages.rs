@@ -18,7 +18,7 @@ use crate::{
     app::App,
     clock,
     commands::{
-        chat::{MessageRejection, REVOKE_WINDOW_MS},
+        chat::{MessageRejection, REVOKE_WINDOW_MS, Revoker},
         group_messages,
         messages::{self, Content},
         session::Session,
@@ -110,7 +110,7 @@ pub async fn revoke(State(app): State<App>, caller: Caller, params: Params) -> O
     }
     let to = Person { id: UserId(to), name, avatar };
     let revocation = Revocation { message, by: account.person(), to, at: now };
-    let revoked = messages::revoke(executor, revocation, authority).await?;
+    let revoked = messages::revoke(executor, revocation, Revoker::Author, authority).await?;
     object(&MessageObject::revoked(&revoked, &revoked_text(&revoked)))
 }
 

@@ -134,6 +134,8 @@ fn describe(recorded: &Recorded<Event>) -> Value {
         "actor": recorded.actor,
         "cause": recorded.cause.request,
         "traceparent": recorded.cause.trace,
+        "operator": recorded.cause.operator.as_ref().map(|operator| &operator.name),
+        "reason": recorded.cause.operator.as_ref().map(|operator| &operator.reason),
         "data": body["data"],
     })
 }

@@ -1,13 +1,18 @@
 //! The command line: one file per noun.
 
 mod bench;
+mod complaints;
 mod events;
 mod faults;
+mod groups;
 mod load;
+mod messages;
+mod operator;
 mod ops;
 mod progress;
 mod projections;
 pub mod rig;
+mod text;
 mod users;
 
 use std::{path::PathBuf, process::ExitCode};
@@ -49,6 +54,15 @@ enum Command {
     /// Accounts
     #[command(subcommand)]
     Users(users::Command),
+    /// Groups
+    #[command(subcommand)]
+    Groups(groups::Command),
+    /// What people wrote
+    #[command(subcommand)]
+    Messages(messages::Command),
+    /// What people complain about
+    #[command(subcommand)]
+    Complaints(complaints::Command),
     /// The log
     #[command(subcommand)]
     Events(events::Command),
@@ -71,10 +85,11 @@ enum Output {
 impl Output {
     /// Tells a result in the form asked for.
     fn tell(self, json: &serde_json::Value, text: impl FnOnce() -> String) {
-        match self {
-            Self::Json => println!("{json}"),
-            Self::Text => println!("{}", text()),
-        }
+        let told = match self {
+            Self::Json => json.to_string(),
+            Self::Text => text(),
+        };
+        println!("{}", text::harmless(&told));
     }
 }
 
@@ -104,6 +119,9 @@ impl Cli {
                 Box::pin(projections::run(command, &config, output)).await
             }
             Command::Users(command) => users::run(command, &config, output).await,
+            Command::Groups(command) => groups::run(command, &config, output).await,
+            Command::Messages(command) => messages::run(command, &config, output).await,
+            Command::Complaints(command) => complaints::run(command, &config, output).await,
             Command::Events(command) => events::run(command, &config, output).await,
             Command::Bench(command) => Box::pin(bench::run(command, &config, output)).await,
             Command::Faults(options) => Box::pin(faults::run(options, output)).await,

@@ -1,17 +1,18 @@
-//! `users show | disable | enable | set-password`.
+//! `users show | list | disable | enable | set-password`.
 
 use std::{io::Read as _, process::ExitCode};
 
 use anyhow::{Context as _, bail};
 use clap::Subcommand;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::{Output, ops};
+use super::{
+    Output,
+    operator::{self, Acting, Paging},
+    text,
+};
 use crate::{
-    adapters::{
-        checkpoints::Checkpoints, passwords::Passwords, postgres, redis::Redis, vault::Vault,
-    },
-    app, clock,
+    adapters::{passwords::Passwords, vault::Vault},
     commands::{
         accounts::Accounts,
         authority::Authority,
@@ -19,21 +20,47 @@ use crate::{
         session::Session,
         user::{Account, User, UserCommand},
     },
-    config::{Config, Durability},
-    events::{Cause, NodeId, UserId, Username},
-    projections::{presence, user_directory},
+    config::Config,
+    events::Cause,
+    projections::{
+        presence,
+        user_directory::{self, Listed},
+    },
 };
 
 #[derive(Subcommand)]
 pub(super) enum Command {
     /// An account, by id or username
     Show { user: String },
+    /// Accounts, by id
+    List {
+        /// Only those whose username holds this
+        #[arg(long, value_name = "TEXT")]
+        search: Option<String>,
+        /// Only those that are shut
+        #[arg(long)]
+        disabled: bool,
+        #[command(flatten)]
+        paging: Paging,
+    },
     /// Shut an account: its tokens are refused, its sockets closed
-    Disable { user: String },
+    Disable {
+        user: String,
+        #[command(flatten)]
+        acting: Acting,
+    },
     /// Open it again
-    Enable { user: String },
+    Enable {
+        user: String,
+        #[command(flatten)]
+        acting: Acting,
+    },
     /// Give it a new password, read from standard input, and end its sessions
-    SetPassword { user: String },
+    SetPassword {
+        user: String,
+        #[command(flatten)]
+        acting: Acting,
+    },
 }
 
 pub(super) async fn run(
@@ -42,20 +69,33 @@ pub(super) async fn run(
     output: Output,
 ) -> anyhow::Result<ExitCode> {
     let accounts = accounts(config).await?;
+    let executor = &accounts.executor;
     match command {
         Command::Show { user } => {
-            let account = find(&accounts, &user).await?;
-            show(&accounts, &account, output).await?;
+            let account = operator::find(executor, &user).await?;
+            show(executor, &account, output).await?;
         }
-        Command::Disable { user } => change(&accounts, &user, UserCommand::Disable, output).await?,
-        Command::Enable { user } => change(&accounts, &user, UserCommand::Enable, output).await?,
-        Command::SetPassword { user } => {
-            let account = find(&accounts, &user).await?;
+        Command::List { search, disabled, paging } => {
+            let found =
+                user_directory::listed(&executor.pool, search.as_deref(), disabled, paging.part());
+            let rows = found.await?.iter().map(row).collect();
+            let columns = ["id", "username", "nickname", "role", "status", "registered"];
+            paging.tell(output, rows, &columns);
+        }
+        Command::Disable { user, acting } => {
+            let cause = acting.cause("users disable")?;
+            change(executor, &user, UserCommand::Disable, &cause, output).await?;
+        }
+        Command::Enable { user, acting } => {
+            let cause = acting.cause("users enable")?;
+            change(executor, &user, UserCommand::Enable, &cause, output).await?;
+        }
+        Command::SetPassword { user, acting } => {
+            let cause = acting.cause("users set-password")?;
+            let account = operator::find(executor, &user).await?;
             let password = read_password()?;
-            accounts
-                .set_password(&account, &password, &Cause::own("hongyan users set-password"))
-                .await
-                .context("the password was not changed")?;
+            let done = accounts.set_password(&account, &password, &cause).await;
+            done.context("the password was not changed")?;
             let done = json!({"id": account.id, "password": "changed"});
             output.tell(&done, || format!("user {} has a new password", account.id));
         }
@@ -63,27 +103,13 @@ pub(super) async fn run(
     Ok(ExitCode::SUCCESS)
 }
 
+/// With what keeps credentials.
 async fn accounts(config: &Config) -> anyhow::Result<Accounts> {
-    let nats = ops::connect(config).await?;
-    let node = NodeId(clock::random_id());
-    let log = app::open_durable_log(nats.clone(), config, node).await?;
-    let (checkpoints, listen) = Checkpoints::start(nats.client.clone(), None).await?;
-    app::background(listen);
-    let pool = postgres::readers(config.reader_url(), 2)?;
-    let redis = Redis::open(&config.redis.url)?;
+    let (nats, executor) = operator::executor(config).await?;
     let auth = &config.auth;
-    let replicated = config.log.durability == Durability::Replicated;
     Ok(Accounts {
-        executor: Executor::new(
-            log,
-            checkpoints,
-            (pool, redis),
-            node,
-            replicated,
-            config.wait(),
-            None,
-        ),
-        vault: Vault::open(&nats, replicated)
+        executor,
+        vault: Vault::open(&nats, config.log.is_replicated())
             .await
             .context("cannot open VAULT; run `hongyan migrate`")?,
         passwords: Passwords::new(
@@ -96,23 +122,18 @@ async fn accounts(config: &Config) -> anyhow::Result<Accounts> {
     })
 }
 
-async fn find(accounts: &Accounts, user: &str) -> anyhow::Result<Account> {
-    let executor = &accounts.executor;
-    let by_name = user_directory::named(&executor.pool, &Username(user.to_owned())).await;
-    let id = match (user.parse(), by_name) {
-        (Ok(id), _) => Some(UserId(id)),
-        (_, Ok(found)) => found,
-        (_, Err(error)) => return Err(error).context("PostgreSQL cannot be asked for the name"),
-    };
-    let state = match id {
-        Some(id) => accounts.account(id).await?,
-        None => None,
-    };
-    state.with_context(|| format!("there is no user `{user}`; give an id or a username"))
+fn row(found: &Listed) -> Value {
+    json!({
+        "id": found.id,
+        "username": found.username,
+        "nickname": found.nickname,
+        "role": found.role,
+        "status": i16::from(!found.disabled),
+        "registered": found.registered_at.iso_text(),
+    })
 }
 
-async fn show(accounts: &Accounts, account: &Account, output: Output) -> anyhow::Result<()> {
-    let executor = &accounts.executor;
+async fn show(executor: &Executor, account: &Account, output: Output) -> anyhow::Result<()> {
     let session = executor.state::<Session>(account.id).await?;
     let sockets = presence::connections(&executor.redis, account.id).await.ok();
     let shown = json!({
@@ -128,29 +149,25 @@ async fn show(accounts: &Accounts, account: &Account, output: Output) -> anyhow:
         "sockets": sockets,
         "logged_in": session.state.user_token.is_some() || session.state.visitor_token.is_some(),
     });
-    output.tell(&shown, || {
-        let fields = shown.as_object().expect("made as one");
-        let lines = fields.iter().map(|(name, value)| format!("{name:<12}{value}"));
-        lines.collect::<Vec<_>>().join("\n")
-    });
+    output.tell(&shown, || text::fields(&shown));
     Ok(())
 }
 
 async fn change(
-    accounts: &Accounts,
+    executor: &Executor,
     user: &str,
     command: UserCommand,
+    cause: &Cause,
     output: Output,
 ) -> anyhow::Result<()> {
-    let account = find(accounts, user).await?;
-    let cause = Cause::own("hongyan users");
-    let done = accounts
-        .executor
-        .execute_visibly::<User>(account.id, &command, Authority::of_operator(&cause))
-        .await?;
-    let status = accounts.account(account.id).await?.as_ref().map(Account::status);
+    let account = operator::find(executor, user).await?;
+    let authority = Authority::of_operator(cause);
+    let done = executor.execute_visibly::<User>(account.id, &command, authority).await?;
+    let now = executor.state::<User>(account.id).await?.state;
+    let status = now.account().map(Account::status);
     let text = if done.event.is_some() { "changed" } else { "was so already" };
-    output.tell(&json!({"id": account.id, "status": status}), || {
+    let told = json!({"id": account.id, "status": status, "position": done.position});
+    output.tell(&told, || {
         format!("user {} {text}, status {}", account.id, status.unwrap_or_default())
     });
     Ok(())

@@ -67,7 +67,18 @@ pub enum MessageCommand {
     Revoke {
         /// What the recipient will be told.
         revocation: Revocation,
+        /// Who wants it.
+        revoker: Revoker,
     },
+}
+
+/// Who takes a message back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Revoker {
+    /// Its author, who has [`REVOKE_WINDOW_MS`] for it.
+    Author,
+    /// An operator, at any time. The recipients are told that its author did: clients know nobody else.
+    Operator,
 }
 
 /// A message to be.
@@ -177,6 +188,7 @@ where
     pub fn revoke(
         &self,
         revocation: &Revocation<To>,
+        revoker: Revoker,
     ) -> Result<Option<Revocation<To>>, MessageRejection> {
         match self {
             Self::Unsent => Err(MessageRejection::NotYours),
@@ -186,7 +198,10 @@ where
             {
                 Err(MessageRejection::NotYours)
             }
-            Self::Sent(message) if revocation.at.0 - message.sent_at.0 > REVOKE_WINDOW_MS => {
+            Self::Sent(message)
+                if revoker == Revoker::Author
+                    && revocation.at.0 - message.sent_at.0 > REVOKE_WINDOW_MS =>
+            {
                 Err(MessageRejection::TooLate)
             }
             Self::Sent(_) => Ok(Some(revocation.clone())),
@@ -253,8 +268,8 @@ impl Decider for Message {
             (Self::Sent(_) | Self::Revoked(..), MessageCommand::Send(_)) => {
                 Err(MessageRejection::IdTaken)
             }
-            (message, MessageCommand::Revoke { revocation }) => {
-                Ok(message.revoke(revocation)?.map(ChatEvent::Revoked))
+            (message, MessageCommand::Revoke { revocation, revoker }) => {
+                Ok(message.revoke(revocation, *revoker)?.map(ChatEvent::Revoked))
             }
         }
     }
@@ -321,7 +336,7 @@ mod tests {
             to: person(to),
             at: Timestamp(at),
         };
-        MessageCommand::Revoke { revocation }
+        MessageCommand::Revoke { revocation, revoker: Revoker::Author }
     }
 
     fn given(commands: &[MessageCommand]) -> Message {
@@ -350,6 +365,23 @@ mod tests {
         assert!(sent().decide(&revoke(ANN, BOB, last)).is_ok());
         let late = sent().decide(&revoke(ANN, BOB, last + 1));
         assert_eq!(late, Err(MessageRejection::TooLate));
+    }
+
+    #[test]
+    fn operators_have_no_window_and_change_no_author() {
+        let late = 1_000 + REVOKE_WINDOW_MS + 1;
+        let by_operator = |by, to| match revoke(by, to, late) {
+            MessageCommand::Revoke { revocation, .. } => {
+                MessageCommand::Revoke { revocation, revoker: Revoker::Operator }
+            }
+            other @ MessageCommand::Send(_) => other,
+        };
+        assert!(matches!(sent().decide(&by_operator(ANN, BOB)), Ok(Some(ChatEvent::Revoked(_)))));
+        let not_theirs = Err(MessageRejection::NotYours);
+        assert_eq!(sent().decide(&by_operator(BOB, BOB)), not_theirs);
+        assert_eq!(Message::default().decide(&by_operator(ANN, BOB)), not_theirs);
+        let again = given(&[send(Standing::Friend, Role::User), by_operator(ANN, BOB)]);
+        assert_eq!(again.decide(&by_operator(ANN, BOB)), Ok(None));
     }
 
     #[test]

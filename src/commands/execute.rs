@@ -345,6 +345,11 @@ impl Executor {
         }
     }
 
+    /// Waits a while for a read model to pass `position`.
+    pub async fn catch_up_to(&self, position: Position, read_model: &str) {
+        self.checkpoints.passed(position, &[read_model], self.wait).await;
+    }
+
     /// Waits until a read model in PostgreSQL has seen all that the log holds on `subject`; `false` if that takes too
     /// long.
     ///

@@ -72,6 +72,10 @@ pub enum GroupAction {
     SetNickname(String),
     /// Leave; the owner dissolves it (rest.md §31).
     Leave,
+    /// End it: an operator does what the owner's leaving would.
+    Dissolve,
+    /// Put somebody out, as an operator.
+    Expel(UserId),
 }
 
 /// Accounts as they are now.
@@ -130,8 +134,8 @@ pub enum GroupRejection {
     /// There is no such group, or it is another's.
     #[error("only the owner may do this")]
     OwnersOnly(OwnersTask),
-    /// The owner cannot put himself out.
-    #[error("the owner stays in his group")]
+    /// Nobody puts the owner out.
+    #[error("the owner stays in the group")]
     OwnerStays,
     /// There is nobody to decide about.
     #[error("this user does not wait")]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{
     authority::Authority,
-    chat::MessageRejection,
+    chat::{MessageRejection, Revoker},
     execute::{ATTEMPTS, CommandError, Executor, jitter},
     group::Group,
     group_rules::may_write,
@@ -94,7 +94,7 @@ pub async fn revoke(
     let active = group.active().ok_or(refuse(MessageRejection::NoGroupToRevokeIn))?;
     let member = active.membership(by.id).ok_or(refuse(MessageRejection::RevokerNotInGroup))?;
     let revocation = Revocation { message, by: member.person(by), to, at: clock::now() };
-    messages::revoke(executor, revocation, authority).await
+    messages::revoke(executor, revocation, Revoker::Author, authority).await
 }
 
 #[cfg(test)]

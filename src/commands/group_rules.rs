@@ -56,7 +56,7 @@ impl GroupAction {
             }
             Self::Join { .. } => GroupRejection::NoGroupToJoin,
             Self::SetNickname(_) => GroupRejection::NotAMember,
-            Self::Leave => GroupRejection::NoGroupToLeave,
+            Self::Leave | Self::Dissolve | Self::Expel(_) => GroupRejection::NoGroupToLeave,
         }
     }
 
@@ -97,11 +97,16 @@ impl GroupCommand {
                 let by = self.person(group, by);
                 Some(GroupEvent::Announced { by, remark: remark.clone(), notice, at })
             }
-            GroupAction::Remove(user) if *user == by => return Err(GroupRejection::OwnerStays),
-            GroupAction::Remove(user) => group.membership(*user).map(|_| {
-                let avatar = self.picture(group, |member| !member.waiting && member.user != *user);
-                GroupEvent::MemberRemoved { user: *user, avatar, at }
-            }),
+            GroupAction::Remove(user) | GroupAction::Expel(user) if *user == group.row.owner => {
+                return Err(GroupRejection::OwnerStays);
+            }
+            GroupAction::Remove(user) | GroupAction::Expel(user) => {
+                group.membership(*user).map(|_| {
+                    let avatar =
+                        self.picture(group, |member| !member.waiting && member.user != *user);
+                    GroupEvent::MemberRemoved { user: *user, avatar, at }
+                })
+            }
             GroupAction::SetPolicy(policy) => (group.row.policy != *policy)
                 .then_some(GroupEvent::PolicySet { policy: *policy, at }),
             GroupAction::Approve(user) => Some(self.approve(group, *user)?),
@@ -120,7 +125,8 @@ impl GroupCommand {
                     at,
                 })
             }
-            GroupAction::Leave => Some(self.leave(group)?),
+            GroupAction::Leave => Some(self.leave(group, by)?),
+            GroupAction::Dissolve => Some(self.leave(group, group.row.owner)?),
         })
     }
 
@@ -189,8 +195,8 @@ impl GroupCommand {
         })
     }
 
-    fn leave(&self, group: &ActiveGroup) -> Result<GroupEvent, GroupRejection> {
-        let (user, at, notice) = (self.by, self.at, self.notice);
+    fn leave(&self, group: &ActiveGroup, user: UserId) -> Result<GroupEvent, GroupRejection> {
+        let (at, notice) = (self.at, self.notice);
         group.membership(user).ok_or(GroupRejection::NothingToLeave)?;
         let by = self.person(group, user);
         let dissolved = user == group.row.owner;

@@ -119,7 +119,10 @@ fn asked_about(group: &Group, by: UserId, action: &GroupAction) -> Vec<UserId> {
     match action {
         GroupAction::Create { members, .. } => users.extend(members),
         GroupAction::Join { user, .. } | GroupAction::Approve(user) => users.push(*user),
-        GroupAction::Remove(_) | GroupAction::Leave => {}
+        GroupAction::Remove(_)
+        | GroupAction::Expel(_)
+        | GroupAction::Leave
+        | GroupAction::Dissolve => {}
         GroupAction::Rename(_)
         | GroupAction::Announce(_)
         | GroupAction::SetPolicy(_)

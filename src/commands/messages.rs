@@ -7,10 +7,11 @@ use serde_json::value::RawValue;
 
 use super::{
     authority::Authority,
-    chat::{Draft, Message, MessageCommand, MessageRejection, Quota, Standing, Target},
+    chat::{Draft, Message, MessageCommand, MessageRejection, Quota, Revoker, Standing, Target},
     decider::Decider as _,
     execute::{ATTEMPTS, CommandError, Executor, jitter},
     friendship::Friendship,
+    group::{ActiveGroup, Group},
     user::{Account, User},
 };
 use crate::{
@@ -179,6 +180,7 @@ impl Revocable for Room {
 pub async fn revoke<To: Revocable>(
     executor: &Executor,
     revocation: Revocation<To>,
+    revoker: Revoker,
     authority: Authority<'_>,
 ) -> Result<Revocation<To>>
 where
@@ -194,7 +196,8 @@ where
     let message = message_history::load::<To>(&executor.pool, id)
         .await
         .map_err(|error| CommandError::Unavailable(error.to_string()))?;
-    let Some(revocation) = message.revoke(&revocation).map_err(CommandError::Rejected)? else {
+    let Some(revocation) = message.revoke(&revocation, revoker).map_err(CommandError::Rejected)?
+    else {
         let Message::Revoked(_, first) = message else {
             unreachable!("only a revoked message is revoked already")
         };
@@ -204,11 +207,61 @@ where
     // Two at once become one: the identity of the fact is that of the message.
     let id = uuid::Uuid::new_v5(&id.0, b"revoked");
     let event = To::revoked(revocation);
-    let mut new = NewEvent { id, ..NewEvent::new(subject, event, Some(author), authority.cause) };
+    let mut new =
+        NewEvent { id, ..NewEvent::new(subject, event, authority.actor, authority.cause) };
     let appended = executor.append(&mut new, Expect::Anything, &running).await?;
     let Appended { position, duplicate } = appended;
     // Whatever the log says now, the message is taken back.
     let stored = if duplicate { executor.log.at(position).await.ok().flatten() } else { None };
     let first = stored.and_then(|stored| To::revocation(stored.event));
     Ok(first.or(To::revocation(new.event)).expect("revoking yields that it is revoked"))
+}
+
+/// Takes back what was sent, in its author's name, for an operator; and waits until the history shows it.
+///
+/// # Errors
+/// It is no message, or the log says no.
+pub async fn revoke_for_operator(
+    executor: &Executor,
+    sent: &Event,
+    authority: Authority<'_>,
+) -> Result<()> {
+    let at = clock::now();
+    match sent {
+        Event::Chat(ChatEvent::Sent(sent)) => {
+            let author = author(executor, sent.from.id).await?;
+            let (by, to) = (author.person(), sent.to.clone());
+            let revocation = Revocation { message: sent.id, by, to, at };
+            revoke_visibly(executor, revocation, authority).await
+        }
+        Event::GroupChat(GroupChatEvent::Sent(sent)) => {
+            let author = author(executor, sent.from.id).await?;
+            let group = executor.state::<Group>(sent.to.id).await?.state;
+            let member = group.active().and_then(|group| group.membership(author.id));
+            let by = member.map_or_else(|| author.person(), |member| member.person(&author));
+            let to = group.active().map_or_else(|| sent.to.clone(), ActiveGroup::room);
+            let revocation = Revocation { message: sent.id, by, to, at };
+            revoke_visibly(executor, revocation, authority).await
+        }
+        _ => Err(CommandError::Rejected(MessageRejection::NotYours)),
+    }
+}
+
+async fn revoke_visibly<To: Revocable>(
+    executor: &Executor,
+    revocation: Revocation<To>,
+    authority: Authority<'_>,
+) -> Result<()>
+where
+    for<'a> Target: From<&'a To>,
+{
+    let subject = revocation.to.subject(revocation.by.id);
+    revoke(executor, revocation, Revoker::Operator, authority).await?;
+    _ = executor.shown(subject, "message_history").await; // it is revoked all the same
+    Ok(())
+}
+
+async fn author(executor: &Executor, user: UserId) -> Result<Account> {
+    let user = executor.state::<User>(user).await?.state;
+    user.account().cloned().ok_or(CommandError::Rejected(MessageRejection::NotYours))
 }

@@ -13,7 +13,7 @@ use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use super::{
-    chat::{Draft, Message, MessageCommand, SendCount, Standing},
+    chat::{Draft, Message, MessageCommand, Revoker, SendCount, Standing},
     decider::Decider,
     friendship::{Friendship, FriendshipCommand},
     group::Group,
@@ -195,14 +195,16 @@ properties!(
     group: Group, group_command(), Subject::Group(GroupId(33)), Group,
     |command| match command.action {
         GroupAction::Rename(_) | GroupAction::Announce(_) => Repeat::SameAgain,
-        GroupAction::SetPolicy(_) | GroupAction::Remove(_) | GroupAction::SetNickname(_) => {
-            Repeat::AlreadySo
-        }
+        GroupAction::SetPolicy(_)
+        | GroupAction::Remove(_)
+        | GroupAction::Expel(_)
+        | GroupAction::SetNickname(_) => Repeat::AlreadySo,
         GroupAction::Create { .. }
         | GroupAction::Approve(_)
         | GroupAction::Refuse(_)
         | GroupAction::Join { .. }
-        | GroupAction::Leave => Repeat::Refused,
+        | GroupAction::Leave
+        | GroupAction::Dissolve => Repeat::Refused,
     }
 );
 
@@ -383,6 +385,7 @@ fn message_command() -> impl Strategy<Value = MessageCommand> {
             })
         });
     let revoke = (id(), people(), at()).prop_map(|(id, (by, to), at)| MessageCommand::Revoke {
+        revoker: Revoker::Author,
         revocation: Revocation { message: MessageId(id), by, to, at },
     });
     prop_oneof![send, revoke]

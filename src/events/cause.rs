@@ -1,4 +1,4 @@
-//! Because of what something happened: the request, and the trace that it is part of.
+//! Because of what something happened: the request, the trace that it is part of, and the operator who wanted it.
 
 use std::fmt;
 
@@ -11,12 +11,59 @@ pub struct Cause {
     pub request: String,
     /// The trace it is part of (`traceparent`); none for what the service does by itself.
     pub trace: Option<TraceParent>,
+    /// Who decided it, if that was an operator.
+    pub operator: Option<Operator>,
 }
 
 impl Cause {
-    /// Something that the service does by itself, or an operator.
+    /// Something that the service does by itself.
     pub fn own(name: &str) -> Self {
-        Self { request: name.to_owned(), trace: None }
+        Self { request: name.to_owned(), ..Self::default() }
+    }
+
+    /// Something that an operator does by a command.
+    pub fn of_operator(command: &str, operator: Operator) -> Self {
+        Self { operator: Some(operator), ..Self::own(command) }
+    }
+}
+
+/// An operator, and why they decided what happened. Beside the event and not in it: some events have no data, and all
+/// that operators do is recorded in the same way (ADR 0027).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Operator {
+    /// What they are called (`hy-operator`).
+    pub name: String,
+    /// In their words (`hy-reason`); may be empty.
+    pub reason: String,
+}
+
+/// Why somebody cannot be named so, or something not be said so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum UnfitOperator {
+    /// Empty, too long, or with control characters.
+    #[error("an operator's name has 1 to 64 characters and no control characters")]
+    Name,
+    /// Too long, or with control characters.
+    #[error("a reason has at most 500 characters, on one line")]
+    Reason,
+}
+
+impl Operator {
+    /// Both without white space at their ends: headers keep none.
+    ///
+    /// # Errors
+    /// A header would not bring them back as they are.
+    pub fn new(name: &str, reason: &str) -> Result<Self, UnfitOperator> {
+        let (name, reason) = (name.trim(), reason.trim());
+        let fits =
+            |text: &str, most| text.chars().count() <= most && !text.chars().any(char::is_control);
+        if name.is_empty() || !fits(name, 64) {
+            return Err(UnfitOperator::Name);
+        }
+        if !fits(reason, 500) {
+            return Err(UnfitOperator::Reason);
+        }
+        Ok(Self { name: name.to_owned(), reason: reason.to_owned() })
     }
 }
 
@@ -69,6 +116,19 @@ impl Serialize for TraceParent {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn operators_are_named_so_that_a_header_can_hold_it() {
+        let fit = Operator::new(" ann ", " 垃圾广告 ").expect("fits");
+        assert_eq!((fit.name.as_str(), fit.reason.as_str()), ("ann", "垃圾广告"));
+        assert!(Operator::new("ann", "").is_ok());
+        for name in ["", " ", "a\nb", "a\u{9b}b", &"x".repeat(65)] {
+            assert_eq!(Operator::new(name, ""), Err(UnfitOperator::Name), "{name:?}");
+        }
+        for reason in ["a\r\nhy-actor: 1", &"x".repeat(501)] {
+            assert_eq!(Operator::new("ann", reason), Err(UnfitOperator::Reason), "{reason:?}");
+        }
+    }
 
     #[test]
     fn only_a_well_formed_trace_is_passed_on() {

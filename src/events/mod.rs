@@ -15,7 +15,7 @@ mod session;
 mod user;
 mod values;
 
-pub use cause::{Cause, TraceParent};
+pub use cause::{Cause, Operator, TraceParent, UnfitOperator};
 pub use chat::{ChatEvent, GroupChatEvent, Revocation, Room, Sent};
 pub use codec::DecodeError;
 pub use complaint::{Accused, ComplaintEvent, Statement};

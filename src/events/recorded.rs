@@ -28,7 +28,7 @@ pub struct Recorded<E> {
     pub stored_at: Timestamp,
     /// `hy-actor`: on whose behalf, if a user's.
     pub actor: Option<UserId>,
-    /// `hy-cause` and `traceparent`: the request that led to it.
+    /// `hy-cause`, `traceparent`, `hy-operator` and `hy-reason`: what led to it.
     pub cause: Cause,
 }
 

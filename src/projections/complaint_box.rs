@@ -1,9 +1,10 @@
 //! Complaints, for those who made them and for operators. In PostgreSQL.
 
 use sqlx::{PgConnection, PgPool};
+use uuid::Uuid;
 
 use super::{
-    Projection, StoreError,
+    After, Projection, StoreError,
     in_postgres::{InPostgres, number},
 };
 use crate::{
@@ -118,6 +119,7 @@ async fn apply(
 
 struct Row {
     id: i64,
+    key: Uuid,
     complainant: i64,
     target_type: String,
     target_id: i64,
@@ -127,6 +129,7 @@ struct Row {
     images: String,
     chat: String,
     status: i16,
+    note: String,
     withdrawn: bool,
     created_at: time::OffsetDateTime,
     updated_at: time::OffsetDateTime,
@@ -163,8 +166,8 @@ impl Row {
 pub async fn load(pool: &PgPool, key: ComplaintKey) -> sqlx::Result<(Complaint, Position)> {
     let row = sqlx::query_as!(
         Row,
-        "select id, complainant, target_type, target_id, target_name, reason, content, images, chat,
-             status, withdrawn, created_at, updated_at, version
+        "select id, key, complainant, target_type, target_id, target_name, reason, content, images, chat,
+             status, note, withdrawn, created_at, updated_at, version
          from complaints where key = $1",
         key.0
     )
@@ -185,8 +188,8 @@ pub async fn load(pool: &PgPool, key: ComplaintKey) -> sqlx::Result<(Complaint, 
 pub async fn complaints_of(pool: &PgPool, complainant: UserId) -> sqlx::Result<Vec<Filed>> {
     let rows = sqlx::query_as!(
         Row,
-        "select id, complainant, target_type, target_id, target_name, reason, content, images, chat,
-             status, withdrawn, created_at, updated_at, version
+        "select id, key, complainant, target_type, target_id, target_name, reason, content, images, chat,
+             status, note, withdrawn, created_at, updated_at, version
          from complaints where complainant = $1 and not withdrawn order by id desc",
         complainant.0
     )
@@ -206,4 +209,63 @@ pub async fn count_of(pool: &PgPool, complainant: UserId) -> sqlx::Result<i64> {
     )
     .fetch_one(pool)
     .await
+}
+
+/// A complaint as operators see it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Detail {
+    /// How the log names it.
+    pub key: ComplaintKey,
+    /// The complaint; of one that was withdrawn without what it told.
+    pub filed: Filed,
+    /// What the operator said who closed it.
+    pub note: String,
+    /// Has its author taken it back?
+    pub withdrawn: bool,
+}
+
+/// A complaint by the number that clients know, also one that was withdrawn.
+///
+/// # Errors
+/// The database cannot be reached.
+pub async fn detail(pool: &PgPool, id: ComplaintId) -> sqlx::Result<Option<Detail>> {
+    let row = sqlx::query_as!(
+        Row,
+        "select id, key, complainant, target_type, target_id, target_name, reason, content, images, chat,
+             status, note, withdrawn, created_at, updated_at, version
+         from complaints where id = $1",
+        id.0
+    );
+    let row = row.fetch_optional(pool).await?;
+    Ok(row.map(|mut row| Detail {
+        key: ComplaintKey(row.key),
+        note: std::mem::take(&mut row.note),
+        withdrawn: row.withdrawn,
+        filed: row.into_filed(),
+    }))
+}
+
+/// What was filed by anybody and not withdrawn, newest first; on demand what waits alone.
+///
+/// # Errors
+/// The database cannot be reached.
+pub async fn listed(
+    pool: &PgPool,
+    waiting_only: bool,
+    After { id, limit }: After,
+) -> sqlx::Result<Vec<Filed>> {
+    let rows = sqlx::query_as!(
+        Row,
+        "select id, key, complainant, target_type, target_id, target_name, reason, content, images, chat,
+             status, note, withdrawn, created_at, updated_at, version
+         from complaints
+         where not withdrawn and (status = 0 or not $1) and ($2::bigint is null or id < $2)
+         order by id desc limit $3",
+        waiting_only,
+        id,
+        limit
+    )
+    .fetch_all(pool)
+    .await?;
+    Ok(rows.into_iter().map(Row::into_filed).collect())
 }

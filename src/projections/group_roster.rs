@@ -1,6 +1,7 @@
 //! Groups, and who is in them. In PostgreSQL.
 
 mod changes;
+mod listing;
 
 use sqlx::PgPool;
 
@@ -10,6 +11,8 @@ use crate::{
     commands::group::{Group, GroupRow, Member},
     events::{Event, GroupId, MembershipId, Position, Recorded, Subject, Timestamp, UserId},
 };
+
+pub use listing::{Outline, listed, outline};
 
 /// Its tables.
 pub const DDL: &str = include_str!("group_roster.sql");

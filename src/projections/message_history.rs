@@ -32,7 +32,7 @@ use crate::{
     },
 };
 
-pub use objects::{Said, for_user, in_group};
+pub use objects::{Said, for_user, in_group, place};
 
 /// Its tables.
 pub const DDL: &str = include_str!("message_history.sql");

@@ -197,6 +197,15 @@ macro_rules! for_each_projection {
     }};
 }
 
+/// A part of a list: what comes after a row that is known, however much the list has changed since.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct After {
+    /// The id of that row; the list begins at its beginning if there is none.
+    pub id: Option<i64>,
+    /// How many rows at most.
+    pub limit: i64,
+}
+
 /// A part of a list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Page {

@@ -1,5 +1,7 @@
 //! Everybody: accounts, settings, profiles. In PostgreSQL.
 
+mod listing;
+
 use std::collections::BTreeMap;
 
 use sqlx::{PgConnection, PgPool};
@@ -17,6 +19,8 @@ use crate::{
         UserId, Username,
     },
 };
+
+pub use listing::{Listed, listed};
 
 /// Its tables.
 pub const DDL: &str = include_str!("user_directory.sql");
@@ -349,7 +353,7 @@ pub async fn search(pool: &PgPool, part: &str, seeker: UserId) -> sqlx::Result<V
 }
 
 /// A text as a pattern of `like` that matches nothing else (DEV-31).
-fn literal(text: &str) -> String {
+pub(super) fn literal(text: &str) -> String {
     text.replace('\\', r"\\").replace('%', r"\%").replace('_', r"\_")
 }
 

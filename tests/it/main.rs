@@ -23,6 +23,7 @@ mod limits;
 mod log;
 mod lost_gateways;
 mod lost_pushes;
+mod moderation;
 
 mod openapi;
 mod operating;

@@ -193,3 +193,28 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn operators_end_groups_as_their_owners_do() {
+    let group = given([]);
+    let by_owner = group.decide(&command(ANN, GroupAction::Leave)).expect("the owner may");
+    // Whoever is named as the one who asks.
+    for by in [ANN, BOB, EVE] {
+        assert_eq!(group.decide(&command(by, GroupAction::Dissolve)).as_ref(), Ok(&by_owner));
+    }
+    let over = given([(ANN, GroupAction::Dissolve)]);
+    for group in [over, Group::default()] {
+        for action in [GroupAction::Dissolve, GroupAction::Expel(BOB)] {
+            assert_eq!(refused(&group, ANN, action), GroupRejection::NoGroupToLeave);
+        }
+    }
+}
+
+#[test]
+fn operators_put_anybody_out_but_the_owner() {
+    let group = given([]);
+    let by_owner = group.decide(&command(ANN, GroupAction::Remove(BOB))).expect("the owner may");
+    assert_eq!(group.decide(&command(EVE, GroupAction::Expel(BOB))), Ok(by_owner));
+    assert_eq!(group.decide(&command(EVE, GroupAction::Expel(EVE))), Ok(None), "not in it");
+    assert_eq!(refused(&group, EVE, GroupAction::Expel(ANN)), GroupRejection::OwnerStays);
+}

@@ -64,6 +64,8 @@ pub(super) fn group_command() -> impl Strategy<Value = GroupCommand> {
         1 => user().prop_map(GroupAction::Refuse),
         1 => text().prop_map(GroupAction::SetNickname),
         1 => Just(GroupAction::Leave),
+        1 => Just(GroupAction::Dissolve),
+        1 => user().prop_map(GroupAction::Expel),
     ];
     let owners_often = prop_oneof![2 => Just(UserId(1)), 1 => user()];
     let action = prop_oneof![2 => create, 3 => join, 4 => (owners_often, other)];

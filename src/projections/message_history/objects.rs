@@ -1,9 +1,9 @@
-//! What is shown of events that queues and timelines do not hold any more.
+//! What is shown of events that queues and timelines do not hold any more, and where a message is in the log.
 
 use sqlx::PgPool;
 
 use crate::{
-    events::{GroupId, UserId},
+    events::{GroupId, MessageId, Position, UserId},
     projections::message_object::with_group,
 };
 
@@ -16,6 +16,19 @@ pub struct Said {
     pub author: Option<UserId>,
     /// The message object.
     pub object: String,
+}
+
+/// Where a message is in the log, and whether it was taken back.
+///
+/// # Errors
+/// The database cannot be reached.
+pub async fn place(pool: &PgPool, id: MessageId) -> sqlx::Result<Option<(Position, bool)>> {
+    let row = sqlx::query!(
+        r#"select position, revocation is not null as "revoked!" from messages where id = $1"#,
+        id.0
+    );
+    let row = row.fetch_optional(pool).await?;
+    Ok(row.map(|row| (Position(row.position.unsigned_abs()), row.revoked)))
 }
 
 /// What `user` is shown of the events at some positions: of the first of them, until they come to so many bytes, but of

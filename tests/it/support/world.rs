@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use hongyan::commands::chat::{Draft, Message, MessageCommand, Quota, Standing};
+use hongyan::commands::chat::{Draft, Message, MessageCommand, Quota, Revoker, Standing};
 use hongyan::commands::decider::Decider;
 use hongyan::commands::friendship::{Friendship, FriendshipCommand};
 use hongyan::commands::group::Group;
@@ -330,7 +330,8 @@ impl World {
         };
         revocation.at = at;
         let subject = Subject::chat(revocation.by.id, revocation.to.id);
-        let command = MessageCommand::Revoke { revocation: revocation.clone() };
+        let command =
+            MessageCommand::Revoke { revocation: revocation.clone(), revoker: Revoker::Author };
         if let Some(event) = judge(message, position, &command) {
             self.record(subject, Event::Chat(event));
         }

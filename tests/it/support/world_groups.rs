@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use hongyan::commands::chat::{Accepted, Message, Target};
+use hongyan::commands::chat::{Accepted, Message, Revoker, Target};
 use hongyan::commands::group::Group;
 use hongyan::commands::group_command::{GroupAction, GroupCommand, People};
 use hongyan::commands::group_rules::may_write;
@@ -125,7 +125,7 @@ impl World {
             return;
         };
         revocation.at = at;
-        let Ok(Some(told)) = message.revoke(revocation) else { return };
+        let Ok(Some(told)) = message.revoke(revocation, Revoker::Author) else { return };
         if let Message::Sent(accepted) = *message {
             *message = Message::Revoked(accepted, told.clone());
         }

@@ -1,0 +1,99 @@
+//! What operators see of a request: its id on the answer, a line for each failure, and on demand a line for each answer.
+//! Neither has what somebody sent: no query string, body, token or address.
+
+use std::sync::{Arc, OnceLock};
+
+use axum::{
+    extract::{MatchedPath, Request},
+    http::{HeaderName, HeaderValue, Method},
+    middleware::Next,
+    response::Response,
+};
+use tokio::time::Instant;
+use tracing::{debug, error};
+
+use super::caller;
+use crate::events::{Cause, UserId};
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// A request, as far as logs tell of it.
+#[derive(Debug, Clone)]
+pub(super) struct Observed(Arc<Facts>);
+
+#[derive(Debug)]
+struct Facts {
+    cause: Cause,
+    method: Method,
+    /// With the names of its parameters, and not what they are; empty if there is no such route.
+    route: String,
+    user: OnceLock<UserId>,
+}
+
+/// Why an answer is a failure: an extension of the answer, for clients are told nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Failure(pub(super) Arc<str>);
+
+/// The failure was logged: an extension of the answer.
+#[derive(Debug, Clone)]
+struct Logged;
+
+/// The outermost layer of every listener.
+pub(super) async fn observe(mut request: Request, next: Next) -> Response {
+    let begun = Instant::now();
+    let route = request.extensions().get::<MatchedPath>();
+    let observed = Observed(Arc::new(Facts {
+        cause: caller::cause(request.headers()),
+        method: request.method().clone(),
+        route: route.map_or_else(String::new, |path| path.as_str().to_owned()),
+        user: OnceLock::new(),
+    }));
+    request.extensions_mut().insert(observed.clone());
+    let mut response = next.run(request).await;
+    observed.log_failure(&mut response);
+    let Facts { cause, method, route, user } = &*observed.0;
+    debug!(
+        target: "hongyan::access",
+        %method, route,
+        status = response.status().as_u16(),
+        duration_us = u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX),
+        request.id = cause.request,
+        user.id = user.get().map(|user| user.0),
+        "answered"
+    );
+    if let Ok(id) = HeaderValue::from_str(&cause.request) {
+        response.headers_mut().insert(REQUEST_ID, id);
+    }
+    response
+}
+
+impl Observed {
+    /// By which name events and logs know it.
+    pub(super) fn cause(&self) -> &Cause {
+        &self.0.cause
+    }
+
+    /// It is known who asks.
+    pub(super) fn is_of(&self, user: UserId) {
+        _ = self.0.user.set(user);
+    }
+
+    /// Logs why an answer is a failure, once: where it is made, for its client may not wait for it.
+    pub(super) fn log_failure(&self, response: &mut Response) {
+        let status = response.status();
+        if !status.is_server_error() || response.extensions().get::<Logged>().is_some() {
+            return;
+        }
+        let Facts { cause: of, method, route, user } = &*self.0;
+        let failure = response.extensions_mut().remove::<Failure>();
+        error!(
+            status = status.as_u16(),
+            cause = failure.as_ref().map_or("unknown", |failure| &*failure.0),
+            %method, route,
+            request.id = of.request,
+            user.id = user.get().map(|user| user.0),
+            "a request failed"
+        );
+        response.extensions_mut().insert(Logged);
+    }
+}
