@@ -23,6 +23,7 @@ pub mod rate_limit;
 pub mod reader;
 pub mod redis;
 pub mod redis_memory;
+pub mod secret_checks;
 pub mod tail;
 pub mod throttle;
 pub mod tokens;

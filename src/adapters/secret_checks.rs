@@ -1,6 +1,7 @@
 //! Are the secrets of this process those that tokens and passwords were made with? `VAULT` has a check value of each: a
 //! digest keyed with the secret, from which it cannot be had.
 
+use anyhow::ensure;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
@@ -41,12 +42,20 @@ impl Secret {
         }
     }
 
+    /// What `hongyan secrets accept` calls it.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Token => "token-secret",
+            Self::Pepper => "password-pepper",
+        }
+    }
+
     /// What its change does.
     pub fn consequence(self) -> &'static str {
         match self {
             Self::Token => "every token is void: everybody logs in again",
             Self::Pepper => {
-                "every password is void: nobody logs in before `hongyan users set-password` gave them another"
+                "every password is void: nobody logs in before `hongyan users set-password` gives them another"
             }
         }
     }
@@ -64,11 +73,7 @@ impl Secret {
 ///
 /// # Errors
 /// The vault cannot be reached.
-pub async fn is_known(
-    vault: &Vault,
-    which: Secret,
-    secret: &SecretString,
-) -> Result<bool, LogError> {
+async fn is_known(vault: &Vault, which: Secret, secret: &SecretString) -> Result<bool, LogError> {
     let value = which.check_value(secret);
     Ok(match vault.claim(which.setting(), &value).await? {
         Claimed::Made => true,
@@ -76,15 +81,27 @@ pub async fn is_known(
     })
 }
 
+/// The same, as a reason not to go on.
+///
+/// # Errors
+/// It is another one, or the vault cannot be reached.
+pub async fn check(vault: &Vault, which: Secret, secret: &SecretString) -> anyhow::Result<()> {
+    ensure!(
+        is_known(vault, which, secret).await?,
+        "{setting} is not the one that the service ran with before. If it was not meant to change, put the old one back. \
+         If it was, run `hongyan secrets accept {name}` with the new one in the settings; then {consequence}",
+        setting = which.setting(),
+        name = which.name(),
+        consequence = which.consequence(),
+    );
+    Ok(())
+}
+
 /// From now on this is the secret that the vault knows. `false` if it was already.
 ///
 /// # Errors
 /// The vault cannot be reached.
-pub async fn accept(
-    vault: &Vault,
-    which: Secret,
-    secret: &SecretString,
-) -> Result<bool, LogError> {
+pub async fn accept(vault: &Vault, which: Secret, secret: &SecretString) -> Result<bool, LogError> {
     let value = which.check_value(secret);
     loop {
         let held = match vault.claim(which.setting(), &value).await? {

@@ -143,6 +143,7 @@ pub(super) async fn authenticate(
 
 /// Makes a new token current and shows the account (§0.6, step 3).
 async fn admit(app: &App, origin: &Origin, proven: &Proven, role: Role) -> Answer {
+    origin.observed.is_of(proven.account.id);
     let account = &proven.account;
     let jti = TokenId(clock::random_id());
     let now = clock::now();

@@ -9,7 +9,7 @@ use axum::{
 };
 use serde_json::{Value, json};
 
-use super::{caller::Caller, params::Params, refusal::Refusal, reply::JSON};
+use super::{caller::Caller, observed::Failure, params::Params, refusal::Refusal, reply::JSON};
 use crate::{
     app::App,
     clock,
@@ -26,31 +26,37 @@ pub struct Said {
     code: u16,
     msg: Cow<'static, str>,
     data: Value,
+    failure: Option<Failure>,
 }
 
 type Answer = Result<Said, Said>;
 
+fn said(code: u16, msg: &'static str, data: Value) -> Said {
+    Said { code, msg: msg.into(), data, failure: None }
+}
+
 fn yes(msg: &'static str, data: Value) -> Said {
-    Said { code: 200, msg: msg.into(), data }
+    said(200, msg, data)
 }
 
 fn unknown() -> Said {
-    Said { code: 404, msg: "问答不存在".into(), data: Value::Null }
+    said(404, "问答不存在", Value::Null)
 }
 
 impl IntoResponse for Said {
     fn into_response(self) -> Response {
         let body = json!({ "code": self.code, "msg": self.msg, "data": self.data }).to_string();
-        ([(header::CONTENT_TYPE, JSON)], body).into_response()
+        let response = ([(header::CONTENT_TYPE, JSON)], body).into_response();
+        Failure::told_to_log(self.failure, response)
     }
 }
 
 /// Parameters and failures, told as everywhere else, with one of the codes that these routes know.
 impl<E: Into<Refusal>> From<E> for Said {
     fn from(error: E) -> Self {
-        let (status, msg) = error.into().into_parts();
+        let (status, msg, failure) = error.into().into_parts();
         let code = if status.is_server_error() { 500 } else { 400 };
-        Self { code, msg, data: Value::Null }
+        Self { code, msg, data: Value::Null, failure }
     }
 }
 
@@ -141,7 +147,7 @@ pub async fn search(State(app): State<App>, _caller: Caller, params: Params) -> 
     }
     list.retain(|(_, found)| plain(&found.ask).contains(&ask));
     if list.is_empty() {
-        return Err(Said { code: 404, msg: "未找到相关问答".into(), data: json!([]) });
+        return Err(said(404, "未找到相关问答", json!([])));
     }
     Ok(yes("搜索成功", items(owner, &list)))
 }
@@ -158,7 +164,7 @@ const ANSWER: u64 = 1000;
 
 fn all_there(params: &Params, names: &[&str]) -> Result<(), Said> {
     if names.iter().any(|name| params.raw(name).is_none()) {
-        return Err(Said { code: 400, msg: "参数不完整".into(), data: Value::Null });
+        return Err(said(400, "参数不完整", Value::Null));
     }
     Ok(())
 }

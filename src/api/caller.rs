@@ -13,6 +13,7 @@ use http_body_util::BodyExt as _;
 use tokio::time::timeout;
 
 use super::{
+    observed::Observed,
     params::{Malformed, Params},
     refusal::Refusal,
     serve::Endpoints,
@@ -55,6 +56,8 @@ pub struct Origin {
     pub address: Option<IpAddr>,
     /// Names this request in events and logs.
     pub cause: Cause,
+    /// What logs are told of it.
+    pub(super) observed: Observed,
 }
 
 impl Origin {
@@ -118,6 +121,7 @@ pub async fn edge(State(app): State<App>, request: Request, next: Next) -> Respo
     };
     let is_read = request.method() == Method::GET;
     let caller = request.extensions().get::<Caller>().filter(|_| is_read).cloned();
+    let observed = request.extensions().get::<Observed>().cloned();
     let run = async move {
         let response = next.run(request).await;
         drop(body_memory);
@@ -126,8 +130,15 @@ pub async fn edge(State(app): State<App>, request: Request, next: Next) -> Respo
     let response = if is_read {
         run.await
     } else {
-        // A command of several steps is finished, also if its caller hangs up.
-        match app.requests.spawn(run).await {
+        // A command of several steps is finished, also if its caller hangs up; and so is what is said of its failure.
+        let answer = async move {
+            let mut response = run.await;
+            if let Some(observed) = observed {
+                observed.log_failure(&mut response);
+            }
+            response
+        };
+        match app.requests.spawn(answer).await {
             Ok(response) => response,
             Err(failure) => Refusal::internal(failure).into_response(),
         }
@@ -151,7 +162,7 @@ async fn still_served(app: &App, caller: Option<Caller>) -> Result<(), Refusal> 
 
 async fn admit(app: &App, request: Request) -> Result<(Request, Lease), Refusal> {
     let (mut parts, body) = request.into_parts();
-    let origin = origin(app, &parts);
+    let origin = origin(app, &parts)?;
     if !origin.may_ask(app) {
         return Err(Refusal::too_many());
     }
@@ -251,6 +262,7 @@ pub(super) async fn identify(
     if claims.role == Role::Visitor && !open_to_visitors(method, path) {
         return Err(Refusal::rule(NO_GUESTS));
     }
+    origin.observed.is_of(account.id);
     if !app.throttle.admit(Requester::User(account.id)) {
         return Err(Refusal::too_many());
     }
@@ -265,7 +277,9 @@ async fn judge(app: &App, claims: Claims) -> Result<(Claims, Account), Refusal> 
     Ok((claims, account.ok_or_else(|| Refusal::rule(GONE))?))
 }
 
-pub(super) fn origin(app: &App, parts: &Parts) -> Origin {
+pub(super) fn origin(app: &App, parts: &Parts) -> Result<Origin, Refusal> {
+    let observed = parts.extensions.get::<Observed>().cloned();
+    let observed = observed.ok_or_else(|| Refusal::internal("a request that nobody observes"))?;
     let peer = parts.extensions.get::<ConnectInfo<Endpoints>>().map(|info| info.0.peer.ip());
     let limits = &app.config.limits;
     let is_in = |networks: &[crate::config::Network], address: IpAddr| {
@@ -280,14 +294,15 @@ pub(super) fn origin(app: &App, parts: &Parts) -> Origin {
             .and_then(|line| line.to_str().ok()?.rsplit(',').next()?.trim().parse().ok());
         forwarded.unwrap_or(peer)
     });
-    Origin {
+    Ok(Origin {
         address: address.filter(|address| !is_in(&limits.exempt, *address)),
-        cause: cause(&parts.headers),
-    }
+        cause: observed.cause().clone(),
+        observed,
+    })
 }
 
 /// The request by the name and in the trace that the caller gave it, or by new ones.
-fn cause(headers: &HeaderMap) -> Cause {
+pub(super) fn cause(headers: &HeaderMap) -> Cause {
     let request = text(headers, "x-request-id")
         .filter(|id| id.len() <= 64 && id.chars().all(|c| c.is_ascii_graphic()))
         .map_or_else(|| clock::event_id().to_string(), str::to_owned);

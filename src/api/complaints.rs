@@ -9,7 +9,7 @@ use axum::{
 };
 use serde_json::{Value, json};
 
-use super::{caller::Caller, params::Params, refusal::Refusal, reply::JSON};
+use super::{caller::Caller, observed::Failure, params::Params, refusal::Refusal, reply::JSON};
 use crate::{
     app::App,
     clock,
@@ -29,25 +29,27 @@ pub struct Said {
     status: StatusCode,
     msg: Cow<'static, str>,
     data: Value,
+    failure: Option<Failure>,
 }
 
 type Answer = Result<Said, Said>;
 
 fn yes(msg: &'static str, data: Value) -> Said {
-    Said { status: StatusCode::OK, msg: msg.into(), data }
+    Said { status: StatusCode::OK, msg: msg.into(), data, failure: None }
 }
 
 impl IntoResponse for Said {
     fn into_response(self) -> Response {
         let body = json!({ "msg": self.msg, "data": self.data }).to_string();
-        (self.status, [(header::CONTENT_TYPE, JSON)], body).into_response()
+        let response = (self.status, [(header::CONTENT_TYPE, JSON)], body).into_response();
+        Failure::told_to_log(self.failure, response)
     }
 }
 
 impl<E: Into<Refusal>> From<E> for Said {
     fn from(error: E) -> Self {
-        let (status, msg) = error.into().into_parts();
-        Self { status, msg, data: json!({}) }
+        let (status, msg, failure) = error.into().into_parts();
+        Self { status, msg, data: json!({}), failure }
     }
 }
 

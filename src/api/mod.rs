@@ -14,6 +14,7 @@ mod friends;
 mod groups;
 mod memberships;
 mod messages;
+mod observed;
 pub mod openapi;
 mod params;
 mod passwords;
@@ -60,7 +61,8 @@ pub fn router(app: App) -> Router {
         .layer(middleware::from_fn_with_state(app.clone(), caller::edge))
         .layer(middleware::from_fn(refuse_upgrades))
         .route("/ws", get(socket).fallback(async || Refusal::not_found()))
-        .layer(middleware::from_fn_with_state(app.clone(), cors_and_count));
+        .layer(middleware::from_fn_with_state(app.clone(), cors_and_count))
+        .layer(middleware::from_fn(observed::observe));
     routes.with_state(app)
 }
 
@@ -97,12 +99,19 @@ async fn socket(State(app): State<App>, mut request: Request) -> Response {
         return Refusal::internal("a socket over no connection of ours").into_response();
     };
     let token = Params::of_query(request.uri().query()).in_query("token").map(str::to_owned);
-    let origin = caller::origin(&app, &request.into_parts().0);
+    let origin = match caller::origin(&app, &request.into_parts().0) {
+        Ok(origin) => origin,
+        Err(refusal) => return refusal.into_response(),
+    };
     let admitted = if origin.may_ask(&app) {
-        Box::pin(connection::admit(&app, token.as_deref(), origin.cause)).await
+        Box::pin(connection::admit(&app, token.as_deref(), origin.cause.clone())).await
     } else {
         Err(connection::Refused::Later) // without a close frame, which would log people out
     };
+    let claims = token.filter(|_| admitted.is_ok()).and_then(|token| app.tokens.read(&token));
+    if let Some(claims) = claims {
+        origin.observed.is_of(claims.id);
+    }
     let frame = app.config.limits.frame_bytes;
     upgrade
         .protocols(protocol) // clarification 28

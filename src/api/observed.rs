@@ -28,15 +28,13 @@ struct Facts {
     /// With the names of its parameters, and not what they are; empty if there is no such route.
     route: String,
     user: OnceLock<UserId>,
+    /// Was its failure logged? An answer may fail twice: where it is made, and where it is judged once more.
+    logged: OnceLock<()>,
 }
 
 /// Why an answer is a failure: an extension of the answer, for clients are told nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Failure(pub(super) Arc<str>);
-
-/// The failure was logged: an extension of the answer.
-#[derive(Debug, Clone)]
-struct Logged;
 
 /// The outermost layer of every listener.
 pub(super) async fn observe(mut request: Request, next: Next) -> Response {
@@ -47,11 +45,12 @@ pub(super) async fn observe(mut request: Request, next: Next) -> Response {
         method: request.method().clone(),
         route: route.map_or_else(String::new, |path| path.as_str().to_owned()),
         user: OnceLock::new(),
+        logged: OnceLock::new(),
     }));
     request.extensions_mut().insert(observed.clone());
     let mut response = next.run(request).await;
     observed.log_failure(&mut response);
-    let Facts { cause, method, route, user } = &*observed.0;
+    let Facts { cause, method, route, user, .. } = &*observed.0;
     debug!(
         target: "hongyan::access",
         %method, route,
@@ -65,6 +64,16 @@ pub(super) async fn observe(mut request: Request, next: Next) -> Response {
         response.headers_mut().insert(REQUEST_ID, id);
     }
     response
+}
+
+impl Failure {
+    /// An answer that says why it is one, to whoever logs it.
+    pub(super) fn told_to_log(failure: Option<Self>, mut response: Response) -> Response {
+        if let Some(failure) = failure {
+            response.extensions_mut().insert(failure);
+        }
+        response
+    }
 }
 
 impl Observed {
@@ -81,11 +90,13 @@ impl Observed {
     /// Logs why an answer is a failure, once: where it is made, for its client may not wait for it.
     pub(super) fn log_failure(&self, response: &mut Response) {
         let status = response.status();
-        if !status.is_server_error() || response.extensions().get::<Logged>().is_some() {
+        let failure = response.extensions_mut().remove::<Failure>();
+        let Facts { cause: of, method, route, user, logged } = &*self.0;
+        // One route says 200 to everything (rest.md §42).
+        let is_failure = status.is_server_error() || failure.is_some();
+        if !is_failure || logged.set(()).is_err() {
             return;
         }
-        let Facts { cause: of, method, route, user } = &*self.0;
-        let failure = response.extensions_mut().remove::<Failure>();
         error!(
             status = status.as_u16(),
             cause = failure.as_ref().map_or("unknown", |failure| &*failure.0),
@@ -94,6 +105,5 @@ impl Observed {
             user.id = user.get().map(|user| user.0),
             "a request failed"
         );
-        response.extensions_mut().insert(Logged);
     }
 }

@@ -1,15 +1,14 @@
 //! No: the only place where a reason becomes a status and the contract's exact text.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, sync::Arc};
 
 use axum::{
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use serde_json::json;
-use tracing::error;
 
-use super::reply::JSON;
+use super::{observed::Failure, reply::JSON};
 use crate::{
     adapters::{event_log::LogError, redis::RedisFailure},
     commands::{
@@ -30,6 +29,8 @@ use crate::{
 pub struct Refusal {
     status: StatusCode,
     text: Cow<'static, str>,
+    /// What the log is told, and the caller is not.
+    failure: Option<Failure>,
 }
 
 type Text = Cow<'static, str>;
@@ -37,29 +38,27 @@ type Text = Cow<'static, str>;
 impl Refusal {
     /// 400: a rule or the caller's standing.
     pub fn rule(text: impl Into<Text>) -> Self {
-        Self { status: StatusCode::BAD_REQUEST, text: text.into() }
+        Self::with(StatusCode::BAD_REQUEST, text)
     }
 
     /// 422: a parameter.
     pub fn parameter(text: impl Into<Text>) -> Self {
-        Self { status: StatusCode::UNPROCESSABLE_ENTITY, text: text.into() }
+        Self::with(StatusCode::UNPROCESSABLE_ENTITY, text)
     }
 
     /// 404: no such route.
     pub fn not_found() -> Self {
-        Self { status: StatusCode::NOT_FOUND, text: "404 错误".into() }
+        Self::with(StatusCode::NOT_FOUND, "404 错误")
     }
 
     /// 413: the body.
     pub fn too_large() -> Self {
-        Self { status: StatusCode::PAYLOAD_TOO_LARGE, text: "请求内容过大".into() }
+        Self::with(StatusCode::PAYLOAD_TOO_LARGE, "请求内容过大")
     }
 
     /// 429: too many requests in this minute.
     pub fn too_many() -> Self {
-        Self {
-            status: StatusCode::TOO_MANY_REQUESTS, text: "请求过于频繁，请稍后再试".into()
-        }
+        Self::with(StatusCode::TOO_MANY_REQUESTS, "请求过于频繁，请稍后再试")
     }
 
     /// 503: there is more to do at once than there is room for.
@@ -85,35 +84,41 @@ impl Refusal {
 
     /// 408: the body does not come.
     pub fn too_slow() -> Self {
-        Self { status: StatusCode::REQUEST_TIMEOUT, text: "请求超时".into() }
+        Self::with(StatusCode::REQUEST_TIMEOUT, "请求超时")
     }
 
     /// 413: a message (clarification 29).
     pub fn message_too_large() -> Self {
-        Self { status: StatusCode::PAYLOAD_TOO_LARGE, text: "消息内容过大".into() }
+        Self::with(StatusCode::PAYLOAD_TOO_LARGE, "消息内容过大")
     }
 
     /// 413: a file.
     pub fn file_too_large() -> Self {
-        Self { status: StatusCode::PAYLOAD_TOO_LARGE, text: "文件过大".into() }
+        Self::with(StatusCode::PAYLOAD_TOO_LARGE, "文件过大")
     }
 
     /// 500: a part is down or broken. The caller learns nothing; the log has the cause.
     pub fn internal(cause: impl std::fmt::Display) -> Self {
-        error!(%cause, "a request failed");
-        Self { status: StatusCode::INTERNAL_SERVER_ERROR, text: "Internal Server Error".into() }
+        let failure = Some(Failure(Arc::from(cause.to_string())));
+        let status = StatusCode::INTERNAL_SERVER_ERROR;
+        Self { failure, ..Self::with(status, "Internal Server Error") }
     }
 
-    /// Status and text, for routes with an envelope of their own (rest.md §42).
-    pub(super) fn into_parts(self) -> (StatusCode, Text) {
-        (self.status, self.text)
+    fn with(status: StatusCode, text: impl Into<Text>) -> Self {
+        Self { status, text: text.into(), failure: None }
+    }
+
+    /// Status, text, and what the log is told, for routes with an envelope of their own (rest.md §42).
+    pub(super) fn into_parts(self) -> (StatusCode, Text, Option<Failure>) {
+        (self.status, self.text, self.failure)
     }
 }
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         let body = json!({"msg": "fail", "data": self.text}).to_string();
-        let mut response = (self.status, [(header::CONTENT_TYPE, JSON)], body).into_response();
+        let response = (self.status, [(header::CONTENT_TYPE, JSON)], body).into_response();
+        let mut response = Failure::told_to_log(self.failure, response);
         let retry_after = match self.status {
             StatusCode::INTERNAL_SERVER_ERROR | StatusCode::SERVICE_UNAVAILABLE => "1",
             StatusCode::TOO_MANY_REQUESTS => "60",

@@ -25,6 +25,7 @@ use crate::{
         rate_limit::RateLimit,
         redis::Redis,
         redis_memory::RedisMemory,
+        secret_checks::{self, Secret},
         tail::Tail,
         throttle::Throttle,
         tokens::Tokens,
@@ -183,6 +184,11 @@ impl Process {
         )?;
         let redis_memory = RedisMemory::default();
         self.keep(redis_memory.clone().run(redis.clone(), self.metrics.clone()));
+        let vault = Vault::open(nats, config.log.is_replicated())
+            .await
+            .context("cannot open VAULT; run `hongyan migrate`")?;
+        secret_checks::check(&vault, Secret::Token, &auth.token_secret).await?;
+        secret_checks::check(&vault, Secret::Pepper, &auth.password_pepper).await?;
         let deliveries = Deliveries::new(log.clone(), self.node);
         let (interest, limits) = (Interest::default(), &config.limits);
         let (hub, endings) =
@@ -192,9 +198,7 @@ impl Process {
             config: Arc::clone(config),
             accounts: Accounts {
                 executor: executor.clone(),
-                vault: Vault::open(nats, config.log.is_replicated())
-                    .await
-                    .context("cannot open VAULT; run `hongyan migrate`")?,
+                vault,
                 passwords,
                 default_avatar: format!("{}/chat/user.jpg", config.server.asset_base),
             },

@@ -12,6 +12,7 @@ mod ops;
 mod progress;
 mod projections;
 pub mod rig;
+mod secrets;
 mod text;
 mod users;
 
@@ -63,6 +64,9 @@ enum Command {
     /// What people complain about
     #[command(subcommand)]
     Complaints(complaints::Command),
+    /// What tokens and passwords are made with
+    #[command(subcommand)]
+    Secrets(secrets::Command),
     /// The log
     #[command(subcommand)]
     Events(events::Command),
@@ -122,6 +126,7 @@ impl Cli {
             Command::Groups(command) => groups::run(command, &config, output).await,
             Command::Messages(command) => messages::run(command, &config, output).await,
             Command::Complaints(command) => complaints::run(command, &config, output).await,
+            Command::Secrets(command) => secrets::run(command, &config, output).await,
             Command::Events(command) => events::run(command, &config, output).await,
             Command::Bench(command) => Box::pin(bench::run(command, &config, output)).await,
             Command::Faults(options) => Box::pin(faults::run(options, output)).await,

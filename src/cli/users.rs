@@ -12,7 +12,11 @@ use super::{
     text,
 };
 use crate::{
-    adapters::{passwords::Passwords, vault::Vault},
+    adapters::{
+        passwords::Passwords,
+        secret_checks::{self, Secret},
+        vault::Vault,
+    },
     commands::{
         accounts::Accounts,
         authority::Authority,
@@ -94,6 +98,8 @@ pub(super) async fn run(
             let cause = acting.cause("users set-password")?;
             let account = operator::find(executor, &user).await?;
             let password = read_password()?;
+            let pepper = &config.auth.password_pepper;
+            secret_checks::check(&accounts.vault, Secret::Pepper, pepper).await?;
             let done = accounts.set_password(&account, &password, &cause).await;
             done.context("the password was not changed")?;
             let done = json!({"id": account.id, "password": "changed"});

@@ -24,7 +24,7 @@ mod log;
 mod lost_gateways;
 mod lost_pushes;
 mod moderation;
-
+mod observed;
 mod openapi;
 mod operating;
 mod power_loss;
