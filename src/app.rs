@@ -2,7 +2,11 @@
 
 mod process;
 
-use std::{ops::Deref, sync::Arc, time::Duration};
+use std::{
+    ops::Deref,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use anyhow::Context as _;
 use tokio::{net::TcpListener, sync::Semaphore};
@@ -26,12 +30,13 @@ use crate::{
         throttle::Throttle,
         tokens::{Claims, Tokens},
     },
+    api::admin::Opened,
     clock,
     commands::{accounts::Accounts, execute::Executor, running::cut_off, session::Session},
     config::{Config, Durability},
     events::NodeId,
     projections::{in_postgres::InPostgres, in_redis::InRedis},
-    telemetry::{Metrics, ProjectionHealth},
+    telemetry::{Metrics, ProjectionHealth, StartWaits},
     ws::{deliveries::Deliveries, hub::Hub, lanes::Lanes, turns::OpeningTurns},
 };
 
@@ -140,6 +145,7 @@ pub async fn serve(config: Config, role: Role) -> anyhow::Result<()> {
         node: NodeId(clock::random_id()),
         metrics: Metrics::default(),
         health: ProjectionHealth::default(),
+        waits: StartWaits::default(),
         tasks: TaskTracker::new(),
         requests: TaskTracker::new(),
         accept: CancellationToken::new(),
@@ -153,6 +159,8 @@ pub async fn serve(config: Config, role: Role) -> anyhow::Result<()> {
         Role::Projector => None,
         Role::All | Role::Gateway => Some(listen(config.server.listen).await?),
     };
+    let opened = Arc::new(OnceLock::new());
+    process.start_admin(admin, Arc::clone(&opened), role)?;
     let (mut seen, mut tail) = (None, None);
     if role != Role::Gateway {
         let (log, checkpoints, its_tail) = process.start_projector().await?;
@@ -168,8 +176,8 @@ pub async fn serve(config: Config, role: Role) -> anyhow::Result<()> {
             Some(app)
         }
     };
-    let seen = seen.expect("every role opens the log");
-    process.start_admin(admin, seen, role)?;
+    let (log, checkpoints) = seen.expect("every role opens the log");
+    _ = opened.set(Opened { log, checkpoints });
     info!(node = %process.node, "hongyan {} is up as {role:?}", env!("CARGO_PKG_VERSION"));
     stop_signal().await;
     info!("stopping");

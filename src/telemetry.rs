@@ -5,6 +5,7 @@ use std::{
     io::{IsTerminal as _, stderr},
     str::FromStr as _,
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use anyhow::{Context as _, bail};
@@ -14,6 +15,7 @@ use prometheus_client::{
     registry::Registry,
 };
 use serde::Serialize;
+use tokio::time::Instant;
 use tracing_subscriber::{EnvFilter, filter::LevelFilter};
 
 use crate::events::Position;
@@ -79,10 +81,47 @@ fn bad_filter(filter: &str) -> String {
     format!("telemetry.log = `{filter}` is no filter for log lines")
 }
 
+/// What the start of this process waits for, and why: each part at most once.
+#[derive(Clone, Default)]
+pub struct StartWaits(Arc<Mutex<BTreeMap<&'static str, String>>>);
+
+impl StartWaits {
+    /// It waits for a part. `false` if that was known, with the same reason.
+    pub fn note(&self, part: &'static str, why: &str) -> bool {
+        let mut waits = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        waits.insert(part, why.to_owned()).as_deref() != Some(why)
+    }
+
+    /// The part is there. `false` if nobody waited for it.
+    pub fn over(&self, part: &'static str) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(part).is_some()
+    }
+
+    /// All of it.
+    pub fn all(&self) -> BTreeMap<&'static str, String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// A projection whose store or log has not let it go on for this long is somebody's business.
+pub const STALLED_AFTER: Duration = Duration::from_secs(30);
+
+/// One that is well says so more often than this.
+const SAYS_SO_WITHIN: Duration = Duration::from_secs(8);
+
 /// How the projections of this process are.
 #[derive(Clone, Default)]
 pub struct ProjectionHealth {
     states: Arc<Mutex<BTreeMap<&'static str, ProjectionState>>>,
+    progress: Arc<Mutex<BTreeMap<&'static str, Progress>>>,
+}
+
+/// When a projection was last let go on by its store and the log.
+#[derive(Debug, Clone, Copy)]
+struct Progress {
+    last: Instant,
+    /// Was it said that it waits for too long?
+    alarmed: bool,
 }
 
 /// How one projection is.
@@ -105,6 +144,26 @@ impl ProjectionHealth {
         change(states.entry(name).or_default());
     }
 
+    fn goes_on(&self, name: &'static str) {
+        let now = Progress { last: Instant::now(), alarmed: false };
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner).insert(name, now);
+    }
+
+    /// How long it has waited at `now` for its store or the log; nothing as long as it may just have nothing to say.
+    pub fn waited(&self, name: &'static str, now: Instant) -> Duration {
+        let mut progress = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = progress.entry(name).or_insert(Progress { last: now, alarmed: false });
+        Some(now - known.last).filter(|waited| *waited >= SAYS_SO_WITHIN).unwrap_or_default()
+    }
+
+    /// How long it has waited, once that is [`STALLED_AFTER`]: each time that it comes to that, once.
+    pub fn is_stalled(&self, name: &'static str, now: Instant) -> Option<Duration> {
+        let waited = self.waited(name, now);
+        let mut progress = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = progress.get_mut(name).filter(|_| waited >= STALLED_AFTER)?;
+        (!std::mem::replace(&mut known.alarmed, true)).then_some(waited)
+    }
+
     /// It has begun, and may have to build what it has from nothing.
     pub fn begun(&self, name: &'static str) {
         self.with(name, |state| state.state = "catching_up");
@@ -118,6 +177,7 @@ impl ProjectionHealth {
 
     /// It has caught up.
     pub fn live(&self, name: &'static str) {
+        self.goes_on(name);
         self.with(name, |state| {
             state.state = "live";
             state.reason = None;
@@ -126,6 +186,7 @@ impl ProjectionHealth {
 
     /// It is at `position`, with `lag` events to go.
     pub fn at(&self, name: &'static str, position: Position, lag: u64) {
+        self.goes_on(name);
         self.with(name, |state| {
             if state.state != "live" {
                 state.state = "catching_up";
@@ -137,6 +198,7 @@ impl ProjectionHealth {
 
     /// Another process works on it and is at `position`; we are there if that one goes.
     pub fn standby(&self, name: &'static str, position: Position) {
+        self.goes_on(name);
         self.with(name, |state| {
             state.state = "standby";
             state.position = position.0;
@@ -155,6 +217,7 @@ impl ProjectionHealth {
 
     /// It met an event that it cannot apply.
     pub fn stopped(&self, name: &'static str, position: Position, reason: &str) {
+        self.goes_on(name);
         self.with(name, |state| {
             state.state = "stopped";
             state.reason = Some(format!("event {position}: {reason}"));
@@ -185,6 +248,7 @@ pub struct Metrics {
     lag: Family<ProjectionLabel, Gauge>,
     position: Family<ProjectionLabel, Gauge>,
     stopped: Family<ProjectionLabel, Gauge>,
+    waiting: Family<ProjectionLabel, Gauge>,
     registry: Arc<Registry>,
 }
 
@@ -211,6 +275,7 @@ impl Default for Metrics {
         let sockets = Gauge::default();
         let (redis_used, redis_most) = (Gauge::default(), Gauge::default());
         let (lag, position, stopped) = (Family::default(), Family::default(), Family::default());
+        let waiting = Family::default();
         registry.register("requests", "HTTP requests by status", requests.clone());
         registry.register("messages_sent", "messages accepted", sent.clone());
         registry.register("frames_delivered", "messages written to sockets", delivered.clone());
@@ -226,6 +291,11 @@ impl Default for Metrics {
             "1 if it met an event it cannot apply",
             stopped.clone(),
         );
+        registry.register(
+            "projection_waiting_seconds",
+            "how long its store or the log has not let it go on",
+            waiting.clone(),
+        );
         Self {
             requests,
             sent,
@@ -236,6 +306,7 @@ impl Default for Metrics {
             lag,
             position,
             stopped,
+            waiting,
             registry: Arc::new(registry),
         }
     }
@@ -249,6 +320,8 @@ impl Metrics {
             self.lag.get_or_create(&label).set(state.lag.cast_signed());
             self.position.get_or_create(&label).set(state.position.cast_signed());
             self.stopped.get_or_create(&label).set(i64::from(state.state == "stopped"));
+            let waited = health.waited(projection, Instant::now()).as_secs();
+            self.waiting.get_or_create(&label).set(waited.cast_signed());
         }
         let mut text = String::new();
         encode(&mut text, &self.registry).expect("writing to a string");
@@ -259,6 +332,36 @@ impl Metrics {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_projection_that_waits_too_long_is_told_of_once_each_time() {
+        let health = ProjectionHealth::default();
+        let begun = Instant::now();
+        let after = |seconds| begun + Duration::from_secs(seconds);
+        let stalled = |seconds| health.is_stalled("sessions", after(seconds));
+        assert_eq!(health.waited("sessions", begun), Duration::ZERO);
+        assert_eq!(health.waited("sessions", after(5)), Duration::ZERO, "it had nothing to say");
+        assert_eq!(health.waited("sessions", after(20)).as_secs(), 20);
+        assert_eq!(stalled(29), None);
+        assert!(stalled(31).is_some_and(|waited| waited.as_secs() == 31));
+        assert_eq!(stalled(300), None, "that is known");
+        health.waiting("sessions", "no store");
+        health.begun("sessions");
+        assert!(health.waited("sessions", after(301)).as_secs() >= 300, "trying is not going on");
+        health.at("sessions", Position(1), 0);
+        assert_eq!(health.waited("sessions", Instant::now()), Duration::ZERO);
+        assert!(stalled(400).is_some());
+    }
+
+    #[test]
+    fn what_the_start_waits_for_is_news_once() {
+        let waits = StartWaits::default();
+        assert!(!waits.over("nats"));
+        assert!(waits.note("nats", "away") && !waits.note("nats", "away"));
+        assert!(waits.note("nats", "wrong password"));
+        assert_eq!(waits.all()["nats"], "wrong password");
+        assert!(waits.over("nats") && waits.all().is_empty());
+    }
 
     #[test]
     fn a_filter_that_names_nothing_known_is_refused() {

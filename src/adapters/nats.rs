@@ -1,15 +1,18 @@
 //! Connections to nats-server, one per role, and what the server must be.
 
-use std::time::Duration;
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
-use anyhow::{Context as _, bail};
-use async_nats::{Client, ConnectOptions, Event, jetstream};
+use anyhow::bail;
+use async_nats::{Client, ConnectError, ConnectErrorKind, ConnectOptions, Event, jetstream};
 use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
-use super::{nats_wire::Servers, unbuffered_client::UnbufferedClient};
+use super::{event_log::LogError, nats_wire::Servers, unbuffered_client::UnbufferedClient};
 
 /// Older servers ignore fields and headers that we rely on, or lose data (`jetstream.md` §0–2).
 pub const OLDEST_SERVER: (u64, u64, u64) = (2, 14, 6);
@@ -34,6 +37,7 @@ pub struct Nats {
 /// The server refuses the user, or is too old.
 pub async fn connect(url: &str, user: &str, password: &SecretString) -> anyhow::Result<Nats> {
     let (connected, reconnects) = watch::channel(0_u64);
+    let told = Arc::new(Mutex::new(String::new()));
     let name = format!("hongyan-{user}");
     let servers: Vec<String> = url.split(',').map(|part| part.trim().to_owned()).collect();
     let client = ConnectOptions::with_user_and_password(
@@ -49,7 +53,7 @@ pub async fn connect(url: &str, user: &str, password: &SecretString) -> anyhow::
         Duration::from_millis((attempts as u64 * 50).clamp(10, 500))
     })
     .event_callback(move |event| {
-        let connected = connected.clone();
+        let (connected, told) = (connected.clone(), Arc::clone(&told));
         async move {
             match event {
                 Event::Connected => {
@@ -57,21 +61,25 @@ pub async fn connect(url: &str, user: &str, password: &SecretString) -> anyhow::
                         *times += 1;
                         *times > 1 // the first one is no return
                     });
+                    told.lock().unwrap_or_else(PoisonError::into_inner).clear();
                     info!("connected to nats");
                 }
                 // We closed it ourselves, at the end; hints were dropped, which come again.
                 Event::Closed | Event::SlowConsumer(_) => {}
-                other => warn!("nats: {other}"),
+                other => {
+                    let news = other.to_string();
+                    let mut told = told.lock().unwrap_or_else(PoisonError::into_inner);
+                    if *told != news {
+                        warn!("nats: {news}"); // once, and not for every attempt
+                        *told = news;
+                    }
+                }
             }
         }
     })
     .connect(servers)
     .await
-    .with_context(|| {
-        format!(
-            "cannot connect to nats at {url} as `{user}`; is it running, and is the password right?"
-        )
-    })?;
+    .map_err(|error| why_not(error, url, user))?;
     check_version(&client.server_info().version)?;
     let jetstream = jetstream::context::ContextBuilder::new()
         .timeout(Duration::from_secs(5))
@@ -83,31 +91,28 @@ pub async fn connect(url: &str, user: &str, password: &SecretString) -> anyhow::
     Ok(Nats { client, jetstream, appends, reconnects })
 }
 
-/// As [`connect`], but waits for a server that is not there yet: parts start in any order.
-///
-/// # Errors
-/// The server is there and refuses.
-pub async fn connect_patiently(
-    url: &str,
-    user: &str,
-    password: &SecretString,
-) -> anyhow::Result<Nats> {
-    loop {
-        match connect(url, user, password).await {
-            Err(error) if is_absence(&error) => {
-                warn!("{error:#}; trying again");
-                tokio::time::sleep(Duration::from_millis(500)).await;
-            }
-            result => return result,
+/// Why there is no connection, in words that say what to do, and without a password.
+fn why_not(error: ConnectError, url: &str, user: &str) -> anyhow::Error {
+    let servers = url.split(',').map(|server| server.rsplit('@').next().unwrap_or_default().trim());
+    let servers = servers.collect::<Vec<_>>().join(", ");
+    let why = match error.kind() {
+        ConnectErrorKind::AuthorizationViolation => {
+            format!("nats at {servers} refuses the user `{user}`: wrong password, or no such user")
         }
-    }
+        _ => format!("cannot connect to nats at {servers} as `{user}`; is it running?"),
+    };
+    anyhow::Error::new(error).context(why)
 }
 
-fn is_absence(error: &anyhow::Error) -> bool {
-    use async_nats::ConnectErrorKind::{Dns, Io, TimedOut};
-    error
-        .downcast_ref::<async_nats::ConnectError>()
-        .is_some_and(|error| matches!(error.kind(), Io | TimedOut | Dns))
+/// Would the same attempt to work with the server do a little later? So it would if the server is away, hangs, or is
+/// told of our password; not if it is another one than we need.
+pub fn is_passing(error: &anyhow::Error) -> bool {
+    use ConnectErrorKind::{AuthorizationViolation, Dns, Io, TimedOut};
+    let connecting = error.chain().find_map(|cause| cause.downcast_ref::<ConnectError>());
+    let log = error.chain().find_map(|cause| cause.downcast_ref::<LogError>());
+    connecting
+        .is_some_and(|error| matches!(error.kind(), AuthorizationViolation | Dns | Io | TimedOut))
+        || matches!(log, Some(LogError::Unavailable(_)))
 }
 
 fn check_version(version: &str) -> anyhow::Result<()> {

@@ -2,13 +2,19 @@
 
 use std::{path::Path, time::Duration};
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow, bail};
 use async_nats::jetstream::{
-    self, consumer, kv,
+    self, ErrorCode, consumer,
+    context::GetStreamErrorKind,
+    kv,
     stream::{self, RetentionPolicy, StorageType},
 };
 
-use super::{event_log::STREAM, nats::Nats, vault::BUCKET};
+use super::{
+    event_log::{STREAM, unavailable},
+    nats::Nats,
+    vault::BUCKET,
+};
 
 /// The stream as it must be.
 pub fn wanted(replicas: usize) -> stream::Config {
@@ -120,9 +126,20 @@ pub async fn create_copy(nats: &Nats) -> anyhow::Result<()> {
 /// # Errors
 /// There is no stream, or the server cannot be reached.
 pub async fn drift(nats: &Nats, replicas: usize) -> anyhow::Result<Vec<Drift>> {
-    let stream = nats.jetstream.get_stream(STREAM).await;
-    let stream = stream.context("there is no stream EVENTS; run `hongyan migrate`")?;
+    let stream = stream(nats).await?;
     Ok(differences(&wanted(replicas), &stream.cached_info().config))
+}
+
+/// The stream; that it is not there is told from a server that does not answer.
+async fn stream(nats: &Nats) -> anyhow::Result<stream::Stream> {
+    nats.jetstream.get_stream(STREAM).await.map_err(|error| match error.kind() {
+        GetStreamErrorKind::JetStream(refusal)
+            if refusal.error_code() == ErrorCode::STREAM_NOT_FOUND =>
+        {
+            anyhow!("there is no stream EVENTS; run `hongyan migrate`")
+        }
+        _ => unavailable(error).into(),
+    })
 }
 
 fn differences(wanted: &stream::Config, found: &stream::Config) -> Vec<Drift> {
@@ -174,9 +191,7 @@ pub async fn check_store(nats: &Nats, directory: &Path) -> anyhow::Result<()> {
              that may be lost)"
         );
     }
-    let stream = nats.jetstream.get_stream(STREAM).await;
-    let created =
-        stream.context("there is no stream EVENTS; run `hongyan migrate`")?.cached_info().created;
+    let created = stream(nats).await?.cached_info().created;
     let metas = glob_meta(directory);
     for meta in &metas {
         let Ok(text) = std::fs::read(meta) else { continue };

@@ -1,7 +1,11 @@
 //! The admin listener: health, metrics, positions, and the documentation of the routes. Loopback by default, never for clients;
 //! who may use it is `admin_access`'s.
 
-use std::{collections::BTreeMap, sync::LazyLock};
+use std::{
+    collections::BTreeMap,
+    fmt::Display,
+    sync::{Arc, LazyLock, OnceLock},
+};
 
 use axum::{
     Json, Router,
@@ -12,7 +16,7 @@ use axum::{
     routing::get,
 };
 use base64::{Engine as _, prelude::BASE64_STANDARD};
-use serde_json::{Value, json};
+use serde_json::json;
 use sha2::{Digest as _, Sha256};
 use tokio::time::{Duration, timeout};
 
@@ -23,27 +27,27 @@ use super::{
 use crate::{
     adapters::{
         checkpoints::{Checkpoints, LEASE},
-        event_log::EventLog,
+        event_log::{EventLog, LogEnd},
         redis::Redis,
     },
     events::Position,
     projections,
-    telemetry::{Metrics, ProjectionHealth, ProjectionState},
+    telemetry::{Metrics, ProjectionHealth, ProjectionState, StartWaits},
 };
 
 /// What the admin listener looks at.
 #[derive(Clone)]
 pub struct Admin {
-    /// The log.
-    pub log: EventLog,
+    /// What is there once the start has come to its end.
+    pub opened: Arc<OnceLock<Opened>>,
+    /// What it waits for until then.
+    pub waits: StartWaits,
     /// PostgreSQL.
     pub pool: sqlx::PgPool,
     /// Redis.
     pub redis: Redis,
     /// The projections of this process.
     pub projections: ProjectionHealth,
-    /// What those of other processes were heard to say.
-    pub checkpoints: Checkpoints,
     /// The projections' subjects, of those that run here.
     pub subjects: &'static [(&'static str, &'static [&'static str])],
     /// The counters.
@@ -52,6 +56,14 @@ pub struct Admin {
     pub durability: String,
     /// `server.public_url`, or where clients are listened to.
     pub clients_at: String,
+}
+
+/// What a process that has started works with.
+pub struct Opened {
+    /// The log.
+    pub log: EventLog,
+    /// What projections of other processes were heard to say.
+    pub checkpoints: Checkpoints,
 }
 
 /// Its routes, for those whom `access` knows.
@@ -96,12 +108,15 @@ static DOCS_POLICY: LazyLock<String> = LazyLock::new(|| {
 impl Admin {
     /// How every projection is: one that this process works on as it knows, the others as they were heard to say. Whoever
     /// serves requests depends on all of them.
-    fn all_projections(&self) -> BTreeMap<&'static str, ProjectionState> {
+    fn all_projections(
+        &self,
+        checkpoints: &Checkpoints,
+    ) -> BTreeMap<&'static str, ProjectionState> {
         let mut all = self.projections.all();
         for (name, _) in projections::ALL {
             let known = all.entry(name).or_default();
             if matches!(known.state, "" | "standby") {
-                let (state, position, reason) = self.heard(name);
+                let (state, position, reason) = heard(checkpoints, name);
                 let is_standby = known.state == "standby" && state == "running";
                 let state = if is_standby { "standby" } else { state };
                 *known = ProjectionState { state, position, lag: 0, reason };
@@ -109,72 +124,134 @@ impl Admin {
         }
         all
     }
+}
 
-    fn heard(&self, name: &str) -> (&'static str, u64, Option<String>) {
-        let Some(beat) = self.checkpoints.last_heartbeat(name) else {
-            let reason = format!("no projector was heard for {} s", LEASE.as_secs());
-            return ("silent", 0, Some(reason));
-        };
-        let why = |event| format!("event {event}: its projector says why");
-        let state = if beat.stopped_at.is_some() { "stopped" } else { "running" };
-        (state, beat.position.0, beat.stopped_at.map(why))
+fn heard(checkpoints: &Checkpoints, name: &str) -> (&'static str, u64, Option<String>) {
+    let Some(beat) = checkpoints.last_heartbeat(name) else {
+        let reason = format!("no projector was heard for {} s", LEASE.as_secs());
+        return ("silent", 0, Some(reason));
+    };
+    let why = |event| format!("event {event}: its projector says why");
+    let state = if beat.stopped_at.is_some() { "stopped" } else { "running" };
+    (state, beat.position.0, beat.stopped_at.map(why))
+}
+
+/// What keeps a process from being ready: a part, and why.
+struct Waiting {
+    part: &'static str,
+    why: String,
+}
+
+/// What a part answers within two seconds.
+async fn ask<T, E: Display>(answer: impl Future<Output = Result<T, E>>) -> Result<T, String> {
+    const LIMIT: Duration = Duration::from_secs(2);
+    match timeout(LIMIT, answer).await {
+        Ok(answer) => answer.map_err(|error| error.to_string()),
+        Err(_) => Err(format!("nothing is heard of it within {} s", LIMIT.as_secs())),
     }
 }
 
-/// 200 when requests will be served, 503 with the parts that are down; as text a line for each of these.
+/// 200 when requests will be served, 503 with what is waited for, and why; as text a line for each of these.
 async fn ready(State(admin): State<Admin>, headers: HeaderMap) -> Response {
-    const LIMIT: Duration = Duration::from_secs(2);
+    let opened = admin.opened.get();
+    let log = async {
+        match opened {
+            Some(opened) => Some(ask(opened.log.end()).await),
+            None => None,
+        }
+    };
+    let version = sqlx::query_scalar!(r#"select current_setting('server_version') as "version!""#);
     let (log, postgres, redis, redis_version) = tokio::join!(
-        timeout(LIMIT, admin.log.end()),
-        timeout(
-            LIMIT,
-            sqlx::query_scalar!(r#"select current_setting('server_version') as "version!""#)
-                .fetch_one(&admin.pool)
-        ),
-        timeout(LIMIT, admin.redis.ping()),
-        timeout(LIMIT, admin.redis.version()),
+        log,
+        ask(version.fetch_one(&admin.pool)),
+        ask(admin.redis.ping()),
+        ask(admin.redis.version()),
     );
-    let projections = admin.all_projections();
-    let is_well = |state: &ProjectionState| matches!(state.state, "live" | "standby" | "running");
-    let caught_up = projections.values().all(is_well);
-    let parts = json!({
-        "log": matches!(log, Ok(Ok(_))) && admin.log.sync_failure().is_none(),
-        "postgres": matches!(postgres, Ok(Ok(_))),
-        "redis": matches!(redis, Ok(Ok(()))),
-        "projections": caught_up,
-        "gateway": admin.checkpoints.is_live(),
-    });
-    let ready =
-        parts.as_object().is_some_and(|parts| parts.values().all(|up| up == &Value::Bool(true)));
+    let waiting = admin.waiting_for(log.as_ref(), [postgres.as_ref().err(), redis.as_ref().err()]);
+    let ready = waiting.is_empty();
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     if wants_text(&headers) {
-        let names = ["log", "postgres", "redis"].into_iter();
-        let down = names.filter(|name| parts[*name] == false);
-        let down = down.map(|name| format!("{name} does not answer\n"));
-        let deaf = (parts["gateway"] == false).then(|| {
-            "the gateway serves nobody: it does not hear its own heartbeat, or lags\n".to_owned()
-        });
-        let not_well = projections.iter().filter(|(_, state)| !is_well(state));
-        let not_well = not_well.map(|(name, ProjectionState { state, reason, .. })| match reason {
-            Some(reason) => format!("{name} is {state}: {reason}\n"),
-            None => format!("{name} is {state}\n"),
-        });
-        return (status, down.chain(deaf).chain(not_well).collect::<String>()).into_response();
+        let lines = waiting.iter().map(|Waiting { part, why }| format!("{part} {why}\n"));
+        return (status, lines.collect::<String>()).into_response();
     }
+    let projections = opened.map(|opened| admin.all_projections(&opened.checkpoints));
+    let is_waited_for = |part| waiting.iter().any(|waiting| waiting.part == part);
+    let caught_up = projections.iter().flat_map(BTreeMap::values).all(is_well);
+    let sync_failure = opened.and_then(|opened| opened.log.sync_failure());
     let body = json!({
         "ready": ready,
-        "parts": parts,
+        "started": opened.is_some(),
+        "waiting_for": waiting
+            .iter()
+            .map(|Waiting { part, why }| json!({"part": part, "why": why}))
+            .collect::<Vec<_>>(),
+        "parts": {
+            "log": opened.is_some() && !is_waited_for("nats") && sync_failure.is_none(),
+            "postgres": postgres.is_ok(),
+            "redis": redis.is_ok(),
+            "projections": opened.is_some() && caught_up,
+            "gateway": opened.is_some_and(|opened| opened.checkpoints.is_live()),
+        },
         "durability": admin.durability,
-        "sync_failure": admin.log.sync_failure(),
+        "sync_failure": sync_failure,
         "versions": {
             "hongyan": env!("CARGO_PKG_VERSION"),
-            "nats": admin.log.server_version(),
-            "postgres": postgres.ok().and_then(Result::ok),
-            "redis": redis_version.ok().and_then(Result::ok),
+            "nats": opened.map(|opened| opened.log.server_version()),
+            "postgres": postgres.ok(),
+            "redis": redis_version.ok(),
         },
-        "projections": projections,
+        "projections": projections.unwrap_or_default(),
     });
     (status, Json(body)).into_response()
+}
+
+fn is_well(state: &ProjectionState) -> bool {
+    matches!(state.state, "live" | "standby" | "running")
+}
+
+impl Admin {
+    /// All that keeps this process from being ready.
+    fn waiting_for(
+        &self,
+        log: Option<&Result<LogEnd, String>>,
+        [postgres, redis]: [Option<&String>; 2],
+    ) -> Vec<Waiting> {
+        let mut waiting = Vec::new();
+        let mut wait = |part, why: String| waiting.push(Waiting { part, why });
+        let at_start = self.waits.all();
+        for (part, why) in &at_start {
+            wait(part, format!("is waited for: {why}"));
+        }
+        for (part, why) in [
+            ("nats", log.and_then(|log| log.as_ref().err())),
+            ("postgres", postgres),
+            ("redis", redis),
+        ] {
+            if let Some(why) = why.filter(|_| !at_start.contains_key(part)) {
+                wait(part, format!("does not answer: {why}"));
+            }
+        }
+        let Some(Opened { log, checkpoints }) = self.opened.get() else {
+            if waiting.is_empty() {
+                waiting.push(Waiting { part: "start", why: "is under way".into() });
+            }
+            return waiting;
+        };
+        if let Some(why) = log.sync_failure() {
+            wait("log", format!("failed to sync: {why}"));
+        }
+        if !checkpoints.is_live() {
+            let why = "serves nobody: it does not hear its own heartbeat, or lags";
+            wait("gateway", why.into());
+        }
+        for (name, ProjectionState { state, reason, .. }) in
+            self.all_projections(checkpoints).into_iter().filter(|(_, state)| !is_well(state))
+        {
+            let reason = reason.map(|reason| format!(": {reason}"));
+            wait(name, format!("is {state}{}", reason.unwrap_or_default()));
+        }
+        waiting
+    }
 }
 
 fn wants_text(headers: &HeaderMap) -> bool {
@@ -184,15 +261,17 @@ fn wants_text(headers: &HeaderMap) -> bool {
 /// Where the log ends, and how far each projection is, whichever process works on it. `lag` is 0 if it has
 /// all that concerns it, else the distance to the end.
 async fn positions(State(admin): State<Admin>) -> Response {
-    let Ok(end) = admin.log.end().await else {
+    let Some(Opened { log, .. }) = admin.opened.get() else {
+        return StatusCode::SERVICE_UNAVAILABLE.into_response();
+    };
+    let Ok(end) = log.end().await else {
         return StatusCode::SERVICE_UNAVAILABLE.into_response();
     };
     let states = admin.projections.all();
     let mut projections = serde_json::Map::new();
     for (name, subjects) in admin.subjects {
         let position = states.get(name).map_or(0, |state| state.position);
-        let Ok(has_all) = admin.log.has_none(subjects, Position(position + 1), end.last).await
-        else {
+        let Ok(has_all) = log.has_none(subjects, Position(position + 1), end.last).await else {
             return StatusCode::SERVICE_UNAVAILABLE.into_response();
         };
         let lag = if has_all { 0 } else { end.last.0.saturating_sub(position) };

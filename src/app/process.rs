@@ -1,12 +1,19 @@
 //! One process: starts what its role needs, and stops it in order.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use anyhow::{Context as _, bail};
 use secrecy::SecretString;
-use tokio::{net::TcpListener, sync::Semaphore, time::timeout};
+use tokio::{
+    net::TcpListener,
+    sync::Semaphore,
+    time::{sleep, timeout},
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tracing::warn;
+use tracing::{info, warn};
 
 use super::{App, Parts, ProjectionParts, Role, open_durable_log, open_log};
 use crate::{
@@ -31,7 +38,11 @@ use crate::{
         tokens::Tokens,
         vault::Vault,
     },
-    api::{self, admin::Admin, admin_access::AdminAccess},
+    api::{
+        self,
+        admin::{Admin, Opened},
+        admin_access::AdminAccess,
+    },
     commands::{accounts::Accounts, execute::Executor, freshness, reaper::Reaper},
     config::Config,
     events::{NodeId, Position},
@@ -42,7 +53,7 @@ use crate::{
         in_redis::InRedis,
         runner::{self, Runners},
     },
-    telemetry::{Metrics, ProjectionHealth},
+    telemetry::{Metrics, ProjectionHealth, StartWaits},
     ws::{self, deliveries::Deliveries, hub::Hub, lanes::Lanes, turns::OpeningTurns},
 };
 
@@ -55,6 +66,8 @@ pub(super) struct Process {
     pub(super) node: NodeId,
     pub(super) metrics: Metrics,
     pub(super) health: ProjectionHealth,
+    /// What the start waits for.
+    pub(super) waits: StartWaits,
     pub(super) tasks: TaskTracker,
     /// Connections with requests; a socket that was upgraded is not one any more.
     pub(super) requests: TaskTracker,
@@ -78,11 +91,42 @@ impl Process {
         });
     }
 
+    /// Tries until nats is there and does what is asked: parts start in any order. What waiting does not mend ends the
+    /// start. Each reason is told once, however often it is met.
+    async fn patiently<T>(
+        &self,
+        mut attempt: impl AsyncFnMut() -> anyhow::Result<T>,
+    ) -> anyhow::Result<T> {
+        const PART: &str = "nats";
+        let mut pause = Duration::from_millis(100);
+        loop {
+            match attempt().await {
+                Err(error) if nats::is_passing(&error) => {
+                    let why = format!("{error:#}");
+                    if self.waits.note(PART, &why) {
+                        warn!(why, "the start waits for {PART}");
+                    }
+                    sleep(pause).await;
+                    pause = (pause * 2).min(Duration::from_secs(2));
+                }
+                result => {
+                    if self.waits.over(PART) {
+                        info!("the start waits for {PART} no more");
+                    }
+                    return result;
+                }
+            }
+        }
+    }
+
     /// A connection to a server whose stream keeps what we promise.
     async fn nats(&self, user: &str, password: &SecretString) -> anyhow::Result<Nats> {
-        let nats = nats::connect_patiently(&self.config.nats.url, user, password).await?;
-        check_log(&nats, &self.config).await?;
-        Ok(nats)
+        self.patiently(async || {
+            let nats = nats::connect(&self.config.nats.url, user, password).await?;
+            check_log(&nats, &self.config).await?;
+            Ok(nats)
+        })
+        .await
     }
 
     /// The end of the log, for whoever follows it.
@@ -95,7 +139,8 @@ impl Process {
     pub(super) async fn start_projector(&self) -> anyhow::Result<(EventLog, Checkpoints, Tail)> {
         let config = &self.config;
         let nats = self.nats(&config.nats.projector_user, &config.nats.projector_password).await?;
-        let log = open_log(nats.clone(), config, self.node, None).await?;
+        let open = async || open_log(nats.clone(), config, self.node, None).await;
+        let log = self.patiently(open).await?;
         let (checkpoints, listen) = Checkpoints::start(nats.client.clone(), None).await?;
         self.keep(listen);
         let redis = Redis::open(&config.redis.url)?;
@@ -141,7 +186,8 @@ impl Process {
         let config = &self.config;
         config.check_gateway()?;
         let nats = self.nats(&config.nats.gateway_user, &config.nats.gateway_password).await?;
-        let log = open_durable_log(nats.clone(), config, self.node).await?;
+        let open = async || open_durable_log(nats.clone(), config, self.node).await;
+        let log = self.patiently(open).await?;
         let tail = tail.unwrap_or_else(|| self.tail(&log, freshness::SUBJECTS));
         let app = Box::pin(self.app(&nats, log)).await?;
         self.start_gateway_tasks(&app, tail).await;
@@ -184,11 +230,14 @@ impl Process {
         )?;
         let redis_memory = RedisMemory::default();
         self.keep(redis_memory.clone().run(redis.clone(), self.metrics.clone()));
-        let vault = Vault::open(nats, config.log.is_replicated())
-            .await
-            .context("cannot open VAULT; run `hongyan migrate`")?;
-        secret_checks::check(&vault, Secret::Token, &auth.token_secret).await?;
-        secret_checks::check(&vault, Secret::Pepper, &auth.password_pepper).await?;
+        let open = async || {
+            let vault = Vault::open(nats, config.log.is_replicated()).await;
+            let vault = vault.context("cannot open VAULT; has `hongyan migrate` run?")?;
+            secret_checks::check(&vault, Secret::Token, &auth.token_secret).await?;
+            secret_checks::check(&vault, Secret::Pepper, &auth.password_pepper).await?;
+            Ok(vault)
+        };
+        let vault = self.patiently(open).await?;
         let deliveries = Deliveries::new(log.clone(), self.node);
         let (interest, limits) = (Interest::default(), &config.limits);
         let (hub, endings) =
@@ -283,20 +332,22 @@ impl Process {
         while app.interest.prove().await.is_err() {} // it has waited
     }
 
+    /// Operators are answered from the beginning, also while the start waits; what was `opened` is looked at from then
+    /// on.
     pub(super) fn start_admin(
         &self,
         listener: TcpListener,
-        (log, checkpoints): (EventLog, Checkpoints),
+        opened: Arc<OnceLock<Opened>>,
         role: Role,
     ) -> anyhow::Result<()> {
         let config = &self.config;
         let url = if role == Role::Projector { &config.postgres.url } else { config.reader_url() };
         let admin = Admin {
-            log,
+            opened,
+            waits: self.waits.clone(),
             pool: postgres::readers(url, 1)?,
             redis: Redis::open(&config.redis.url)?,
             projections: self.health.clone(),
-            checkpoints,
             subjects: if role == Role::Gateway { &[] } else { projections::ALL },
             metrics: self.metrics.clone(),
             durability: format!("{:?}", config.log.durability).to_lowercase(),

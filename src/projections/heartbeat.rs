@@ -1,8 +1,9 @@
 //! Heartbeats of runners: what one says while it applies nothing, and waiting until another says nothing.
 
-use std::time::Duration;
+use std::{convert::Infallible, time::Duration};
 
 use tokio::time::{interval, sleep, timeout};
+use tracing::error;
 
 use super::runner::Runners;
 use crate::{
@@ -29,6 +30,23 @@ impl Runners {
             }
         };
         _ = timeout(time, telling).await;
+    }
+
+    /// Says, once each time, that the store or the log has not let a read model go on for too long: also when nothing
+    /// fails and they just do not answer.
+    pub(super) async fn raise_alarm(&self, name: &'static str) -> Infallible {
+        let mut due = interval(Duration::from_secs(1));
+        loop {
+            let now = due.tick().await;
+            if let Some(waited) = self.health.is_stalled(name, now) {
+                let waited = waited.as_secs();
+                error!(
+                    projection.name = name,
+                    waited_s = waited,
+                    "projection `{name}` has waited {waited} s for its store or the log"
+                );
+            }
+        }
     }
 
     /// Says that this process works on a read model no more, if it did.

@@ -45,13 +45,13 @@ pub struct Runners {
 /// Keeps a read model up to date until the end, whatever happens to its store.
 pub async fn run<P: Projection>(projection: P, store: P::Store, runners: Runners) {
     let mut pause = Duration::from_millis(50);
-    let mut told = String::new();
-    let mut stopped_at = None;
+    let (mut told, mut stopped_at) = (String::new(), None);
     loop {
         let mut work = Work { stopped_at, ..Work::new(&projection, &store, &runners) };
         let halt = tokio::select! {
             () = runners.stop.cancelled() => break,
             halt = work.follow() => halt,
+            never = runners.raise_alarm(P::NAME) => match never {},
         };
         stopped_at = work.stopped_at;
         if work.progressed {

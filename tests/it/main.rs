@@ -62,6 +62,7 @@ mod run_script;
 mod runners;
 mod schema;
 mod security;
+mod starting;
 mod trouble;
 mod ws_01_connecting;
 mod ws_03_groups_at_the_start;

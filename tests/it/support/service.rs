@@ -67,11 +67,23 @@ impl Service {
         assert!(self.ready().await, "the ports were taken meanwhile:\n{}", self.process.log_tail());
     }
 
-    /// Starts it again after its end, and waits until it says whether it is ready.
+    /// Starts it again after its end with settings of its own, and waits for nothing.
+    pub fn start_again_alone(&mut self, own: &[(&str, &str)]) {
+        let mut settings = self.settings.clone();
+        settings
+            .extend(own.iter().map(|(key, value)| (format!("HONGYAN__{key}"), (*value).into())));
+        self.process = spawn(self.role, &settings, &self.log, &self.listen, &self.admin);
+    }
+
+    /// Starts it again after its end, and waits until its start has come to its end, ready or not.
     pub async fn start_again_and_answer(&mut self) {
         self.process = spawn(self.role, &self.settings, &self.log, &self.listen, &self.admin);
         let (client, url) = (super::api::client(), format!("{}/health/ready", self.admin_origin()));
-        until("the service answers", async || client.get(&url).send().await.ok().map(drop)).await;
+        let started = async || {
+            let health: Value = client.get(&url).send().await.ok()?.json().await.ok()?;
+            (health["started"] == true).then_some(())
+        };
+        until("the service has started", started).await;
     }
 
     /// Waits until it says that it is ready; `false` when somebody else holds its ports.
