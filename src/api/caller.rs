@@ -231,7 +231,9 @@ async fn read(app: &App, mut body: Body, memory: &mut Lease) -> Result<Vec<u8>, 
                 return Err(Refusal::too_large());
             }
             if !memory.grow_to(bytes.len()) {
-                return Err(Refusal::overloaded());
+                return Err(Refusal::overloaded(
+                    "request bodies fill their memory (limits.bodies_bytes)",
+                ));
             }
         }
         Ok(bytes)

@@ -51,7 +51,7 @@ pub async fn send(State(app): State<App>, caller: Caller, params: Params) -> Obj
         return Err(Refusal::message_too_large());
     }
     if app.redis_memory.is_full() {
-        return Err(Refusal::overloaded());
+        return Err(Refusal::overloaded("Redis is nearly full"));
     }
     let content = Content { kind, data, options };
     let (executor, account, authority) = (&app.executor, &caller.account, caller.authority());

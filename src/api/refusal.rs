@@ -62,24 +62,18 @@ impl Refusal {
     }
 
     /// 503: there is more to do at once than there is room for.
-    pub fn overloaded() -> Self {
-        Self {
-            status: StatusCode::SERVICE_UNAVAILABLE, text: "服务繁忙，请稍后再试".into()
-        }
+    pub fn overloaded(cause: &'static str) -> Self {
+        Self::for_now("服务繁忙，请稍后再试", cause)
     }
 
     /// 429: too many bytes of files in this day.
     pub fn too_much() -> Self {
-        Self {
-            status: StatusCode::TOO_MANY_REQUESTS, text: "今日上传已达上限，请稍后再试".into()
-        }
+        Self::with(StatusCode::TOO_MANY_REQUESTS, "今日上传已达上限，请稍后再试")
     }
 
     /// 503: the disk is nearly full.
     pub fn no_room() -> Self {
-        Self {
-            status: StatusCode::SERVICE_UNAVAILABLE, text: "存储空间不足，请稍后再试".into()
-        }
+        Self::for_now("存储空间不足，请稍后再试", "the disk is nearly full (limits.min_free_bytes)")
     }
 
     /// 408: the body does not come.
@@ -102,6 +96,11 @@ impl Refusal {
         let failure = Some(Failure(Arc::from(cause.to_string())));
         let status = StatusCode::INTERNAL_SERVER_ERROR;
         Self { failure, ..Self::with(status, "Internal Server Error") }
+    }
+
+    fn for_now(text: &'static str, cause: &'static str) -> Self {
+        let failure = Some(Failure(Arc::from(cause)));
+        Self { failure, ..Self::with(StatusCode::SERVICE_UNAVAILABLE, text) }
     }
 
     fn with(status: StatusCode, text: impl Into<Text>) -> Self {

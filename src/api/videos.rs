@@ -139,15 +139,8 @@ async fn make(
     still: Still,
     path: &StoredPath,
 ) -> Result<Vec<u8>, Refusal> {
-    let (user, limits) = (caller.account.id, &app.config.limits);
-    if !app.media.room.is_left().await {
-        return Err(failed("存储空间不足"));
-    }
-    if !uploads::may_spend(app, user, Allowance::Posters, 1, limits.posters_per_hour).await {
-        return Err(Refusal::too_many());
-    }
-    let picture = take(app, source, still).await?;
-    let most = limits.upload_bytes_per_user_day;
+    let picture = take(app, caller, source, still).await?;
+    let (user, most) = (caller.account.id, app.config.limits.upload_bytes_per_user_day);
     let bytes = picture.len() as u64;
     if !uploads::may_spend(app, user, Allowance::UploadBytes, bytes, most).await {
         return Err(Refusal::too_much());
@@ -156,25 +149,44 @@ async fn make(
     Ok(picture)
 }
 
-async fn take(app: &App, source: &Source, still: Still) -> Result<Vec<u8>, Refusal> {
+/// May a user have one more made, and is there room for it?
+async fn may_make(app: &App, caller: &Caller) -> Result<(), Refusal> {
+    if !app.media.room.is_left().await {
+        return Err(failed("存储空间不足"));
+    }
+    let (user, most) = (caller.account.id, app.config.limits.posters_per_hour);
+    let may = uploads::may_spend(app, user, Allowance::Posters, 1, most).await;
+    may.then_some(()).ok_or_else(Refusal::too_many)
+}
+
+async fn take(
+    app: &App,
+    caller: &Caller,
+    source: &Source,
+    still: Still,
+) -> Result<Vec<u8>, Refusal> {
     let missing = || failed("视频不存在");
+    let unsupported = || failed("不是支持的视频文件");
+    let kind = source.path().kind();
+    let is_video = kind.demuxer.is_some();
     let (path, fetched);
-    let (file, kind) = match source {
+    let file = match source {
         Source::Folder(stored) => {
             (path, _) = app.media.folder.find(stored).await.ok_or_else(missing)?;
-            (path.as_path(), stored.kind())
+            is_video.then_some(()).ok_or_else(unsupported)?;
+            may_make(app, caller).await?;
+            path.as_path()
         }
         Source::ObjectStore(stored) => {
+            is_video.then_some(()).ok_or_else(unsupported)?;
+            may_make(app, caller).await?;
             fetched = fetch(app, stored)
                 .await
                 .map_err(|failure| unavailable(&failure))?
                 .ok_or_else(missing)?;
-            (fetched.path(), stored.kind())
+            fetched.path()
         }
     };
-    if kind.demuxer.is_none() {
-        return Err(failed("不是支持的视频文件"));
-    }
     app.media.posters.take(file, kind, still).await.map_err(|why| match why {
         PosterError::NoFrame => Refusal::rule("截图生成失败"),
         PosterError::Unreadable => failed("视频无法解码"),

@@ -205,11 +205,11 @@ fn frames(token: &str) -> BoxedStrategy<Vec<u8>> {
     let frame = frame.prop_map(|(first, masked, payload, lie)| {
         let mask = if masked { 0x80 } else { 0 };
         let length = match (lie, payload.len()) {
-            (Some(lie), _) => [&[127 | mask][..], &lie.to_be_bytes()].concat(),
+            (Some(lie), _) => [&[0x7f | mask][..], &lie.to_be_bytes()].concat(),
             (None, short @ 0..126) => vec![u8::try_from(short).expect("it is short") | mask],
             (None, long) => {
                 let long = u16::try_from(long).expect("it is not that long");
-                [&[126 | mask][..], &long.to_be_bytes()].concat()
+                [&[0x7e | mask][..], &long.to_be_bytes()].concat()
             }
         };
         let key: &[u8] = if masked { &[0; 4] } else { &[] }; // which leaves the payload as it is
