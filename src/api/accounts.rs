@@ -39,7 +39,7 @@ pub async fn log_in(State(app): State<App>, origin: Origin, params: Params) -> A
 
 /// Register (§2)
 pub async fn register(State(app): State<App>, origin: Origin, params: Params) -> Answer {
-    let (username, password) = credentials(&params)?;
+    let (username, password) = new_credentials(&params)?;
     let account = app.accounts.register(&username, &password, &origin.cause).await?;
     admit(&app, &origin, &Accounts::owner(account), Role::User).await
 }
@@ -80,7 +80,7 @@ pub async fn visitor_upgrade(
     params: Params,
 ) -> Answer {
     let signature = signature(&headers)?;
-    let (username, password) = credentials(&params)?;
+    let (username, password) = new_credentials(&params)?;
     let call = SignedCall::read(&params)?;
     call.check(&app, &signature).await?;
     let upgraded = app.accounts.upgrade(&call.device, &username, &password, &origin.cause);
@@ -107,6 +107,13 @@ fn credentials(params: &Params) -> Result<(Username, String), Refusal> {
     let username = params.text_in("username", "账号", 4, Some(20))?;
     let password = params.text_in("password", "密码", 6, Some(20))?;
     Ok((Username(username), password))
+}
+
+/// Those of an account to be.
+fn new_credentials(params: &Params) -> Result<(Username, String), Refusal> {
+    let username = params.new_username()?;
+    let password = params.text_in("password", "密码", 6, Some(20))?;
+    Ok((username, password))
 }
 
 /// §0.6, behind a limit on failures: what the inner result says is the password's affair.

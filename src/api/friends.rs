@@ -59,7 +59,7 @@ async fn target_and_text(
     params: &Params,
 ) -> Result<(Account, String), Refusal> {
     let id = UserId(params.id("friend_id", "我申请添加的好友id")?);
-    let text = params.text_or_none("nickname", 1, 50).unwrap_or_default();
+    let text = params.name_or_none("nickname", 50).unwrap_or_default();
     if id == caller.account.id {
         return Err(Refusal::rule("不能添加自己为好友"));
     }
@@ -79,7 +79,7 @@ fn edges(me: UserId, you: UserId, my_remark: &str, your_remark: &str) -> [NewEdg
 /// Answer a request (§13)
 pub async fn answer(State(app): State<App>, caller: Caller, params: Params) -> Done {
     let id = RequestId(params.id("id", "申请表的id")?);
-    let remark = params.text_or_none("nickname", 1, 50).unwrap_or_default();
+    let remark = params.name_or_none("nickname", 50).unwrap_or_default();
     let status = params.one_of("status", "处理状态", &["pending", "refuse", "agree", "ignore"])?;
     let answer = match status {
         "agree" => Some(Answer::Agree),

@@ -88,7 +88,7 @@ pub(super) fn shown(group: &GroupRow, group_users: &Value) -> Value {
 /// Rename (§24)
 pub async fn rename(State(app): State<App>, caller: Caller, params: Params) -> Done {
     let id = GroupId(params.id("id", "群id")?);
-    let name = params.text_in("name", "群名称", 1, Some(20))?;
+    let name = params.new_name("name", "群名称", 20, "群名称")?;
     run(&app, &caller, id, GroupAction::Rename(name)).await?;
     Ok(OK)
 }

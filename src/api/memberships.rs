@@ -54,7 +54,7 @@ pub async fn join(State(app): State<App>, caller: Caller, params: Params) -> Don
 /// My name in a group (§30)
 pub async fn set_nickname(State(app): State<App>, caller: Caller, params: Params) -> Done {
     let group = GroupId(params.id("id", "群id")?);
-    let nickname = params.text_in("nickname", "群昵称", 1, Some(20))?;
+    let nickname = params.new_name("nickname", "群昵称", 20, "昵称")?;
     run(&app, &caller, group, GroupAction::SetNickname(nickname)).await?;
     Ok(OK)
 }

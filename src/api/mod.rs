@@ -14,6 +14,7 @@ mod friends;
 mod groups;
 mod memberships;
 mod messages;
+mod names;
 mod observed;
 pub mod openapi;
 mod params;

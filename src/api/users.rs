@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use super::{
     caller::Caller,
+    names,
     params::Params,
     refusal::Refusal,
     reply::{OK, Reply},
@@ -99,6 +100,9 @@ pub async fn update(
     params: Params,
 ) -> Result<Reply<&'static str>, Refusal> {
     let field = params.text_in("fieldname", "修改类型", 1, Some(30))?;
+    if field == "nickname" && !names::is_name(&params.text("fieldValue", "修改结果")?) {
+        return Err(names::invalid("昵称"));
+    }
     let value = params.text_in("fieldValue", "修改结果", 1, None)?;
     let length = value.chars().count();
     let (command, answer) = match field.as_str() {

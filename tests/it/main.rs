@@ -30,6 +30,7 @@ mod operating;
 mod power_loss;
 mod read_models;
 mod replicated;
+mod rest_00_names;
 mod rest_00_parameters;
 mod rest_00_tokens;
 mod rest_01_accounts;

@@ -25,7 +25,7 @@ pub(super) fn chapter() -> Chapter {
             .refuses(&proof),
         post(2, "/api/regChat", accounts::register, "Register")
             .about("Makes an account and logs in.")
-            .takes(credentials())
+            .takes(new_credentials())
             .answers(user_full())
             .refuses(&[taken]),
         post(3, "/api/chat/logout", accounts::log_out, "Log out")
@@ -44,7 +44,7 @@ pub(super) fn chapter() -> Chapter {
             .refuses(&[gone]),
         post(5, "/api/visitorregChat", accounts::visitor_upgrade, "Become a registered user")
             .about("The guest of the device becomes the account and keeps all that it has. Where no guest owns the device: a new account.")
-            .takes(credentials())
+            .takes(new_credentials())
             .signed()
             .answers(user_full())
             .refuses(&[taken]),
@@ -78,6 +78,11 @@ fn credentials() -> [Param; 2] {
         text("username", "账号", "alice_01").of(4, 20).note("Upper and lower case are one."),
         text("password", "密码", "a good one").of(6, 20),
     ]
+}
+
+fn new_credentials() -> [Param; 2] {
+    let [username, password] = credentials();
+    [username.names("账号"), password]
 }
 
 /// §0.5.

@@ -50,7 +50,7 @@ pub(super) fn chapter() -> Chapter {
             .refuses(&["群不存在或被封禁"]),
         post(24, "/api/chat/groupUpdateName", groups::rename, "Rename")
             .about("The owner's. Push G2 to the members.")
-            .takes([id("id", "群id"), text("name", "群名称", "Tea club").of(1, 20)])
+            .takes([id("id", "群id"), text("name", "群名称", "Tea club").of(1, 20).names("群名称")])
             .refuses(&["只有群主才能修改群名称"]),
         post(25, "/api/chat/groupremark", groups::announce, "Announce")
             .about("The owner's. Push G3 to the members.")
@@ -96,7 +96,7 @@ pub(super) fn chapter() -> Chapter {
                 full,
             ]),
         post(30, "/api/chat/groupnickname", memberships::set_nickname, "My name in a group")
-            .takes([id("id", "群id"), text("nickname", "群昵称", "Six").of(1, 20)])
+            .takes([id("id", "群id"), text("nickname", "群昵称", "Six").of(1, 20).names("昵称")])
             .refuses(&["你不在该群聊中，无法修改昵称"]),
         post(31, "/api/chat/groupDeleteOrQuit", memberships::leave, "Dissolve or leave")
             .about("The owner dissolves it: push G7 to all. A member leaves: push G8 to the owner.")

@@ -2,6 +2,8 @@
 
 use serde_json::{Value, json};
 
+use crate::api::names;
+
 /// One parameter.
 #[derive(Debug, Clone)]
 pub struct Param {
@@ -12,6 +14,8 @@ pub struct Param {
     /// Must it be there?
     pub required: bool,
     missed_alone: bool,
+    /// If it is a name: of what.
+    names: Option<&'static str>,
     label: &'static str,
     kind: Kind,
     example: Value,
@@ -95,6 +99,7 @@ impl Param {
             in_query: false,
             required: true,
             missed_alone: true,
+            names: None,
             label,
             kind,
             example,
@@ -117,6 +122,12 @@ impl Param {
     /// What else there is to say.
     pub fn note(mut self, note: &'static str) -> Self {
         self.note = note;
+        self
+    }
+
+    /// A name that is given from now on; `what` is told to have the invalid character (clarification 25).
+    pub fn names(mut self, what: &'static str) -> Self {
+        self.names = Some(what);
         self
     }
 
@@ -207,6 +218,7 @@ impl Param {
         if !self.required || !self.missed_alone {
             texts.remove(0);
         }
+        texts.extend(self.names.map(|what| format!("{what}{}", names::INVALID)));
         texts
     }
 }

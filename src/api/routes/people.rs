@@ -52,7 +52,7 @@ pub(super) fn chapter() -> Chapter {
                 text("fieldname", "修改类型", "nickname")
                     .of(1, 30)
                     .note("`nickname` (up to 30 characters), `avatar` (up to 1000), `invite_confirm` (0 or 1)."),
-                text("fieldValue", "修改结果", "Tom").of(1, None),
+                text("fieldValue", "修改结果", "Tom").of(1, None).names("昵称"),
             ])
             .says(&["修改昵称成功", "头像更新成功", "设置成功", ""])
             .refuses(&[
