@@ -29,8 +29,7 @@ pub struct BodyMemory {
 #[derive(Debug, Default)]
 struct Held {
     bytes: usize,
-    /// `None`: those whom no limit by address applies to, together.
-    by: HashMap<Option<Requester>, usize>,
+    by: HashMap<Requester, usize>,
 }
 
 impl BodyMemory {
@@ -40,7 +39,7 @@ impl BodyMemory {
     }
 
     /// What a body of `requester` takes, nothing at first.
-    pub fn lease(&self, requester: Option<Requester>) -> Lease {
+    pub fn lease(&self, requester: Requester) -> Lease {
         Lease { memory: self.clone(), requester, bytes: 0 }
     }
 
@@ -66,7 +65,7 @@ impl BodyMemory {
 #[derive(Debug)]
 pub struct Lease {
     memory: BodyMemory,
-    requester: Option<Requester>,
+    requester: Requester,
     bytes: usize,
 }
 
@@ -117,7 +116,7 @@ mod tests {
     }
 
     /// As many bodies of 64 KiB as there is memory for, beside the part that is not counted.
-    fn fill(memory: &BodyMemory, requester: Option<Requester>) -> Vec<Lease> {
+    fn fill(memory: &BodyMemory, requester: Requester) -> Vec<Lease> {
         let next = || {
             let mut lease = memory.lease(requester);
             lease.grow_to(64 * KIB + UNCOUNTED_BYTES).then_some(lease)
@@ -128,23 +127,23 @@ mod tests {
     #[test]
     fn nobody_holds_more_than_is_free() {
         let memory = BodyMemory::new(1024 * KIB);
-        let first = fill(&memory, Some(user(1)));
+        let first = fill(&memory, user(1));
         assert_eq!(first.len(), 8, "half of it");
-        let second = fill(&memory, Some(user(2)));
+        let second = fill(&memory, user(2));
         assert_eq!(second.len(), 4, "half of what is left");
-        assert_eq!(fill(&memory, None).len(), 2);
-        let mut small = memory.lease(Some(user(1)));
+        assert_eq!(fill(&memory, user(4)).len(), 2);
+        let mut small = memory.lease(user(1));
         assert!(small.grow_to(UNCOUNTED_BYTES), "ordinary requests are always served");
         assert!(!small.grow_to(UNCOUNTED_BYTES + 1));
         drop(second);
         drop(first);
-        assert_eq!(fill(&memory, Some(user(3))).len(), 8, "what was held is free again");
+        assert_eq!(fill(&memory, user(3)).len(), 8, "what was held is free again");
     }
 
     #[test]
     fn a_body_is_counted_once_as_it_grows() {
         let memory = BodyMemory::new(1024 * KIB);
-        let mut lease = memory.lease(None);
+        let mut lease = memory.lease(user(1));
         for kib in (0..=512).step_by(8) {
             assert!(lease.grow_to(kib * KIB + UNCOUNTED_BYTES));
         }

@@ -3,6 +3,7 @@
 mod append;
 pub mod body_memory;
 pub mod checkpoints;
+pub mod client_address;
 pub mod client_stream;
 mod envelope;
 pub mod event_log;

@@ -1,10 +1,13 @@
 //! Counters with an end, in Redis, so that limits hold across nodes. They may be lost.
 
-use std::{net::IpAddr, time::Duration};
+use std::time::Duration;
 
 use redis::AsyncCommands as _;
 
-use super::redis::{Redis, RedisFailure, Script};
+use super::{
+    client_address::{ClientAddress, ClientNetwork},
+    redis::{Redis, RedisFailure, Script},
+};
 use crate::events::UserId;
 
 /// Counts what attackers like.
@@ -14,6 +17,10 @@ pub struct RateLimit {
     failures: (u32, u32),
     window: Duration,
 }
+
+/// So many times what an account may fail from one address, it may fail from all together: else anybody could lock its
+/// owner out from elsewhere.
+const FROM_EVERYWHERE: u32 = 100;
 
 /// Counts one if the count is below the limit, and then begins the window anew
 /// (clarification 7: a refused call does not renew it).
@@ -41,7 +48,7 @@ pub enum Allowance {
 }
 
 impl RateLimit {
-    /// `failures`: how many failed log-ins an account and an address have in a window.
+    /// `failures`: how many failed log-ins an account has from one address, and an address of all accounts, in a window.
     pub fn new(redis: Redis, failures: (u32, u32), window: Duration) -> Self {
         Self { redis, failures, window }
     }
@@ -88,51 +95,51 @@ impl RateLimit {
         Ok(spent == 1)
     }
 
-    /// May somebody try a password, given how often that failed for the account and the address?
+    /// May somebody at `from` try a password, given how often that has failed (clarification 27)?
     ///
     /// # Errors
     /// Redis cannot be reached.
-    pub async fn may_try(
-        &self,
-        account: &str,
-        address: Option<IpAddr>,
-    ) -> Result<bool, RedisFailure> {
-        let mut connection = self.redis.shared();
-        let by_account: Option<u32> = connection.get(by_account(account)).await?;
-        let by_address: Option<u32> = match address {
-            Some(address) => connection.get(by_address(address)).await?,
-            None => None,
-        };
-        Ok(by_account.unwrap_or(0) < self.failures.0 && by_address.unwrap_or(0) < self.failures.1)
+    pub async fn may_try(&self, account: &str, from: ClientAddress) -> Result<bool, RedisFailure> {
+        let (keys, most) = self.counters(account, from);
+        let counts: Vec<Option<u32>> = self.redis.shared().mget(&keys).await?;
+        Ok(counts.iter().zip(most).all(|(count, most)| count.unwrap_or(0) < most))
     }
 
     /// Notes a failed log-in; was it still within the limits?
     ///
     /// # Errors
     /// Redis cannot be reached.
-    pub async fn failed(
-        &self,
-        account: &str,
-        address: Option<IpAddr>,
-    ) -> Result<bool, RedisFailure> {
+    pub async fn failed(&self, account: &str, from: ClientAddress) -> Result<bool, RedisFailure> {
         let seconds = i64::try_from(self.window.as_secs()).unwrap_or(i64::MAX);
+        let (keys, most) = self.counters(account, from);
         let mut pipe = redis::pipe();
-        for key in [Some(by_account(account)), address.map(by_address)].into_iter().flatten() {
-            pipe.incr(&key, 1).expire(&key, seconds).ignore();
+        for key in &keys {
+            pipe.incr(key, 1).expire(key, seconds).ignore();
         }
         let counts: Vec<u32> = pipe.query_async(&mut self.redis.shared()).await?;
-        Ok(counts
-            .iter()
-            .zip([self.failures.0, self.failures.1])
-            .all(|(count, most)| *count <= most))
+        Ok(counts.iter().zip(most).all(|(count, most)| *count <= most))
     }
 
-    /// Forgets an account's failed log-ins.
+    /// What is counted of a failed log-in, and up to where: the account from that address, the account, and the address
+    /// unless it is exempt.
+    fn counters(&self, account: &str, from: ClientAddress) -> (Vec<String>, Vec<u32>) {
+        let (by_both, by_address) = self.failures;
+        let mut keys = vec![by_account_and_address(account, from.network), by_account(account)];
+        let mut most = vec![by_both, by_both.saturating_mul(FROM_EVERYWHERE)];
+        if !from.is_exempt {
+            keys.push(format!("login_failures:address:{}", from.network));
+            most.push(by_address);
+        }
+        (keys, most)
+    }
+
+    /// Forgets an account's failed log-ins from there, and that there were any.
     ///
     /// # Errors
     /// Redis cannot be reached.
-    pub async fn succeeded(&self, account: &str) -> Result<(), RedisFailure> {
-        Ok(self.redis.shared().del(by_account(account)).await?)
+    pub async fn succeeded(&self, account: &str, from: ClientAddress) -> Result<(), RedisFailure> {
+        let keys = [by_account_and_address(account, from.network), by_account(account)];
+        Ok(self.redis.shared().del(&keys).await?)
     }
 
     /// A field was changed: for a minute the next socket raises no alert (ws.md §5).
@@ -157,8 +164,8 @@ fn by_account(folded: &str) -> String {
     format!("login_failures:account:{folded}")
 }
 
-fn by_address(address: IpAddr) -> String {
-    format!("login_failures:address:{address}")
+fn by_account_and_address(folded: &str, network: ClientNetwork) -> String {
+    format!("login_failures:account_at:{network}:{folded}") // a name may have colons in it
 }
 
 fn modified(user: UserId) -> String {

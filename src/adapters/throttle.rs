@@ -6,7 +6,6 @@
 
 use std::{
     collections::HashMap,
-    net::IpAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -14,7 +13,10 @@ use std::{
 use tokio::time::sleep;
 use tracing::debug;
 
-use super::redis::{Redis, RedisFailure, Script};
+use super::{
+    client_address::ClientNetwork,
+    redis::{Redis, RedisFailure, Script},
+};
 use crate::{clock, events::UserId};
 
 const MINUTE_MS: i64 = 60_000;
@@ -40,21 +42,8 @@ return totals";
 pub enum Requester {
     /// An account, whatever its device.
     User(UserId),
-    /// An address; of IPv6 the network that one customer has.
-    Address(IpAddr),
-}
-
-impl Requester {
-    /// Whoever comes from `address`.
-    pub fn at(address: IpAddr) -> Self {
-        Self::Address(match address {
-            IpAddr::V4(_) => address,
-            IpAddr::V6(address) => {
-                let network = u128::from(address) >> 64 << 64;
-                IpAddr::V6(network.into())
-            }
-        })
-    }
+    /// An address.
+    Address(ClientNetwork),
 }
 
 /// Counts requests.

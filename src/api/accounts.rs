@@ -141,7 +141,7 @@ pub(super) async fn authenticate(
         return Err(too_many());
     }
     if result.is_ok()
-        && let Err(error) = app.rate_limit.succeeded(&folded).await
+        && let Err(error) = app.rate_limit.succeeded(&folded, origin.address).await
     {
         warn!(%error, "failed log-ins of an account still count after one that succeeded");
     }

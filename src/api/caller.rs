@@ -1,6 +1,9 @@
 //! Who asks: the token, checked before anything else under `/api/chat/` (data.md §4.2).
 
-use std::{net::IpAddr, time::Duration};
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    time::Duration,
+};
 
 use axum::{
     body::{Body, HttpBody as _},
@@ -13,6 +16,7 @@ use http_body_util::BodyExt as _;
 use tokio::time::timeout;
 
 use super::{
+    client_address,
     observed::Observed,
     params::{Malformed, Params},
     refusal::Refusal,
@@ -20,7 +24,9 @@ use super::{
     upload_form,
 };
 use crate::{
-    adapters::{body_memory::Lease, throttle::Requester, tokens::Claims},
+    adapters::{
+        body_memory::Lease, client_address::ClientAddress, throttle::Requester, tokens::Claims,
+    },
     app::App,
     clock,
     commands::{
@@ -52,8 +58,8 @@ impl Caller {
 /// Where a request comes from, and what it is called.
 #[derive(Debug, Clone)]
 pub struct Origin {
-    /// The client's address, unless limits by address do not apply to it.
-    pub address: Option<IpAddr>,
+    /// The client's address.
+    pub address: ClientAddress,
     /// Names this request in events and logs.
     pub cause: Cause,
     /// What logs are told of it.
@@ -63,7 +69,7 @@ pub struct Origin {
 impl Origin {
     /// Are there not too many requests from there in this minute?
     pub(super) fn may_ask(&self, app: &App) -> bool {
-        self.address.is_none_or(|address| app.throttle.admit(Requester::at(address)))
+        self.address.is_exempt || app.throttle.admit(Requester::Address(self.address.network))
     }
 }
 
@@ -177,8 +183,8 @@ async fn admit(app: &App, request: Request) -> Result<(Request, Lease), Refusal>
         caller = Some(identify(app, token, &parts.method, parts.uri.path(), &origin).await?);
     }
     let requester = match &caller {
-        Some(caller) => Some(Requester::User(caller.account.id)),
-        None => origin.address.map(Requester::at),
+        Some(caller) => Requester::User(caller.account.id),
+        None => Requester::Address(origin.address.network),
     };
     let mut memory = app.bodies.lease(requester);
     if upload_form::is_one(&parts) {
@@ -283,24 +289,9 @@ pub(super) fn origin(app: &App, parts: &Parts) -> Result<Origin, Refusal> {
     let observed = parts.extensions.get::<Observed>().cloned();
     let observed = observed.ok_or_else(|| Refusal::internal("a request that nobody observes"))?;
     let peer = parts.extensions.get::<ConnectInfo<Endpoints>>().map(|info| info.0.peer.ip());
-    let limits = &app.config.limits;
-    let is_in = |networks: &[crate::config::Network], address: IpAddr| {
-        networks.iter().any(|network| network.contains(address))
-    };
-    let address = peer.map(|peer| {
-        // The last entry of the last line is the one that our own proxy wrote; a client can write those before.
-        let mut lines = parts.headers.get_all(&limits.client_ip_header).iter();
-        let forwarded = lines
-            .next_back()
-            .filter(|_| is_in(&limits.trusted_proxies, peer))
-            .and_then(|line| line.to_str().ok()?.rsplit(',').next()?.trim().parse().ok());
-        forwarded.unwrap_or(peer)
-    });
-    Ok(Origin {
-        address: address.filter(|address| !is_in(&limits.exempt, *address)),
-        cause: observed.cause().clone(),
-        observed,
-    })
+    let peer = peer.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+    let address = client_address::of(peer, &parts.headers, &app.config.limits);
+    Ok(Origin { address, cause: observed.cause().clone(), observed })
 }
 
 /// The request by the name and in the trace that the caller gave it, or by new ones.

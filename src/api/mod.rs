@@ -7,6 +7,7 @@ pub mod admin_access;
 mod askanswer;
 mod byte_range;
 mod caller;
+mod client_address;
 mod complaints;
 mod files;
 mod form_part;

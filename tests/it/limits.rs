@@ -108,32 +108,74 @@ async fn a_refusal_before_the_end_of_a_body_can_be_read() {
     ann.login().await;
 }
 
-/// `data.md` §5.3, clarifications 22 and 23: by address, which a trusted proxy tells, and no client can make up.
+/// `data.md` §5.3, clarifications 22, 23 and 27: by address, which a trusted proxy tells, and no client can make up.
 #[tokio::test]
 async fn failed_log_ins_are_counted_by_account_and_by_address() {
     let own =
         [("LIMITS__LOGIN_FAILURES_PER_ADDRESS", "3"), ("LIMITS__TRUSTED_PROXIES", "127.0.0.0/8")];
     let app = App::configured(&own).await;
-    let names = join_all((0..8).map(|_| app.register("ann"))).await;
-    let guess = async |index: usize, forwarded: &[&str]| -> Reply {
-        let body = json!({ "username": names[index].username, "password": "not this one" });
-        let api = app.api();
-        let mut request = api.request(reqwest::Method::POST, "/api/loginChat").json(&body);
-        for line in forwarded {
-            request = request.header("x-forwarded-for", *line);
-        }
-        send(request).await
-    };
-    for index in 0..3 {
+    let users = join_all((0..8).map(|_| app.register("ann"))).await;
+    for (index, user) in users.iter().take(3).enumerate() {
         let made_up = format!("203.0.113.{index}");
-        guess(index, &[&made_up, "198.51.100.7"]).await.refused(400, WRONG);
+        guess(user, &[&made_up, "198.51.100.7"]).await.refused(400, WRONG);
     }
-    guess(3, &["203.0.113.9, 198.51.100.7"]).await.refused(400, TOO_MANY);
-    guess(3, &["203.0.113.9", "198.51.100.7"]).await.refused(400, TOO_MANY);
-    guess(3, &["198.51.100.8"]).await.refused(400, WRONG); // another address
-    for index in 0..8 {
-        guess(index, &[]).await.refused(400, WRONG); // this machine
+    for forwarded in [
+        ["203.0.113.9, 198.51.100.7"].as_slice(),
+        &["203.0.113.9", "198.51.100.7"],
+        &["198.51.100.7:5678"],
+        &["[::ffff:198.51.100.7]:443"],
+    ] {
+        guess(&users[3], forwarded).await.refused(400, TOO_MANY);
     }
+    guess(&users[3], &["198.51.100.8"]).await.refused(400, WRONG); // another address
+    for (user, from) in users.iter().zip(["2001:db8::1", "[2001:db8::2]:443", "2001:db8::3:4"]) {
+        guess(user, &[from]).await.refused(400, WRONG);
+    }
+    guess(&users[3], &["2001:db8::ffff:5:6:7"]).await.refused(400, TOO_MANY); // the same /64
+    guess(&users[3], &["2001:db8:0:1::1"]).await.refused(400, WRONG);
+    // What is no address counts for the proxy, with limits, though they do not apply to it.
+    for (user, from) in users.iter().zip(["unknown", "", "198.51.100.9, _hidden"]) {
+        guess(user, &[from]).await.refused(400, WRONG);
+    }
+    guess(&users[3], &["1.2.3"]).await.refused(400, TOO_MANY);
+    for user in &users {
+        guess(user, &[]).await.refused(400, WRONG); // this machine
+    }
+}
+
+/// Guesses the password of `user` wrong, through a proxy that writes these lines.
+async fn guess(user: &User, forwarded: &[&str]) -> Reply {
+    log_in_from(user, "not this one", forwarded).await
+}
+
+async fn log_in_from(user: &User, password: &str, forwarded: &[&str]) -> Reply {
+    let body = json!({ "username": user.username, "password": password });
+    let mut request = user.request(reqwest::Method::POST, "/api/loginChat").json(&body);
+    for line in forwarded {
+        request = request.header("x-forwarded-for", *line);
+    }
+    send(request).await
+}
+
+/// Clarification 27: by account alone a hundred times what it may fail from one address.
+#[tokio::test]
+async fn nobody_locks_an_owner_out_who_comes_from_elsewhere() {
+    let own = [("LIMITS__LOGIN_FAILURES", "2"), ("LIMITS__TRUSTED_PROXIES", "127.0.0.0/8")];
+    let app = App::configured(&own).await;
+    let [ann, bob, cat] = app.users(["ann", "bob", "cat"]).await;
+    for _ in 0..2 {
+        guess(&ann, &["198.51.100.7"]).await.refused(400, WRONG);
+    }
+    log_in_from(&ann, PASSWORD, &["198.51.100.7"]).await.refused(400, TOO_MANY);
+    guess(&bob, &["198.51.100.7"]).await.refused(400, WRONG); // another account
+    log_in_from(&ann, PASSWORD, &["198.51.100.8"]).await.ok();
+    guess(&ann, &["198.51.100.7"]).await.refused(400, TOO_MANY); // her log-in elsewhere frees nobody here
+    for index in 0..100 {
+        for _ in 0..2 {
+            guess(&cat, &[&format!("2001:db8:0:{index}::1")]).await.refused(400, WRONG);
+        }
+    }
+    log_in_from(&cat, PASSWORD, &["198.51.100.9"]).await.refused(400, TOO_MANY);
 }
 
 #[tokio::test]
