@@ -112,6 +112,7 @@ pub struct Auth {
     pub argon2_memory_kib: u32,
     pub argon2_passes: u32,
     pub argon2_parallel: usize,
+    pub password_wait_ms: u64,
 }
 
 #[derive(Debug, Clone, Deserialize)]

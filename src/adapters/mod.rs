@@ -9,6 +9,7 @@ mod envelope;
 pub mod event_log;
 mod gathering;
 pub mod group_commit;
+pub mod hash_queue;
 pub mod interest;
 pub mod liveness;
 mod lookup;

@@ -1,6 +1,9 @@
-//! Password hashes: Argon2id with a pepper, a few at a time and off the async threads.
+//! Password hashes: Argon2id with a pepper, a few at a time and off the async threads (ADR 0025).
 
-use std::sync::Arc;
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use argon2::{
     Algorithm, Argon2, Params, Version,
@@ -9,14 +12,40 @@ use argon2::{
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
-use tokio::sync::Semaphore;
+use tokio::{sync::oneshot, time::timeout};
+
+use super::hash_queue::{HashQueue, HashRequest};
+
+/// How many wait for a hash at once: more than are hashed within any sensible patience.
+const CAPACITY: usize = 1_000;
 
 /// Hashes and checks passwords.
 #[derive(Clone)]
 pub struct Passwords {
     settings: Arc<Settings>,
-    permits: Arc<Semaphore>,
+    turns: Turns,
 }
+
+/// There are too many passwords to hash; in a while there may not be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("too many passwords are waiting to be hashed")]
+pub struct Overloaded;
+
+/// Who may hash now.
+#[derive(Clone)]
+struct Turns {
+    state: Arc<Mutex<State>>,
+    patience: Duration,
+}
+
+struct State {
+    queue: HashQueue<oneshot::Sender<Permit>>,
+    /// How many more may hash. Nobody waits unless it is none.
+    idle: usize,
+}
+
+/// A place among those who hash; goes to who is next.
+struct Permit(Option<Turns>);
 
 struct Settings {
     pepper: SecretString,
@@ -35,43 +64,113 @@ pub enum Verdict {
 }
 
 impl Passwords {
-    /// `memory_kib`, `passes`: the cost; `parallel`: how many at once.
+    /// `memory_kib`, `passes`: the cost; `parallel`: how many at once, 0 for all cores but one, which is left to the rest;
+    /// `patience`: how long one may wait for its turn.
     ///
     /// # Errors
     /// The cost is outside what Argon2 allows.
     pub fn new(
         pepper: SecretString,
-        memory_kib: u32,
-        passes: u32,
+        (memory_kib, passes): (u32, u32),
         parallel: usize,
+        patience: Duration,
     ) -> anyhow::Result<Self> {
+        let parallel = if parallel == 0 {
+            std::thread::available_parallelism().map_or(1, |cores| cores.get() - 1)
+        } else {
+            parallel
+        };
         let params = Params::new(memory_kib, passes, 1, None)
             .map_err(|error| anyhow::anyhow!("auth.argon2_*: {error}"))?;
         Ok(Self {
             settings: Arc::new(Settings { pepper, params }),
-            permits: Arc::new(Semaphore::new(parallel.max(1))),
+            turns: Turns::new(parallel.max(1), patience),
         })
     }
 
     /// The hash of a password, in PHC form.
-    pub async fn hash(&self, password: &str) -> String {
+    ///
+    /// # Errors
+    /// Others came first for too long.
+    pub async fn hash(&self, request: HashRequest, password: &str) -> Result<String, Overloaded> {
         let password = password.to_owned();
-        self.off_thread(move |settings| settings.hash(&password)).await
+        self.off_thread(request, move |settings| settings.hash(&password)).await
     }
 
     /// Is it the password of `hash`?
-    pub async fn verify(&self, password: &str, hash: &str) -> Verdict {
+    ///
+    /// # Errors
+    /// Others came first for too long.
+    pub async fn verify(
+        &self,
+        request: HashRequest,
+        password: &str,
+        hash: &str,
+    ) -> Result<Verdict, Overloaded> {
         let (password, hash) = (password.to_owned(), hash.to_owned());
-        self.off_thread(move |settings| settings.verify(&password, &hash)).await
+        self.off_thread(request, move |settings| settings.verify(&password, &hash)).await
     }
 
     async fn off_thread<T: Send + 'static>(
         &self,
+        request: HashRequest,
         work: impl FnOnce(&Settings) -> T + Send + 'static,
-    ) -> T {
-        let _permit = self.permits.acquire().await.expect("the semaphore is never closed");
+    ) -> Result<T, Overloaded> {
+        let permit = self.turns.take(request).await?;
         let settings = Arc::clone(&self.settings);
-        tokio::task::spawn_blocking(move || work(&settings)).await.expect("hashing does not panic")
+        let work = move || {
+            let done = work(&settings);
+            drop(permit);
+            done
+        };
+        Ok(tokio::task::spawn_blocking(work).await.expect("hashing does not panic"))
+    }
+}
+
+impl Turns {
+    fn new(parallel: usize, patience: Duration) -> Self {
+        let state = State { queue: HashQueue::new(CAPACITY), idle: parallel };
+        Self { state: Arc::new(Mutex::new(state)), patience }
+    }
+
+    async fn take(&self, request: HashRequest) -> Result<Permit, Overloaded> {
+        let turn = {
+            let mut state = self.lock();
+            if state.idle > 0 {
+                state.idle -= 1;
+                return Ok(Permit(Some(self.clone())));
+            }
+            let (sender, turn) = oneshot::channel();
+            state.queue.push(request, sender); // who has to give way for it is told by that
+            turn
+        };
+        match timeout(self.patience, turn).await {
+            Ok(Ok(permit)) => Ok(permit),
+            Ok(Err(_)) | Err(_) => Err(Overloaded),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        let Some(turns) = self.0.take() else { return };
+        loop {
+            let next = {
+                let mut state = turns.lock();
+                let next = state.queue.pop();
+                state.idle += usize::from(next.is_none());
+                next
+            };
+            let Some(next) = next else { return };
+            match next.send(Self(Some(turns.clone()))) {
+                Ok(()) => return,
+                Err(mut permit) => permit.0 = None, // has waited for too long
+            }
+        }
     }
 }
 
@@ -110,29 +209,102 @@ impl Settings {
 mod tests {
     use super::*;
 
+    use std::net::{IpAddr, Ipv4Addr};
+
+    use futures_util::FutureExt as _;
+
+    use super::super::hash_queue::Purpose;
+
     fn cheap(pepper: &str) -> Passwords {
-        Passwords::new(pepper.into(), 64, 1, 2).expect("sane costs")
+        Passwords::new(pepper.into(), (64, 1), 2, Duration::from_mins(1)).expect("sane costs")
+    }
+
+    fn from(client: u8, purpose: Purpose) -> HashRequest {
+        let address = IpAddr::V4(Ipv4Addr::new(198, 51, 100, client));
+        purpose.by("ann", address.into())
+    }
+
+    async fn verify(passwords: &Passwords, password: &str, hash: &str) -> Verdict {
+        let request = from(1, Purpose::LogIn);
+        passwords.verify(request, password, hash).await.expect("nobody else hashes")
     }
 
     #[tokio::test]
     async fn dev_04_only_the_password_with_the_pepper_fits() {
         let passwords = cheap("a pepper of some length");
-        let hash = passwords.hash("secret1").await;
+        let request = from(1, Purpose::Registration);
+        let hash = passwords.hash(request, "secret1").await.expect("nobody else hashes");
         assert!(hash.starts_with("$argon2id$"));
-        assert_eq!(passwords.verify("secret1", &hash).await, Verdict::Right);
-        assert_eq!(passwords.verify("secret2", &hash).await, Verdict::Wrong);
-        assert_eq!(cheap("another pepper here").verify("secret1", &hash).await, Verdict::Wrong);
-        assert_eq!(passwords.verify("secret1", "no hash").await, Verdict::Wrong);
+        assert_eq!(verify(&passwords, "secret1", &hash).await, Verdict::Right);
+        assert_eq!(verify(&passwords, "secret2", &hash).await, Verdict::Wrong);
+        assert_eq!(verify(&cheap("another pepper here"), "secret1", &hash).await, Verdict::Wrong);
+        assert_eq!(verify(&passwords, "secret1", "no hash").await, Verdict::Wrong);
     }
 
     #[tokio::test]
     async fn dev_04_a_legacy_hash_fits_and_is_renewed() {
         let passwords = cheap("a pepper of some length");
         let legacy = hex::encode(Sha256::digest("secret1"));
-        assert_eq!(passwords.verify("secret2", &legacy).await, Verdict::Wrong);
-        let Verdict::RightButOld(hash) = passwords.verify("secret1", &legacy).await else {
-            panic!("a legacy hash is renewed")
+        assert_eq!(verify(&passwords, "secret2", &legacy).await, Verdict::Wrong);
+        let Verdict::RightButOld(hash) = verify(&passwords, "secret1", &legacy).await else {
+            panic!("it is right, and old");
         };
-        assert_eq!(passwords.verify("secret1", &hash).await, Verdict::Right);
+        assert_eq!(verify(&passwords, "secret1", &hash).await, Verdict::Right);
+    }
+
+    #[tokio::test]
+    async fn a_log_in_waits_for_one_of_many_registrations_from_elsewhere() {
+        let turns = Turns::new(1, Duration::from_mins(1));
+        let mut running = turns.take(from(1, Purpose::Registration)).await.expect("nobody waits");
+        let mut flood: Vec<_> =
+            (0..300).map(|_| Box::pin(turns.take(from(1, Purpose::Registration)))).collect();
+        for waiting in &mut flood {
+            assert!(waiting.as_mut().now_or_never().is_none());
+        }
+        let mut log_in = Box::pin(turns.take(from(2, Purpose::LogIn)));
+        let mut hashed = 0;
+        let permit = loop {
+            if let Some(permit) = log_in.as_mut().now_or_never() {
+                break permit;
+            }
+            drop(running);
+            let next = flood[hashed].as_mut().now_or_never();
+            running = match next {
+                Some(permit) => permit.expect("there is room"),
+                None => break log_in.await,
+            };
+            hashed += 1;
+        };
+        permit.expect("there is room");
+        assert!(hashed <= 1, "{hashed} were hashed before");
+    }
+
+    #[tokio::test]
+    async fn who_waits_for_too_long_is_refused_and_holds_nobody_up() {
+        let turns = Turns::new(1, Duration::ZERO);
+        let running = turns.take(from(1, Purpose::LogIn)).await.expect("nobody waits");
+        for client in 1..5 {
+            assert_eq!(turns.take(from(client, Purpose::LogIn)).await.err(), Some(Overloaded));
+        }
+        drop(running);
+        turns.take(from(1, Purpose::LogIn)).await.expect("nobody hashes");
+    }
+
+    #[tokio::test]
+    async fn who_gives_way_is_refused_at_once() {
+        let turns = Turns::new(1, Duration::from_mins(1));
+        let running = turns.take(from(1, Purpose::LogIn)).await.expect("nobody waits");
+        let mut waiting: Vec<_> =
+            (0..CAPACITY).map(|_| Box::pin(turns.take(from(1, Purpose::LogIn)))).collect();
+        for turn in &mut waiting {
+            assert!(turn.as_mut().now_or_never().is_none());
+        }
+        let mut other = Box::pin(turns.take(from(2, Purpose::LogIn)));
+        assert!(other.as_mut().now_or_never().is_none());
+        let last = waiting.pop().expect("there are many");
+        assert_eq!(last.await.err(), Some(Overloaded));
+        drop(waiting);
+        drop(running);
+        other.await.expect("it is next");
     }
 }

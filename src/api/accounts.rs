@@ -40,7 +40,8 @@ pub async fn log_in(State(app): State<App>, origin: Origin, params: Params) -> A
 /// Register (§2)
 pub async fn register(State(app): State<App>, origin: Origin, params: Params) -> Answer {
     let (username, password) = new_credentials(&params)?;
-    let account = app.accounts.register(&username, &password, &origin.cause).await?;
+    let account =
+        app.accounts.register(&username, &password, origin.address.network, &origin.cause).await?;
     admit(&app, &origin, &Accounts::owner(account), Role::User).await
 }
 
@@ -83,7 +84,13 @@ pub async fn visitor_upgrade(
     let (username, password) = new_credentials(&params)?;
     let call = SignedCall::read(&params)?;
     call.check(&app, &signature).await?;
-    let upgraded = app.accounts.upgrade(&call.device, &username, &password, &origin.cause);
+    let upgraded = app.accounts.upgrade(
+        &call.device,
+        &username,
+        &password,
+        origin.address.network,
+        &origin.cause,
+    );
     let account = upgraded.await?;
     admit(&app, &origin, &Accounts::owner(account), Role::User).await
 }
@@ -128,7 +135,8 @@ pub(super) async fn authenticate(
     if !app.rate_limit.may_try(&folded, origin.address).await? {
         return Err(too_many());
     }
-    let result = app.accounts.authenticate(username, password, &origin.cause).await;
+    let result =
+        app.accounts.authenticate(username, password, origin.address.network, &origin.cause).await;
     // Guesses that come at once are all let in, but those that end beyond the limit learn nothing.
     let within = match &result {
         Ok(_) => app.rate_limit.may_try(&folded, origin.address).await?,

@@ -31,8 +31,13 @@ pub async fn set(
     let proven = authenticate(&app, &origin, &caller.account.username, &old).await?;
     let account = proven.map_err(refusal)?.account;
     let passwords = (old.as_str(), new.as_str());
-    let changed =
-        app.accounts.change_password(&account, passwords, caller.claims.jti, &caller.cause);
+    let changed = app.accounts.change_password(
+        &account,
+        passwords,
+        caller.claims.jti,
+        origin.address.network,
+        &caller.cause,
+    );
     changed.await.map_err(refusal)?;
     Ok(Reply("修改密码成功"))
 }

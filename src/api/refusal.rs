@@ -175,6 +175,9 @@ impl From<AccountError> for Refusal {
             AccountError::Taken => Self::rule("该账号已存在，请换一个账号注册"),
             AccountError::Gone => Self::rule("账号不存在或者被禁用"),
             AccountError::WrongPassword => Self::rule("账户或密码错误"),
+            AccountError::Overloaded(_) => {
+                Self::overloaded("more passwords wait to be hashed than can be in time")
+            }
             AccountError::Log(error) => error.into(),
             AccountError::Unauthorized(error) => error.into(),
             other => Self::internal(other),

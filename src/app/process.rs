@@ -224,9 +224,9 @@ impl Process {
         let auth = &config.auth;
         let passwords = Passwords::new(
             auth.password_pepper.clone(),
-            auth.argon2_memory_kib,
-            auth.argon2_passes,
+            (auth.argon2_memory_kib, auth.argon2_passes),
             auth.argon2_parallel,
+            Duration::from_millis(auth.password_wait_ms),
         )?;
         let redis_memory = RedisMemory::default();
         self.keep(redis_memory.clone().run(redis.clone(), self.metrics.clone()));

@@ -1,6 +1,6 @@
 //! `users show | list | disable | enable | set-password`.
 
-use std::{io::Read as _, process::ExitCode};
+use std::{io::Read as _, process::ExitCode, time::Duration};
 
 use anyhow::{Context as _, bail};
 use clap::Subcommand;
@@ -120,9 +120,9 @@ async fn accounts(config: &Config) -> anyhow::Result<Accounts> {
             .context("cannot open VAULT; run `hongyan migrate`")?,
         passwords: Passwords::new(
             auth.password_pepper.clone(),
-            auth.argon2_memory_kib,
-            auth.argon2_passes,
+            (auth.argon2_memory_kib, auth.argon2_passes),
             1,
+            Duration::from_millis(auth.password_wait_ms),
         )?,
         default_avatar: String::new(),
     })

@@ -14,8 +14,10 @@ use super::{
 };
 use crate::{
     adapters::{
+        client_address::ClientNetwork,
         event_log::LogError,
-        passwords::{Passwords, Verdict},
+        hash_queue::Purpose,
+        passwords::{Overloaded, Passwords, Verdict},
         vault::{Claimed, DeviceClaim, Held, NameClaim, Vault},
     },
     clock,
@@ -57,6 +59,9 @@ pub enum AccountError {
     /// PostgreSQL cannot be asked for an id.
     #[error(transparent)]
     Unavailable(#[from] IdAllocationError),
+    /// Too many passwords are waiting to be hashed.
+    #[error(transparent)]
+    Overloaded(#[from] Overloaded),
     /// An account or its session cannot be changed now.
     #[error("{0}")]
     Busy(String),
@@ -78,7 +83,7 @@ pub struct Proven {
     /// The account.
     pub account: Account,
     /// If it was by a password: the folded name, and the last change of the password that was right.
-    password: Option<(String, Option<Uuid>)>,
+    pub(super) password: Option<(String, Option<Uuid>)>,
 }
 
 pub(super) type Result<T> = std::result::Result<T, AccountError>;
@@ -92,13 +97,16 @@ impl Accounts {
         &self,
         username: &Username,
         password: &str,
+        from: ClientNetwork,
         cause: &Cause,
     ) -> Result<Account> {
+        // First: whoever is refused for that has cost nothing else.
+        let hash = self.new_hash(username, password, from).await?;
         let claim = NameClaim {
             user: self.next_id(0).await?,
             uuid: clock::random_id(),
             username: username.clone(),
-            hash: Some(self.passwords.hash(password).await),
+            hash: Some(hash),
             change: None,
         };
         self.claim_name(&claim, cause).await?;
@@ -115,16 +123,17 @@ impl Accounts {
         device: &str,
         username: &Username,
         password: &str,
+        from: ClientNetwork,
         cause: &Cause,
     ) -> Result<Account> {
         let Some(guest) = self.guest_of(device).await? else {
-            return self.register(username, password, cause).await;
+            return self.register(username, password, from, cause).await;
         };
         let claim = NameClaim {
             user: guest.id,
             uuid: guest.uuid,
             username: username.clone(),
-            hash: Some(self.passwords.hash(password).await),
+            hash: Some(self.new_hash(username, password, from).await?),
             change: None,
         };
         self.claim_name(&claim, cause).await?;
@@ -132,7 +141,7 @@ impl Accounts {
         if account.username != *username {
             // Another name was faster for this guest, who is a registered user now.
             self.release_if_stale(&username.folded()).await?;
-            return self.register(username, password, cause).await;
+            return self.register(username, password, from, cause).await;
         }
         self.release_if_stale(&guest.username.folded()).await?;
         Ok(account)
@@ -350,6 +359,7 @@ impl Accounts {
         &self,
         username: &Username,
         password: &str,
+        from: ClientNetwork,
         cause: &Cause,
     ) -> Result<Proven> {
         let folded = username.folded();
@@ -363,7 +373,8 @@ impl Accounts {
             return Err(AccountError::Gone);
         }
         let hash = held.claim.hash.as_deref().unwrap_or_default();
-        match self.passwords.verify(password, hash).await {
+        let request = Purpose::LogIn.by(&folded, from);
+        match self.passwords.verify(request, password, hash).await? {
             Verdict::Wrong => return Err(AccountError::WrongPassword),
             Verdict::Right => {}
             Verdict::RightButOld(hash) => {
@@ -409,18 +420,6 @@ impl Accounts {
             jitter(attempt).await;
         }
         Err(CommandError::<SessionRejection>::Contended.into())
-    }
-
-    /// Is what somebody has proven still so?
-    async fn still_holds(&self, proven: &Proven) -> Result<()> {
-        if let Some((folded, proven)) = &proven.password {
-            let held = self.vault.held::<NameClaim>(folded).await?.ok_or(AccountError::Gone)?;
-            if held.claim.change.map(|change| change.id) != *proven {
-                return Err(AccountError::WrongPassword);
-            }
-        }
-        let account = self.account(proven.account.id).await?;
-        account.filter(|account| !account.disabled).map(drop).ok_or(AccountError::Gone)
     }
 
     /// An id for a new account, after `refused` ids in a row that were another's.

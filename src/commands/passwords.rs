@@ -3,19 +3,23 @@
 //! The vault holds the new hash and that the log has yet to follow, in one write. What the log has to say, whoever meets
 //! the claim next says: the caller, or a log-in after the caller's process has died.
 
+use std::net::{IpAddr, Ipv4Addr};
+
 use super::{
-    accounts::{AccountError, Accounts, Result},
+    accounts::{AccountError, Accounts, Proven, Result},
     authority::Authority,
     session::{Session, SessionCommand},
     user::{Account, User, UserCommand},
 };
 use crate::{
     adapters::{
+        client_address::ClientNetwork,
+        hash_queue::Purpose,
         passwords::Verdict,
         vault::{Held, NameClaim, PasswordChange},
     },
     clock,
-    events::{Cause, TokenId, UserId},
+    events::{Cause, TokenId, UserId, Username},
 };
 
 impl Accounts {
@@ -29,18 +33,20 @@ impl Accounts {
         account: &Account,
         (old, new): (&str, &str),
         kept: TokenId,
+        from: ClientNetwork,
         cause: &Cause,
     ) -> Result<()> {
+        let request = Purpose::LogIn.by(&account.username.folded(), from);
         let authority = Authority::of_user(account.id, kept, cause);
         loop {
             let held = self.credential(account, cause).await?;
             let hash = held.claim.hash.as_deref().ok_or(AccountError::Gone)?;
             // Judged under the revision that is replaced: of two changes at once the later one finds
             // that its old password is not right any more.
-            if matches!(self.passwords.verify(old, hash).await, Verdict::Wrong) {
+            if matches!(self.passwords.verify(request.clone(), old, hash).await?, Verdict::Wrong) {
                 return Err(AccountError::WrongPassword);
             }
-            let hash = self.passwords.hash(new).await;
+            let hash = self.passwords.hash(request.clone(), new).await?;
             let running = self.executor.begin::<AccountError>(authority).await?;
             let replaced = self.replace_password(account, held, hash, Some(kept), authority.actor);
             let replaced = replaced.await?;
@@ -62,7 +68,11 @@ impl Accounts {
         password: &str,
         cause: &Cause,
     ) -> Result<()> {
-        let hash = self.passwords.hash(password).await;
+        let here = ClientNetwork::from(IpAddr::V4(Ipv4Addr::LOCALHOST));
+        let hash = self
+            .passwords
+            .hash(Purpose::LogIn.by(&account.username.folded(), here), password)
+            .await?;
         let held = self.credential(account, cause).await?;
         let replaced = self.replace_password(account, held, hash, None, None).await?;
         let held = replaced.ok_or(AccountError::Busy("the password is being changed".into()))?;
@@ -118,5 +128,28 @@ impl Accounts {
         let replaced = self.vault.replace(folded, &claim, held.revision).await?;
         // Otherwise somebody else has finished it, or changed the password once more.
         Ok(Held { claim, revision: replaced.unwrap_or(held.revision) })
+    }
+
+    /// The hash of the password of an account to be.
+    pub(super) async fn new_hash(
+        &self,
+        username: &Username,
+        password: &str,
+        from: ClientNetwork,
+    ) -> Result<String> {
+        let request = Purpose::Registration.by(&username.folded(), from);
+        Ok(self.passwords.hash(request, password).await?)
+    }
+
+    /// Is what somebody has proven still so?
+    pub(super) async fn still_holds(&self, proven: &Proven) -> Result<()> {
+        if let Some((folded, proven)) = &proven.password {
+            let held = self.vault.held::<NameClaim>(folded).await?.ok_or(AccountError::Gone)?;
+            if held.claim.change.map(|change| change.id) != *proven {
+                return Err(AccountError::WrongPassword);
+            }
+        }
+        let account = self.account(proven.account.id).await?;
+        account.filter(|account| !account.disabled).map(drop).ok_or(AccountError::Gone)
     }
 }

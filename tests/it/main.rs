@@ -27,6 +27,7 @@ mod moderation;
 mod observed;
 mod openapi;
 mod operating;
+mod password_turns;
 mod power_loss;
 mod read_models;
 mod replicated;

@@ -1,17 +1,23 @@
 //! One user of ours: made anew, or logged in again, and ready to be written to.
 
+use std::time::Duration;
+
 use anyhow::{Context as _, bail};
 use clap::ValueEnum;
 use hyper::{StatusCode, header::HeaderValue};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
+use tokio::time::sleep;
 
 use super::http::Connection;
 use crate::clock;
 
 /// What a token that has ended is refused with (data.md §4.2).
 pub(in crate::cli) const NOT_CURRENT: &str = "Token 令牌不合法！";
+
+/// As the server asks for when it is busy.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// Who the users of a run are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
@@ -61,8 +67,14 @@ impl Account {
         let data = match self.kind {
             Kind::Registered => {
                 let path = if self.id == 0 { "/api/regChat" } else { "/api/loginChat" };
-                let body = json!({"username": self.name, "password": self.password});
-                server.post(path, None, body.to_string()).await?.data()?
+                let body = json!({"username": self.name, "password": self.password}).to_string();
+                loop {
+                    let answer = server.post(path, None, body.clone()).await?;
+                    if answer.status != StatusCode::SERVICE_UNAVAILABLE {
+                        break answer.data()?;
+                    }
+                    sleep(RETRY_AFTER).await; // many at once wait for their hashes
+                }
             }
             Kind::Guests => {
                 let at = clock::now().0;
