@@ -41,7 +41,7 @@ type Object = Result<Reply<Box<RawValue>>, Refusal>;
 pub async fn send(State(app): State<App>, caller: Caller, params: Params) -> Object {
     let to = params.id("sendto_id", "接收人/群的id值")?;
     let chat_type = params.one_of("chatType", "接收类型", &["single", "group"])?;
-    let kind = params.text("type", "消息类型")?;
+    let kind = params.text_in("type", "消息类型", 1, Some(50))?;
     let data = params.text("data", "消息内容")?;
     if kind == "systemNotice" {
         return Err(Refusal::rule("消息类型不合法")); // DEV-14

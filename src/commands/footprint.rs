@@ -1,6 +1,7 @@
 //! What the state of an aggregate costs in memory, about: caches are bounded by that and not by their number of entries.
 
 use super::{complaint::Complaint, group::Group, session::Session, user::User};
+use crate::events::Device;
 
 /// What a state costs beside its own size.
 pub trait Footprint {
@@ -19,8 +20,14 @@ impl Footprint for User {
                 + account.nickname.len()
                 + account.avatar.len()
                 + account.userset.len()
+                + account.device.as_ref().map_or(0, device)
         })
     }
+}
+
+fn device(device: &Device) -> usize {
+    let Device { fingerprint, uniplatform, model, os, brand } = device;
+    [fingerprint, uniplatform, model, os, brand].map(String::len).iter().sum()
 }
 
 impl Footprint for Session {

@@ -239,10 +239,11 @@ mod tests {
         commands::{
             group::{ActiveGroup, Group, GroupRow, Member},
             session::Session,
+            user::User,
         },
         events::{
             Applicant, Card, Entrance, GroupEvent, GroupId, MembershipId, Role, SessionEvent,
-            Timestamp, TokenId, UserId, Username,
+            Timestamp, TokenId, UserEvent, UserId, Username,
         },
     };
 
@@ -346,6 +347,27 @@ mod tests {
             assert!(cache.slots.weight() <= BYTES as u64, "{}", cache.slots.weight());
         }
         assert!(cache.slots.len() >= 2, "some of them stay");
+    }
+
+    #[tokio::test]
+    async fn many_large_settings_cost_no_more_than_the_bound() {
+        const BYTES: usize = 16 << 20;
+        let cache = StateCache::<User>::new(200_000, BYTES);
+        let device = None;
+        let (uuid, username, avatar) = (Uuid::nil(), Username(String::new()), String::new());
+        for number in 0..2_000 {
+            let id = UserId(number);
+            let load = async || Ok::<_, Infallible>(Versioned::default());
+            cache.get(id, load).await.expect("it loads");
+            let (username, avatar, device) = (username.clone(), avatar.clone(), device.clone());
+            let (role, at) = (Role::User, Timestamp(0));
+            let registered = UserEvent::Registered { id, uuid, username, role, device, avatar, at };
+            cache.apply(id, Position(1), &registered);
+            let userset = "x".repeat(65_535);
+            cache.apply(id, Position(2), &UserEvent::SettingsChanged { userset });
+            assert!(cache.slots.weight() <= BYTES as u64, "{}", cache.slots.weight());
+        }
+        assert!((100..256).contains(&cache.slots.len()), "{} stay", cache.slots.len());
     }
 
     #[tokio::test]

@@ -1,5 +1,7 @@
 //! The rules of an account.
 
+use std::sync::Arc;
+
 use uuid::Uuid;
 
 use super::decider::Decider;
@@ -34,8 +36,8 @@ pub struct Account {
     pub role: Role,
     /// The device that owns it, if one does.
     pub device: Option<Device>,
-    /// The settings, word for word; may be empty.
-    pub userset: String,
+    /// The settings, word for word; may be empty. Shared, since every request copies the account of its caller.
+    pub userset: Arc<str>,
     /// Who may befriend it at once.
     pub invite_confirm: i16,
     /// Shut by an administrator?
@@ -188,7 +190,7 @@ impl Decider for User {
                 avatar: avatar.clone(),
                 role: *role,
                 device: device.clone(),
-                userset: String::new(),
+                userset: Arc::default(),
                 invite_confirm: 0,
                 disabled: false,
                 registered_at: *at,
@@ -233,7 +235,7 @@ impl Account {
                 != self.invite_confirm)
                 .then_some(UserEvent::InviteConfirmChanged { invite_confirm }),
             UserCommand::SetUserset(userset) => {
-                (userset != self.userset).then_some(UserEvent::SettingsChanged { userset })
+                (*userset != *self.userset).then_some(UserEvent::SettingsChanged { userset })
             }
             UserCommand::ChangePassword => Some(UserEvent::PasswordChanged),
             UserCommand::NoteUpload(uploaded) => Some(UserEvent::FileUploaded(uploaded)),
@@ -258,7 +260,7 @@ impl Account {
             UserEvent::InviteConfirmChanged { invite_confirm } => {
                 self.invite_confirm = invite_confirm;
             }
-            UserEvent::SettingsChanged { userset } => self.userset = userset,
+            UserEvent::SettingsChanged { userset } => self.userset = userset.into(),
             UserEvent::Disabled => self.disabled = true,
             UserEvent::Enabled => self.disabled = false,
         }

@@ -263,7 +263,7 @@ pub async fn load(pool: &PgPool, user: UserId) -> sqlx::Result<(User, Position)>
         avatar: row.avatar,
         role: Role::parse(&row.role),
         device,
-        userset: row.userset,
+        userset: row.userset.into(),
         invite_confirm: row.invite_confirm,
         disabled: row.disabled,
         registered_at: Timestamp::of(row.registered_at),

@@ -93,6 +93,10 @@ async fn messages_have_a_size(app: &App) {
     for (data, options) in [(most + 1, ""), (most - 6, r#"{"a":1}"#), (129 * 1024, "%")] {
         ann.post(SEND, of(data, options)).await.refused(413, "消息内容过大");
     }
+    // Its kind is passed on, too.
+    let mut body = of(2, "");
+    body["type"] = json!("长".repeat(51));
+    ann.post(SEND, body).await.refused(422, "消息类型 的长度 必须 在 1 和 50 之间");
     // What is passed over as no options counts for nothing.
     let reply = ann.post(SEND, of(most, "%")).await.ok();
     assert_eq!(socket.next_push().await, reply);

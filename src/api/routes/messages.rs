@@ -22,6 +22,7 @@ pub(super) fn chapter() -> Chapter {
                 id("sendto_id", "接收人/群的id值"),
                 one_of("chatType", "接收类型", CHAT_TYPES),
                 text("type", "消息类型", "text")
+                    .of(1, 50)
                     .note("`text`, `iconMenus`, `image`, `audio`, `video`, or another, but not `systemNotice`."),
                 text("data", "消息内容", content)
                     .note("A text, or an object, which is passed on as its compact JSON text."),

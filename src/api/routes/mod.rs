@@ -190,3 +190,29 @@ fn user_info() -> serde_json::Value {
 fn data(example: serde_json::Value) -> Answer {
     Answer::Data(like(example))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Texts whose bound is another than a length of their own: in bytes with what else there is, by what they are for, or
+    /// by what they must name.
+    const BOUNDED_OTHERWISE: &[(&str, &str)] = &[
+        ("/api/chat/socket/sendmessage", "data"),
+        ("/api/chat/updateUserinfo", "fieldValue"),
+        ("/api/chat/revokeMessage", "id"),
+        ("/api/chat/uploadStreamSingleToServerDiy/{diydir}", "diydir"),
+        ("/public/uploads/{path}", "path"),
+    ];
+
+    #[test]
+    fn every_text_has_a_bound() {
+        let routes = chapters().into_iter().flat_map(|chapter| chapter.routes);
+        let endless = routes.flat_map(|route| {
+            let endless = route.params.into_iter().filter(Param::is_endless);
+            endless.map(move |param| (route.path, param.name)).collect::<Vec<_>>()
+        });
+        let endless: Vec<_> = endless.filter(|text| !BOUNDED_OTHERWISE.contains(text)).collect();
+        assert!(endless.is_empty(), "{endless:?}");
+    }
+}

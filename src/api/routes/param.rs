@@ -181,6 +181,12 @@ impl Param {
         schema
     }
 
+    /// May it be a text of any length?
+    #[cfg(test)]
+    pub fn is_endless(&self) -> bool {
+        matches!(self.kind, Kind::Text { max: None, .. })
+    }
+
     /// The value that the document shows.
     pub fn example(&self) -> &Value {
         &self.example

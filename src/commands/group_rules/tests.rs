@@ -28,7 +28,7 @@ fn account(id: UserId) -> Account {
         avatar: format!("a{id}"),
         role: if id == GUS { Role::Visitor } else { Role::User },
         device: None,
-        userset: String::new(),
+        userset: "".into(),
         invite_confirm: 0,
         disabled: id == DAN,
         registered_at: Timestamp(1),
