@@ -4,6 +4,7 @@
 
 mod arrows;
 mod contract;
+mod figures;
 mod golden;
 mod links;
 mod names;

@@ -18,6 +18,9 @@ async fn requests_that_do_not_come_to_an_end_are_ended() {
     assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
     assert!(answer.contains(r#"{"msg":"fail","data":"#), "{answer}");
     assert_eq!(what_comes_back(&app, "POST /api/loginChat HTTP/1.1\r\nho").await, "");
+    let long = format!("GET / HTTP/1.1\r\nconnection: close\r\nx: {}\r\n\r\n", "x".repeat(60_000));
+    let answer = what_comes_back(&app, &long).await;
+    assert!(answer.starts_with("HTTP/1.1 404 "), "64 KiB are read: {answer}");
     let endless = format!("GET / HTTP/1.1\r\nx: {}", "x".repeat(100_000));
     let answer = what_comes_back(&app, &endless).await;
     assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 431 "), "{answer}");

@@ -95,7 +95,7 @@ fn checked_parameters(operation: &Operation) -> Vec<Parameter> {
     let inside = inside.map(|(name, schema)| Parameter { name, in_path: false, schema });
     let is_checked = operation.entry["responses"]["422"].is_object();
     let all = outside.chain(inside);
-    all.filter(|parameter| is_checked && parameter.schema["type"].is_string()).collect()
+    all.filter(|parameter| is_checked && kind(parameter.schema).is_some()).collect()
 }
 
 /// Does the document tell of this refusal?
@@ -110,7 +110,7 @@ fn values(parameter: &Parameter) -> Vec<(Value, bool)> {
     let schema = parameter.schema;
     let int = |key: &str| schema[key].as_i64();
     let text = |length: u64| json!("x".repeat(usize::try_from(length).expect("a length")));
-    let mut values = match schema["type"].as_str() {
+    let mut values = match kind(schema) {
         Some("string") if schema["enum"].is_array() => vec![(json!("another"), false)],
         Some("string") => {
             let (min, max) = (schema["minLength"].as_u64(), schema["maxLength"].as_u64());
@@ -141,6 +141,11 @@ fn values(parameter: &Parameter) -> Vec<(Value, bool)> {
     // What is too far ahead is refused too, and that moment moves.
     values.retain(|(value, _)| parameter.name != "create_time" || *value != i64::MAX);
     values
+}
+
+/// The first of several: a text that may be an object is a text.
+fn kind(schema: &Value) -> Option<&str> {
+    schema["type"].as_str().or_else(|| schema["type"][0].as_str())
 }
 
 async fn call(operation: &Operation, api: &Api, parameter: &Parameter, value: &Value) -> Reply {

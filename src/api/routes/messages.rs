@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::{
     Answer, Chapter,
-    param::{free, id, int, one_of, text},
+    param::{free, id, int, one_of, text, text_or_object},
     post,
     shape::{Shape, like},
 };
@@ -24,7 +24,7 @@ pub(super) fn chapter() -> Chapter {
                 text("type", "消息类型", "text")
                     .of(1, 50)
                     .note("`text`, `iconMenus`, `image`, `audio`, `video`, or another, but not `systemNotice`."),
-                text("data", "消息内容", content)
+                text_or_object("data", "消息内容", content)
                     .note("A text, or an object, which is passed on as its compact JSON text."),
                 free("options", "额外参数json字符串", json!({ "default": "" }), json!("%7B%7D"))
                     .or_none()

@@ -28,6 +28,7 @@ enum Kind {
         min: u64,
         max: Option<u64>,
     },
+    TextOrObject,
     Int {
         min: Option<i64>,
     },
@@ -42,6 +43,11 @@ enum Kind {
 /// A required text.
 pub fn text(name: &'static str, label: &'static str, example: impl Into<Value>) -> Param {
     Param::new(name, label, Kind::Text { min: 0, max: None }, example.into())
+}
+
+/// A required text, or an object, of which the JSON text is taken.
+pub fn text_or_object(name: &'static str, label: &'static str, example: impl Into<Value>) -> Param {
+    Param::new(name, label, Kind::TextOrObject, example.into())
 }
 
 /// A required number that names somebody or something.
@@ -159,6 +165,7 @@ impl Param {
                 }
                 schema
             }
+            Kind::TextOrObject => json!({ "type": ["string", "object"], "minLength": 1 }),
             Kind::Int { min } => {
                 let most = json!({ "type": "integer", "format": "int64", "maximum": i64::MAX });
                 let mut schema = most;
@@ -184,7 +191,7 @@ impl Param {
     /// May it be a text of any length?
     #[cfg(test)]
     pub fn is_endless(&self) -> bool {
-        matches!(self.kind, Kind::Text { max: None, .. })
+        matches!(self.kind, Kind::Text { max: None, .. } | Kind::TextOrObject)
     }
 
     /// The value that the document shows.
@@ -203,7 +210,7 @@ impl Param {
         };
         let mut texts = match &self.kind {
             Kind::Free(_) => return vec![],
-            Kind::Text { min: 0, .. } => vec![missing],
+            Kind::Text { min: 0, .. } | Kind::TextOrObject => vec![missing],
             Kind::Text { min, max } => {
                 let max = max.unwrap_or(10_000_000);
                 let length = format!("{label} 的长度 必须 在 {min} 和 {max} 之间");
