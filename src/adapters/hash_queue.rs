@@ -49,13 +49,8 @@ impl<T> HashQueue<T> {
     }
 
     /// Has one more wait. If they are too many, gives back the last of whoever has most waiting, which may be this one.
-    pub fn push(&mut self, request: HashRequest, item: T) -> Option<T> {
-        let client = self.clients.line(request.from);
-        let line = match request.purpose {
-            Purpose::LogIn => &mut client.log_ins,
-            Purpose::Registration => &mut client.registrations,
-        };
-        line.line(request.account).push_back(item);
+    pub fn push(&mut self, request: &HashRequest, item: T) -> Option<T> {
+        self.clients.push(request, item);
         (self.clients.len() > self.capacity).then(|| self.clients.pop_last()).flatten()
     }
 
@@ -68,6 +63,7 @@ impl<T> HashQueue<T> {
 /// What is served from the front, and cut at the end.
 trait Line: Default {
     type Item;
+    fn push(&mut self, request: &HashRequest, item: Self::Item);
     fn pop(&mut self) -> Option<Self::Item>;
     fn pop_last(&mut self) -> Option<Self::Item>;
     fn len(&self) -> usize;
@@ -75,6 +71,10 @@ trait Line: Default {
 
 impl<T> Line for VecDeque<T> {
     type Item = T;
+
+    fn push(&mut self, _: &HashRequest, item: T) {
+        self.push_back(item);
+    }
 
     fn pop(&mut self) -> Option<T> {
         self.pop_front()
@@ -89,53 +89,82 @@ impl<T> Line for VecDeque<T> {
     }
 }
 
-/// Lines that are served in turn; none of them is empty. They are few enough to be looked through.
+/// By what a request is put in a line.
+trait Key {
+    fn is_of(&self, request: &HashRequest) -> bool;
+    fn of(request: &HashRequest) -> Self;
+}
+
+impl Key for ClientNetwork {
+    fn is_of(&self, request: &HashRequest) -> bool {
+        *self == request.from
+    }
+
+    fn of(request: &HashRequest) -> Self {
+        request.from
+    }
+}
+
+impl Key for String {
+    fn is_of(&self, request: &HashRequest) -> bool {
+        *self == request.account
+    }
+
+    fn of(request: &HashRequest) -> Self {
+        request.account.clone()
+    }
+}
+
+/// Lines that are served in turn; none of them is empty. They are few enough to be looked through, but not for each that
+/// is served: those who have waited for too long are, many at once.
 #[derive(Debug)]
-struct RoundRobin<K, L>(VecDeque<(K, L)>);
+struct RoundRobin<K, L> {
+    lines: VecDeque<(K, L)>,
+    len: usize,
+}
 
 impl<K, L> Default for RoundRobin<K, L> {
     fn default() -> Self {
-        Self(VecDeque::new())
+        Self { lines: VecDeque::new(), len: 0 }
     }
 }
 
-impl<K: PartialEq, L: Line> RoundRobin<K, L> {
-    /// The line of `key`, to be pushed to.
-    fn line(&mut self, key: K) -> &mut L {
-        let known = self.0.iter().position(|(other, _)| *other == key);
-        let at = known.unwrap_or_else(|| {
-            self.0.push_back((key, L::default()));
-            self.0.len() - 1
-        });
-        &mut self.0[at].1
-    }
-}
-
-impl<K: PartialEq, L: Line> Line for RoundRobin<K, L> {
+impl<K: Key, L: Line> Line for RoundRobin<K, L> {
     type Item = L::Item;
 
+    fn push(&mut self, request: &HashRequest, item: L::Item) {
+        let at = self.lines.iter().position(|(key, _)| key.is_of(request)).unwrap_or_else(|| {
+            self.lines.push_back((K::of(request), L::default()));
+            self.lines.len() - 1
+        });
+        self.lines[at].1.push(request, item);
+        self.len += 1;
+    }
+
     fn pop(&mut self) -> Option<L::Item> {
-        let (key, mut line) = self.0.pop_front()?;
+        let (key, mut line) = self.lines.pop_front()?;
         let item = line.pop();
         if line.len() > 0 {
-            self.0.push_back((key, line));
+            self.lines.push_back((key, line));
         }
+        self.len -= 1;
         item
     }
 
     /// Of the longest; of several that are as long, of the latest.
     fn pop_last(&mut self) -> Option<L::Item> {
-        let (at, (_, line)) =
-            self.0.iter_mut().enumerate().max_by_key(|(_, (_, line))| line.len())?;
+        let lines = self.lines.iter_mut().enumerate();
+        let (at, (_, line)) = lines.max_by_key(|(_, (_, line))| line.len())?;
         let item = line.pop_last();
         if line.len() == 0 {
-            self.0.remove(at);
+            self.lines.remove(at);
         }
+        self.len -= 1;
         item
     }
 
     fn len(&self) -> usize {
-        self.0.iter().map(|(_, line)| line.len()).sum()
+        self.len
     }
 }
 
@@ -155,6 +184,13 @@ impl<T> Default for OfOneClient<T> {
 
 impl<T> Line for OfOneClient<T> {
     type Item = T;
+
+    fn push(&mut self, request: &HashRequest, item: T) {
+        match request.purpose {
+            Purpose::LogIn => self.log_ins.push(request, item),
+            Purpose::Registration => self.registrations.push(request, item),
+        }
+    }
 
     fn pop(&mut self) -> Option<T> {
         self.log_ins.pop().or_else(|| self.registrations.pop())
@@ -184,7 +220,7 @@ mod tests {
     fn order(requests: &[(u8, &'static str, Purpose)]) -> Vec<(u8, &'static str)> {
         let mut queue = HashQueue::new(100);
         for &(client, account, purpose) in requests {
-            assert_eq!(queue.push(request(client, account, purpose), (client, account)), None);
+            assert_eq!(queue.push(&request(client, account, purpose), (client, account)), None);
         }
         std::iter::from_fn(|| queue.pop()).collect()
     }
@@ -220,13 +256,13 @@ mod tests {
     fn who_has_most_waiting_gives_way_when_there_is_no_room() {
         let mut queue = HashQueue::new(4);
         for number in 0..3 {
-            assert_eq!(queue.push(request(1, "ann", LogIn), number), None);
+            assert_eq!(queue.push(&request(1, "ann", LogIn), number), None);
         }
-        assert_eq!(queue.push(request(1, "new", Registration), 3), None);
-        assert_eq!(queue.push(request(2, "bob", LogIn), 4), Some(3), "a registration first");
-        assert_eq!(queue.push(request(2, "cat", LogIn), 5), Some(2), "then the last to come");
-        assert_eq!(queue.push(request(1, "ann", LogIn), 6), Some(6), "then whoever comes");
+        assert_eq!(queue.push(&request(1, "new", Registration), 3), None);
+        assert_eq!(queue.push(&request(2, "bob", LogIn), 4), Some(3), "a registration first");
+        assert_eq!(queue.push(&request(2, "cat", LogIn), 5), Some(2), "then the last to come");
+        assert_eq!(queue.push(&request(1, "ann", LogIn), 6), Some(6), "then whoever comes");
         assert_eq!(std::iter::from_fn(|| queue.pop()).collect::<Vec<_>>(), [0, 4, 1, 5]);
-        assert!(queue.clients.0.is_empty());
+        assert!(queue.clients.lines.is_empty());
     }
 }

@@ -116,7 +116,7 @@ impl Passwords {
         request: HashRequest,
         work: impl FnOnce(&Settings) -> T + Send + 'static,
     ) -> Result<T, Overloaded> {
-        let permit = self.turns.take(request).await?;
+        let permit = self.turns.take(&request).await?;
         let settings = Arc::clone(&self.settings);
         let work = move || {
             let done = work(&settings);
@@ -133,7 +133,7 @@ impl Turns {
         Self { state: Arc::new(Mutex::new(state)), patience }
     }
 
-    async fn take(&self, request: HashRequest) -> Result<Permit, Overloaded> {
+    async fn take(&self, request: &HashRequest) -> Result<Permit, Overloaded> {
         let turn = {
             let mut state = self.lock();
             if state.idle > 0 {
@@ -254,14 +254,14 @@ mod tests {
 
     #[tokio::test]
     async fn a_log_in_waits_for_one_of_many_registrations_from_elsewhere() {
+        let (registers, logs_in) = (from(1, Purpose::Registration), from(2, Purpose::LogIn));
         let turns = Turns::new(1, Duration::from_mins(1));
-        let mut running = turns.take(from(1, Purpose::Registration)).await.expect("nobody waits");
-        let mut flood: Vec<_> =
-            (0..300).map(|_| Box::pin(turns.take(from(1, Purpose::Registration)))).collect();
+        let mut running = turns.take(&registers).await.expect("nobody waits");
+        let mut flood: Vec<_> = (0..300).map(|_| Box::pin(turns.take(&registers))).collect();
         for waiting in &mut flood {
             assert!(waiting.as_mut().now_or_never().is_none());
         }
-        let mut log_in = Box::pin(turns.take(from(2, Purpose::LogIn)));
+        let mut log_in = Box::pin(turns.take(&logs_in));
         let mut hashed = 0;
         let permit = loop {
             if let Some(permit) = log_in.as_mut().now_or_never() {
@@ -282,24 +282,24 @@ mod tests {
     #[tokio::test]
     async fn who_waits_for_too_long_is_refused_and_holds_nobody_up() {
         let turns = Turns::new(1, Duration::ZERO);
-        let running = turns.take(from(1, Purpose::LogIn)).await.expect("nobody waits");
+        let running = turns.take(&from(1, Purpose::LogIn)).await.expect("nobody waits");
         for client in 1..5 {
-            assert_eq!(turns.take(from(client, Purpose::LogIn)).await.err(), Some(Overloaded));
+            assert_eq!(turns.take(&from(client, Purpose::LogIn)).await.err(), Some(Overloaded));
         }
         drop(running);
-        turns.take(from(1, Purpose::LogIn)).await.expect("nobody hashes");
+        turns.take(&from(1, Purpose::LogIn)).await.expect("nobody hashes");
     }
 
     #[tokio::test]
     async fn who_gives_way_is_refused_at_once() {
+        let (one, another) = (from(1, Purpose::LogIn), from(2, Purpose::LogIn));
         let turns = Turns::new(1, Duration::from_mins(1));
-        let running = turns.take(from(1, Purpose::LogIn)).await.expect("nobody waits");
-        let mut waiting: Vec<_> =
-            (0..CAPACITY).map(|_| Box::pin(turns.take(from(1, Purpose::LogIn)))).collect();
+        let running = turns.take(&one).await.expect("nobody waits");
+        let mut waiting: Vec<_> = (0..CAPACITY).map(|_| Box::pin(turns.take(&one))).collect();
         for turn in &mut waiting {
             assert!(turn.as_mut().now_or_never().is_none());
         }
-        let mut other = Box::pin(turns.take(from(2, Purpose::LogIn)));
+        let mut other = Box::pin(turns.take(&another));
         assert!(other.as_mut().now_or_never().is_none());
         let last = waiting.pop().expect("there are many");
         assert_eq!(last.await.err(), Some(Overloaded));

@@ -59,7 +59,7 @@ async fn target_and_text(
     params: &Params,
 ) -> Result<(Account, String), Refusal> {
     let id = UserId(params.id("friend_id", "我申请添加的好友id")?);
-    let text = params.name_or_none("nickname", 50).unwrap_or_default();
+    let text = params.text_or_none("nickname", 1, 50).unwrap_or_default(); // no name: it may have lines
     if id == caller.account.id {
         return Err(Refusal::rule("不能添加自己为好友"));
     }

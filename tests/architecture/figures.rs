@@ -30,10 +30,13 @@ fn quoted(line: &str) -> Vec<Quoted<'_>> {
         .collect()
 }
 
-/// `120,000`, `1 MiB`, `15 min`: in bytes or milliseconds, where there is a unit.
+/// `120,000`, `1 MiB`, `15 min`: in bytes or milliseconds, where there is a unit. `3 or 5` is a choice and no default.
 fn number(text: &str) -> Option<u64> {
     let end = text.find(|c: char| !(c.is_ascii_digit() || c == ',')).unwrap_or(text.len());
     let digits: String = text[..end].trim_end_matches(',').replace(',', "");
+    if text[end..].starts_with(" or ") {
+        return None;
+    }
     let unit = text[end..].strip_prefix(' ').unwrap_or_default();
     let unit = unit.split(|c: char| !c.is_ascii_alphabetic()).next().unwrap_or_default();
     let each = match unit {
@@ -99,6 +102,7 @@ fn a_wrong_figure_is_found() {
         "| size of a body | `limits.body_bytes`, 1 MiB; then 413 |",
         "| `limits.group_members` | 2,000 | memberships |",
         "| `a.b`, `limits.c` | 1 and 2 |",
+        "| `log.replicas` | 3 or 5 |",
         "(`limits.login_window_s` 15 min)",
     ]
     .iter()

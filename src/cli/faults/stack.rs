@@ -135,7 +135,7 @@ impl Stack {
                 account: None,
             };
             let question =
-                "GET /health/ready HTTP/1.1\r\nhost: hongyan\r\nconnection: close\r\n\r\n";
+                "GET /health/ready HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
             let sign = Sign::Answers(question.to_owned(), "HTTP/1.1 200");
             let part = Part::new(&name, recipe, admin, sign, folder).with_clock(faketime);
             if role == "gateway" { &mut gateways } else { &mut projectors }.push(part);
