@@ -10,7 +10,7 @@ use axum::{
     response::Response,
 };
 use tokio::time::Instant;
-use tracing::{debug, error};
+use tracing::{debug, error, warn};
 
 use super::caller;
 use crate::events::{Cause, UserId};
@@ -97,13 +97,13 @@ impl Observed {
         if !is_failure || logged.set(()).is_err() {
             return;
         }
-        error!(
-            status = status.as_u16(),
-            cause = failure.as_ref().map_or("unknown", |failure| &*failure.0),
-            %method, route,
-            request.id = of.request,
-            user.id = user.get().map(|user| user.0),
-            "a request failed"
-        );
+        let cause = failure.as_ref().map_or("unknown", |failure| &*failure.0);
+        let (status, user) = (status.as_u16(), user.get().map(|user| user.0));
+        // What was refused for want of room is nothing that somebody must act on, unless it goes on.
+        if status == 503 {
+            warn!(status, cause, %method, route, request.id = of.request, user.id = user, "refused a request");
+        } else {
+            error!(status, cause, %method, route, request.id = of.request, user.id = user, "a request failed");
+        }
     }
 }
