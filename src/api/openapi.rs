@@ -156,11 +156,17 @@ fn body(route: &Route) -> Option<Value> {
     let example: Map<_, _> =
         params.iter().map(|param| (param.name.to_owned(), param.example().clone())).collect();
     let schema = json!({ "type": "object", "properties": properties, "required": required });
-    let media = json!({ "schema": schema, "example": example });
+    let mut in_form = schema.clone();
+    for param in in_form["properties"].as_object_mut().into_iter().flat_map(Map::values_mut) {
+        if param["type"].is_array() {
+            param["type"] = json!("string"); // a form has no objects
+        }
+    }
+    let media = |schema: &Value| json!({ "schema": schema, "example": example });
     (!params.is_empty()).then(|| {
         json!({ "required": !required.is_empty(), "content": {
-            "application/json": media,
-            "application/x-www-form-urlencoded": media,
+            "application/json": media(&schema),
+            "application/x-www-form-urlencoded": media(&in_form),
         } })
     })
 }

@@ -34,6 +34,35 @@ async fn a_stream_that_drifted_is_named() {
     }
 }
 
+/// A page elsewhere whose name resolves to this machine reads nothing, and nobody else reaches it without a token.
+#[tokio::test]
+async fn the_admin_listener_is_for_operators() {
+    let app = App::start().await;
+    let ask = async |path: &str, host: &str| {
+        let url = format!("{}{path}", app.admin_origin());
+        let answer = api::client().get(url).header("host", host).send().await;
+        answer.expect("it answers")
+    };
+    for path in
+        ["/health/live", "/health/ready", "/metrics", "/positions", "/openapi.json", "/docs"]
+    {
+        let answer = ask(path, "localhost:7002").await;
+        assert_eq!(answer.status(), 200, "{path}");
+        assert_eq!(answer.headers()["x-content-type-options"], "nosniff", "{path}");
+        for stranger in ["rebind.example", "rebind.example:7002", "127.0.0.1.rebind.example"] {
+            assert_eq!(ask(path, stranger).await.status(), 421, "{path} as {stranger}");
+        }
+    }
+    let docs = ask("/docs", "127.0.0.1").await;
+    let policy = docs.headers()["content-security-policy"].to_str().expect("a text");
+    assert!(policy.starts_with("default-src 'none'"), "{policy}");
+    assert!(policy.contains("frame-ancestors 'none'"), "{policy}");
+
+    let open = [("SERVER__LISTEN", "127.0.0.1:0"), ("SERVER__ADMIN_LISTEN", "0.0.0.0:0")];
+    let served = app.cli_with(&open, &["serve"]).await;
+    assert!(!served.success && served.stderr.contains("SERVER__ADMIN_TOKEN"), "{served:?}");
+}
+
 /// DESIGN §5: what can never be applied stops one read model, loudly, until an operator leaves it out. Rebuilds do, too.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_poison_event_stops_one_read_model_until_it_is_skipped() {
