@@ -11,8 +11,9 @@ use proptest::{
     strategy::ValueTree as _,
     test_runner::{Config, TestRunner},
 };
+use reqwest::Method;
 
-use crate::support::{App, document::operations};
+use crate::support::{App, SEND, document::operations, send, text_to};
 
 /// How many are on their way at once.
 const AT_ONCE: usize = 8;
@@ -49,7 +50,9 @@ async fn whatever_comes_over_the_wire_harms_nobody() {
             assert!(!failed, "{answer}\nwas the answer to\n{}", bytes.escape_ascii());
         }
         let text = format!("round {round}");
-        ann.send(&bob, &text).await.ok();
+        // Over a connection of its own: one that is idle ends as soon as all that come to no end.
+        let sent = ann.request(Method::POST, SEND).header("connection", "close");
+        send(sent.json(&text_to("single", bob.id, &text))).await.ok();
         assert_eq!(socket.texts_until(&text).await, [text]);
     }
     assert!(answered > cases / 2, "only {answered} were read as requests");
