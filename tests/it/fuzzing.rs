@@ -1,7 +1,7 @@
 //! Whatever comes over the wire: requests and frames that nobody would write, while two people chat.
 //!
 //! A short run is part of the suite. A long one, of ten minutes or more on two cores, is
-//! `HONGYAN_FUZZ_CASES=20000 ./test fuzzing`; what fails is printed as it was sent.
+//! `HONGYAN_FUZZ_CASES=30000 ./test fuzzing`; what fails is printed as it was sent.
 
 use futures_util::future::join_all;
 use proptest::{
