@@ -129,22 +129,18 @@ pub async fn edge(State(app): State<App>, request: Request, next: Next) -> Respo
     let caller = request.extensions().get::<Caller>().filter(|_| is_read).cloned();
     let observed = request.extensions().get::<Observed>().cloned();
     let run = async move {
-        let response = next.run(request).await;
+        let mut response = next.run(request).await;
         drop(body_memory);
+        if let Some(observed) = observed {
+            observed.log_failure(&mut response);
+        }
         response
     };
     let response = if is_read {
         run.await
     } else {
         // A command of several steps is finished, also if its caller hangs up; and so is what is said of its failure.
-        let answer = async move {
-            let mut response = run.await;
-            if let Some(observed) = observed {
-                observed.log_failure(&mut response);
-            }
-            response
-        };
-        match app.requests.spawn(answer).await {
+        match app.requests.spawn(run).await {
             Ok(response) => response,
             Err(failure) => Refusal::internal(failure).into_response(),
         }

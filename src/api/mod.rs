@@ -110,9 +110,8 @@ async fn socket(State(app): State<App>, mut request: Request) -> Response {
     } else {
         Err(connection::Refused::Later) // without a close frame, which would log people out
     };
-    let claims = token.filter(|_| admitted.is_ok()).and_then(|token| app.tokens.read(&token));
-    if let Some(claims) = claims {
-        origin.observed.is_of(claims.id);
+    if let Ok(admitted) = &admitted {
+        origin.observed.is_of(admitted.account.id);
     }
     let frame = app.config.limits.frame_bytes;
     upgrade

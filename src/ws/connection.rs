@@ -43,7 +43,7 @@ const ALERT: Duration = Duration::from_millis(300);
 /// as the socket is open (rest.md §21) must not be earlier than we are.
 pub struct Admitted {
     claims: Claims,
-    account: Account,
+    pub(crate) account: Account,
     entry: Entry,
     turn: OpeningTurn,
     cause: Cause,
