@@ -6,7 +6,7 @@
 //! HTTP and WebSocket only translate; what may be lost (rate limits, leases, pushes on their way)
 //! lives in Redis and plain NATS and never enters the log.
 //!
-//! Arrows point down: `main → cli → app → api, ws → commands, projections → adapters → events`.
+//! Arrows point down: `main → cli → app → api, ws → executor → projections → adapters → commands → events`.
 
 pub mod adapters;
 pub mod api;
@@ -16,6 +16,7 @@ pub mod clock;
 pub mod commands;
 pub mod config;
 pub mod events;
+pub mod executor;
 pub mod projections;
 pub mod telemetry;
 pub mod ws;

@@ -17,11 +17,11 @@ use crate::{
     app::App,
     clock,
     commands::{
-        accounts::{AccountError, Accounts, Proven},
         session::{Session, SessionCommand},
         user::{Account, DeviceReport},
     },
     events::{Role, Timestamp, TokenId, Username},
+    executor::accounts::{AccountError, Accounts, Proven},
 };
 
 type Answer = Result<Reply<Value>, Refusal>;

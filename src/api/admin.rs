@@ -26,8 +26,10 @@ use super::{
 };
 use crate::{
     adapters::{
-        checkpoints::{Checkpoints, LEASE},
-        event_log::{EventLog, LogEnd},
+        nats::{
+            checkpoints::{Checkpoints, LEASE},
+            event_log::{EventLog, LogEnd},
+        },
         redis::Redis,
     },
     events::Position,

@@ -15,10 +15,10 @@ use crate::{
     clock,
     commands::{
         decider::Decider as _,
-        questions::{Question, Questions, QuestionsCommand, QuestionsRejection},
+        quick_replies::{Question, Questions, QuestionsCommand, QuestionsRejection},
     },
     events::{ChatKind, Position, QuestionId, QuestionsEvent, UserId},
-    projections::question_book,
+    projections::quick_replies,
 };
 
 /// The envelope of these routes, on yes and on no; the status is always 200.
@@ -116,7 +116,7 @@ pub async fn list(State(app): State<App>, _caller: Caller, params: Params) -> An
     all_there(&params, &["type", "userId"])?;
     let kind = kind(&params)?;
     let owner = UserId(params.id("userId", "用户id")?);
-    let list = question_book::list(&app.executor.pool, owner, kind).await?;
+    let list = quick_replies::list(&app.executor.pool, owner, kind).await?;
     let msg = if list.is_empty() { "暂无问答数据" } else { "获取成功" };
     Ok(yes(msg, items(owner, &list)))
 }
@@ -130,7 +130,7 @@ pub async fn detail(State(app): State<App>, caller: Caller, params: Params) -> A
         Some(_) => UserId(params.id("create_userId", "创建者id")?),
         None => caller.account.id,
     };
-    let question = question_book::question(&app.executor.pool, owner, id).await?;
+    let question = quick_replies::question(&app.executor.pool, owner, id).await?;
     let question = question.filter(|found| kind.is_none_or(|kind| kind == found.kind));
     Ok(yes("获取成功", item(owner, id, &question.ok_or_else(unknown)?)))
 }
@@ -141,7 +141,7 @@ pub async fn search(State(app): State<App>, _caller: Caller, params: Params) -> 
     let kind = kind(&params)?;
     let owner = UserId(params.id("create_userId", "创建者id")?);
     let ask = plain(&params.text_in("ask", "问题", 1, Some(ASK))?);
-    let mut list = question_book::list(&app.executor.pool, owner, kind).await?;
+    let mut list = quick_replies::list(&app.executor.pool, owner, kind).await?;
     if let Some((id, question)) = list.iter().find(|(_, found)| plain(&found.ask) == ask) {
         return Ok(yes("找到相关回答", item(owner, *id, question)));
     }
@@ -197,7 +197,7 @@ async fn change(
     caller: &Caller,
     command: &QuestionsCommand,
 ) -> Result<(Option<QuestionsEvent>, Arc<Questions>), Said> {
-    use crate::commands::execute::CommandError::Rejected;
+    use crate::executor::CommandError::Rejected;
     let me = caller.account.id;
     let before = app.executor.state::<Questions>(me).await?.state;
     let done = app.executor.execute_visibly::<Questions>(me, command, caller.authority());

@@ -29,12 +29,9 @@ use crate::{
     },
     app::App,
     clock,
-    commands::{
-        authority::Authority,
-        running::cut_off,
-        user::{Account, User},
-    },
+    commands::user::{Account, User},
     events::{Cause, Role, TraceParent},
+    executor::{authority::Authority, running_commands::cut_off},
 };
 
 /// Somebody with a good token.

@@ -13,15 +13,13 @@ use super::{caller::Caller, observed::Failure, params::Params, refusal::Refusal,
 use crate::{
     app::App,
     clock,
-    commands::{
-        complaint::{Complaint, ComplaintCommand, ComplaintRejection, Filed, Revision},
-        execute::CommandError,
-    },
+    commands::complaint::{Complaint, ComplaintCommand, ComplaintRejection, Filed, Revision},
     events::{
         Accused, ChatKind, ComplaintEvent, ComplaintId, ComplaintKey, Event, Position, Statement,
         Subject,
     },
-    projections::complaint_box,
+    executor::CommandError,
+    projections::complaints,
 };
 
 /// The envelope of these routes: `msg` has the text and `data` what belongs to it, on yes and on no.
@@ -82,7 +80,7 @@ pub async fn create(State(app): State<App>, caller: Caller, params: Params) -> A
     };
     // Those on their way are not counted; it is a limit, not a promise.
     let me = caller.account.id;
-    if complaint_box::count_of(&app.executor.pool, me).await? >= app.config.limits.complaints {
+    if complaints::count_of(&app.executor.pool, me).await? >= app.config.limits.complaints {
         return Err(Refusal::rule("投诉数量已达上限").into());
     }
     let key = ComplaintKey(clock::random_id());
@@ -93,7 +91,7 @@ pub async fn create(State(app): State<App>, caller: Caller, params: Params) -> A
 
 /// My complaints
 pub async fn list(State(app): State<App>, caller: Caller) -> Answer {
-    let complaints = complaint_box::complaints_of(&app.executor.pool, caller.account.id).await?;
+    let complaints = complaints::complaints_of(&app.executor.pool, caller.account.id).await?;
     Ok(yes("获取成功", complaints.iter().map(row).collect()))
 }
 

@@ -12,13 +12,13 @@ use crate::{
     app::App,
     clock,
     commands::{
-        execute::CommandError,
         friendship::{Friendship, FriendshipCommand, FriendshipRejection},
         user::{Account, User},
     },
     events::{
         Answer, Event, FriendshipEvent, MessageId, NewEdge, Pair, RequestId, UserId, Visibility,
     },
+    executor::CommandError,
 };
 
 type Done = Result<Reply<&'static str>, Refusal>;

@@ -12,12 +12,14 @@ use super::{
 use crate::{
     app::App,
     commands::{
-        group::GroupRow,
-        group_command::{GroupAction, GroupRejection},
-        groups::{self, Change},
+        group::{
+            GroupRow,
+            command::{GroupAction, GroupRejection},
+        },
         user::User,
     },
     events::GroupId,
+    executor::groups::{self, Change},
     projections::{address_book, group_roster},
 };
 

@@ -11,8 +11,9 @@ use super::{
 };
 use crate::{
     app::App,
-    commands::{group_command::GroupAction, groups},
+    commands::group::command::GroupAction,
     events::{GroupId, UserId},
+    executor::groups,
 };
 
 type Done = Result<Reply<&'static str>, Refusal>;

@@ -14,16 +14,18 @@ use super::{
     reply::{OK, Reply},
 };
 use crate::{
-    adapters::push::Told,
+    adapters::nats::push::Told,
     app::App,
     clock,
     commands::{
-        chat::{MessageRejection, REVOKE_WINDOW_MS, Revoker},
-        group_messages,
-        messages::{self, Content},
+        message::{MessageRejection, REVOKE_WINDOW_MS, Revoker},
         session::Session,
     },
     events::{GroupId, MessageId, Person, Revocation, Room, UserId},
+    executor::{
+        group_messages,
+        messages::{self, Content},
+    },
     projections::message_object::{MessageObject, revoked_text, revoked_text_in_group},
 };
 

@@ -9,7 +9,7 @@ use super::{
     refusal::Refusal,
     reply::Reply,
 };
-use crate::{app::App, commands::accounts::AccountError, events::Role};
+use crate::{app::App, events::Role, executor::accounts::AccountError};
 
 /// Set my password (§42)
 pub async fn set(

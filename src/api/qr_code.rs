@@ -15,8 +15,9 @@ use serde_json::{Value, json};
 use super::{caller::Caller, params::Params, refusal::Refusal};
 use crate::{
     app::App,
-    commands::{groups, user::User},
+    commands::user::User,
     events::{GroupId, UserId, enc},
+    executor::groups,
 };
 
 /// Pixels per module.

@@ -10,18 +10,16 @@ use serde_json::json;
 
 use super::{observed::Failure, reply::JSON};
 use crate::{
-    adapters::{event_log::LogError, redis::RedisFailure},
+    adapters::{nats::event_log::LogError, redis::RedisFailure},
     commands::{
-        accounts::AccountError,
-        authority::Unauthorized,
-        chat::MessageRejection,
-        execute::CommandError,
         friendship::FriendshipRejection,
-        group_command::{GroupRejection, OwnersTask},
+        group::command::{GroupRejection, OwnersTask},
+        message::MessageRejection,
         session::SessionRejection,
         user::UserRejection,
     },
     events::Role,
+    executor::{CommandError, accounts::AccountError, authority::Unauthorized},
 };
 
 /// A request refused: `{"msg":"fail","data":"<text>"}`.

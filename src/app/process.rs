@@ -19,42 +19,49 @@ use super::{App, Parts, ProjectionParts, Role, open_durable_log, open_log};
 use crate::{
     adapters::{
         body_memory::BodyMemory,
-        checkpoints::{Beat, Checkpoints},
-        event_log::EventLog,
-        interest::{Interest, Servers},
-        liveness::Liveness,
         media::Media,
-        nats::{self, Nats},
-        nodes::Nodes,
+        nats::{
+            checkpoints::{Beat, Checkpoints},
+            connect::{self, Nats},
+            credential_store::Vault,
+            event_log::EventLog,
+            gateways::Nodes,
+            liveness::Liveness,
+            provision,
+            push::{self, Pushes, SocketsHere},
+            secret_checks::{self, Secret},
+            shared_log::Tail,
+            subscriptions::{Interest, Servers},
+        },
         passwords::Passwords,
-        postgres, provision,
-        push::{self, Pushes, SocketsHere},
+        postgres,
         rate_limit::RateLimit,
-        redis::Redis,
-        redis_memory::RedisMemory,
-        secret_checks::{self, Secret},
-        tail::Tail,
+        redis::{Redis, memory::RedisMemory},
         throttle::Throttle,
         tokens::Tokens,
-        vault::Vault,
     },
     api::{
         self,
         admin::{Admin, Opened},
         admin_access::AdminAccess,
     },
-    commands::{accounts::Accounts, execute::Executor, freshness, reaper::Reaper},
     config::Config,
     events::{NodeId, Position},
+    executor::{Executor, accounts::Accounts, cache_sync, reaper::Reaper},
     for_each_projection,
     projections::{
         self,
-        in_postgres::InPostgres,
-        in_redis::InRedis,
-        runner::{self, Runners},
+        engine::{
+            postgres::InPostgres,
+            redis::InRedis,
+            runner::{self, Runners},
+        },
     },
     telemetry::{Metrics, ProjectionHealth, StartWaits},
-    ws::{self, deliveries::Deliveries, hub::Hub, lanes::Lanes, turns::OpeningTurns},
+    ws::{
+        self, delivery_acks::Deliveries, group_subscriptions::Lanes, opening_order::OpeningTurns,
+        registry::Hub,
+    },
 };
 
 /// How many sockets of a gateway read their queues at once.
@@ -101,7 +108,7 @@ impl Process {
         let mut pause = Duration::from_millis(100);
         loop {
             match attempt().await {
-                Err(error) if nats::is_passing(&error) => {
+                Err(error) if connect::is_passing(&error) => {
                     let why = format!("{error:#}");
                     if self.waits.note(PART, &why) {
                         warn!(why, "the start waits for {PART}");
@@ -122,7 +129,7 @@ impl Process {
     /// A connection to a server whose stream keeps what we promise.
     async fn nats(&self, user: &str, password: &SecretString) -> anyhow::Result<Nats> {
         self.patiently(async || {
-            let nats = nats::connect(&self.config.nats.url, user, password).await?;
+            let nats = connect::connect(&self.config.nats.url, user, password).await?;
             check_log(&nats, &self.config).await?;
             Ok(nats)
         })
@@ -188,7 +195,7 @@ impl Process {
         let nats = self.nats(&config.nats.gateway_user, &config.nats.gateway_password).await?;
         let open = async || open_durable_log(nats.clone(), config, self.node).await;
         let log = self.patiently(open).await?;
-        let tail = tail.unwrap_or_else(|| self.tail(&log, freshness::SUBJECTS));
+        let tail = tail.unwrap_or_else(|| self.tail(&log, cache_sync::SUBJECTS));
         let app = Box::pin(self.app(&nats, log)).await?;
         self.start_gateway_tasks(&app, tail).await;
         self.keep(api::serve::serve(
@@ -309,7 +316,7 @@ impl Process {
 
     /// Hands pushes to the sockets that they are for; returns once there is a connection.
     async fn hear_pushes(&self, app: &App) {
-        let (pushes, hub) = (ws::pushes::PushHandler::new(app.clone()), app.hub.clone());
+        let (pushes, hub) = (ws::push_handler::PushHandler::new(app.clone()), app.hub.clone());
         self.keep(async move { hub.spread_resyncs().await });
         let (local, hub) = (pushes.clone(), app.hub.clone());
         let mut here = self.sockets_here.are(self.node, move |user, at| hub.has(user, at));

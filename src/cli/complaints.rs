@@ -13,14 +13,11 @@ use super::{
 };
 use crate::{
     clock,
-    commands::{
-        authority::Authority,
-        complaint::{Complaint, ComplaintCommand, Filed},
-        execute::Executor,
-    },
+    commands::complaint::{Complaint, ComplaintCommand, Filed},
     config::Config,
     events::ComplaintId,
-    projections::complaint_box::{self, Detail},
+    executor::{Executor, authority::Authority},
+    projections::complaints::{self, Detail},
 };
 
 /// The status of what an operator has dealt with.
@@ -57,7 +54,7 @@ pub(super) async fn run(
     let (_, executor) = operator::executor(config).await?;
     match command {
         Command::List { open, paging } => {
-            let found = complaint_box::listed(&executor.pool, open, paging.part()).await?;
+            let found = complaints::listed(&executor.pool, open, paging.part()).await?;
             let columns =
                 ["id", "status", "created", "user_id", "target_type", "target_id", "reason"];
             paging.tell(output, found.iter().map(row).collect(), &columns);
@@ -77,7 +74,7 @@ pub(super) async fn run(
 }
 
 async fn find(executor: &Executor, id: i64) -> anyhow::Result<Detail> {
-    let found = complaint_box::detail(&executor.pool, ComplaintId(id)).await?;
+    let found = complaints::detail(&executor.pool, ComplaintId(id)).await?;
     found.with_context(|| format!("there is no complaint {id}"))
 }
 

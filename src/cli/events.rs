@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::{Output, ops, progress::Progress};
 use crate::{
-    adapters::{event_log::EventLog, reader::Entry},
+    adapters::nats::{event_log::EventLog, reader::Entry},
     app, clock,
     config::Config,
     events::{Event, NodeId, Position, Recorded},

@@ -13,15 +13,16 @@ use super::{
 };
 use crate::{
     commands::{
-        authority::Authority,
-        execute::{Done, Executor},
-        group::Group,
-        group_command::GroupAction,
-        groups::{self, Change},
+        group::{Group, command::GroupAction},
         user::User,
     },
     config::Config,
     events::{Cause, GroupId},
+    executor::{
+        Done, Executor,
+        authority::Authority,
+        groups::{self, Change},
+    },
     projections::{
         group_roster::{self, Outline},
         user_directory,

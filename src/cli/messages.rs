@@ -14,9 +14,9 @@ use super::{
     text,
 };
 use crate::{
-    commands::{authority::Authority, execute::Executor, messages},
     config::Config,
     events::{ChatEvent, ChatKind, Event, GroupChatEvent, MessageId, Recorded, Sent},
+    executor::{Executor, authority::Authority, messages},
     projections::message_history,
 };
 

@@ -8,14 +8,16 @@ use serde_json::Value;
 
 use super::{Output, ops, text};
 use crate::{
-    adapters::{checkpoints::Checkpoints, nats::Nats, postgres, redis::Redis},
-    app, clock,
-    commands::{
-        execute::Executor,
-        user::{Account, User},
+    adapters::{
+        nats::{checkpoints::Checkpoints, connect::Nats},
+        postgres,
+        redis::Redis,
     },
+    app, clock,
+    commands::user::{Account, User},
     config::Config,
     events::{Cause, NodeId, Operator, UserId, Username},
+    executor::Executor,
     projections::{After, user_directory},
 };
 

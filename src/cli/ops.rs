@@ -9,15 +9,18 @@ use serde_json::json;
 use super::Output;
 use crate::{
     adapters::{
-        nats::{self, Nats},
-        postgres, provision,
+        nats::{
+            connect::{self, Nats},
+            provision,
+        },
+        postgres,
     },
     config::Config,
 };
 
 /// The connection of the `ops` user.
 pub(super) async fn connect(config: &Config) -> anyhow::Result<Nats> {
-    nats::connect(&config.nats.url, &config.nats.ops_user, &config.nats.ops_password).await
+    connect::connect(&config.nats.url, &config.nats.ops_user, &config.nats.ops_password).await
 }
 
 pub(super) async fn migrate(config: &Config, output: Output) -> anyhow::Result<ExitCode> {
@@ -31,7 +34,8 @@ pub(super) async fn migrate(config: &Config, output: Output) -> anyhow::Result<E
     let analytics = !config.nats.analytics_password.expose_secret().is_empty();
     if analytics {
         let user = &config.nats.analytics_user;
-        let copy = nats::connect(&config.nats.url, user, &config.nats.analytics_password).await?;
+        let copy =
+            connect::connect(&config.nats.url, user, &config.nats.analytics_password).await?;
         provision::create_copy(&copy).await?;
     }
     output.tell(

@@ -8,9 +8,9 @@ use serde_json::json;
 
 use super::{Output, ops};
 use crate::{
-    adapters::{
+    adapters::nats::{
+        credential_store::Vault,
         secret_checks::{self, Secret},
-        vault::Vault,
     },
     config::Config,
 };

@@ -13,19 +13,19 @@ use super::{
 };
 use crate::{
     adapters::{
+        nats::{
+            credential_store::Vault,
+            secret_checks::{self, Secret},
+        },
         passwords::Passwords,
-        secret_checks::{self, Secret},
-        vault::Vault,
     },
     commands::{
-        accounts::Accounts,
-        authority::Authority,
-        execute::Executor,
         session::Session,
         user::{Account, User, UserCommand},
     },
     config::Config,
     events::Cause,
+    executor::{Executor, accounts::Accounts, authority::Authority},
     projections::{
         presence,
         user_directory::{self, Listed},

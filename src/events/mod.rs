@@ -1,22 +1,21 @@
 //! Facts: what has happened, as plain data without I/O, clock or randomness.
 
 mod cause;
-mod chat;
 mod codec;
 mod complaint;
 mod delivery;
 mod friendship;
 mod group;
 mod ids;
+mod message;
 mod operations;
-mod questions;
+mod quick_replies;
 mod recorded;
 mod session;
 mod user;
 mod values;
 
 pub use cause::{Cause, Operator, TraceParent, UnfitOperator};
-pub use chat::{ChatEvent, GroupChatEvent, Revocation, Room, Sent};
 pub use codec::DecodeError;
 pub use complaint::{Accused, ComplaintEvent, Statement};
 pub use delivery::{Delivered, DeliveredInGroup, DeliveryEvent};
@@ -26,8 +25,9 @@ pub use ids::{
     ComplaintId, ComplaintKey, ConnectionId, EdgeId, GroupId, IDS_PER_EVENT, MembershipId,
     MessageId, NodeId, Pair, Position, QuestionId, RequestId, Subject, TokenId, UserId,
 };
+pub use message::{ChatEvent, GroupChatEvent, Revocation, Room, Sent};
 pub use operations::OperationsEvent;
-pub use questions::QuestionsEvent;
+pub use quick_replies::QuestionsEvent;
 pub use recorded::Recorded;
 pub use session::{DisconnectReason, SessionEvent};
 pub use user::{Device, UploadPlace, Uploaded, UserEvent};

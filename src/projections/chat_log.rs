@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::{
     Projection, StoreError,
-    in_redis::{InRedis, NONE, RedisTx, command},
+    engine::redis::{InRedis, NONE, RedisTx, command},
     message_object::MessageObject,
     quota::{KEPT, Quota},
 };

@@ -5,10 +5,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use crate::{
-    commands::{
-        group::{ActiveGroup, GroupRow, Member},
-        group_command::ROSTER,
-    },
+    commands::group::{ActiveGroup, GroupRow, Member, command::ROSTER},
     events::{Card, GroupId, MembershipId, Timestamp, UserId, Username},
 };
 

@@ -5,7 +5,7 @@ use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use crate::{
-    commands::{chat::Target, group::ActiveGroup},
+    commands::{group::ActiveGroup, message::Target},
     events::{MessageId, Person, Revocation, Room, Sent, Timestamp, UserId},
 };
 

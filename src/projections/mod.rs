@@ -2,39 +2,25 @@
 
 pub mod address_book;
 pub mod chat_log;
-mod checkpoint;
-pub mod complaint_box;
-pub mod generation;
+pub mod complaints;
+pub mod engine;
 pub mod group_notices;
 pub mod group_object;
 pub mod group_roster;
-pub mod halt;
-mod heartbeat;
-pub mod id_allocation;
-pub mod in_postgres;
-pub mod in_redis;
 pub mod message_history;
 pub mod message_object;
-mod offline_groups;
-mod offline_heads;
-mod offline_lanes;
 pub mod offline_queue;
-pub mod offline_reads;
-mod offline_store;
-mod offline_work;
 pub mod presence;
-pub mod question_book;
+pub mod quick_replies;
 pub mod quota;
-pub mod runner;
 pub mod sessions;
-pub mod stretches;
 pub mod user_directory;
 mod user_objects;
 
 use std::time::Duration;
 
-pub use checkpoint::Checkpoint;
-use generation::Store;
+pub use engine::checkpoint::Checkpoint;
+use engine::generation::Store;
 
 use crate::events::{Event, Recorded};
 
@@ -131,8 +117,8 @@ pub const ALL: &[(&str, &[&str])] = {
         of::<address_book::AddressBook>(),
         of::<group_roster::GroupRoster>(),
         of::<message_history::MessageHistory>(),
-        of::<question_book::QuestionBook>(),
-        of::<complaint_box::ComplaintBox>(),
+        of::<quick_replies::QuestionBook>(),
+        of::<complaints::ComplaintBox>(),
         of::<sessions::Sessions>(),
         of::<presence::Presence>(),
         of::<offline_queue::OfflineQueue>(),
@@ -169,11 +155,11 @@ macro_rules! for_each_projection {
             $body
         }
         {
-            let ($projection, $store) = (p::question_book::QuestionBook, parts.postgres.clone());
+            let ($projection, $store) = (p::quick_replies::QuestionBook, parts.postgres.clone());
             $body
         }
         {
-            let ($projection, $store) = (p::complaint_box::ComplaintBox, parts.postgres.clone());
+            let ($projection, $store) = (p::complaints::ComplaintBox, parts.postgres.clone());
             $body
         }
         {

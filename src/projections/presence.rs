@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use super::{
     Projection, StoreError,
-    in_redis::{InRedis, RedisTx, command, reading},
+    engine::redis::{InRedis, RedisTx, command, reading},
 };
 use crate::{
     adapters::redis::{Redis, RedisFailure},

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{
     Projection, StoreError,
-    in_redis::{InRedis, RedisTx, VERSION, command, reading},
+    engine::redis::{InRedis, RedisTx, VERSION, command, reading},
 };
 use crate::{
     adapters::redis::{Redis, RedisFailure},

@@ -8,29 +8,28 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 use tracing::{debug, warn};
 
 use super::{
+    delivery_state::{Arrival, Found, Inflow, Place},
+    frame_sink::{Ended, Wire},
     frames::{self, HintsFor},
-    hub::{Entry, Order},
-    inflow::{Arrival, Found, Inflow, Place},
-    lanes::Said,
-    opening::{Opening, RETRY, opening},
-    turns::OpeningTurn,
-    wire::{Ended, Wire},
+    group_subscriptions::Said,
+    opening_order::OpeningTurn,
+    registry::{Entry, Order},
+    takeover::{Opening, RETRY, opening},
 };
 use crate::{
     adapters::{
         client_stream::ClientConnection,
-        event_log::{Expect, NewEvent},
+        nats::event_log::{Expect, NewEvent},
         tokens::Claims,
     },
     app::App,
     clock,
     commands::{
-        authority::{Authority, Unauthorized},
-        execute::CommandError,
         session::{Session, SessionCommand, SessionRejection, Socket},
         user::{Account, User},
     },
     events::{Cause, DisconnectReason, Event, Role, SessionEvent, Subject, UserId},
+    executor::{CommandError, authority::Authority, authority::Unauthorized},
     projections::{address_book, group_roster, message_object},
 };
 

@@ -1,15 +1,14 @@
 //! WebSockets: the server speaks, clients mostly listen (ws.md).
 
 pub mod connection;
-pub mod deliveries;
-mod delivery_reports;
+pub mod delivery_acks;
+mod delivery_state;
+mod frame_sink;
 pub mod frames;
-pub mod hub;
-mod inflow;
-pub mod lanes;
+pub mod group_subscriptions;
 mod mailbox;
-mod opening;
-mod outstanding;
-pub mod pushes;
-pub mod turns;
-mod wire;
+pub mod opening_order;
+pub mod push_handler;
+pub mod registry;
+mod takeover;
+mod unacknowledged;

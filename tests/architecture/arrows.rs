@@ -1,4 +1,5 @@
-//! The arrows: `main → cli → app → api, ws → commands, projections → adapters → events`, and who alone may do what.
+//! The arrows: `main → cli → app → api, ws → executor → projections → adapters → commands → events`, and who alone may
+//! do what.
 
 use crate::names::{Named, named};
 use crate::tree::{Complaint, none_of, texts};
@@ -9,8 +10,10 @@ const LAYERS: &[&[&str]] = &[
     &["cli"],
     &["app"],
     &["api", "ws"],
-    &["commands", "projections"],
+    &["executor"],
+    &["projections"],
     &["adapters"],
+    &["commands"],
     &["events"],
 ];
 
@@ -40,24 +43,7 @@ const RULES: &[Rule] = &[
         never: "async axum futures_util sqlx std::env std::fs std::io std::net std::process \
                 std::thread std::time tokio tracing crate::adapters crate::clock crate::config \
                 crate::projections crate::telemetry",
-        except: &[
-            ("src/commands/accounts.rs", "", "keeps credentials in the vault beside the account"),
-            ("src/commands/execute.rs", "", "loads, appends, and tries again"),
-            ("src/commands/freshness.rs", "", "follows the log"),
-            ("src/commands/aggregates.rs", "", "says where each aggregate is loaded from"),
-            ("src/commands/group_messages.rs", "", "appends a message guarded by its group"),
-            ("src/commands/groups.rs", "", "fetches the accounts that the rules ask about"),
-            ("src/commands/messages.rs", "", "appends a message guarded by another aggregate"),
-            (
-                "src/commands/passwords.rs",
-                "",
-                "puts what is secret into the vault, not into the log",
-            ),
-            ("src/commands/running.rs", "", "counts the commands that run, and appends for them"),
-            ("src/commands/reaper.rs", "", "waits for nodes that are not heard of"),
-            ("src/commands/state_cache.rs", "", "shares among tasks what was loaded"),
-            ("src/commands/turns.rs", "", "lets those wait who were too slow"),
-        ],
+        except: &[],
     },
     Rule {
         because: "adapters alone speak to NATS and Redis",
@@ -71,6 +57,7 @@ const RULES: &[Rule] = &[
         never: "sqlx::query sqlx::query_as sqlx::query_scalar sqlx::raw_sql",
         except: &[
             ("src/projections/", "", "they are the read models"),
+            ("src/adapters/id_allocation.rs", "sqlx::query", "has the sequences"),
             ("src/api/admin.rs", "sqlx::query_scalar", "asks whether PostgreSQL answers at all"),
         ],
     },
@@ -88,23 +75,16 @@ const RULES: &[Rule] = &[
         never: "crate::clock",
         except: &[
             (
-                "src/projections/offline_queue.rs",
+                "src/projections/offline_queue/mod.rs",
                 "crate::clock",
                 "stamps a push, which is not kept",
             ),
-            ("src/projections/runner.rs", "crate::clock::random_id", "tells runners apart"),
+            ("src/projections/engine/runner.rs", "crate::clock::random_id", "tells runners apart"),
         ],
     },
     Rule {
-        because: "of the commands a read model knows the rules and their states alone",
-        of: &["src/projections/"],
-        never: "crate::commands::accounts crate::commands::execute crate::commands::messages \
-                crate::commands::reaper crate::commands::state_cache",
-        except: &[],
-    },
-    Rule {
         because: "HTTP and WebSocket are the business of api and ws",
-        of: &["src/adapters/", "src/commands/", "src/events/", "src/projections/"],
+        of: &["src/adapters/", "src/commands/", "src/events/", "src/executor/", "src/projections/"],
         never: "axum hyper hyper_util tower",
         except: &[],
     },
@@ -126,15 +106,15 @@ const RULES: &[Rule] = &[
     },
     Rule {
         because: "settings are handed down, not looked up",
-        of: &["src/adapters/", "src/commands/", "src/projections/", "src/ws/"],
+        of: &["src/adapters/", "src/commands/", "src/executor/", "src/projections/", "src/ws/"],
         never: "crate::config",
         except: &[("src/adapters/media/", "crate::config", "is handed its section as a whole")],
     },
     Rule {
         because: "what everybody uses knows nobody",
         of: &["src/clock.rs", "src/config.rs", "src/telemetry.rs"],
-        never: "crate::adapters crate::api crate::app crate::cli crate::commands crate::projections \
-                crate::ws",
+        never: "crate::adapters crate::api crate::app crate::cli crate::commands crate::executor \
+                crate::projections crate::ws",
         except: &[],
     },
 ];
@@ -255,11 +235,15 @@ mod tests {
         refused("src/commands/group.rs", source, "src/commands/group.rs:1: names `async`: rules");
         let source = "use crate::{\n    events::Event,\n    api::params::Params,\n};";
         refused(
-            "src/ws/hub.rs",
+            "src/ws/registry.rs",
             source,
-            "src/ws/hub.rs:3: names `crate::api::params::Params`: HTTP",
+            "src/ws/registry.rs:3: names `crate::api::params::Params`: HTTP",
         );
-        refused("src/adapters/vault.rs", source, "src/adapters/vault.rs:3: names `crate::api");
+        refused(
+            "src/adapters/nats/vault.rs",
+            source,
+            "src/adapters/nats/vault.rs:3: names `crate::api",
+        );
         let source = "use crate::adapters as a;\nfn f() { a::redis::x(); redis::cmd(\"\") }";
         refused("src/api/users.rs", source, "src/api/users.rs:2: names `redis::cmd`: adapters");
         let source = "use time::OffsetDateTime as T;\nfn f() -> T { T::now_utc() }";
@@ -287,7 +271,7 @@ mod tests {
                 "src/cli/users.rs",
                 "use crate::adapters::{postgres, redis::Redis};\nfn f() { Redis::open() }",
             ),
-            ("src/commands/execute.rs", "async fn f() { tokio::time::sleep(x).await }"),
+            ("src/executor/mod.rs", "async fn f() { tokio::time::sleep(x).await }"),
         ] {
             assert_eq!(complaints(file, source), [], "{file}");
         }

@@ -2,7 +2,7 @@
 
 use futures_util::future::join_all;
 use hongyan::{
-    adapters::event_log::{Expect, NewEvent},
+    adapters::nats::event_log::{Expect, NewEvent},
     cli::rig::line::{Line, Mode},
     events::{
         Cause, Event, GroupChatEvent, GroupId, MessageId, Person, Room, Sent, Subject, Timestamp,

@@ -1,8 +1,7 @@
 //! Several gateways: no user can tell on which one the others are (DESIGN §1.4, clarification 18).
 
 use futures_util::{StreamExt as _, future::join_all};
-use hongyan::adapters::nodes::Nodes;
-use hongyan::events::NodeId;
+use hongyan::{adapters::nats::gateways::Nodes, events::NodeId};
 use serde_json::json;
 
 use crate::support::traffic::{Numbered, numbered};

@@ -3,18 +3,26 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::future::join_all;
-use hongyan::adapters::event_log::{Expect, NewEvent};
-use hongyan::adapters::redis::{Redis, cmd};
-use hongyan::events::{
-    Cause, ChatEvent, ConnectionId, Event, GroupId, MessageId, NodeId, Person, Position, Recorded,
-    Role, Sent, SessionEvent, Subject, Timestamp, TokenId, UserId,
+use hongyan::{
+    adapters::{
+        nats::event_log::{Expect, NewEvent},
+        redis::{Redis, cmd},
+    },
+    events::{
+        Cause, ChatEvent, ConnectionId, Event, GroupId, MessageId, NodeId, Person, Position,
+        Recorded, Role, Sent, SessionEvent, Subject, Timestamp, TokenId, UserId,
+    },
+    projections::{
+        engine::generation::{Generation, Store as _},
+        message_history::{self, MessageHistory},
+        offline_queue::{
+            Bounds, OfflineQueue,
+            position_set::Stretches,
+            query::{self, Content, Wanted},
+        },
+        quota::{KEPT, Quota},
+    },
 };
-use hongyan::projections::generation::{Generation, Store as _};
-use hongyan::projections::message_history::{self, MessageHistory};
-use hongyan::projections::offline_queue::{Bounds, OfflineQueue};
-use hongyan::projections::offline_reads::{self, Content, Wanted};
-use hongyan::projections::quota::{KEPT, Quota};
-use hongyan::projections::stretches::Stretches;
 use proptest::prelude::prop_assert_eq;
 use proptest::test_runner::TestCaseResult;
 use serde_json::{Value, json};
@@ -234,7 +242,7 @@ async fn what_is_read_at_once_is_bounded_in_bytes() {
         bytes: 256 * 1024,
     };
     let look = async |wanted| {
-        let seen = offline_reads::look(&stores.redis, US, connection, &wanted).await;
+        let seen = query::look(&stores.redis, US, connection, &wanted).await;
         seen.expect("Redis answers").queue
     };
     let mut next = 1;

@@ -1,12 +1,14 @@
 //! Ids are given once, whatever becomes of the database (ADR 0014, DESIGN §3).
 
 use futures_util::future::{join_all, try_join_all};
-use hongyan::adapters::event_log::{Expect, NewEvent};
-use hongyan::adapters::postgres;
-use hongyan::events::{
-    Cause, Event, Position, Role, Subject, Timestamp, UserEvent, UserId, Username,
+use hongyan::{
+    adapters::{
+        id_allocation::Sequence,
+        nats::event_log::{Expect, NewEvent},
+        postgres,
+    },
+    events::{Cause, Event, Position, Role, Subject, Timestamp, UserEvent, UserId, Username},
 };
-use hongyan::projections::id_allocation::Sequence;
 use serde_json::json;
 use tokio::task::JoinSet;
 use uuid::Uuid;

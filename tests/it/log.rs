@@ -5,14 +5,16 @@ use std::future::ready;
 use async_nats::HeaderMap;
 use async_nats::jetstream::{self, message::StreamMessage};
 use futures_util::{TryStreamExt as _, future::join_all};
-use hongyan::adapters::{
-    event_log::{EventLog, Expect, NewEvent},
-    reader::position_of,
-    tail::Tail,
-};
-use hongyan::events::{
-    Cause, DeliveryEvent, Event, NodeId, Position, Subject, UploadPlace, Uploaded, UserEvent,
-    UserId,
+use hongyan::{
+    adapters::nats::{
+        event_log::{EventLog, Expect, NewEvent},
+        reader::position_of,
+        shared_log::Tail,
+    },
+    events::{
+        Cause, DeliveryEvent, Event, NodeId, Position, Subject, UploadPlace, Uploaded, UserEvent,
+        UserId,
+    },
 };
 use reqwest::Method;
 

@@ -3,19 +3,31 @@
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use hongyan::adapters::checkpoints::Checkpoints;
-use hongyan::adapters::event_log::{EventLog, Expect, NewEvent, Promises};
-use hongyan::adapters::nats;
-use hongyan::adapters::redis::Redis;
-use hongyan::adapters::tail::Tail;
-use hongyan::commands::reaper::Reaper;
-use hongyan::events::{
-    Cause, ConnectionId, Event, NodeId, Position, Role, SessionEvent, Subject, TokenId, UserId,
+use hongyan::{
+    adapters::{
+        nats::{
+            checkpoints::Checkpoints,
+            connect,
+            event_log::{EventLog, Expect, NewEvent, Promises},
+            shared_log::Tail,
+        },
+        redis::Redis,
+    },
+    events::{
+        Cause, ConnectionId, Event, NodeId, Position, Role, SessionEvent, Subject, TokenId, UserId,
+    },
+    executor::reaper::Reaper,
+    projections::{
+        Projection as _,
+        engine::{
+            generation::Store as _,
+            redis::InRedis,
+            runner::{Runners, Work},
+        },
+        presence::{self, Presence},
+    },
+    telemetry::ProjectionHealth,
 };
-use hongyan::projections::presence::{self, Presence};
-use hongyan::projections::runner::{Runners, Work};
-use hongyan::projections::{Projection as _, generation::Store as _, in_redis::InRedis};
-use hongyan::telemetry::ProjectionHealth;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -29,7 +41,7 @@ async fn thousands_of_sockets_of_a_lost_gateway_are_ended_once_presence_is_whole
     let mut app = App::with_gateways(1).await;
     app.projector.as_mut().expect("a projector").process().kill9();
     let url = app.servers.nats.url();
-    let nats = nats::connect(&url, "ops", &"opspw".into()).await.expect("nats-server");
+    let nats = connect::connect(&url, "ops", &"opspw".into()).await.expect("nats-server");
     let node = NodeId(Uuid::new_v4());
     let second = Duration::from_secs(1);
     let promises = Promises { replicated: false, timeout: 20 * second, fact_ttl: 600 * second };

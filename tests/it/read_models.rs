@@ -2,26 +2,30 @@
 
 use std::collections::BTreeSet;
 
-use hongyan::adapters::{
-    postgres,
-    push::{Pushes, SocketsHere},
-    redis::Redis,
-};
-use hongyan::app::ProjectionParts;
-use hongyan::events::{Event, Pair, Recorded, SessionEvent, Subject};
-use hongyan::for_each_projection;
-use hongyan::projections::generation::{Generation, Move, Store};
-use hongyan::projections::in_postgres::InPostgres;
-use hongyan::projections::in_redis::InRedis;
-use hongyan::projections::{
-    Checkpoint, Projection, StoreError,
-    address_book::{self, AddressBook},
-    complaint_box::{self, ComplaintBox},
-    group_roster::{self, GroupRoster},
-    offline_queue::{Bounds, OfflineQueue},
-    question_book::{self, QuestionBook},
-    quota::{KEPT, Quota},
-    sessions, user_directory,
+use hongyan::{
+    adapters::{
+        nats::push::{Pushes, SocketsHere},
+        postgres,
+        redis::Redis,
+    },
+    app::ProjectionParts,
+    events::{Event, Pair, Recorded, SessionEvent, Subject},
+    for_each_projection,
+    projections::{
+        Checkpoint, Projection, StoreError,
+        address_book::{self, AddressBook},
+        complaints::{self, ComplaintBox},
+        engine::{
+            generation::{Generation, Move, Store},
+            postgres::InPostgres,
+            redis::InRedis,
+        },
+        group_roster::{self, GroupRoster},
+        offline_queue::{Bounds, OfflineQueue},
+        quick_replies::{self, QuestionBook},
+        quota::{KEPT, Quota},
+        sessions, user_directory,
+    },
 };
 use proptest::collection::vec;
 use proptest::prelude::{Just, Strategy, prop_assert_eq, prop_oneof};
@@ -187,7 +191,7 @@ async fn loads(stores: &Stores, world: &World) -> TestCaseResult {
         prop_assert_eq!(loaded, (session, world.version(Subject::Session(id))));
 
         let questions = world.lists.questions.get(&id).cloned().unwrap_or_default();
-        let loaded = question_book::load(&stores.reader, id).await.expect("questions");
+        let loaded = quick_replies::load(&stores.reader, id).await.expect("questions");
         prop_assert_eq!(loaded, (questions, world.version(Subject::Questions(id))));
 
         for pair in World::people().filter(|other| *other > id).map(|other| Pair::of(id, other)) {
@@ -201,7 +205,7 @@ async fn loads(stores: &Stores, world: &World) -> TestCaseResult {
         prop_assert_eq!(loaded, (group.clone(), world.version(Subject::Group(*id))));
     }
     for (id, complaint) in &world.lists.complaints {
-        let loaded = complaint_box::load(&stores.reader, *id).await.expect("a complaint");
+        let loaded = complaints::load(&stores.reader, *id).await.expect("a complaint");
         prop_assert_eq!(loaded, (complaint.clone(), world.version(Subject::Complaint(*id))));
     }
     Ok(())

@@ -3,16 +3,29 @@
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
-use hongyan::adapters::checkpoints::Checkpoints;
-use hongyan::adapters::event_log::{EventLog, Promises};
-use hongyan::adapters::tail::Tail;
-use hongyan::adapters::{nats, postgres};
-use hongyan::events::{NodeId, Position};
-use hongyan::projections::address_book::AddressBook;
-use hongyan::projections::halt::Halt;
-use hongyan::projections::runner::{Runners, Work};
-use hongyan::projections::{Projection, generation::Store, in_postgres::InPostgres};
-use hongyan::telemetry::ProjectionHealth;
+use hongyan::{
+    adapters::{
+        nats::{
+            checkpoints::Checkpoints,
+            connect,
+            event_log::{EventLog, Promises},
+            shared_log::Tail,
+        },
+        postgres,
+    },
+    events::{NodeId, Position},
+    projections::{
+        Projection,
+        address_book::AddressBook,
+        engine::{
+            generation::Store,
+            postgres::InPostgres,
+            runner::{Runners, Work},
+            stop_reason::Halt,
+        },
+    },
+    telemetry::ProjectionHealth,
+};
 use secrecy::SecretString;
 use tokio::runtime::Handle;
 use tokio::task::block_in_place;
@@ -27,7 +40,7 @@ async fn a_runner_that_was_overtaken_blames_no_event() {
     let app = App::start().await;
     app.friends(["ann", "bob", "cat"]).await;
     let url = app.servers.nats.url();
-    let nats = nats::connect(&url, "ops", &"opspw".into()).await.expect("nats-server");
+    let nats = connect::connect(&url, "ops", &"opspw".into()).await.expect("nats-server");
     let second = Duration::from_secs(1);
     let node = NodeId(Uuid::new_v4());
     let promises = Promises { replicated: false, timeout: second, fact_ttl: second };
@@ -58,7 +71,7 @@ async fn a_runner_that_was_overtaken_blames_no_event() {
 async fn whoever_waits_for_a_read_model_is_heard_of() {
     let app = App::start().await;
     let listen = async || {
-        let nats = nats::connect(&app.servers.nats.url(), "ops", &"opspw".into()).await;
+        let nats = connect::connect(&app.servers.nats.url(), "ops", &"opspw".into()).await;
         let client = nats.expect("nats-server").client;
         let (checkpoints, listen) = Checkpoints::start(client, None).await.expect("nats-server");
         tokio::spawn(listen);

@@ -9,16 +9,18 @@ use tracing::warn;
 
 use super::{Tools, listed};
 use crate::{
-    adapters::checkpoints::{Beat, Checkpoints},
+    adapters::nats::checkpoints::{Beat, Checkpoints},
     app,
     cli::progress::Progress,
     clock,
     events::Position,
     projections::{
         Projection,
-        generation::{Generation, Store},
-        halt::Halt,
-        runner::Work,
+        engine::{
+            generation::{Generation, Store},
+            runner::Work,
+            stop_reason::Halt,
+        },
     },
 };
 

@@ -9,7 +9,7 @@ use super::{at, id, role, text};
 use crate::{
     commands::{
         decider::Decider as _,
-        group_command::{GroupAction, GroupCommand, People},
+        group::command::{GroupAction, GroupCommand, People},
         user::{User, UserCommand},
     },
     events::{GroupId, MessageId, Position, Timestamp, UserId, Username},

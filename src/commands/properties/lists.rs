@@ -4,7 +4,7 @@ use super::*;
 use crate::{
     commands::{
         complaint::{Complaint, ComplaintCommand, Revision},
-        questions::{Questions, QuestionsCommand},
+        quick_replies::{Questions, QuestionsCommand},
     },
     events::{Accused, ChatKind, ComplaintKey, QuestionId, Statement},
 };

@@ -10,7 +10,7 @@ use crate::{
     events::{GroupEvent, GroupId, MembershipId, Position, Timestamp, UserId},
     projections::{
         StoreError,
-        in_postgres::{column, number},
+        engine::postgres::{column, number},
         user_directory::raise_sequence,
     },
 };

@@ -8,16 +8,13 @@ use serde::{Serialize, de::DeserializeOwned};
 use sqlx::PgConnection;
 
 use crate::{
-    commands::{
-        group::{ActiveGroup, Group, Member},
-        group_command::ROSTER,
-    },
+    commands::group::{ActiveGroup, Group, Member, command::ROSTER},
     events::{Event, GroupEvent, GroupId, Position, Recorded, Subject, UserId},
     projections::{
         StoreError,
+        engine::postgres::{column, number},
         group_object::{Columns, GroupObject},
-        in_postgres::{column, number},
-        offline_groups::changed_by,
+        offline_queue::members::changed_by,
     },
 };
 

@@ -6,8 +6,9 @@ use super::groups::Groups;
 use crate::{
     events::{GroupEvent, GroupId, Position, UserId},
     projections::{
-        StoreError, group_notices,
-        in_postgres::{column, number},
+        StoreError,
+        engine::postgres::{column, number},
+        group_notices,
     },
 };
 

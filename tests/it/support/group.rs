@@ -4,11 +4,15 @@ use std::ops::Range;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use hongyan::adapters::event_log::{EventLog, Expect, NewEvent, Promises};
-use hongyan::adapters::nats;
-use hongyan::events::{
-    Applicant, Card, Cause, Entrance, Event, GroupEvent, GroupId, NodeId, Role, Subject, Timestamp,
-    UserEvent, UserId, Username,
+use hongyan::{
+    adapters::nats::{
+        connect,
+        event_log::{EventLog, Expect, NewEvent, Promises},
+    },
+    events::{
+        Applicant, Card, Cause, Entrance, Event, GroupEvent, GroupId, NodeId, Role, Subject,
+        Timestamp, UserEvent, UserId, Username,
+    },
 };
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -113,7 +117,8 @@ impl App {
     /// The log, as a gateway opens it.
     pub async fn log(&self) -> EventLog {
         let url = self.servers.nats.url();
-        let nats = nats::connect(&url, "gateway", &"gatewaypw".into()).await.expect("nats-server");
+        let nats =
+            connect::connect(&url, "gateway", &"gatewaypw".into()).await.expect("nats-server");
         let second = Duration::from_secs(1);
         let timeout = 20 * second; // many events are told at once, on a busy machine
         let promises = Promises { replicated: false, timeout, fact_ttl: second };

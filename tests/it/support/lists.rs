@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use hongyan::commands::complaint::{Complaint, ComplaintCommand, Revision};
-use hongyan::commands::questions::{Questions, QuestionsCommand};
-use hongyan::events::{
-    Accused, ChatKind, ComplaintKey, Event, QuestionId, Statement, Subject, UserId,
+use hongyan::{
+    commands::{
+        complaint::{Complaint, ComplaintCommand, Revision},
+        quick_replies::{Questions, QuestionsCommand},
+    },
+    events::{Accused, ChatKind, ComplaintKey, Event, QuestionId, Statement, Subject, UserId},
 };
 
 use super::steps::{Step, one_of, recent, text};

@@ -7,9 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use hongyan::cli::rig::ports::Port;
-use hongyan::clock;
-use hongyan::events::Timestamp;
+use hongyan::{cli::rig::ports::Port, clock, events::Timestamp};
 use serde_json::json;
 
 use super::api::{Api, client};

@@ -1,7 +1,9 @@
 //! What people may try, in any order.
 
-use hongyan::commands::user::{DeviceReport, UserCommand};
-use hongyan::events::{NodeId, Role, UploadPlace, Uploaded, UserId, Username};
+use hongyan::{
+    commands::user::{DeviceReport, UserCommand},
+    events::{NodeId, Role, UploadPlace, Uploaded, UserId, Username},
+};
 use proptest::collection::{SizeRange, vec};
 use proptest::prelude::{Just, Strategy, any};
 use proptest::strategy::Union;

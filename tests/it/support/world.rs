@@ -2,17 +2,21 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use hongyan::commands::chat::{Draft, Message, MessageCommand, Quota, Revoker, Standing};
-use hongyan::commands::decider::Decider;
-use hongyan::commands::friendship::{Friendship, FriendshipCommand};
-use hongyan::commands::group::Group;
-use hongyan::commands::session::{Session, SessionCommand, Socket};
-use hongyan::commands::user::{Account, User, UserCommand};
-use hongyan::events::{
-    Answer, Cause, ChatEvent, ConnectionId, Delivered, DeliveredInGroup, DeliveryEvent, Device,
-    DisconnectReason, Event, FriendshipEvent, GroupId, MessageId, NewEdge, Pair, Position,
-    Recorded, RequestId, Revocation, Room, SessionEvent, Subject, Timestamp, TokenId, UserId,
-    Username, Visibility,
+use hongyan::{
+    commands::{
+        decider::Decider,
+        friendship::{Friendship, FriendshipCommand},
+        group::Group,
+        message::{Draft, Message, MessageCommand, Quota, Revoker, Standing},
+        session::{Session, SessionCommand, Socket},
+        user::{Account, User, UserCommand},
+    },
+    events::{
+        Answer, Cause, ChatEvent, ConnectionId, Delivered, DeliveredInGroup, DeliveryEvent, Device,
+        DisconnectReason, Event, FriendshipEvent, GroupId, MessageId, NewEdge, Pair, Position,
+        Recorded, RequestId, Revocation, Room, SessionEvent, Subject, Timestamp, TokenId, UserId,
+        Username, Visibility,
+    },
 };
 use serde_json::value::RawValue;
 use uuid::Uuid;

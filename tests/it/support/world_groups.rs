@@ -2,14 +2,20 @@
 
 use std::sync::Arc;
 
-use hongyan::commands::chat::{Accepted, Message, Revoker, Target};
-use hongyan::commands::group::Group;
-use hongyan::commands::group_command::{GroupAction, GroupCommand, People};
-use hongyan::commands::group_rules::may_write;
-use hongyan::events::{
-    Event, GroupChatEvent, GroupEvent, GroupId, MessageId, Revocation, Sent, Subject, UserId,
+use hongyan::{
+    commands::{
+        group::{
+            Group,
+            command::{GroupAction, GroupCommand, People},
+            rules::may_write,
+        },
+        message::{Accepted, Message, Revoker, Target},
+    },
+    events::{
+        Event, GroupChatEvent, GroupEvent, GroupId, MessageId, Revocation, Sent, Subject, UserId,
+    },
+    projections::group_notices,
 };
-use hongyan::projections::group_notices;
 use serde_json::value::RawValue;
 
 use super::steps::{Step, What, one_of, recent, text};

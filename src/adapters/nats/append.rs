@@ -1,0 +1,170 @@
+//! Appending: compare-and-append on one subject, and what became of an attempt that had no answer (ADR 0019).
+
+use std::{sync::atomic::Ordering, time::Duration};
+
+use serde::Deserialize;
+use tokio::time::{Instant, sleep, timeout_at};
+use tracing::warn;
+
+use super::{
+    envelope,
+    event_log::{Appended, EventLog, Expect, LogError, NewEvent, unavailable},
+    protocol::Headers,
+    unbuffered_client::{RequestError, UnbufferedClient},
+};
+use crate::events::Position;
+
+/// How long one attempt waits for its answer.
+const ANSWER: Duration = Duration::from_millis(1500);
+
+/// What JetStream answers to something that was published into a stream.
+#[derive(Deserialize)]
+struct Ack {
+    #[serde(default)]
+    seq: u64,
+    #[serde(default)]
+    duplicate: bool,
+    error: Option<Refused>,
+}
+
+#[derive(Deserialize)]
+struct Refused {
+    err_code: u64,
+    #[serde(default)]
+    description: String,
+}
+
+/// Why something was not stored.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum PublishError {
+    /// What was expected of a subject's last message is not so.
+    #[error("concurrency conflict: somebody appended first")]
+    Conflict,
+    /// There is no answer that says so.
+    #[error(transparent)]
+    Request(#[from] RequestError),
+    /// JetStream says no.
+    #[error("JetStream refuses it: {0} ({1})")]
+    Refused(String, u64),
+}
+
+impl UnbufferedClient {
+    /// Publishes into a stream; the position and whether it was there before, under the same identity.
+    pub(super) async fn publish(
+        &self,
+        subject: &str,
+        headers: &Headers,
+        payload: &[u8],
+        deadline: Instant,
+    ) -> Result<(Position, bool), PublishError> {
+        /// The server has two codes for a conflict: the second while another append is in process.
+        const CONFLICT: [u64; 2] = [10071, 10164];
+        const TOO_LARGE: u64 = 10054;
+        let answer = self.request(subject, headers, payload, deadline).await?;
+        let ack: Ack = serde_json::from_slice(&answer)
+            .map_err(|error| PublishError::Refused(error.to_string(), 0))?;
+        match ack.error {
+            None => Ok((Position(ack.seq), ack.duplicate)),
+            Some(no) if CONFLICT.contains(&no.err_code) => Err(PublishError::Conflict),
+            Some(no) if no.err_code == TOO_LARGE => Err(RequestError::TooLarge.into()),
+            Some(no) => Err(PublishError::Refused(no.description, no.err_code)),
+        }
+    }
+}
+
+impl EventLog {
+    /// Appends a fact and answers when it is as durable as `log.durability` promises.
+    ///
+    /// # Errors
+    /// See [`LogError`].
+    pub async fn append(&self, new: &mut NewEvent, expect: Expect) -> Result<Appended, LogError> {
+        if let Some(why) = self.sync_failure() {
+            return Err(LogError::Unavailable(why.to_owned()));
+        }
+        let _under_way = self.nats.appends.begin();
+        let appended = self.append_unsynced(new, expect).await?;
+        match &self.settings.commit {
+            Some(commit) if !commit.barrier().await => {
+                Err(LogError::Unavailable("the log could not be synced to disk".into()))
+            }
+            _ => Ok(appended),
+        }
+    }
+
+    /// Appends a fact that nobody is promised: the end of a connection, a delivery. After an error the same value may
+    /// be appended again, however much later.
+    ///
+    /// # Errors
+    /// See [`LogError`].
+    pub async fn append_unsynced(
+        &self,
+        new: &mut NewEvent,
+        expect: Expect,
+    ) -> Result<Appended, LogError> {
+        let body = new.event.encode();
+        let settings = &self.settings;
+        let headers = envelope::headers(new, &body, expect, &settings.source, settings.fact_ttl);
+        let subject = new.subject.to_string();
+        let deadline = Instant::now() + settings.timeout;
+        let before = Position(settings.seen.load(Ordering::Relaxed));
+        let mut pause = Duration::from_millis(20);
+        loop {
+            // The server forgets identities after two minutes, so a repeat looks for the first attempt before.
+            let attempt = match self.stored(new, deadline).await {
+                Ok(Some(position)) => return Ok(Appended { position, duplicate: true }),
+                Ok(None) => {
+                    let answer = (Instant::now() + ANSWER).min(deadline);
+                    self.nats.appends.publish(&subject, &headers, &body, answer).await
+                }
+                Err(error) if Instant::now() + pause >= deadline => return Err(error),
+                Err(_) => {
+                    sleep(pause).await;
+                    continue;
+                }
+            };
+            let error = match attempt {
+                Ok((position, duplicate)) => {
+                    settings.seen.fetch_max(position.0, Ordering::Relaxed);
+                    return Ok(Appended { position, duplicate });
+                }
+                Err(error) => error,
+            };
+            match error {
+                // The expectation is checked before the identity (`jetstream.md` §1.3), so a repeat of our own append
+                // looks like a conflict with it.
+                PublishError::Conflict => {
+                    let own = self.stored(new, deadline).await?;
+                    return own
+                        .map(|position| Appended { position, duplicate: true })
+                        .ok_or(LogError::Conflict);
+                }
+                PublishError::Request(RequestError::TooLarge) => return Err(LogError::TooLarge),
+                PublishError::Request(RequestError::Unanswered) => {
+                    new.maybe_after.get_or_insert(before);
+                }
+                PublishError::Request(RequestError::NotSent | RequestError::NoResponders)
+                | PublishError::Refused(..) => {}
+            }
+            if Instant::now() + pause >= deadline {
+                return Err(unavailable(error));
+            }
+            warn!(%error, "an append got no answer, trying again under the same id");
+            sleep(pause).await;
+            pause = (pause * 2).min(Duration::from_millis(500));
+        }
+    }
+
+    /// Where an attempt that was not answered has stored the fact, if there was one and it has.
+    async fn stored(
+        &self,
+        new: &NewEvent,
+        deadline: Instant,
+    ) -> Result<Option<Position>, LogError> {
+        let Some(after) = new.maybe_after else { return Ok(None) };
+        let look = async {
+            let first = self.raw_next(new.subject, Position(after.0 + 1)).await?;
+            self.find(new.subject, new.id, first, Position(u64::MAX)).await
+        };
+        timeout_at(deadline, look).await.unwrap_or_else(|_| Err(unavailable("it does not answer")))
+    }
+}

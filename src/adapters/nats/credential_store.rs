@@ -1,0 +1,240 @@
+//! Credentials and claims: a key-value bucket that only the server's account may read.
+
+use std::time::Duration;
+
+use async_nats::jetstream::message::StreamMessage;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use sha2::{Digest as _, Sha256};
+use tokio::time::{Instant, sleep};
+use uuid::Uuid;
+
+use super::{
+    append::PublishError,
+    connect::Nats,
+    envelope::{EXPECTED, EXPECTED_ON, header},
+    event_log::{LogError, unavailable},
+    lookup::Lookup,
+    protocol::Headers,
+    unbuffered_client::UnbufferedClient,
+};
+use crate::events::{TokenId, UserId, Username};
+
+/// The bucket.
+pub const BUCKET: &str = "VAULT";
+/// Its stream.
+const STREAM: &str = "KV_VAULT";
+
+/// How long a change may take.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The header that says that a message takes a key out, and not what it is now.
+const OPERATION: &str = "KV-Operation";
+const DELETE: &str = "DEL";
+
+/// A key without a meaning.
+const PROBE: &str = "probe";
+
+/// What is secret, and which names and devices are taken.
+#[derive(Clone)]
+pub struct Vault {
+    lookup: Lookup,
+    appends: UnbufferedClient,
+    /// What a replica says is checked with the leader.
+    replicated: bool,
+}
+
+/// Who has a log-in name, and how he proves it.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct NameClaim {
+    /// The account.
+    pub user: UserId,
+    /// Its public identifier, which tells it from another account under a reused number.
+    pub uuid: Uuid,
+    /// The name as typed.
+    pub username: Username,
+    /// The password's hash, in PHC form or as legacy SHA-256 hex; guests have none (DEV-10).
+    pub hash: Option<String>,
+    /// The last change of password.
+    #[serde(default)]
+    pub change: Option<PasswordChange>,
+}
+
+/// A change of password: the log has to say what the vault says already.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PasswordChange {
+    /// Which.
+    pub id: Uuid,
+    /// The token that stays good.
+    pub kept: Option<TokenId>,
+    /// On whose behalf; nobody's if an operator's.
+    pub actor: Option<UserId>,
+    /// Has the log yet to say so?
+    pub unfinished: bool,
+}
+
+/// Which account a device owns.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct DeviceClaim {
+    /// The account.
+    pub user: UserId,
+    /// Its public identifier.
+    pub uuid: Uuid,
+}
+
+/// A claim with the revision that a change must expect.
+pub struct Held<C> {
+    /// The claim.
+    pub claim: C,
+    /// Its revision.
+    pub revision: u64,
+}
+
+/// What a claim is about; its key says nothing about the name.
+pub trait Claim: Serialize + DeserializeOwned {
+    /// Keeps names and devices apart.
+    const KIND: &'static str;
+}
+
+impl Claim for NameClaim {
+    const KIND: &'static str = "name";
+}
+
+impl Claim for DeviceClaim {
+    const KIND: &'static str = "device";
+}
+
+/// How [`Vault::claim`] ended.
+pub enum Claimed<C> {
+    /// It is ours now.
+    Made,
+    /// It was somebody's before.
+    Taken(Held<C>),
+}
+
+impl Vault {
+    /// Opens the bucket; with several replicas its leader is asked.
+    ///
+    /// # Errors
+    /// It is not there: `hongyan migrate` makes it.
+    pub async fn open(nats: &Nats, replicated: bool) -> Result<Self, LogError> {
+        nats.jetstream.get_stream(STREAM).await.map_err(unavailable)?;
+        let stream = nats.jetstream.get_stream_no_info(STREAM).await.map_err(unavailable)?;
+        // By key: whoever may ask the leader may ask for all credentials, one by one.
+        let lookup = Lookup::new(stream, nats.client.clone(), false);
+        Ok(Self { lookup, appends: nats.appends.clone(), replicated })
+    }
+
+    /// Claims `what` unless somebody has it: that only one can is what makes names unique.
+    ///
+    /// # Errors
+    /// The vault cannot be reached.
+    pub async fn claim<C: Claim>(&self, what: &str, claim: &C) -> Result<Claimed<C>, LogError> {
+        let mut revision = 0;
+        loop {
+            let key = key::<C>(what);
+            if self.put(&key, Headers::new(), &json(claim), revision).await?.is_some() {
+                return Ok(Claimed::Made);
+            }
+            match self.last(&key).await? {
+                Some(message) if is_there(&message) => return Ok(Claimed::Taken(read(&message)?)),
+                Some(released) => revision = released.sequence,
+                // On its way to a replica.
+                None => sleep(Duration::from_millis(5)).await,
+            }
+        }
+    }
+
+    /// Who has `what`.
+    ///
+    /// # Errors
+    /// The vault cannot be reached.
+    pub async fn held<C: Claim>(&self, what: &str) -> Result<Option<Held<C>>, LogError> {
+        let last = self.last(&key::<C>(what)).await?;
+        last.filter(is_there).map(|message| read(&message)).transpose()
+    }
+
+    /// Replaces a claim if it is still the one that was read; its new revision, or `None` if it is not.
+    ///
+    /// # Errors
+    /// The vault cannot be reached.
+    pub async fn replace<C: Claim>(
+        &self,
+        what: &str,
+        claim: &C,
+        revision: u64,
+    ) -> Result<Option<u64>, LogError> {
+        self.put(&key::<C>(what), Headers::new(), &json(claim), revision).await
+    }
+
+    /// Gives a claim up, if it is still the one that was read.
+    ///
+    /// # Errors
+    /// The vault cannot be reached.
+    pub async fn release<C: Claim>(&self, what: &str, revision: u64) -> Result<(), LogError> {
+        let mut headers = Headers::new();
+        headers.add(OPERATION, DELETE);
+        self.put(&key::<C>(what), headers, b"", revision).await?;
+        Ok(())
+    }
+
+    /// Puts something in a key's place if that is as it was at `revision`; its own revision, or `None` if it is not.
+    async fn put(
+        &self,
+        key: &str,
+        mut headers: Headers,
+        value: &[u8],
+        revision: u64,
+    ) -> Result<Option<u64>, LogError> {
+        headers.add(EXPECTED, revision);
+        let deadline = Instant::now() + PATIENCE;
+        match self.appends.publish(&subject(key), &headers, value, deadline).await {
+            Ok((position, _)) => Ok(Some(position.0)),
+            Err(PublishError::Conflict) => Ok(None),
+            Err(error) => Err(unavailable(error)),
+        }
+    }
+
+    /// What a key has. Any replica may answer, also one that has not heard of a change of password yet; so on a
+    /// replicated log the leader is sent a message, on another key, that depends on what was found.
+    async fn last(&self, key: &str) -> Result<Option<StreamMessage>, LogError> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let last = self.lookup.last(&subject(key)).await?;
+            if !self.replicated {
+                return Ok(last);
+            }
+            let mut headers = Headers::new();
+            headers.add(OPERATION, DELETE);
+            headers.add(EXPECTED, last.as_ref().map_or(0, |message| message.sequence));
+            headers.add(EXPECTED_ON, subject(key));
+            match self.appends.publish(&subject(PROBE), &headers, b"", deadline).await {
+                Ok(_) => return Ok(last),
+                Err(PublishError::Conflict) if Instant::now() < deadline => {
+                    sleep(Duration::from_millis(5)).await;
+                }
+                Err(error) => return Err(unavailable(error)),
+            }
+        }
+    }
+}
+
+fn is_there(message: &StreamMessage) -> bool {
+    header(&message.headers, OPERATION).is_none()
+}
+
+fn read<C: Claim>(message: &StreamMessage) -> Result<Held<C>, LogError> {
+    let claim = serde_json::from_slice(&message.payload).map_err(unavailable)?;
+    Ok(Held { claim, revision: message.sequence })
+}
+
+fn subject(key: &str) -> String {
+    format!("$KV.{BUCKET}.{key}")
+}
+
+fn key<C: Claim>(what: &str) -> String {
+    format!("{}.{}", C::KIND, hex::encode(Sha256::digest(what)))
+}
+
+fn json<C: Claim>(claim: &C) -> Vec<u8> {
+    serde_json::to_vec(claim).expect("claims are plain data")
+}

@@ -1,0 +1,22 @@
+//! NATS: the event log with its group commit, pushes and their subscriptions, heartbeats, and the credential store.
+
+mod append;
+pub mod checkpoints;
+pub mod connect;
+pub mod credential_store;
+mod envelope;
+pub mod event_log;
+pub mod gateways;
+pub mod group_commit;
+pub mod liveness;
+mod lookup;
+mod protocol;
+pub mod provision;
+pub mod push;
+pub mod reader;
+pub mod secret_checks;
+pub mod shared_log;
+pub mod subscriptions;
+mod unbuffered_client;
+pub mod watermarks;
+mod write_coalescing;

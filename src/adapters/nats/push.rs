@@ -1,0 +1,312 @@
+//! Pushes: frames on their way to sockets. A push is a hint; the queue is the truth (DESIGN §6).
+//!
+//! Each begins with a line that says what it is: `f` number connection, `d`, `s` position, entry before, ruled, who has
+//! told its own sockets, and author, or `w` and watermarks; then comes the frame.
+
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
+
+use async_nats::{Client, RequestErrorKind};
+use bytes::{BufMut as _, Bytes, BytesMut};
+use tokio::{sync::mpsc, time::timeout};
+
+use super::{
+    subscriptions::{Heard, Interest, Wanted},
+    watermarks::Watermarks,
+};
+use crate::events::{ConnectionId, GroupId, NodeId, Position, UserId};
+
+/// Every gateway reads all queues of its sockets again: pushes may have been missed.
+const RESYNC: &str = "push.resync";
+
+/// What was pushed lately.
+const WATERMARKS: &str = "push.watermarks";
+
+const DRAIN: &[u8] = b"d\n";
+
+/// How long a gateway may take to say that a socket was told to drain.
+const PATIENCE: Duration = Duration::from_millis(500);
+
+/// Sends pushes.
+#[derive(Clone)]
+pub struct Pushes {
+    client: Client,
+    here: SocketsHere,
+}
+
+/// The sockets of this process, if it is a gateway, too: they need no server to be told.
+#[derive(Clone, Default)]
+pub struct SocketsHere(Arc<OnceLock<Local>>);
+
+struct Local {
+    node: NodeId,
+    has: Box<dyn Fn(UserId, ConnectionId) -> bool + Send + Sync>,
+    /// What a gateway does not take in time waits in memory, as it would in the server's.
+    pushes: mpsc::UnboundedSender<Push>,
+}
+
+impl SocketsHere {
+    /// This process is the gateway `node`, which has the sockets that `has` knows; their pushes come out of the returned
+    /// channel in order.
+    pub fn are(
+        &self,
+        node: NodeId,
+        has: impl Fn(UserId, ConnectionId) -> bool + Send + Sync + 'static,
+    ) -> mpsc::UnboundedReceiver<Push> {
+        let (pushes, received) = mpsc::unbounded_channel();
+        _ = self.0.set(Local { node, has: Box::new(has), pushes });
+        received
+    }
+}
+
+/// Something for sockets.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Push {
+    /// An entry of a user's queue, as a frame.
+    Frame {
+        /// Whose.
+        user: UserId,
+        /// Its number.
+        number: u64,
+        /// The socket that it is for.
+        connection: ConnectionId,
+        /// The frame; empty if the socket has to look by itself.
+        frame: Bytes,
+    },
+    /// Deliver what waits from before the socket opened (rest.md §21).
+    Drain {
+        /// Whose.
+        user: UserId,
+        /// Where it is to be said that his socket was told.
+        reply: Option<Bytes>,
+    },
+    /// What was said to all of a large group.
+    Said {
+        /// What.
+        said: SaidPush,
+        /// The gateway whose sockets have been told already.
+        told: Option<NodeId>,
+        /// The frame; empty if sockets have to look by themselves.
+        frame: Bytes,
+    },
+    /// What was pushed lately.
+    Watermarks(Watermarks),
+    /// Pushes may have been missed.
+    Resync,
+}
+
+/// What was said to all of a large group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SaidPush {
+    /// The group.
+    pub group: GroupId,
+    /// The place of the timeline's entry in the log.
+    pub position: Position,
+    /// The place of the entry before it; 0 if there is none.
+    pub after: u64,
+    /// Who does not get it, for he wrote it.
+    pub author: Option<UserId>,
+    /// The last event before it that changed who receives.
+    pub ruled: Position,
+}
+
+/// Was a user's socket told?
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Told {
+    /// It was.
+    Yes,
+    /// No gateway has one.
+    NoSocket,
+}
+
+impl Pushes {
+    /// Over `client`.
+    pub fn new(client: Client, here: SocketsHere) -> Self {
+        Self { client, here }
+    }
+
+    /// Sends a frame to whichever gateway holds the socket; lost if none is connected. Says whether it went over the
+    /// server, where it can get lost as well. The queue has it.
+    pub async fn frame(
+        &self,
+        user: UserId,
+        number: u64,
+        connection: ConnectionId,
+        frame: Bytes,
+    ) -> bool {
+        if let Some(local) = self.here.0.get().filter(|local| (local.has)(user, connection)) {
+            _ = local.pushes.send(Push::Frame { user, number, connection, frame });
+            return false;
+        }
+        let push = with_frame(&frame_line(number, connection), &frame);
+        _ = self.client.publish(of_user(user), push).await;
+        true
+    }
+
+    /// Sends what was said in a group to every gateway with a member's socket. The timeline has it.
+    pub async fn said(&self, said: SaidPush, frame: Bytes) {
+        let here = self.here.0.get();
+        let (subject, told) = (of_group(said.group), here.map(|local| local.node));
+        let push = with_frame(&said_line(&said, told), &frame);
+        if let Some(local) = here {
+            // By the server it would come later than frames that were sent after it.
+            _ = local.pushes.send(Push::Said { said, told: None, frame });
+        }
+        _ = self.client.publish(subject, push).await;
+    }
+
+    /// Tells every gateway what was pushed lately.
+    pub async fn watermarks(&self, watermarks: &Watermarks) {
+        _ = self.client.publish(WATERMARKS, watermarks.line().into()).await;
+    }
+
+    /// Tells the user's socket, wherever it is, to drain the queue.
+    ///
+    /// # Errors
+    /// Not connected to the server, or a gateway does not answer.
+    pub async fn drain(&self, user: UserId) -> Result<Told, async_nats::RequestError> {
+        let asking = self.client.request(of_user(user), Bytes::from_static(DRAIN));
+        match timeout(PATIENCE, asking).await {
+            Err(_) => Err(RequestErrorKind::TimedOut.into()),
+            Ok(Err(error)) if error.kind() == RequestErrorKind::NoResponders => Ok(Told::NoSocket),
+            Ok(Err(error)) => Err(error),
+            Ok(Ok(_)) => Ok(Told::Yes),
+        }
+    }
+
+    /// Tells every gateway that pushes may have been missed.
+    pub async fn resync(&self) {
+        _ = self.client.publish(RESYNC, Bytes::new()).await;
+    }
+}
+
+/// What is for a user's sockets.
+pub fn want_user(interest: &Interest, user: UserId) -> Wanted {
+    interest.want(of_user(user))
+}
+
+/// What is said in a large group.
+pub fn want_group(interest: &Interest, group: GroupId) -> Wanted {
+    interest.want(of_group(group))
+}
+
+/// What all gateways are told.
+pub fn want_calls(interest: &Interest) -> [Wanted; 2] {
+    [RESYNC, WATERMARKS].map(|subject| interest.want(subject.to_owned()))
+}
+
+/// Reads what was heard; `None` if it is no push.
+pub fn read(heard: Heard) -> Option<Push> {
+    let Heard::Message { subject, reply, payload: mut frame } = heard else {
+        return Some(Push::Resync);
+    };
+    let end = frame.iter().position(|byte| *byte == b'\n').map_or(frame.len(), |at| at + 1);
+    let line = frame.split_to(end);
+    let subject: Vec<&str> = str::from_utf8(&subject).ok()?.split('.').collect();
+    let words: Vec<&str> = str::from_utf8(&line).ok()?.trim_end().split(' ').collect();
+    match (&subject[..], &words[..]) {
+        (["push", "resync"], _) => Some(Push::Resync),
+        (["push", "watermarks"], ["w", words @ ..]) => {
+            Some(Push::Watermarks(Watermarks::read(words)?))
+        }
+        (["push", "u", user], ["f", number, connection]) => Some(Push::Frame {
+            user: UserId(user.parse().ok()?),
+            number: number.parse().ok()?,
+            connection: ConnectionId(connection.parse().ok()?),
+            frame,
+        }),
+        (["push", "u", user], ["d"]) => {
+            Some(Push::Drain { user: UserId(user.parse().ok()?), reply })
+        }
+        (["push", "g", group], ["s", position, after, ruled, told, author @ ..]) => {
+            let told = Some(*told).filter(|told| *told != NOBODY);
+            let told = told.map(|node| node.parse().map(NodeId)).transpose().ok()?;
+            let said = SaidPush {
+                group: GroupId(group.parse().ok()?),
+                position: Position(position.parse().ok()?),
+                after: after.parse().ok()?,
+                author: author.first().map(|author| author.parse().map(UserId)).transpose().ok()?,
+                ruled: Position(ruled.parse().ok()?),
+            };
+            Some(Push::Said { said, told, frame })
+        }
+        _ => None,
+    }
+}
+
+fn with_frame(line: &str, frame: &[u8]) -> Bytes {
+    let mut push = BytesMut::with_capacity(line.len() + 1 + frame.len());
+    push.put_slice(line.as_bytes());
+    push.put_u8(b'\n');
+    push.put_slice(frame);
+    push.freeze()
+}
+
+fn frame_line(number: u64, connection: ConnectionId) -> String {
+    format!("f {number} {connection}")
+}
+
+/// No gateway has told its sockets.
+const NOBODY: &str = "-";
+
+fn said_line(
+    SaidPush { position, after, author, ruled, .. }: &SaidPush,
+    told: Option<NodeId>,
+) -> String {
+    let told = told.map_or_else(|| NOBODY.to_owned(), |node| node.to_string());
+    let by = author.map(|author| author.to_string()).unwrap_or_default();
+    format!("s {position} {after} {ruled} {told} {by}")
+}
+
+fn of_user(user: UserId) -> String {
+    format!("push.u.{user}")
+}
+
+fn of_group(group: GroupId) -> String {
+    format!("push.g.{group}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn heard(subject: String, payload: Bytes) -> Option<Push> {
+        read(Heard::Message { subject: subject.into(), reply: None, payload })
+    }
+
+    #[test]
+    fn what_is_sent_is_what_is_read() {
+        let (user, connection) = (UserId(9), ConnectionId(uuid::Uuid::from_u128(7)));
+        let frame = Bytes::from_static(b"{\"a\":\"\\n\"}");
+        let sent = with_frame(&frame_line(5, connection), &frame);
+        let read = Push::Frame { user, number: 5, connection, frame: frame.clone() };
+        assert_eq!(heard(of_user(user), sent), Some(read));
+        for author in [None, Some(user)] {
+            let (position, ruled) = (Position(12), Position(10));
+            let said = SaidPush { group: GroupId(3), position, after: 11, author, ruled };
+            let node = NodeId(uuid::Uuid::from_u128(8));
+            for (frame, told) in [(frame.clone(), None), (Bytes::new(), Some(node))] {
+                let sent = with_frame(&said_line(&said, told), &frame);
+                let read = Push::Said { said: said.clone(), told, frame };
+                assert_eq!(heard(of_group(said.group), sent), Some(read));
+            }
+        }
+        let drain = Push::Drain { user, reply: None };
+        assert_eq!(heard(of_user(user), Bytes::from_static(DRAIN)), Some(drain));
+        assert_eq!(heard(RESYNC.to_owned(), Bytes::new()), Some(Push::Resync));
+        let (run, users) = (uuid::Uuid::from_u128(7), vec![(user, 5)]);
+        let watermarks = Watermarks { run, number: 1, users, groups: Vec::new() };
+        let sent = watermarks.line().into();
+        assert_eq!(heard(WATERMARKS.to_owned(), sent), Some(Push::Watermarks(watermarks)));
+    }
+
+    #[test]
+    fn what_is_no_push_is_passed_over() {
+        for line in ["", "f", "f 1", "f x y", "s 1 2", "s 1 2 3", "g", "w", "w 1 2", "\u{0}"] {
+            assert_eq!(heard(of_user(UserId(1)), Bytes::from(line)), None, "{line}");
+            assert_eq!(heard("push.g".to_owned(), Bytes::from(line)), None, "{line}");
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! Are the secrets of this process those that tokens and passwords were made with? `VAULT` has a check value of each: a
+//! digest keyed with the secret, from which it cannot be had.
+
+use anyhow::ensure;
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use secrecy::{ExposeSecret as _, SecretString};
+use serde::{Deserialize, Serialize};
+use sha2::Sha256;
+use subtle::ConstantTimeEq as _;
+
+use super::{
+    credential_store::{Claim, Claimed, Vault},
+    event_log::LogError,
+};
+
+/// A secret whose change would be noticed late, and hurt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Secret {
+    /// `auth.token_secret`.
+    Token,
+    /// `auth.password_pepper`.
+    Pepper,
+}
+
+/// What the vault keeps of a secret.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct CheckValue {
+    /// HMAC-SHA-256 of the secret's name under the secret, in hexadecimal digits.
+    digest: String,
+}
+
+impl Claim for CheckValue {
+    const KIND: &'static str = "check";
+}
+
+impl Secret {
+    /// The setting.
+    pub fn setting(self) -> &'static str {
+        match self {
+            Self::Token => "auth.token_secret",
+            Self::Pepper => "auth.password_pepper",
+        }
+    }
+
+    /// What `hongyan secrets accept` calls it.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Token => "token-secret",
+            Self::Pepper => "password-pepper",
+        }
+    }
+
+    /// What its change does.
+    pub fn consequence(self) -> &'static str {
+        match self {
+            Self::Token => "every token is void: everybody logs in again",
+            Self::Pepper => {
+                "every password is void: nobody logs in before `hongyan users set-password` gives them another"
+            }
+        }
+    }
+
+    fn check_value(self, secret: &SecretString) -> CheckValue {
+        let mut mac = Hmac::<Sha256>::new_from_slice(secret.expose_secret().as_bytes())
+            .expect("a key may have any length");
+        mac.update(b"hongyan check value: ");
+        mac.update(self.setting().as_bytes());
+        CheckValue { digest: hex::encode(mac.finalize().into_bytes()) }
+    }
+}
+
+/// Is this the secret that the vault knows? The first one that is asked about is noted.
+///
+/// # Errors
+/// The vault cannot be reached.
+async fn is_known(vault: &Vault, which: Secret, secret: &SecretString) -> Result<bool, LogError> {
+    let value = which.check_value(secret);
+    Ok(match vault.claim(which.setting(), &value).await? {
+        Claimed::Made => true,
+        Claimed::Taken(held) => is_same(&held.claim, &value),
+    })
+}
+
+/// The same, as a reason not to go on.
+///
+/// # Errors
+/// It is another one, or the vault cannot be reached.
+pub async fn check(vault: &Vault, which: Secret, secret: &SecretString) -> anyhow::Result<()> {
+    ensure!(
+        is_known(vault, which, secret).await?,
+        "{setting} is not the one that the service ran with before. If it was not meant to change, put the old one back. \
+         If it was, run `hongyan secrets accept {name}` with the new one in the settings; then {consequence}",
+        setting = which.setting(),
+        name = which.name(),
+        consequence = which.consequence(),
+    );
+    Ok(())
+}
+
+/// From now on this is the secret that the vault knows. `false` if it was already.
+///
+/// # Errors
+/// The vault cannot be reached.
+pub async fn accept(vault: &Vault, which: Secret, secret: &SecretString) -> Result<bool, LogError> {
+    let value = which.check_value(secret);
+    loop {
+        let held = match vault.claim(which.setting(), &value).await? {
+            Claimed::Made => return Ok(true),
+            Claimed::Taken(held) if is_same(&held.claim, &value) => return Ok(false),
+            Claimed::Taken(held) => held,
+        };
+        if vault.replace(which.setting(), &value, held.revision).await?.is_some() {
+            return Ok(true);
+        }
+    }
+}
+
+fn is_same(known: &CheckValue, found: &CheckValue) -> bool {
+    known.digest.as_bytes().ct_eq(found.digest.as_bytes()).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_check_value_is_of_one_secret_and_tells_nothing_of_it() {
+        let secret = SecretString::from("0123456789abcdef0123456789abcdef");
+        let value = Secret::Token.check_value(&secret);
+        assert!(is_same(&value, &Secret::Token.check_value(&secret)));
+        assert!(!is_same(&value, &Secret::Pepper.check_value(&secret)), "each has its own");
+        assert!(!is_same(&value, &Secret::Token.check_value(&"another".into())));
+        assert_eq!(value.digest.len(), 64);
+    }
+}

@@ -1,0 +1,429 @@
+//! The end of the log, read once for all in this process who follow it.
+//!
+//! A consumer for each follower would have the server look for the subjects of each, event by event (with several
+//! filters it goes through all subjects of a block, for every event), and send and have decoded the same event again and
+//! again.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    future::ready,
+    pin::pin,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use tokio::{sync::Notify, time::sleep};
+use tracing::debug;
+
+use super::{
+    event_log::{EventLog, LogError},
+    reader::{BATCH_BYTES, Entry, Fetched, Reader, matches_any, position_of},
+};
+use crate::events::Position;
+
+/// What is kept for followers who lag: events, and bytes as they are in the log. Who lags more reads for himself.
+const MOST: usize = 4096;
+const MOST_BYTES: usize = 16 << 20;
+
+/// The end of the log, as far as it was read.
+#[derive(Clone)]
+pub struct Tail {
+    log: EventLog,
+    subjects: &'static [&'static str],
+    recent: Arc<Mutex<Recent>>,
+}
+
+#[derive(Default)]
+struct Recent {
+    /// Counts the connections to the log; after each loss followers begin anew.
+    stretch: u64,
+    /// All events after this position and up to `end` are here; `None` while there is no connection.
+    after: Option<Position>,
+    end: Position,
+    events: VecDeque<Arc<Fetched>>,
+    bytes: usize,
+    /// Those who wait, by a number of each.
+    waiting: HashMap<u64, Waiting>,
+    last_number: u64,
+}
+
+/// One who waits for more. Only what concerns it wakes it: most events concern a few of ten followers.
+struct Waiting {
+    subjects: &'static [&'static str],
+    /// It is also woken once the tail has been read up to here.
+    goal: Option<Position>,
+    /// It has, or nothing concerned it, all up to here.
+    clear_to: Position,
+    bell: Arc<Notify>,
+    is_rung: bool,
+}
+
+impl Tail {
+    /// Of the events of `subjects`, once [`Tail::run`] runs.
+    pub fn new(log: EventLog, subjects: &'static [&'static str]) -> Self {
+        Self { log, subjects, recent: Arc::default() }
+    }
+
+    /// Reads the end of the log, for ever.
+    pub async fn run(self) {
+        loop {
+            if let Err(error) = self.read().await {
+                debug!(%error, "the end of the log is out of reach");
+            }
+            self.recent().begin_anew();
+            sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    async fn read(&self) -> Result<(), LogError> {
+        let end = self.log.end().await?.last;
+        let mut reader = self.log.read(self.subjects, Position(end.0 + 1)).await?;
+        self.recent().begin(end);
+        loop {
+            let batch = reader.fetch(512).await?;
+            self.recent().take(batch);
+        }
+    }
+
+    fn recent(&self) -> MutexGuard<'_, Recent> {
+        self.recent.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Follows the events of `subjects`, which are among the tail's, from a position on.
+    ///
+    /// # Errors
+    /// The server cannot be reached.
+    pub async fn follow(
+        &self,
+        subjects: &'static [&'static str],
+        from: Position,
+    ) -> Result<Follower, LogError> {
+        let number = self.recent().next_number();
+        let mut follower = Follower {
+            tail: self.clone(),
+            number,
+            bell: Arc::default(),
+            subjects,
+            next: Position(from.0.max(1)),
+            stretch: 0,
+            own: None,
+            asked: false,
+            pending: 0,
+        };
+        follower.find_source().await?;
+        Ok(follower)
+    }
+}
+
+impl Recent {
+    /// The connection is lost: everybody begins anew.
+    fn begin_anew(&mut self) {
+        let (stretch, last_number) = (self.stretch + 1, self.last_number);
+        let before = std::mem::replace(self, Self { stretch, last_number, ..Self::default() });
+        before.waiting.values().for_each(|waiting| waiting.bell.notify_one());
+    }
+
+    /// The log is read from behind `end` on.
+    fn begin(&mut self, end: Position) {
+        (self.after, self.end) = (Some(end), end);
+        self.waiting.drain().for_each(|(_, waiting)| waiting.bell.notify_one());
+    }
+
+    fn next_number(&mut self) -> u64 {
+        self.last_number += 1;
+        self.last_number
+    }
+
+    fn take(&mut self, batch: Vec<Fetched>) {
+        let end = batch.last().map_or(self.end, |last| position_of(&last.entry));
+        for waiting in self.waiting.values_mut().filter(|waiting| !waiting.is_rung) {
+            let concerns = |event: &Fetched| matches_any(waiting.subjects, &event.subject);
+            waiting.is_rung =
+                waiting.goal.is_some_and(|goal| end >= goal) || batch.iter().any(concerns);
+            if waiting.is_rung {
+                waiting.bell.notify_one();
+            } else {
+                waiting.clear_to = end;
+            }
+        }
+        for event in batch {
+            self.end = position_of(&event.entry);
+            self.bytes += event.bytes;
+            self.events.push_back(Arc::new(event));
+        }
+        while self.events.len() > MOST || self.bytes > MOST_BYTES {
+            let Some(oldest) = self.events.pop_front() else { return };
+            self.bytes -= oldest.bytes;
+            self.after = Some(position_of(&oldest.entry));
+        }
+    }
+
+    fn has(&self, next: Position) -> bool {
+        self.after.is_some_and(|after| next > after)
+    }
+
+    /// The next events of `subjects`, and where to go on.
+    fn find(
+        &self,
+        subjects: &[&str],
+        next: Position,
+        most: usize,
+    ) -> (Vec<Arc<Fetched>>, Position) {
+        let begin = self.events.partition_point(|event| position_of(&event.entry) < next);
+        let wanted = |event: &&Arc<Fetched>| matches_any(subjects, &event.subject);
+        let (mut found, mut bytes) = (Vec::new(), 0);
+        let mut seen = self.end;
+        for event in self.events.range(begin..).filter(wanted) {
+            bytes += event.bytes;
+            found.push(Arc::clone(event));
+            if found.len() == most || bytes >= BATCH_BYTES {
+                seen = position_of(&event.entry);
+                break;
+            }
+        }
+        (found, next.max(Position(seen.0 + 1)))
+    }
+}
+
+/// One who follows: on his own until he is where the tail is.
+pub struct Follower {
+    tail: Tail,
+    number: u64,
+    bell: Arc<Notify>,
+    subjects: &'static [&'static str],
+    next: Position,
+    stretch: u64,
+    own: Option<Reader>,
+    /// Since his own reader gave something, the log was asked whether that was the last before the tail.
+    asked: bool,
+    pending: u64,
+}
+
+impl Follower {
+    /// How many events were still to come when the last batch was given, at most.
+    pub fn pending(&self) -> u64 {
+        self.pending
+    }
+
+    /// All events of its subjects up to here were given.
+    pub fn reached(&self) -> Position {
+        Position(self.next.0 - 1)
+    }
+
+    /// The next events: at least one, at most `most` and some MiB, no more than are there already. A wait that is given
+    /// up loses none.
+    ///
+    /// # Errors
+    /// As [`Reader::next_batch`].
+    pub async fn next_batch(&mut self, most: usize) -> Result<Vec<Entry>, LogError> {
+        self.next_before(most, None, ready(())).await
+    }
+
+    /// The same, or no event once there is none left up to `goal`. Once there is something at the end of the log, more
+    /// has until `gathered` to come with it.
+    ///
+    /// # Errors
+    /// As [`Reader::next_batch`].
+    pub async fn next_before(
+        &mut self,
+        most: usize,
+        goal: Option<Position>,
+        gathered: impl Future<Output = ()>,
+    ) -> Result<Vec<Entry>, LogError> {
+        let (mut gathered, mut is_gathered) = (pin!(gathered), false);
+        loop {
+            if goal.is_some_and(|goal| self.reached() >= goal) {
+                return Ok(Vec::new());
+            }
+            if self.own.is_some() && self.join().await? {
+                continue;
+            }
+            // Whatever comes, and nothing is known of what it has.
+            let waiting = self.waiting(Some(Position(0)), Position(0));
+            if let Some(reader) = &mut self.own {
+                // The tail was not read when we looked. Nothing else is worth an interruption of the reader.
+                let may_join = reader.pending() == 0 && !self.asked;
+                if may_join {
+                    self.tail.recent().waiting.insert(self.number, waiting);
+                }
+                let batch = tokio::select! {
+                    biased;
+                    batch = reader.next_batch(most) => batch?,
+                    () = self.bell.notified(), if may_join => continue,
+                };
+                (self.next, self.pending, self.asked) = (reader.next(), reader.pending(), false);
+                return Ok(batch);
+            }
+            let found = {
+                let mut recent = self.tail.recent();
+                if recent.stretch != self.stretch {
+                    return Err(LogError::Unavailable("the connection was lost meanwhile".into()));
+                }
+                // Where it waited nothing concerned it, even if that is not kept any more.
+                if let Some(waited) = recent.waiting.remove(&self.number) {
+                    self.next = self.next.max(Position(waited.clear_to.0 + 1));
+                }
+                let found = recent.has(self.next).then(|| {
+                    let (found, next) = recent.find(self.subjects, self.next, most);
+                    (found, next, (recent.end.0 + 1).saturating_sub(next.0))
+                });
+                if let Some((found, ..)) = &found
+                    && found.is_empty()
+                {
+                    let waiting = self.waiting(goal, recent.end);
+                    recent.waiting.insert(self.number, waiting);
+                }
+                found
+            };
+            match found {
+                None => self.find_source().await?, // it was too long ago
+                Some((found, ..)) if !found.is_empty() && !is_gathered => {
+                    gathered.as_mut().await;
+                    is_gathered = true;
+                }
+                Some((found, next, pending)) => {
+                    (self.next, self.pending) = (next, pending);
+                    if !found.is_empty() {
+                        return Ok(found.iter().map(|event| event.entry.clone()).collect());
+                    }
+                    if goal.is_some_and(|goal| self.reached() >= goal) {
+                        continue;
+                    }
+                    self.bell.notified().await;
+                }
+            }
+        }
+    }
+
+    fn waiting(&self, goal: Option<Position>, clear_to: Position) -> Waiting {
+        let (subjects, bell) = (self.subjects, Arc::clone(&self.bell));
+        Waiting { subjects, goal, clear_to, bell, is_rung: false }
+    }
+
+    /// Joins the tail, or reads for himself what is there of our subjects before that.
+    async fn find_source(&mut self) -> Result<(), LogError> {
+        if !self.join().await? {
+            let reader = self.tail.log.read(self.subjects, self.next).await?;
+            (self.pending, self.asked) = (reader.pending(), false);
+            self.own = Some(reader);
+        }
+        Ok(())
+    }
+
+    /// Goes over to the tail if that has what comes next, or there is nothing of ours before what it has. What his own
+    /// reader has pending is a hint when to ask, and no answer: the replica that it reads from may lag behind the tail.
+    async fn join(&mut self) -> Result<bool, LogError> {
+        let end = {
+            let recent = self.tail.recent();
+            let stretch = recent.stretch;
+            if recent.has(self.next) {
+                (self.own, self.stretch) = (None, stretch);
+                return Ok(true);
+            }
+            recent.after.map(|_| (recent.end, stretch))
+        };
+        let Some((end, stretch)) = end else { return Ok(false) };
+        if self.asked || self.own.as_ref().is_some_and(|reader| reader.pending() > 0) {
+            return Ok(false);
+        }
+        self.asked = !self.tail.log.has_none(self.subjects, self.next, end).await?;
+        if self.asked {
+            return Ok(false);
+        }
+        self.next = self.next.max(Position(end.0 + 1));
+        (self.own, self.stretch, self.pending) = (None, stretch, 0);
+        Ok(true)
+    }
+}
+
+impl Drop for Follower {
+    fn drop(&mut self) {
+        self.tail.recent().waiting.remove(&self.number);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::adapters::nats::reader::Unreadable;
+
+    fn event(position: u64, subject: &str, bytes: usize) -> Fetched {
+        let source = Arc::new(crate::events::DecodeError::Subject(subject.to_owned()));
+        let entry = Err(Unreadable { position: Position(position), source });
+        Fetched { subject: subject.into(), bytes, entry }
+    }
+
+    fn recent(events: Vec<Fetched>) -> Recent {
+        let mut recent =
+            Recent { after: Some(Position(10)), end: Position(10), ..Recent::default() };
+        recent.take(events);
+        recent
+    }
+
+    fn found(recent: &Recent, subjects: &[&str], next: u64, most: usize) -> (Vec<u64>, u64) {
+        let (found, next) = recent.find(subjects, Position(next), most);
+        (found.iter().map(|event| position_of(&event.entry).0).collect(), next.0)
+    }
+
+    #[test]
+    fn a_follower_finds_his_subjects_and_goes_on_behind_what_he_has_seen() {
+        let recent = recent(vec![
+            event(11, "evt.user.1", 1),
+            event(12, "evt.chat.1.2.1", 1),
+            event(15, "evt.user.2", 1),
+            event(16, "evt.chat.1.2.2", 1),
+        ]);
+        assert_eq!(found(&recent, &["evt.user.>"], 11, 9), (vec![11, 15], 17));
+        assert_eq!(found(&recent, &["evt.user.>"], 11, 1), (vec![11], 12));
+        assert_eq!(found(&recent, &["evt.user.>", "evt.chat.>"], 12, 2), (vec![12, 15], 16));
+        assert_eq!(found(&recent, &["evt.group.>"], 13, 9), (vec![], 17));
+        assert_eq!(found(&recent, &["evt.user.>"], 20, 9), (vec![], 20), "he is ahead of the tail");
+    }
+
+    #[test]
+    fn only_what_concerns_one_who_waits_rings_for_it() {
+        let mut recent = recent(Vec::new());
+        let wait = |recent: &mut Recent, number, goal| {
+            let (subjects, bell): (&[&str], _) = (&["evt.user.>"], Arc::default());
+            let (clear_to, is_rung) = (recent.end, false);
+            let waiting = Waiting { subjects, goal, clear_to, bell, is_rung };
+            recent.waiting.insert(number, waiting);
+        };
+        wait(&mut recent, 1, None);
+        wait(&mut recent, 2, Some(Position(13)));
+        let state = |recent: &Recent, number| {
+            let waiting = &recent.waiting[&number];
+            (waiting.is_rung, waiting.clear_to.0)
+        };
+        recent.take(vec![event(12, "evt.chat.1.2.1", 1)]);
+        assert_eq!((state(&recent, 1), state(&recent, 2)), ((false, 12), (false, 12)));
+        recent.take(vec![event(13, "evt.chat.1.2.1", 1)]);
+        assert_eq!((state(&recent, 1), state(&recent, 2)), ((false, 13), (true, 12)));
+        recent.take(vec![event(14, "evt.chat.1.2.1", 1), event(15, "evt.user.1", 1)]);
+        assert_eq!(state(&recent, 1), (true, 13), "what is in the batch it has yet to find");
+        recent.take(vec![event(16, "evt.chat.1.2.1", 1)]);
+        assert_eq!(state(&recent, 1), (true, 13));
+    }
+
+    #[test]
+    fn a_batch_ends_once_it_is_large() {
+        let half = BATCH_BYTES / 2 + 1;
+        let sizes = [half, half, 1, 2 * BATCH_BYTES, 1];
+        let recent =
+            recent((11..).zip(sizes).map(|(at, size)| event(at, "evt.user.1", size)).collect());
+        assert_eq!(found(&recent, &["evt.user.>"], 11, 9), (vec![11, 12], 13));
+        assert_eq!(found(&recent, &["evt.user.>"], 13, 9), (vec![13, 14], 15));
+        assert_eq!(found(&recent, &["evt.user.>"], 14, 9), (vec![14], 15), "one at least");
+        assert_eq!(found(&recent, &["evt.user.>"], 15, 9), (vec![15], 16));
+    }
+
+    #[test]
+    fn what_does_not_fit_is_forgotten_oldest_first_and_known_to_be() {
+        let mut recent =
+            recent(vec![event(11, "evt.user.1", MOST_BYTES), event(14, "evt.user.1", 1)]);
+        assert!(!recent.has(Position(11)) && recent.has(Position(12)));
+        recent.take((15..).take(MOST).map(|at| event(at, "evt.user.1", 1)).collect());
+        assert_eq!(recent.events.len(), MOST);
+        assert!(!recent.has(Position(14)) && recent.has(Position(15)));
+    }
+}

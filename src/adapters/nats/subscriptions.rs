@@ -1,0 +1,271 @@
+//! What this node wants to hear of: one connection to nats-server for the pushes to all its sockets (ADR 0012).
+//!
+//! A subscription of async-nats costs 6 KiB, for its channel. Here it is a row of a map, and what comes is handed on in
+//! the order in which it was published, whatever its subject.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    convert::Infallible,
+    mem::take,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use bytes::{Bytes, BytesMut};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, split},
+    sync::{Notify, oneshot},
+    time::timeout,
+};
+use tracing::info;
+
+pub use super::protocol::Servers;
+use super::protocol::{self, Connection, Op, WireError};
+
+/// How long the server may be silent before it is asked whether it is there, and then until it is given up.
+const SILENCE: Duration = Duration::from_secs(10);
+
+/// From one attempt to connect to the next.
+const PAUSE: Duration = Duration::from_millis(250);
+
+/// How long it may take to have an answer.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// The subjects that somebody here wants to hear of.
+#[derive(Clone, Default)]
+pub struct Interest(Arc<Shared>);
+
+/// Somebody wants to hear of a subject, until this is dropped.
+pub struct Wanted {
+    interest: Interest,
+    subject: Box<str>,
+}
+
+/// Something that was heard.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Heard {
+    /// A message.
+    Message {
+        /// Its subject.
+        subject: Bytes,
+        /// Where an answer is awaited.
+        reply: Option<Bytes>,
+        /// Its content.
+        payload: Bytes,
+    },
+    /// Messages may have been missed before this.
+    Gap,
+}
+
+/// There is no server, or it does not answer.
+#[derive(Debug, thiserror::Error)]
+#[error("pushes cannot be heard now: there is no connection to nats")]
+pub struct Deaf;
+
+#[derive(Default)]
+struct Shared {
+    state: Mutex<State>,
+    /// Rung when there is something to be written.
+    bell: Notify,
+}
+
+#[derive(Default)]
+struct State {
+    subjects: HashMap<Box<str>, Subscription>,
+    last_id: u64,
+    connected: bool,
+    /// What the server is to be told.
+    outbox: BytesMut,
+    /// Is a ping to be written, and who waits for the answer?
+    pinging: Option<Vec<oneshot::Sender<()>>>,
+    /// The same of pings that were written.
+    pinged: VecDeque<Vec<oneshot::Sender<()>>>,
+}
+
+struct Subscription {
+    id: u64,
+    wanted_by: usize,
+}
+
+impl Interest {
+    /// From now on what is published on `subject` is heard; what others publish now may be missed until
+    /// [`Interest::prove`] has returned.
+    pub fn want(&self, subject: String) -> Wanted {
+        let subject = subject.into_boxed_str();
+        let mut state = self.lock();
+        if let Some(subscription) = state.subjects.get_mut(&subject) {
+            subscription.wanted_by += 1;
+        } else {
+            state.last_id += 1;
+            let id = state.last_id;
+            if state.connected {
+                protocol::subscribe(&mut state.outbox, &subject, id);
+            }
+            state.subjects.insert(subject.clone(), Subscription { id, wanted_by: 1 });
+            self.0.bell.notify_one();
+        }
+        drop(state);
+        Wanted { interest: self.clone(), subject }
+    }
+
+    /// Returns when the server knows all that was wanted before. Waits a little for one.
+    ///
+    /// # Errors
+    /// There is none.
+    pub async fn prove(&self) -> Result<(), Deaf> {
+        let (answer, answered) = oneshot::channel();
+        self.lock().ping().push(answer);
+        self.0.bell.notify_one();
+        match timeout(PATIENCE, answered).await {
+            Ok(Ok(())) => Ok(()),
+            _ => Err(Deaf),
+        }
+    }
+
+    /// Answers what was heard, without a word. Nobody else may: the server knows who was asked.
+    pub fn answer(&self, reply: &[u8]) {
+        let mut state = self.lock();
+        if state.connected {
+            protocol::publish(&mut state.outbox, reply, b"");
+            self.0.bell.notify_one();
+        }
+    }
+
+    /// Keeps a connection to one of the servers, for ever, and hands on what is heard.
+    pub async fn hear<F>(&self, servers: Servers, tell: impl Fn(Heard) -> F)
+    where
+        F: Future<Output = ()>,
+    {
+        let purpose = ("pushes", "receives pushes; sockets refetch when it is back");
+        let serve = |connection| self.serve(connection, &tell);
+        let lost = || self.lock().disconnect();
+        match protocol::keep_connected(&servers, purpose, PAUSE, serve, lost).await {}
+    }
+
+    /// Until the connection is lost.
+    async fn serve<F: Future<Output = ()>>(
+        &self,
+        Connection { wire, said, .. }: Connection,
+        tell: &impl Fn(Heard) -> F,
+    ) -> WireError {
+        let (reading, writing) = split(wire);
+        self.lock().connect();
+        let ended = tokio::select! {
+            ended = self.write(writing) => ended,
+            ended = self.read(reading, said, tell) => ended,
+        };
+        match ended {
+            Ok(never) => match never {},
+            Err(error) => error,
+        }
+    }
+
+    async fn write(&self, mut wire: impl AsyncWrite + Unpin) -> Result<Infallible, WireError> {
+        loop {
+            let words = self.lock().take_outbox();
+            if words.is_empty() {
+                self.0.bell.notified().await;
+            } else {
+                wire.write_all(&words).await?;
+                wire.flush().await?;
+            }
+        }
+    }
+
+    async fn read<F: Future<Output = ()>>(
+        &self,
+        mut wire: impl AsyncRead + Unpin,
+        mut said: BytesMut,
+        tell: &impl Fn(Heard) -> F,
+    ) -> Result<Infallible, WireError> {
+        let (mut proved, mut asked) = (false, false);
+        loop {
+            let Ok(op) = timeout(SILENCE, protocol::hear(&mut wire, &mut said)).await else {
+                if std::mem::replace(&mut asked, true) {
+                    return Err(WireError::Silent);
+                }
+                self.lock().ping();
+                self.0.bell.notify_one();
+                continue;
+            };
+            asked = false;
+            match op? {
+                Op::Message { subject, reply, payload, .. } => {
+                    tell(Heard::Message { subject, reply, payload }).await;
+                }
+                Op::Ping => {
+                    protocol::pong(&mut self.lock().outbox);
+                    self.0.bell.notify_one();
+                }
+                Op::Pong => {
+                    // Those who have given up do not hear it.
+                    let waiting = self.lock().pinged.pop_front().unwrap_or_default();
+                    for answer in waiting {
+                        _ = answer.send(());
+                    }
+                    if !std::mem::replace(&mut proved, true) {
+                        info!("pushes are heard");
+                        tell(Heard::Gap).await;
+                    }
+                }
+                Op::Info(_) | Op::Other => {}
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// A new connection: the server knows nothing yet, and will have been told all when it answers the ping.
+    fn connect(&mut self) {
+        for (subject, subscription) in &self.subjects {
+            protocol::subscribe(&mut self.outbox, subject, subscription.id);
+        }
+        self.connected = true;
+        protocol::ping(&mut self.outbox);
+        self.pinging.get_or_insert_default();
+    }
+
+    /// Whoever waits for an answer goes on waiting for that of the next server.
+    fn disconnect(&mut self) {
+        (self.connected, self.outbox) = (false, BytesMut::new());
+        let waiting = self.pinged.drain(..).flatten();
+        self.pinging.get_or_insert_default().extend(waiting);
+    }
+
+    /// Asks the server for an answer; those who wait for it.
+    fn ping(&mut self) -> &mut Vec<oneshot::Sender<()>> {
+        if self.connected && self.pinging.is_none() {
+            protocol::ping(&mut self.outbox);
+        }
+        let waiting = self.pinging.get_or_insert_default();
+        if waiting.len() == waiting.capacity() {
+            waiting.retain(|answer| !answer.is_closed()); // there may be no server for hours
+        }
+        waiting
+    }
+
+    fn take_outbox(&mut self) -> BytesMut {
+        self.pinged.extend(self.pinging.take());
+        take(&mut self.outbox)
+    }
+}
+
+impl Drop for Wanted {
+    fn drop(&mut self) {
+        let mut state = self.interest.lock();
+        let Some(subscription) = state.subjects.get_mut(&self.subject) else { return };
+        subscription.wanted_by -= 1;
+        if subscription.wanted_by == 0 {
+            let id = subscription.id;
+            state.subjects.remove(&self.subject);
+            if state.connected {
+                protocol::unsubscribe(&mut state.outbox, id);
+                self.interest.0.bell.notify_one();
+            }
+        }
+    }
+}

@@ -1,0 +1,306 @@
+//! Accounts come to be, and prove who they are: claims in the vault, facts in the log.
+//!
+//! The claim on a name or a device is made first and holds all that is needed to finish, so a
+//! process that dies in between leaves nothing half done: whoever meets the claim completes it.
+
+mod guests;
+pub mod passwords;
+
+use tracing::warn;
+use uuid::Uuid;
+
+use super::{
+    ATTEMPTS, CommandError, Executor,
+    authority::{Authority, Unauthorized},
+    jitter,
+};
+use crate::{
+    adapters::{
+        client_address::ClientNetwork,
+        id_allocation::{IdAllocationError, Sequence},
+        nats::{
+            credential_store::{Claimed, Held, NameClaim, Vault},
+            event_log::LogError,
+        },
+        passwords::{Overloaded, Passwords, Verdict, hash_queue::Purpose},
+    },
+    clock,
+    commands::{
+        session::{Session, SessionCommand, SessionRejection},
+        user::{Account, User, UserCommand, UserRejection},
+    },
+    events::{Cause, Device, Role, TokenId, UserId, Username},
+};
+
+/// What makes and opens accounts.
+#[derive(Clone)]
+pub struct Accounts {
+    /// Executes commands.
+    pub executor: Executor,
+    /// Claims and hashes.
+    pub vault: Vault,
+    /// Argon2.
+    pub passwords: Passwords,
+    /// The picture of new accounts.
+    pub default_avatar: String,
+}
+
+/// Why somebody gets no account, or not into it.
+#[derive(Debug, thiserror::Error)]
+pub enum AccountError {
+    /// The name is somebody else's.
+    #[error("the name is taken")]
+    Taken,
+    /// No such account with a password, or it is disabled.
+    #[error("no such account, or it is disabled")]
+    Gone,
+    /// Not its password.
+    #[error("wrong password")]
+    WrongPassword,
+    /// What the caller came with has ended meanwhile.
+    #[error(transparent)]
+    Unauthorized(#[from] Unauthorized),
+    /// The log or the vault says no, or nothing.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// PostgreSQL cannot be asked for an id.
+    #[error(transparent)]
+    Unavailable(#[from] IdAllocationError),
+    /// Too many passwords are waiting to be hashed.
+    #[error(transparent)]
+    Overloaded(#[from] Overloaded),
+    /// An account or its session cannot be changed now.
+    #[error("{0}")]
+    Busy(String),
+}
+
+impl<R: std::error::Error> From<CommandError<R>> for AccountError {
+    fn from(error: CommandError<R>) -> Self {
+        match error {
+            CommandError::Log(error) => Self::Log(error),
+            CommandError::Unauthorized(error) => Self::Unauthorized(error),
+            other => Self::Busy(other.to_string()),
+        }
+    }
+}
+
+/// Somebody who has proven who they are.
+#[derive(Debug, Clone)]
+pub struct Proven {
+    /// The account.
+    pub account: Account,
+    /// If it was by a password: the folded name, and the last change of the password that was right.
+    pub(super) password: Option<(String, Option<Uuid>)>,
+}
+
+pub(super) type Result<T> = std::result::Result<T, AccountError>;
+
+impl Accounts {
+    /// Makes a registered account.
+    ///
+    /// # Errors
+    /// The name is taken.
+    pub async fn register(
+        &self,
+        username: &Username,
+        password: &str,
+        from: ClientNetwork,
+        cause: &Cause,
+    ) -> Result<Account> {
+        // First: whoever is refused for that has cost nothing else.
+        let hash = self.new_hash(username, password, from).await?;
+        let claim = NameClaim {
+            user: self.next_id(0).await?,
+            uuid: clock::random_id(),
+            username: username.clone(),
+            hash: Some(hash),
+            change: None,
+        };
+        self.claim_name(&claim, cause).await?;
+        self.complete(&username.folded(), claim, cause).await
+    }
+
+    /// An account as it is now, if there is one.
+    ///
+    /// # Errors
+    /// The log cannot be reached.
+    pub async fn account(&self, id: UserId) -> Result<Option<Account>> {
+        Ok(self.executor.state::<User>(id).await?.state.account().cloned())
+    }
+
+    /// Claims a name; completes what somebody else began with it.
+    async fn claim_name(&self, claim: &NameClaim, cause: &Cause) -> Result<()> {
+        let folded = claim.username.folded();
+        loop {
+            let held = match self.vault.claim(&folded, claim).await? {
+                Claimed::Made => return Ok(()),
+                Claimed::Taken(held) => held,
+            };
+            if held.claim.uuid == claim.uuid {
+                // Our own claim of an earlier attempt; the password is the latest.
+                if self.vault.replace(&folded, claim, held.revision).await?.is_some() {
+                    return Ok(());
+                }
+                continue;
+            }
+            if self.is_stale(&held).await? {
+                self.vault.release::<NameClaim>(&folded, held.revision).await.ok();
+                continue;
+            }
+            if held.claim.hash.is_some() {
+                self.complete(&folded, held.claim, cause).await?;
+            }
+            return Err(AccountError::Taken);
+        }
+    }
+
+    /// Does the claim belong to an account that bears another name, and will not bear this one?
+    async fn is_stale(&self, held: &Held<NameClaim>) -> Result<bool> {
+        let owner = self.account(held.claim.user).await?;
+        Ok(owner.is_some_and(|account| {
+            account.uuid == held.claim.uuid
+                && account.role == Role::User
+                && account.username.folded() != held.claim.username.folded()
+        }))
+    }
+
+    async fn release_if_stale(&self, folded: &str) -> Result<()> {
+        if let Some(held) = self.vault.held::<NameClaim>(folded).await?
+            && self.is_stale(&held).await?
+        {
+            self.vault.release::<NameClaim>(folded, held.revision).await.ok();
+        }
+        Ok(())
+    }
+
+    /// Puts into the log what a claim with a password promises: a new account, or an upgrade.
+    async fn complete(&self, folded: &str, mut claim: NameClaim, cause: &Cause) -> Result<Account> {
+        let mut refused = 0;
+        loop {
+            match self.register_as(&claim, None, cause).await? {
+                Some(account) if account.role == Role::User => return Ok(account),
+                Some(guest) => {
+                    let upgrade = UserCommand::Upgrade(claim.username.clone());
+                    let authority = Authority::without_token(guest.id, cause);
+                    let done = self.executor.execute::<User>(guest.id, &upgrade, authority);
+                    return match done.await {
+                        Ok(_) | Err(CommandError::Rejected(_)) => {
+                            self.account(guest.id).await?.ok_or(AccountError::Gone)
+                        }
+                        Err(error) => Err(error.into()),
+                    };
+                }
+                None => {
+                    refused += 1;
+                    let Some(held) = self.vault.held::<NameClaim>(folded).await? else {
+                        return Err(AccountError::Taken);
+                    };
+                    claim = NameClaim { user: self.next_id(refused).await?, ..held.claim };
+                    if self.vault.replace(folded, &claim, held.revision).await?.is_none() {
+                        return Err(AccountError::Busy("the name is being claimed".into()));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Registers the claim's account unless it is registered; `None` if its number is another's.
+    async fn register_as(
+        &self,
+        claim: &NameClaim,
+        device: Option<Device>,
+        cause: &Cause,
+    ) -> Result<Option<Account>> {
+        let command = UserCommand::Register {
+            id: claim.user,
+            uuid: claim.uuid,
+            username: claim.username.clone(),
+            role: if claim.hash.is_some() { Role::User } else { Role::Visitor },
+            device,
+            avatar: self.default_avatar.clone(),
+            at: clock::now(),
+        };
+        let authority = Authority::without_token(claim.user, cause);
+        match self.executor.execute::<User>(claim.user, &command, authority).await {
+            Ok(_) => self.account(claim.user).await,
+            Err(CommandError::Rejected(UserRejection::IdTaken)) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The "compare" of rest.md §0.6, steps 1 and 2.
+    ///
+    /// # Errors
+    /// No such account, or not its password.
+    pub async fn authenticate(
+        &self,
+        username: &Username,
+        password: &str,
+        from: ClientNetwork,
+        cause: &Cause,
+    ) -> Result<Proven> {
+        let folded = username.folded();
+        let held = self.vault.held::<NameClaim>(&folded).await?.ok_or(AccountError::Gone)?;
+        if held.claim.hash.is_none() {
+            return Err(AccountError::Gone); // DEV-10: guests have no password
+        }
+        let account = self.complete(&folded, held.claim.clone(), cause).await?;
+        let held = self.finish_change(account.id, &folded, held, cause).await?;
+        if account.disabled || account.username.folded() != folded {
+            return Err(AccountError::Gone);
+        }
+        let hash = held.claim.hash.as_deref().unwrap_or_default();
+        let request = Purpose::LogIn.by(&folded, from);
+        match self.passwords.verify(request, password, hash).await? {
+            Verdict::Wrong => return Err(AccountError::WrongPassword),
+            Verdict::Right => {}
+            Verdict::RightButOld(hash) => {
+                let renewed = NameClaim { hash: Some(hash), ..held.claim.clone() };
+                let renewed = self.vault.replace(&folded, &renewed, held.revision).await;
+                _ = renewed.inspect_err(|error| warn!(%error, "a password's hash is old")); // and is as good
+            }
+        }
+        let change = held.claim.change.map(|change| change.id);
+        Ok(Proven { account, password: Some((folded, change)) })
+    }
+
+    /// Who owns an account without having shown its password: a device, or whoever has just made it.
+    pub fn owner(account: Account) -> Proven {
+        Proven { account, password: None }
+    }
+
+    /// Makes `token` current everywhere, if what it is given for is still so.
+    ///
+    /// # Errors
+    /// The password was changed or the account disabled meanwhile, or the log says nothing.
+    pub async fn log_in(
+        &self,
+        proven: &Proven,
+        token: TokenId,
+        role: Role,
+        cause: &Cause,
+    ) -> Result<()> {
+        let (user, command) = (proven.account.id, SessionCommand::LogIn { token, role });
+        let authority = Authority::without_token(user, cause);
+        for attempt in 0..ATTEMPTS {
+            let running = self.executor.begin::<SessionRejection>(authority).await?;
+            // Before the credential and the account: whoever changes one of them takes the tokens back after that, so
+            // either we see the change, or they end the token, or there is a conflict.
+            let seen = self.executor.state::<Session>(user).await?;
+            self.still_holds(proven).await?;
+            let done = self.executor.attempt::<Session>(user, seen, &command, authority, running);
+            if let Some(done) = done.await? {
+                // The account itself must be found by the next call, too, also on another node.
+                self.executor.visible(done.position, &["user_directory"]).await;
+                return Ok(());
+            }
+            jitter(attempt).await;
+        }
+        Err(CommandError::<SessionRejection>::Contended.into())
+    }
+
+    /// An id for a new account, after `refused` ids in a row that were another's.
+    async fn next_id(&self, refused: u32) -> Result<UserId> {
+        Ok(UserId(Sequence::Users.allocate(&self.executor.pool, refused).await?))
+    }
+}

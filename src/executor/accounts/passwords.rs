@@ -1,0 +1,154 @@
+//! Another password for an account: the hash goes to the vault, and whoever came in with the old one is out.
+//!
+//! The vault holds the new hash and that the log has yet to follow, in one write. What the log has to say, whoever meets
+//! the claim next says: the caller, or a log-in after the caller's process has died.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use super::{AccountError, Accounts, Proven, Result};
+use crate::{
+    adapters::{
+        client_address::ClientNetwork,
+        nats::credential_store::{Held, NameClaim, PasswordChange},
+        passwords::{Verdict, hash_queue::Purpose},
+    },
+    clock,
+    commands::{
+        session::{Session, SessionCommand},
+        user::{Account, User, UserCommand},
+    },
+    events::{Cause, TokenId, UserId, Username},
+    executor::authority::Authority,
+};
+
+impl Accounts {
+    /// Gives an account a new password if `old` is the present one, and ends all its sessions but that of `kept`
+    /// (rest.md §42).
+    ///
+    /// # Errors
+    /// It has no password, or another one; or `kept` has ended.
+    pub async fn change_password(
+        &self,
+        account: &Account,
+        (old, new): (&str, &str),
+        kept: TokenId,
+        from: ClientNetwork,
+        cause: &Cause,
+    ) -> Result<()> {
+        let request = Purpose::LogIn.by(&account.username.folded(), from);
+        let authority = Authority::of_user(account.id, kept, cause);
+        loop {
+            let held = self.credential(account, cause).await?;
+            let hash = held.claim.hash.as_deref().ok_or(AccountError::Gone)?;
+            // Judged under the revision that is replaced: of two changes at once the later one finds
+            // that its old password is not right any more.
+            if matches!(self.passwords.verify(request.clone(), old, hash).await?, Verdict::Wrong) {
+                return Err(AccountError::WrongPassword);
+            }
+            let hash = self.passwords.hash(request.clone(), new).await?;
+            let running = self.executor.begin::<AccountError>(authority).await?;
+            let replaced = self.replace_password(account, held, hash, Some(kept), authority.actor);
+            let replaced = replaced.await?;
+            drop(running);
+            if let Some(held) = replaced {
+                self.finish_change(account.id, &account.username.folded(), held, cause).await?;
+                return Ok(());
+            }
+        }
+    }
+
+    /// Gives an account a new password and ends all its sessions.
+    ///
+    /// # Errors
+    /// It has no name to log in with.
+    pub async fn set_password(
+        &self,
+        account: &Account,
+        password: &str,
+        cause: &Cause,
+    ) -> Result<()> {
+        let here = ClientNetwork::from(IpAddr::V4(Ipv4Addr::LOCALHOST));
+        let hash = self
+            .passwords
+            .hash(Purpose::LogIn.by(&account.username.folded(), here), password)
+            .await?;
+        let held = self.credential(account, cause).await?;
+        let replaced = self.replace_password(account, held, hash, None, None).await?;
+        let held = replaced.ok_or(AccountError::Busy("the password is being changed".into()))?;
+        self.finish_change(account.id, &account.username.folded(), held, cause).await?;
+        Ok(())
+    }
+
+    /// The claim of an account's name, with a password, and no change of it unfinished.
+    async fn credential(&self, account: &Account, cause: &Cause) -> Result<Held<NameClaim>> {
+        let folded = account.username.folded();
+        let held = self.vault.held::<NameClaim>(&folded).await?;
+        let held = held.filter(|held| held.claim.hash.is_some()).ok_or(AccountError::Gone)?;
+        self.finish_change(account.id, &folded, held, cause).await
+    }
+
+    /// `None` if somebody else has changed the claim first.
+    async fn replace_password(
+        &self,
+        account: &Account,
+        held: Held<NameClaim>,
+        hash: String,
+        kept: Option<TokenId>,
+        actor: Option<UserId>,
+    ) -> Result<Option<Held<NameClaim>>> {
+        let change = PasswordChange { id: clock::random_id(), kept, actor, unfinished: true };
+        let claim = NameClaim { hash: Some(hash), change: Some(change), ..held.claim };
+        let folded = account.username.folded();
+        let revision = self.vault.replace(&folded, &claim, held.revision).await?;
+        Ok(revision.map(|revision| Held { claim, revision }))
+    }
+
+    /// Appends what a change of password has yet to say in the log: that there was one, and that whoever came in with
+    /// the old one is out, everywhere.
+    ///
+    /// # Errors
+    /// The log or the vault cannot be reached.
+    pub(super) async fn finish_change(
+        &self,
+        user: UserId,
+        folded: &str,
+        held: Held<NameClaim>,
+        cause: &Cause,
+    ) -> Result<Held<NameClaim>> {
+        let unfinished = held.claim.change.clone().filter(|change| change.unfinished);
+        let Some(change) = unfinished else { return Ok(held) };
+        let PasswordChange { id, kept, actor, .. } = change;
+        let authority = Authority { actor, token: None, cause };
+        self.executor.execute::<User>(user, &UserCommand::ChangePassword, authority).await?;
+        let revoke = SessionCommand::Revoke { kept, change: id };
+        self.executor.execute_visibly::<Session>(user, &revoke, authority).await?;
+        let finished = PasswordChange { unfinished: false, ..change };
+        let claim = NameClaim { change: Some(finished), ..held.claim };
+        let replaced = self.vault.replace(folded, &claim, held.revision).await?;
+        // Otherwise somebody else has finished it, or changed the password once more.
+        Ok(Held { claim, revision: replaced.unwrap_or(held.revision) })
+    }
+
+    /// The hash of the password of an account to be.
+    pub(super) async fn new_hash(
+        &self,
+        username: &Username,
+        password: &str,
+        from: ClientNetwork,
+    ) -> Result<String> {
+        let request = Purpose::Registration.by(&username.folded(), from);
+        Ok(self.passwords.hash(request, password).await?)
+    }
+
+    /// Is what somebody has proven still so?
+    pub(super) async fn still_holds(&self, proven: &Proven) -> Result<()> {
+        if let Some((folded, proven)) = &proven.password {
+            let held = self.vault.held::<NameClaim>(folded).await?.ok_or(AccountError::Gone)?;
+            if held.claim.change.map(|change| change.id) != *proven {
+                return Err(AccountError::WrongPassword);
+            }
+        }
+        let account = self.account(proven.account.id).await?;
+        account.filter(|account| !account.disabled).map(drop).ok_or(AccountError::Gone)
+    }
+}

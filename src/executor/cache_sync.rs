@@ -1,0 +1,148 @@
+//! Keeps the caches of a gateway fresh: one ordered consumer over all that rules ask about.
+
+use std::{future::pending, time::Duration};
+
+use tokio::time::{MissedTickBehavior, interval, sleep};
+use tracing::warn;
+
+use super::Executor;
+use crate::{
+    adapters::nats::{
+        checkpoints::{Beat, Checkpoints},
+        event_log::LogError,
+        liveness::GATEWAY_HEARTBEAT,
+        reader::position_of,
+        shared_log::Tail,
+    },
+    events::{Event, Position, Recorded, Subject},
+};
+
+/// What the caches depend on.
+pub const SUBJECTS: &[&str] = &[
+    "evt.user.>",
+    "evt.session.>",
+    "evt.friendship.>",
+    "evt.group.>",
+    "evt.questions.>",
+    "evt.complaint.>",
+];
+
+impl Executor {
+    /// Keeps the caches fresh, for ever; `observe` hears every event after the caches, `begin` up to where it will
+    /// never hear any.
+    pub async fn follow(
+        &self,
+        tail: &Tail,
+        observe: impl Fn(&Recorded<Event>),
+        begin: impl Fn(Position),
+    ) {
+        tokio::join!(self.report(), async {
+            loop {
+                let ended = tokio::select! {
+                    ended = self.try_follow(tail, &observe, &begin) => ended,
+                    // Nobody may have waited for us, so what the caches hold may have ended.
+                    () = self.lapsed() => continue,
+                };
+                if let Err(error) = ended {
+                    warn!(%error, "the caches lost touch with the log");
+                    self.clear();
+                    sleep(Duration::from_millis(200)).await;
+                }
+            }
+        });
+    }
+
+    async fn lapsed(&self) {
+        match &self.liveness {
+            Some(liveness) => liveness.lapsed.notified().await,
+            None => pending().await,
+        }
+    }
+
+    /// Says that this gateway is alive, also while the log is away: its sockets are not lost then. And how far it is,
+    /// once no command runs that was judged by an older state.
+    async fn report(&self) {
+        let (name, mut heartbeat) = (Checkpoints::gateway(self.node), interval(GATEWAY_HEARTBEAT));
+        heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut applied = self.commands.subscribe();
+        let mut reported = Position(0);
+        loop {
+            let next = *applied.borrow_and_update();
+            tokio::select! {
+                _ = heartbeat.tick() => {
+                    self.checkpoints.heartbeat(&name, Beat::at(reported, self.node)).await;
+                }
+                () = self.commands.none_before(next), if next != reported => {
+                    reported = next;
+                    if let Some(liveness) = &self.liveness {
+                        liveness.reported(next);
+                    }
+                    self.checkpoints.tell(&name, Beat::at(next, self.node)).await;
+                }
+                _ = applied.changed(), if next == reported => {}
+            }
+        }
+    }
+
+    async fn try_follow(
+        &self,
+        tail: &Tail,
+        observe: &impl Fn(&Recorded<Event>),
+        begin: &impl Fn(Position),
+    ) -> Result<(), LogError> {
+        let silences = self.liveness.as_ref().map(|liveness| liveness.silences());
+        let end = self.log.end().await?;
+        // At first from the end on. Later from where we were: sockets must hear what became of them while we heard
+        // nothing, that another took over or that we were taken for dead.
+        let mut position = match *self.commands.subscribe().borrow() {
+            Position(0) => end.last,
+            before => before.min(end.last),
+        };
+        let mut reader = tail.follow(SUBJECTS, Position(position.0 + 1)).await?;
+        self.clear(); // nothing that was cached before this reader began has been kept fresh
+        if let (Some(liveness), Some(silences)) = (&self.liveness, silences) {
+            liveness.caught_up(silences);
+        }
+        begin(position);
+        loop {
+            self.commands.applied(position);
+            for entry in reader.next_batch(1000).await? {
+                position = position_of(&entry);
+                if let Ok(recorded) = entry {
+                    self.take(&recorded);
+                    observe(&recorded);
+                }
+            }
+        }
+    }
+
+    fn take(&self, recorded: &Recorded<Event>) {
+        let at = recorded.position;
+        match (&recorded.event, recorded.subject) {
+            (Event::User(event), Subject::User(id)) => self.caches.users.apply(id, at, event),
+            (Event::Session(event), Subject::Session(id)) => {
+                self.caches.sessions.apply(id, at, event);
+            }
+            (Event::Friendship(event), Subject::Friendship(pair)) => {
+                self.caches.friendships.apply(pair, at, event);
+            }
+            (Event::Group(event), Subject::Group(id)) => self.caches.groups.apply(id, at, event),
+            (Event::Questions(event), Subject::Questions(id)) => {
+                self.caches.questions.apply(id, at, event);
+            }
+            (Event::Complaint(event), Subject::Complaint(id)) => {
+                self.caches.complaints.apply(id, at, event);
+            }
+            _ => {}
+        }
+    }
+
+    fn clear(&self) {
+        self.caches.users.clear();
+        self.caches.sessions.clear();
+        self.caches.friendships.clear();
+        self.caches.groups.clear();
+        self.caches.questions.clear();
+        self.caches.complaints.clear();
+    }
+}

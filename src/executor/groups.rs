@@ -1,0 +1,161 @@
+//! Changing groups: the accounts that the rules ask about are fetched, and the answer is awaited.
+
+use futures_util::future::try_join_all;
+
+use super::{ATTEMPTS, Aggregate as _, CommandError, Done, Executor, authority::Authority, jitter};
+use crate::{
+    adapters::{id_allocation::Sequence, nats::event_log::LogError},
+    clock,
+    commands::{
+        group::{
+            ActiveGroup, Group,
+            command::{GroupAction, GroupCommand, GroupRejection, PICTURES, People, ROSTER},
+        },
+        user::{Account, User},
+    },
+    events::{GroupEvent, GroupId, MessageId, Room, UserId},
+};
+
+type Result<T> = std::result::Result<T, CommandError<GroupRejection>>;
+
+/// Who changes a group, and what notices need beside that.
+#[derive(Debug, Clone, Copy)]
+pub struct Change<'a> {
+    /// Who asks.
+    pub by: &'a Account,
+    /// The picture beside notices that are from nobody.
+    pub icon: &'a str,
+    /// On whose behalf.
+    pub authority: Authority<'a>,
+}
+
+/// Makes a group of the caller and `friends`, in this order.
+///
+/// # Errors
+/// The log or the database says no.
+pub async fn create(executor: &Executor, change: Change<'_>, friends: &[UserId]) -> Result<()> {
+    let members: Vec<UserId> =
+        std::iter::once(change.by.id).chain(friends.iter().copied()).collect();
+    let mut refused = 0;
+    loop {
+        let id = GroupId(Sequence::Groups.allocate(&executor.pool, refused).await?);
+        let (uuid, members) = (clock::random_id(), members.clone());
+        match run(executor, change, id, GroupAction::Create { id, uuid, members }).await {
+            Err(CommandError::Rejected(GroupRejection::IdTaken)) => refused += 1,
+            done => return done.map(|_| ()),
+        }
+    }
+}
+
+/// Brings somebody into a group, or the caller himself. Says whether he is in.
+///
+/// # Errors
+/// The rules of rest.md §29, or the log.
+pub async fn join(
+    executor: &Executor,
+    change: Change<'_>,
+    group: GroupId,
+    (user, inviter): (UserId, Option<UserId>),
+    text: &str,
+    most: usize,
+) -> Result<bool> {
+    let action = GroupAction::Join { user, inviter, text: text.to_owned(), most };
+    let done = run(executor, change, group, action).await?;
+    if let Some(event) = done.event {
+        return Ok(matches!(event, GroupEvent::Joined { .. }));
+    }
+    let now = executor.state::<Group>(group).await?.state;
+    Ok(now.active().is_some_and(|group| group.member(user).is_some()))
+}
+
+/// Does something to a group, and waits until everybody sees it.
+///
+/// # Errors
+/// A rule or the log says no.
+pub async fn run(
+    executor: &Executor,
+    change: Change<'_>,
+    id: GroupId,
+    action: GroupAction,
+) -> Result<Done<Group>> {
+    let authority = change.authority;
+    let mut turn = None;
+    for attempt in 0..ATTEMPTS {
+        turn = executor.turns.wait(turn, attempt, Group::subject(id)).await;
+        let running = executor.begin(authority).await?;
+        let seen = executor.state::<Group>(id).await?;
+        let command = command(executor, change, &seen.state, &action).await?;
+        let done = executor.attempt::<Group>(id, seen, &command, authority, running).await?;
+        if let Some(done) = done {
+            executor.visible(done.position, Group::SHOWN_BY).await;
+            return Ok(done);
+        }
+        jitter(attempt).await;
+    }
+    Err(CommandError::Contended)
+}
+
+async fn command(
+    executor: &Executor,
+    change: Change<'_>,
+    group: &Group,
+    action: &GroupAction,
+) -> std::result::Result<GroupCommand, LogError> {
+    let by = change.by.id;
+    Ok(GroupCommand {
+        by,
+        at: clock::now(),
+        notice: MessageId(clock::random_id()),
+        icon: change.icon.to_owned(),
+        people: people(executor, asked_about(group, by, action)).await?,
+        action: action.clone(),
+    })
+}
+
+/// Whose accounts the rules may ask for: of who is shown in the group's picture, and of who is told
+/// of in a notice.
+fn asked_about(group: &Group, by: UserId, action: &GroupAction) -> Vec<UserId> {
+    let mut users = vec![by];
+    match action {
+        GroupAction::Create { members, .. } => users.extend(members),
+        GroupAction::Join { user, .. } | GroupAction::Approve(user) => users.push(*user),
+        GroupAction::Remove(_)
+        | GroupAction::Expel(_)
+        | GroupAction::Leave
+        | GroupAction::Dissolve => {}
+        GroupAction::Rename(_)
+        | GroupAction::Announce(_)
+        | GroupAction::SetPolicy(_)
+        | GroupAction::Refuse(_)
+        | GroupAction::SetNickname(_) => return users,
+    }
+    if let Some(group) = group.active() {
+        users.push(group.row.owner);
+        let few = group.count() <= ROSTER + 1; // one may leave
+        let members = group.members().map(|member| member.user);
+        users.extend(members.take(if few { ROSTER + 1 } else { PICTURES + 1 }));
+    }
+    users.sort_unstable();
+    users.dedup();
+    users
+}
+
+async fn people(executor: &Executor, users: Vec<UserId>) -> std::result::Result<People, LogError> {
+    let states = users
+        .into_iter()
+        .map(async |user| Ok::<_, LogError>((user, executor.state::<User>(user).await?.state)));
+    Ok(try_join_all(states).await?.into_iter().collect())
+}
+
+/// A group as it appears now, if `user` is a status-1 member of it.
+///
+/// # Errors
+/// The log cannot be reached.
+pub async fn room_of(
+    executor: &Executor,
+    group: GroupId,
+    user: UserId,
+) -> std::result::Result<Option<Room>, LogError> {
+    let group = executor.state::<Group>(group).await?.state;
+    Ok(group.active().filter(|group| group.member(user).is_some()).map(ActiveGroup::room))
+}

@@ -1,0 +1,10 @@
+//! The projection engine: runners, checkpoints, generations, and the two stores in which an event and its checkpoint
+//! are one transaction.
+
+pub mod checkpoint;
+pub mod generation;
+mod heartbeat;
+pub mod postgres;
+pub mod redis;
+pub mod runner;
+pub mod stop_reason;

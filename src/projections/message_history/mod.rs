@@ -1,0 +1,358 @@
+//! Every message, numbered without gaps in its chat, and what is shown of every event that queues and timelines may
+//! hold: they forget it beyond their quota, and it is fetched from here (ADR 0016). In PostgreSQL.
+
+mod groups;
+mod notices;
+mod objects;
+
+use std::{
+    collections::{HashMap, HashSet},
+    time::Duration,
+};
+
+use serde::{Serialize, de::DeserializeOwned};
+use sqlx::{PgConnection, PgPool};
+use uuid::Uuid;
+
+use self::{
+    groups::Groups,
+    notices::{Audience, Notice},
+};
+use super::{
+    Projection, StoreError,
+    engine::postgres::{InPostgres, number},
+    message_object::{MessageObject, revoked_text_in_group},
+    user_objects,
+};
+use crate::{
+    commands::message::{Accepted, Message, Target},
+    events::{
+        ChatEvent, Event, GroupChatEvent, GroupId, MessageId, Pair, Person, Recorded, Revocation,
+        Sent, Subject, Timestamp, UserId,
+    },
+};
+
+pub use objects::{Said, for_user, in_group, place};
+
+/// Its tables.
+pub const DDL: &str = include_str!("schema.sql");
+
+/// The read model.
+pub struct MessageHistory;
+
+impl Projection for MessageHistory {
+    type Store = InPostgres;
+    type Effect = ();
+    const NAME: &'static str = "message_history";
+    const SUBJECTS: &'static [&'static str] =
+        &["evt.chat.>", "evt.friendship.>", "evt.group.>", "evt.groupchat.>"];
+    const PACE: Duration = Duration::from_millis(250); // no message waits for it
+
+    async fn apply(
+        &self,
+        tx: &mut <InPostgres as super::engine::generation::Store>::Tx,
+        batch: &[Recorded<Event>],
+    ) -> Result<Vec<()>, StoreError> {
+        let mut groups = Groups::load(tx, batch).await?;
+        let (mut rows, mut revoked, mut notices) = (Vec::new(), Vec::new(), Vec::new());
+        for recorded in batch {
+            let at = recorded.position;
+            match (&recorded.event, recorded.subject) {
+                (Event::Chat(ChatEvent::Sent(sent)), _) => {
+                    let chat = Chat::Pair(Pair::of(sent.from.id, sent.to.id));
+                    let object = MessageObject::chat(sent).json();
+                    let row = Row::of(recorded, sent, chat, (object, None));
+                    rows.push(Row { recipient: Some(sent.to.id), ..row });
+                }
+                (Event::GroupChat(GroupChatEvent::Sent(sent)), _) => {
+                    let object = MessageObject::without_group(sent).json();
+                    let shown = (object, groups.shown(sent.to.id, at));
+                    rows.push(Row::of(recorded, sent, Chat::Group(sent.to.id), shown));
+                }
+                (Event::GroupChat(GroupChatEvent::Revoked(revocation)), _) => {
+                    revoked.push(told(revocation));
+                    let text = revoked_text_in_group(revocation);
+                    let object = MessageObject::revoked_in_group(revocation, &text).json();
+                    notices.push(Notice { at, audience: Audience::All(revocation.to.id), object });
+                }
+                (Event::Group(event), Subject::Group(id)) => {
+                    notices.extend(Notice::in_group(&mut groups, id, event, at));
+                }
+                (event, _) => {
+                    if let Event::Chat(ChatEvent::Revoked(revocation)) = event {
+                        revoked.push(told(revocation));
+                    }
+                    notices.extend(user_objects::of(recorded).into_iter().map(|(user, object)| {
+                        Notice { at, audience: Audience::User(user), object }
+                    }));
+                }
+            }
+        }
+        groups.store(tx).await?;
+        insert(tx, rows).await?;
+        notices::insert(tx, notices).await?;
+        revoke(tx, revoked).await?;
+        Ok(Vec::new())
+    }
+}
+
+/// Where messages are numbered: between two people, or in a group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Chat {
+    Pair(Pair),
+    Group(GroupId),
+}
+
+impl Chat {
+    fn lo(self) -> Option<i64> {
+        if let Self::Pair(pair) = self { Some(pair.lo().0) } else { None }
+    }
+
+    fn hi(self) -> Option<i64> {
+        if let Self::Pair(pair) = self { Some(pair.hi().0) } else { None }
+    }
+
+    fn group(self) -> Option<i64> {
+        if let Self::Group(group) = self { Some(group.0) } else { None }
+    }
+}
+
+/// A message to be stored.
+struct Row<'a> {
+    recorded: &'a Recorded<Event>,
+    chat: Chat,
+    id: MessageId,
+    sender: &'a Person,
+    recipient: Option<UserId>,
+    object: String,
+    /// The group in it.
+    shown: Option<i64>,
+    sent_at: Timestamp,
+}
+
+impl<'a> Row<'a> {
+    fn of<To>(
+        recorded: &'a Recorded<Event>,
+        sent: &'a Sent<To>,
+        chat: Chat,
+        (object, shown): (String, Option<i64>),
+    ) -> Self {
+        let Sent { id, from: sender, sent_at, .. } = sent;
+        let (id, sent_at) = (*id, *sent_at);
+        Self { recorded, chat, id, sender, recipient: None, object, shown, sent_at }
+    }
+}
+
+async fn insert(tx: &mut PgConnection, mut rows: Vec<Row<'_>>) -> Result<(), StoreError> {
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let ids: Vec<Uuid> = rows.iter().map(|row| row.recorded.id).collect();
+    let known = sqlx::query_scalar!("select event_id from messages where event_id = any($1)", &ids)
+        .fetch_all(&mut *tx)
+        .await?;
+    let mut known: HashSet<Uuid> = known.into_iter().collect();
+    rows.retain(|row| known.insert(row.recorded.id));
+    let mut last = last_numbers(tx, &rows).await?;
+
+    let mut columns = Columns::default();
+    for row in rows {
+        let number = last.entry(row.chat).or_default();
+        *number += 1;
+        columns.push(row, *number);
+    }
+    columns.insert(tx).await?;
+    store_last_numbers(tx, &last).await
+}
+
+#[derive(Default)]
+struct Columns {
+    id: Vec<Uuid>,
+    event: Vec<Uuid>,
+    position: Vec<i64>,
+    lo: Vec<Option<i64>>,
+    hi: Vec<Option<i64>>,
+    group: Vec<Option<i64>>,
+    number: Vec<i64>,
+    sender: Vec<i64>,
+    recipient: Vec<Option<i64>>,
+    object: Vec<String>,
+    shown: Vec<Option<i64>>,
+    sent_at: Vec<time::OffsetDateTime>,
+}
+
+impl Columns {
+    fn push(&mut self, row: Row<'_>, at: i64) {
+        self.id.push(row.id.0);
+        self.event.push(row.recorded.id);
+        self.position.push(number(row.recorded.position));
+        self.lo.push(row.chat.lo());
+        self.hi.push(row.chat.hi());
+        self.group.push(row.chat.group());
+        self.number.push(at);
+        self.sender.push(row.sender.id.0);
+        self.recipient.push(row.recipient.map(|user| user.0));
+        self.object.push(row.object);
+        self.shown.push(row.shown);
+        self.sent_at.push(row.sent_at.date_time());
+    }
+
+    async fn insert(self, tx: &mut PgConnection) -> Result<(), StoreError> {
+        sqlx::query!(
+            "insert into messages (id, event_id, position, lo, hi, group_id, number, sender, recipient, object,
+                 shown, sent_at)
+             select id, event_id, position, lo, hi, group_id, number, sender, recipient, object, shown, sent_at
+             from unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[],
+                 $7::bigint[], $8::bigint[], $9::bigint[], $10::text[], $11::bigint[], $12::timestamptz[])
+                 as new (id, event_id, position, lo, hi, group_id, number, sender, recipient, object, shown,
+                     sent_at)",
+            &self.id,
+            &self.event,
+            &self.position,
+            &self.lo as &[Option<i64>],
+            &self.hi as &[Option<i64>],
+            &self.group as &[Option<i64>],
+            &self.number,
+            &self.sender,
+            &self.recipient as &[Option<i64>],
+            &self.object,
+            &self.shown as &[Option<i64>],
+            &self.sent_at
+        )
+        .execute(tx)
+        .await?;
+        Ok(())
+    }
+}
+
+async fn last_numbers(
+    tx: &mut PgConnection,
+    rows: &[Row<'_>],
+) -> Result<HashMap<Chat, i64>, StoreError> {
+    let chats: HashSet<Chat> = rows.iter().map(|row| row.chat).collect();
+    let pairs = chats.iter().filter_map(|chat| Some((chat.lo()?, chat.hi()?)));
+    let (lo, hi): (Vec<i64>, Vec<i64>) = pairs.unzip();
+    let groups: Vec<i64> = chats.iter().filter_map(|chat| chat.group()).collect();
+    let mut last = HashMap::new();
+    if !lo.is_empty() {
+        let rows = sqlx::query!(
+            "select lo, hi, last_number from chats
+             where (lo, hi) in (select * from unnest($1::bigint[], $2::bigint[]))",
+            &lo,
+            &hi
+        );
+        for row in rows.fetch_all(&mut *tx).await? {
+            last.insert(Chat::Pair(Pair::of(UserId(row.lo), UserId(row.hi))), row.last_number);
+        }
+    }
+    if !groups.is_empty() {
+        let rows = sqlx::query!(
+            "select group_id, last_number from group_chats where group_id = any($1)",
+            &groups
+        );
+        for row in rows.fetch_all(tx).await? {
+            last.insert(Chat::Group(GroupId(row.group_id)), row.last_number);
+        }
+    }
+    Ok(last)
+}
+
+async fn store_last_numbers(
+    tx: &mut PgConnection,
+    last: &HashMap<Chat, i64>,
+) -> Result<(), StoreError> {
+    let (mut lo, mut hi, mut pair_numbers) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut groups, mut group_numbers) = (Vec::new(), Vec::new());
+    for (chat, number) in last {
+        match chat {
+            Chat::Pair(pair) => {
+                lo.push(pair.lo().0);
+                hi.push(pair.hi().0);
+                pair_numbers.push(*number);
+            }
+            Chat::Group(group) => {
+                groups.push(group.0);
+                group_numbers.push(*number);
+            }
+        }
+    }
+    if !lo.is_empty() {
+        sqlx::query!(
+            "insert into chats (lo, hi, last_number)
+             select * from unnest($1::bigint[], $2::bigint[], $3::bigint[])
+             on conflict (lo, hi) do update set last_number = excluded.last_number",
+            &lo,
+            &hi,
+            &pair_numbers
+        )
+        .execute(&mut *tx)
+        .await?;
+    }
+    if !groups.is_empty() {
+        sqlx::query!(
+            "insert into group_chats (group_id, last_number)
+             select * from unnest($1::bigint[], $2::bigint[])
+             on conflict (group_id) do update set last_number = excluded.last_number",
+            &groups,
+            &group_numbers
+        )
+        .execute(tx)
+        .await?;
+    }
+    Ok(())
+}
+
+/// A message that was taken back, and what its recipients were told.
+fn told<To: Serialize>(revocation: &Revocation<To>) -> (Uuid, String) {
+    (revocation.message.0, serde_json::to_string(revocation).unwrap_or_default())
+}
+
+/// Marks what was taken back. Its object stays as it was: who has not fetched it yet is shown the message and then that
+/// it was taken back (`ws.md` §7.3).
+async fn revoke(tx: &mut PgConnection, revoked: Vec<(Uuid, String)>) -> Result<(), StoreError> {
+    if revoked.is_empty() {
+        return Ok(());
+    }
+    let mut told: HashMap<Uuid, String> = HashMap::new();
+    for (id, revocation) in revoked {
+        told.entry(id).or_insert(revocation); // the first counts
+    }
+    let (ids, told): (Vec<Uuid>, Vec<String>) = told.into_iter().unzip();
+    sqlx::query!(
+        "update messages set revocation = revoked.told
+         from unnest($1::uuid[], $2::text[]) as revoked (id, told)
+         where messages.id = revoked.id and revocation is null",
+        &ids,
+        &told
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// A message as the rules see it.
+///
+/// # Errors
+/// The database cannot be reached.
+pub async fn load<To: DeserializeOwned>(pool: &PgPool, id: MessageId) -> sqlx::Result<Message<To>> {
+    let row = sqlx::query!(
+        "select sender, recipient, group_id, sent_at, revocation from messages where id = $1",
+        id.0
+    )
+    .fetch_optional(pool)
+    .await?;
+    let Some(row) = row else {
+        return Ok(Message::Unsent);
+    };
+    let to_user = row.recipient.map(|user| Target::User(UserId(user)));
+    let to_group = row.group_id.map(|group| Target::Group(GroupId(group)));
+    let Some(to) = to_user.or(to_group) else {
+        return Ok(Message::Unsent);
+    };
+    let accepted = Accepted { author: UserId(row.sender), to, sent_at: Timestamp::of(row.sent_at) };
+    let revocation = row.revocation.and_then(|text| serde_json::from_str(&text).ok());
+    Ok(match revocation {
+        Some(revocation) => Message::Revoked(accepted, revocation),
+        None => Message::Sent(accepted),
+    })
+}

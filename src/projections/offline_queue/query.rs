@@ -1,0 +1,264 @@
+//! What sockets ask of the queues and timelines: one look shows all of it as of one position.
+
+use super::{
+    position_set::{ENDLESS, Stretches},
+    store::SHARED,
+};
+use crate::{
+    adapters::redis::{Redis, RedisFailure},
+    events::{ConnectionId, GroupId, Position, UserId},
+    projections::engine::redis::reading,
+};
+
+/// Where a socket opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Opened {
+    /// The last number that its user's queue had given.
+    pub number: u64,
+    /// Where in the log that was.
+    pub position: Position,
+}
+
+/// What a socket wants to see.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wanted {
+    /// Numbers of the queue, both ends included.
+    pub queue: (u64, u64),
+    /// Of some timelines: places in the log, both ends included.
+    pub timelines: Vec<(GroupId, (u64, u64))>,
+    /// Of each, the first so many entries.
+    pub most: usize,
+    /// Of all, about so many bytes: each has its part of it, and is read up to the entry that exceeds that.
+    pub bytes: usize,
+}
+
+impl Wanted {
+    /// How many bytes of each place.
+    pub fn bytes_of_each(&self) -> usize {
+        self.bytes / (self.timelines.len() + 1)
+    }
+}
+
+/// What there is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Seen {
+    /// Up to which event.
+    pub at: Position,
+    /// Is it this socket that receives? If not, the rest is empty.
+    pub is_receiving: bool,
+    /// The user's lanes: where entries may be that he has not received.
+    pub lanes: Vec<(GroupId, Stretches)>,
+    /// Entries of the queue.
+    pub queue: Part<Queued>,
+    /// Entries of the timelines, in the order in which they were asked for.
+    pub timelines: Vec<Part<Said>>,
+}
+
+/// The first entries of a place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Part<T> {
+    /// They.
+    pub entries: Vec<T>,
+    /// Where in the log the last one is, if there may be more; else [`ENDLESS`].
+    pub up_to: u64,
+    /// Up to where the place has forgotten what was wanted of it: then this is all that was read. Only of timelines;
+    /// a queue has an entry for each that it has forgotten.
+    pub evicted: Option<u64>,
+}
+
+/// An entry of a queue.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Queued {
+    /// Its number.
+    pub number: u64,
+    /// Where in the log it came from.
+    pub position: u64,
+    /// What is in it.
+    pub content: Content,
+}
+
+/// What an entry of a queue has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Content {
+    /// A message object.
+    Object(String),
+    /// Nothing: it only says that there is a lane to look into.
+    Nothing,
+    /// Nothing any more: the message object is in `message_history`.
+    Evicted,
+}
+
+/// An entry of a timeline.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Said {
+    /// Where in the log it came from.
+    pub position: u64,
+    /// Where the entry before it did; 0 if there is none.
+    pub after: u64,
+    /// Who does not get it, for he wrote it.
+    pub author: Option<UserId>,
+    /// The message object.
+    pub object: String,
+}
+
+/// Where `connection` opened; `None` if it is not the user's socket. As the queues are at `since` or later: while they are
+/// built anew, they do not know what has come since, nor who has opened one.
+///
+/// # Errors
+/// Redis cannot be reached, or its queues are not that far.
+pub async fn opened_at(
+    redis: &Redis,
+    user: UserId,
+    connection: ConnectionId,
+    since: Position,
+) -> Result<Option<Opened>, RedisFailure> {
+    let body = "
+        local at = redis.call('HGET', 'hy:offline_queue:g' .. g, 'position')
+        if not at or tonumber(at) < tonumber(ARGV[2]) then
+          return redis.error_reply('NOTREADY the queues are being built')
+        end
+        return redis.call('HMGET', p .. 'queue_' .. ARGV[1], 'connection', 'from', 'position')";
+    let (current, number, position): (Option<String>, Option<String>, Option<String>) =
+        reading("offline_queue", body)
+            .arg(user.0)
+            .arg(since.0)
+            .invoke_async(&mut redis.shared())
+            .await?;
+    let parse = |text: Option<String>| text.and_then(|text| text.parse().ok());
+    let opened = parse(number).zip(parse(position));
+    let opened = opened.filter(|_| current == Some(connection.to_string()));
+    Ok(opened.map(|(number, position)| Opened { number, position: Position(position) }))
+}
+
+/// ARGV: user, connection, how many, bytes of each place; of the queue from, to; then per timeline group, from, to.
+/// Entries are read a few at a time, for there may be large ones among them.
+const LOOK: &str = "
+local at = redis.call('HGET', 'hy:offline_queue:g' .. g, 'position') or '0'
+local most, budget, few = tonumber(ARGV[3]), tonumber(ARGV[4]), 10
+local function read(key, from, to, found, object_of)
+  local bytes = 0
+  while true do
+    local some = redis.call('XRANGE', key, from, to, 'COUNT', few)
+    for _, entry in ipairs(some) do
+      found[#found + 1] = entry
+      bytes = bytes + object_of(entry[2])
+      if #found >= most or bytes >= budget then return 1 end
+    end
+    if #some < few then return 0 end
+    from = '(' .. some[#some][1]
+  end
+end
+local function queued(fields)
+  if fields[4] == '@' then
+    fields[4] = redis.call('HGET', p .. 'object_' .. fields[2], 'object') or '@'
+  end
+  return #fields[4]
+end
+local function evicted(fields)
+  fields[3], fields[4] = 'm', '@'
+  return 0
+end
+local function said(fields) return #fields[6] end
+
+local lanes, queue, timelines = {}, {0, {}}, {}
+local ours = redis.call('HGET', p .. 'queue_' .. ARGV[1], 'connection') == ARGV[2]
+if ours then
+  for _, group in ipairs(redis.call('SMEMBERS', p .. 'large_' .. ARGV[1])) do
+    lanes[#lanes + 1] = {group, redis.call('HGET', p .. 'lanes_' .. group, ARGV[1]) or ''}
+  end
+  if tonumber(ARGV[5]) > 0 then
+    -- What was evicted is older than all that is there.
+    read(p .. 'evicted_' .. ARGV[1], ARGV[5], ARGV[6], queue[2], evicted)
+    queue[1] = #queue[2] > 0 and 1
+      or read(p .. 'chat_getmessage_' .. ARGV[1], ARGV[5], ARGV[6], queue[2], queued)
+  end
+  for i = 7, #ARGV, 3 do
+    local group = redis.call('HMGET', p .. 'group_' .. ARGV[i], 'row', 'floor')
+    -- Of a group that is no more there is no timeline.
+    local floor = group[1] and (group[2] or '0') or string.match(ARGV[i + 2], '^%d+') or '0'
+    local entries, more = {}, 0
+    if tonumber(floor) < tonumber(ARGV[i + 1]) then
+      more = read(p .. 'timeline_' .. ARGV[i], ARGV[i + 1], ARGV[i + 2], entries, said)
+    end
+    timelines[#timelines + 1] = {tonumber(floor), more, entries}
+  end
+end
+return {at, ours and 1 or 0, lanes, queue, timelines}";
+
+/// As Redis answers: names and values in turn.
+type Entry = (String, Vec<String>);
+
+/// Position, is it ours?, lanes, of the queue: is there more? and entries, of timelines: where they begin, is there
+/// more?, entries.
+type Answer = (u64, u8, Vec<(i64, String)>, (u8, Vec<Entry>), Vec<(u64, u8, Vec<Entry>)>);
+
+/// Looks into the user's queue and the timelines of his groups.
+///
+/// # Errors
+/// Redis cannot be reached, or has no queues yet.
+pub async fn look(
+    redis: &Redis,
+    user: UserId,
+    connection: ConnectionId,
+    wanted: &Wanted,
+) -> Result<Seen, RedisFailure> {
+    let end = |to: u64| if to == ENDLESS { "+".to_owned() } else { format!("{to}-0") };
+    let script = reading("offline_queue", LOOK);
+    let mut call = script.arg(user.0);
+    call.arg(connection.to_string()).arg(wanted.most).arg(wanted.bytes_of_each());
+    let (from, to) = wanted.queue;
+    // From 0 on Redis would be asked for nothing: an empty range has no entries either way.
+    let empty = from > to;
+    call.arg(if empty { 0 } else { from.max(1) }).arg(end(to));
+    for (group, (from, to)) in &wanted.timelines {
+        call.arg(group.0).arg(*from).arg(end(*to));
+    }
+    let (at, ours, lanes, queue, timelines): Answer =
+        call.invoke_async(&mut redis.shared()).await?;
+    let (more, entries) = queue;
+    let queue: Vec<Queued> = entries.into_iter().filter_map(queued).collect();
+    let up_to = queue.last().filter(|_| more == 1).map_or(ENDLESS, |last| last.position);
+    let queue = Part { entries: queue, up_to, evicted: None };
+    let timelines = wanted.timelines.iter().zip(timelines).map(|((_, (from, to)), read)| {
+        let (floor, more, entries) = read;
+        let entries: Vec<Said> = entries.into_iter().filter_map(said).collect();
+        let up_to = entries.last().filter(|_| more == 1).map_or(ENDLESS, |last| last.position);
+        Part { entries, up_to, evicted: (floor >= *from).then_some(floor.min(*to)) }
+    });
+    Ok(Seen {
+        at: Position(at),
+        is_receiving: ours == 1,
+        lanes: lanes
+            .into_iter()
+            .filter_map(|(group, lane)| Some((GroupId(group), lane.parse().ok()?)))
+            .collect(),
+        queue,
+        timelines: timelines.collect(),
+    })
+}
+
+fn place(id: &str) -> Option<u64> {
+    id.strip_suffix("-0")?.parse().ok()
+}
+
+/// `p` position `m` object.
+fn queued((id, fields): Entry) -> Option<Queued> {
+    let [_, position, _, object] = <[String; 4]>::try_from(fields).ok()?;
+    let content = match object.as_str() {
+        "" => Content::Nothing,
+        SHARED => Content::Evicted,
+        _ => Content::Object(object),
+    };
+    Some(Queued { number: place(&id)?, position: position.parse().ok()?, content })
+}
+
+/// `q` the entry before `a` author `m` object.
+fn said((id, fields): Entry) -> Option<Said> {
+    let [_, after, _, author, _, object] = <[String; 6]>::try_from(fields).ok()?;
+    Some(Said {
+        position: place(&id)?,
+        after: after.parse().ok()?,
+        author: author.parse().ok().map(UserId),
+        object,
+    })
+}

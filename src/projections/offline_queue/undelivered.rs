@@ -1,0 +1,124 @@
+//! Who has yet to receive what of the timelines of large groups (ADR 0011). In Redis, beside the queues.
+//!
+//! `timeline_{group}` is a stream: what was said to all of the group, by its place in the log. A member's lane is
+//! where in the log entries may be that are his and that he has not received: `lanes_{group}` has it by his number,
+//! `large_{user}` the groups in which he has one.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{
+    members::AT_ONCE,
+    position_set::{ENDLESS, Stretches},
+};
+use crate::{
+    events::{GroupId, UserId},
+    projections::{
+        StoreError,
+        engine::redis::{RedisTx, command},
+    },
+};
+
+/// The lanes that a batch has touched so far.
+#[derive(Default)]
+pub(super) struct Lanes {
+    lanes: BTreeMap<(GroupId, UserId), Lane>,
+}
+
+#[derive(Default)]
+struct Lane {
+    now: Stretches,
+    stored: Stretches,
+}
+
+impl Lanes {
+    /// Reads the lanes of some members, unless they were read before.
+    pub(super) async fn load(
+        &mut self,
+        tx: &mut RedisTx,
+        group: GroupId,
+        users: impl IntoIterator<Item = UserId>,
+    ) -> Result<(), StoreError> {
+        let unread = users.into_iter().filter(|user| !self.lanes.contains_key(&(group, *user)));
+        let unread: BTreeSet<UserId> = unread.collect();
+        if unread.is_empty() {
+            return Ok(());
+        }
+        let fields: Vec<String> = unread.iter().map(UserId::to_string).collect();
+        let read = command("HMGET", &key(tx, group), fields);
+        let rows: Vec<Vec<Option<String>>> = tx.read([read]).await?;
+        for (user, row) in unread.into_iter().zip(rows.into_iter().flatten()) {
+            self.put(group, user, &row.unwrap_or_default())?;
+        }
+        Ok(())
+    }
+
+    fn put(&mut self, group: GroupId, user: UserId, text: &str) -> Result<(), StoreError> {
+        let stored: Stretches = text
+            .parse()
+            .map_err(|error| StoreError::Refused(format!("the lane `{text}`: {error}")))?;
+        self.lanes.entry((group, user)).or_insert_with(|| Lane { now: stored.clone(), stored });
+        Ok(())
+    }
+
+    /// From `position` on all that is said is for him; `false` if that was so before.
+    pub(super) fn open(&mut self, group: GroupId, user: UserId, position: u64) -> bool {
+        let lane = self.lane(group, user);
+        let new = !lane.is_endless();
+        if new {
+            lane.add(position, ENDLESS);
+        }
+        new
+    }
+
+    /// Nothing is for him that comes after `last`, the newest entry.
+    pub(super) fn close(&mut self, group: GroupId, user: UserId, last: u64) {
+        self.lane(group, user).remove(last + 1, ENDLESS);
+    }
+
+    /// He has received what is there.
+    pub(super) fn receive(&mut self, group: GroupId, user: UserId, ranges: &[(u64, u64)]) {
+        let lane = self.lane(group, user);
+        for &(from, to) in ranges {
+            lane.remove(from, to);
+        }
+    }
+
+    fn lane(&mut self, group: GroupId, user: UserId) -> &mut Stretches {
+        &mut self.lanes.entry((group, user)).or_default().now
+    }
+
+    /// Writes what changed.
+    pub(super) fn store(&self, tx: &mut RedisTx) {
+        let mut fields: BTreeMap<GroupId, Vec<(String, String)>> = BTreeMap::new();
+        let mut gone: BTreeMap<GroupId, Vec<String>> = BTreeMap::new();
+        for (&(group, user), Lane { now, stored }) in &self.lanes {
+            if now == stored {
+                continue;
+            }
+            if now.is_empty() {
+                gone.entry(group).or_default().push(user.to_string());
+            } else {
+                fields.entry(group).or_default().push((user.to_string(), now.to_string()));
+            }
+            if now.is_empty() != stored.is_empty() {
+                let what = if now.is_empty() { "SREM" } else { "SADD" };
+                let key = tx.key(format_args!("large_{user}"));
+                tx.run(&command(what, &key, group.0));
+            }
+        }
+        for (group, fields) in fields {
+            for some in fields.chunks(AT_ONCE / 2) {
+                tx.run(&command("HSET", &key(tx, group), some));
+            }
+        }
+        for (group, gone) in gone {
+            for some in gone.chunks(AT_ONCE) {
+                tx.run(&command("HDEL", &key(tx, group), some));
+            }
+        }
+    }
+}
+
+fn key(tx: &RedisTx, group: GroupId) -> String {
+    tx.key(format_args!("lanes_{group}"))
+}

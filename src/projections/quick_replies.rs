@@ -1,0 +1,188 @@
+//! What people have answered beforehand. In PostgreSQL.
+
+use std::collections::BTreeMap;
+
+use sqlx::{PgConnection, PgPool};
+
+use super::{
+    Projection, StoreError,
+    engine::postgres::{InPostgres, number},
+};
+use crate::{
+    commands::quick_replies::{Question, Questions},
+    events::{
+        ChatKind, Event, Position, QuestionId, QuestionsEvent, Recorded, Subject, Timestamp, UserId,
+    },
+};
+
+/// Its tables.
+pub const DDL: &str = include_str!("quick_replies.sql");
+
+/// The read model.
+pub struct QuestionBook;
+
+impl Projection for QuestionBook {
+    type Store = InPostgres;
+    type Effect = ();
+    const NAME: &'static str = "question_book";
+    const SUBJECTS: &'static [&'static str] = &["evt.questions.>"];
+
+    async fn apply(
+        &self,
+        tx: &mut <InPostgres as super::engine::generation::Store>::Tx,
+        batch: &[Recorded<Event>],
+    ) -> Result<Vec<()>, StoreError> {
+        for recorded in batch {
+            if let (Event::Questions(event), Subject::Questions(owner)) =
+                (&recorded.event, recorded.subject)
+            {
+                apply(tx, owner, event, number(recorded.position)).await?;
+            }
+        }
+        Ok(Vec::new())
+    }
+}
+
+async fn apply(
+    tx: &mut PgConnection,
+    owner: UserId,
+    event: &QuestionsEvent,
+    version: i64,
+) -> Result<(), StoreError> {
+    let mut added = QuestionId(0);
+    match event {
+        QuestionsEvent::Added { id, kind, ask, answer, at } => {
+            added = *id;
+            sqlx::query!(
+                "insert into questions (owner, id, kind, ask, answer, created_at, updated_at)
+                 values ($1, $2, $3, $4, $5, $6, $6)",
+                owner.0,
+                id.0,
+                kind.as_str(),
+                ask,
+                answer,
+                at.date_time()
+            )
+            .execute(&mut *tx)
+            .await?;
+        }
+        QuestionsEvent::Changed { id, ask, answer, at } => {
+            sqlx::query!(
+                "update questions set ask = $3, answer = $4, updated_at = $5
+                 where owner = $1 and id = $2",
+                owner.0,
+                id.0,
+                ask,
+                answer,
+                at.date_time()
+            )
+            .execute(&mut *tx)
+            .await?;
+        }
+        QuestionsEvent::Removed { id } => {
+            sqlx::query!("delete from questions where owner = $1 and id = $2", owner.0, id.0)
+                .execute(&mut *tx)
+                .await?;
+        }
+    }
+    sqlx::query!(
+        "insert into question_books (owner, last_id, version) values ($1, $2, $3)
+         on conflict (owner) do update set version = excluded.version,
+             last_id = greatest(question_books.last_id, excluded.last_id)",
+        owner.0,
+        added.0,
+        version
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// A user's questions as the rules see them, with the version that it is.
+///
+/// # Errors
+/// The database cannot be reached.
+pub async fn load(pool: &PgPool, owner: UserId) -> sqlx::Result<(Questions, Position)> {
+    // One snapshot: the version must be that of the rows.
+    let mut tx = pool.begin_with("begin isolation level repeatable read read only").await?;
+    let book =
+        sqlx::query!("select last_id, version from question_books where owner = $1", owner.0)
+            .fetch_optional(&mut *tx)
+            .await?;
+    let rows = sqlx::query_as!(
+        Row,
+        "select id, kind, ask, answer, created_at, updated_at from questions where owner = $1",
+        owner.0
+    )
+    .fetch_all(&mut *tx)
+    .await?;
+    tx.commit().await?;
+    let Some(book) = book else { return Ok((Questions::default(), Position(0))) };
+    let list: BTreeMap<_, _> = rows.into_iter().map(Row::into_question).collect();
+    let questions = Questions::from_rows(QuestionId(book.last_id), list);
+    Ok((questions, Position(book.version.unsigned_abs())))
+}
+
+struct Row {
+    id: i64,
+    kind: String,
+    ask: String,
+    answer: String,
+    created_at: time::OffsetDateTime,
+    updated_at: time::OffsetDateTime,
+}
+
+impl Row {
+    fn into_question(self) -> (QuestionId, Question) {
+        let question = Question {
+            kind: ChatKind::parse(&self.kind),
+            ask: self.ask,
+            answer: self.answer,
+            created_at: Timestamp::of(self.created_at),
+            updated_at: Timestamp::of(self.updated_at),
+        };
+        (QuestionId(self.id), question)
+    }
+}
+
+/// One list of `owner`'s, the oldest question first.
+///
+/// # Errors
+/// The database cannot be reached.
+pub async fn list(
+    pool: &PgPool,
+    owner: UserId,
+    kind: ChatKind,
+) -> sqlx::Result<Vec<(QuestionId, Question)>> {
+    let rows = sqlx::query_as!(
+        Row,
+        "select id, kind, ask, answer, created_at, updated_at from questions
+         where owner = $1 and kind = $2 order by id",
+        owner.0,
+        kind.as_str()
+    )
+    .fetch_all(pool)
+    .await?;
+    Ok(rows.into_iter().map(Row::into_question).collect())
+}
+
+/// One of `owner`'s questions.
+///
+/// # Errors
+/// The database cannot be reached.
+pub async fn question(
+    pool: &PgPool,
+    owner: UserId,
+    id: QuestionId,
+) -> sqlx::Result<Option<Question>> {
+    let row = sqlx::query_as!(
+        Row,
+        "select id, kind, ask, answer, created_at, updated_at from questions
+         where owner = $1 and id = $2",
+        owner.0,
+        id.0
+    )
+    .fetch_optional(pool)
+    .await?;
+    Ok(row.map(|row| row.into_question().1))
+}

@@ -1,0 +1,94 @@
+//! What queues and timelines do not hold any more, fetched from `message_history` (ADR 0016).
+
+use sqlx::PgPool;
+use tracing::warn;
+
+use crate::{
+    events::{GroupId, Position, UserId},
+    projections::{
+        Projection as _,
+        engine::postgres,
+        message_history::{self, MessageHistory},
+        offline_queue::query::{Content, Part, Queued, Said, Seen, Wanted},
+    },
+};
+
+/// Fills in what was evicted of what `user`'s socket has seen; `false` if `message_history` is not that far.
+pub(super) async fn fill(
+    pool: &PgPool,
+    user: UserId,
+    wanted: &Wanted,
+    seen: &mut Seen,
+) -> sqlx::Result<bool> {
+    let of_queue = positions(&seen.queue.entries).last().copied();
+    let of_timelines = seen.timelines.iter().filter_map(|part| part.evicted);
+    let Some(last) = of_timelines.chain(of_queue).max() else { return Ok(true) };
+    if !postgres::has_seen(pool, MessageHistory::NAME, Position(last)).await? {
+        return Ok(false);
+    }
+    let bytes = wanted.bytes_of_each();
+    fill_queue(pool, user, bytes, &mut seen.queue).await?;
+    for ((group, (from, _)), part) in wanted.timelines.iter().zip(&mut seen.timelines) {
+        if let Some(to) = part.evicted.take() {
+            *part = timeline(pool, *group, (*from, to), (wanted.most, bytes)).await?;
+        }
+    }
+    Ok(true)
+}
+
+fn positions(queue: &[Queued]) -> Vec<u64> {
+    let evicted = queue.iter().filter(|entry| entry.content == Content::Evicted);
+    evicted.map(|entry| entry.position).collect()
+}
+
+async fn fill_queue(
+    pool: &PgPool,
+    user: UserId,
+    bytes: usize,
+    queue: &mut Part<Queued>,
+) -> sqlx::Result<()> {
+    let positions = positions(&queue.entries);
+    if positions.is_empty() {
+        return Ok(());
+    }
+    let objects = message_history::for_user(pool, user, &positions, bytes).await?;
+    let all = objects.len() == positions.len();
+    let mut objects = objects.into_iter();
+    let mut first = 0; // of those that have to wait
+    for entry in &mut queue.entries {
+        if entry.content == Content::Evicted {
+            let Some((position, object)) = objects.next() else { break };
+            if object.is_none() {
+                warn!(user.id = %user, %position, "message_history does not know the entry at {position}");
+            }
+            entry.content = object.map_or(Content::Nothing, Content::Object);
+        }
+        first += 1;
+    }
+    if !all {
+        queue.entries.truncate(first);
+        queue.up_to = queue.entries.last().map_or(queue.up_to, |last| last.position);
+    }
+    Ok(())
+}
+
+/// What a timeline has forgotten of what was wanted.
+async fn timeline(
+    pool: &PgPool,
+    group: GroupId,
+    (from, to): (u64, u64),
+    (most, bytes): (usize, usize),
+) -> sqlx::Result<Part<Said>> {
+    let rows = message_history::in_group(pool, group, (from, to), most, bytes).await?;
+    let mut after = from - 1;
+    let entries = rows.into_iter().map(|row| {
+        let message_history::Said { position, author, object } = row;
+        let said = Said { position, after, author, object };
+        after = position;
+        said
+    });
+    let entries: Vec<Said> = entries.collect();
+    // The rest is looked for from there on.
+    let up_to = entries.last().map_or(to, |last| last.position);
+    Ok(Part { entries, up_to, evicted: None })
+}

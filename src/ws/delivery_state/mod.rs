@@ -1,0 +1,392 @@
+//! What flows from a user's queue, and from the timelines of his large groups, into one socket: live what came after
+//! it opened, by a drain what came before; none twice, none left out, in the order of the log (DESIGN §6, ADR 0011).
+
+use std::collections::{BTreeMap, HashMap};
+
+use tracing::{debug, warn};
+
+use super::group_subscriptions::Attached;
+use crate::{
+    adapters::{nats::push::SaidPush, redis::RedisFailure},
+    events::{ConnectionId, GroupId, Position, UserId},
+    executor::Executor,
+    projections::offline_queue::{
+        position_set::{ENDLESS, Stretches},
+        query::{self, Content, Opened, Part, Queued, Said, Seen, Wanted},
+    },
+};
+
+mod evicted;
+
+/// How many entries of each place are read at once, and how many bytes of all.
+const PAGE: usize = 200;
+const PAGE_BYTES: usize = 256 * 1024;
+
+/// Why queue and timelines cannot be read now.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ReadFailure {
+    #[error(transparent)]
+    Redis(#[from] RedisFailure),
+    #[error("message_history: {0}")]
+    History(#[from] sqlx::Error),
+}
+
+/// Where a socket is in its user's queue and timelines.
+pub(super) struct Inflow {
+    user: UserId,
+    connection: ConnectionId,
+    /// `None` until the queue has seen the socket open.
+    opened: Option<Reading>,
+    /// A look before this may not know what this socket and those before it have received.
+    since: Position,
+    lanes: BTreeMap<GroupId, Lane>,
+    /// Groups that the user has left, which a look into the past may not know yet.
+    left: HashMap<GroupId, Position>,
+    /// A look before this may not know whose socket this is, or where its user is a member.
+    unsure: Position,
+    /// Asked to drain, and not done yet.
+    draining: bool,
+    /// Live entries may be there that no push told of.
+    behind: bool,
+    /// Nothing flows any more: another socket has taken over, or the token was logged out.
+    stopped: bool,
+}
+
+#[derive(Debug)]
+struct Reading {
+    at: Opened,
+    /// The next number that a drain would deliver, up to the one at which the socket opened.
+    drain: u64,
+    /// The next number to arrive live.
+    live: u64,
+}
+
+/// A large group, as its member's socket sees it.
+struct Lane {
+    /// Where entries may be that he has not received.
+    missing: Stretches,
+    /// What was written here; whoever keeps the lanes may not know it yet.
+    written: Stretches,
+    /// As long as it is kept, what is said in the group is heard.
+    _attached: Option<Attached>,
+}
+
+/// What to do with a push.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Arrival {
+    /// Write it.
+    Write,
+    /// Pass over it: its author is the user himself.
+    Own,
+    /// It was written, or is another socket's.
+    Ignore,
+    /// There is more to see than this: look.
+    Look,
+}
+
+/// Where an entry is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Place {
+    /// In the queue, by number.
+    Queue(u64),
+    /// In a timeline, by its place in the log and that of the entry before it.
+    Timeline { group: GroupId, position: u64, after: u64 },
+}
+
+/// Something to write, or, without an object, to pass over.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Item {
+    pub(super) place: Place,
+    pub(super) object: Option<String>,
+}
+
+/// What was found.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Found {
+    /// This is to be written in this order; nothing more if it is empty.
+    Items(Vec<Item>),
+    /// Lanes of which nothing is heard yet: [`Inflow::attach`] them.
+    Lanes(Vec<(GroupId, Stretches)>),
+    /// The queue is not as far as when the socket opened, for it is being built anew; or `message_history` is not as
+    /// far as what was evicted.
+    TooEarly,
+    /// Another socket receives.
+    Superseded,
+}
+
+/// Which of the two sets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Side {
+    Drain,
+    Live,
+}
+
+impl Inflow {
+    pub(super) fn new(user: UserId, connection: ConnectionId) -> Self {
+        Self {
+            user,
+            connection,
+            opened: None,
+            since: Position(0),
+            lanes: BTreeMap::new(),
+            left: HashMap::new(),
+            unsure: Position(0),
+            draining: false,
+            behind: false,
+            stopped: false,
+        }
+    }
+
+    /// The queue has seen the socket open; at `since`, what those before it have received.
+    pub(super) fn open(&mut self, at: Opened, since: Position) {
+        self.since = since;
+        self.opened = Some(Reading { at, drain: 1, live: at.number + 1 });
+        self.behind = true; // pushes before this were not counted
+    }
+
+    /// What is said in a group is heard from now on.
+    pub(super) fn attach(&mut self, group: GroupId, missing: Stretches, by: Option<Attached>) {
+        let lane = Lane { missing, written: Stretches::default(), _attached: by };
+        self.lanes.insert(group, lane);
+        self.behind = true; // pushes before this were not heard
+    }
+
+    pub(super) fn stop(&mut self) {
+        self.stopped = true;
+        self.lanes.clear();
+    }
+
+    pub(super) fn drain(&mut self) {
+        self.draining = true;
+    }
+
+    pub(super) fn resync(&mut self) {
+        self.behind = true;
+    }
+
+    /// The queue's entries up to this number were pushed.
+    pub(super) fn pushed(&mut self, number: u64) {
+        self.behind |= self.opened.as_ref().is_some_and(|opened| number >= opened.live);
+    }
+
+    /// What was said in a large group at this position was pushed.
+    pub(super) fn said_before(&mut self, group: GroupId, position: Position) {
+        let Some(opened) = &self.opened else { return };
+        let lane = self.lanes.get(&group).filter(|_| position > opened.at.position);
+        self.behind |= lane.is_some_and(|lane| lane.missing.contains(position.0));
+    }
+
+    /// Events up to `position` may have been missed. Until it has looked, what it is told of groups may not be for it.
+    pub(super) fn doubt(&mut self, position: Position) {
+        self.unsure = position;
+    }
+
+    /// The user has left a group.
+    pub(super) fn leave(&mut self, group: GroupId, position: Position) {
+        self.left.insert(group, position);
+        if let Some(lane) = self.lanes.get_mut(&group) {
+            lane.missing.remove(position.0 + 1, ENDLESS);
+        }
+    }
+
+    /// Is there something to read now?
+    pub(super) fn wants_reading(&self) -> bool {
+        !self.stopped && self.opened.is_some() && (self.draining || self.behind)
+    }
+
+    /// Judges a push of the queue's entry with this number; a bare one only says that it is there.
+    pub(super) fn arrive(&mut self, number: u64, bare: bool) -> Arrival {
+        let Some(opened) = self.opened.as_ref().filter(|_| !self.stopped) else {
+            return Arrival::Ignore; // `open` looks into the queue
+        };
+        if number < opened.live {
+            return Arrival::Ignore;
+        }
+        // A drain that was asked for before something was sent comes before it.
+        if number == opened.live && !self.behind && !self.draining && !bare {
+            return Arrival::Write;
+        }
+        self.behind = true;
+        Arrival::Look
+    }
+
+    /// Judges a push of what was said in a large group.
+    pub(super) fn hear(&mut self, said: &SaidPush, bare: bool) -> Arrival {
+        let Some(opened) = self.opened.as_ref().filter(|_| !self.stopped) else {
+            return Arrival::Ignore;
+        };
+        let (opened, position) = (opened.at.position.0, said.position.0);
+        let Some(lane) = self.lanes.get(&said.group) else { return Arrival::Ignore };
+        if position <= opened || !lane.missing.contains(position) {
+            return Arrival::Ignore; // it waits for a drain, was written, or is not for him
+        }
+        let gap = lane.missing.first_within(opened + 1, said.after).is_some();
+        if self.behind || self.draining || bare || gap || self.since < self.unsure {
+            self.behind = true;
+            return Arrival::Look;
+        }
+        if said.author == Some(self.user) { Arrival::Own } else { Arrival::Write }
+    }
+
+    /// Notes that an entry was written, or passed over.
+    pub(super) fn written(&mut self, place: Place) {
+        match (place, &mut self.opened) {
+            (Place::Queue(number), Some(opened)) => {
+                if number > opened.at.number {
+                    opened.live = number + 1;
+                } else {
+                    opened.drain = number + 1;
+                }
+            }
+            (Place::Timeline { group, position, after }, _) => {
+                if let Some(lane) = self.lanes.get_mut(&group) {
+                    lane.missing.remove(after + 1, position);
+                    lane.written.add(after + 1, position);
+                    self.since = self.since.max(Position(position));
+                }
+            }
+            (Place::Queue(_), None) => {}
+        }
+    }
+
+    /// What comes next.
+    pub(super) async fn read(&mut self, executor: &Executor) -> Result<Found, ReadFailure> {
+        loop {
+            let side = match (self.draining, self.behind) {
+                (true, _) => Side::Drain,
+                (false, true) => Side::Live,
+                (false, false) => return Ok(Found::Items(Vec::new())),
+            };
+            let Some(wanted) = self.wanted(side) else { return Ok(Found::Items(Vec::new())) };
+            let (user, redis) = (self.user, &executor.redis);
+            let mut seen = query::look(redis, user, self.connection, &wanted).await?;
+            if !evicted::fill(&executor.pool, user, &wanted, &mut seen).await? {
+                return Ok(Found::TooEarly);
+            }
+            match self.take(side, &wanted, seen) {
+                None => {}
+                Some(Found::Items(items)) if items.is_empty() => self.finish(side),
+                Some(found) => return Ok(found),
+            }
+        }
+    }
+
+    fn wanted(&self, side: Side) -> Option<Wanted> {
+        let opened = self.opened.as_ref()?;
+        let at = opened.at;
+        let (queue, within) = match side {
+            Side::Drain => ((opened.drain, at.number), (0, at.position.0)),
+            Side::Live => ((opened.live, ENDLESS), (at.position.0 + 1, ENDLESS)),
+        };
+        let lanes = self.lanes.iter();
+        let timelines = lanes.filter_map(|(group, lane)| {
+            Some((*group, lane.missing.first_within(within.0, within.1)?))
+        });
+        Some(Wanted { queue, timelines: timelines.collect(), most: PAGE, bytes: PAGE_BYTES })
+    }
+
+    /// Takes in what was seen; `None` if something else has to be asked for.
+    fn take(&mut self, side: Side, wanted: &Wanted, seen: Seen) -> Option<Found> {
+        if seen.at < self.since {
+            return Some(Found::TooEarly);
+        }
+        if !seen.is_receiving {
+            return Some(Found::Superseded);
+        }
+        self.since = seen.at;
+        self.left.retain(|_, left| seen.at < *left); // later looks know it
+        let mut new = Vec::new();
+        let mut kept = BTreeMap::new();
+        for (group, mut missing) in seen.lanes {
+            if let Some(left) = self.left.get(&group) {
+                missing.remove(left.0 + 1, ENDLESS);
+            }
+            match self.lanes.remove(&group) {
+                Some(mut lane) => {
+                    missing.remove_all(&lane.written);
+                    lane.missing = missing;
+                    kept.insert(group, lane);
+                }
+                None => new.push((group, missing)),
+            }
+        }
+        self.lanes = kept;
+        if !new.is_empty() {
+            return Some(Found::Lanes(new));
+        }
+        let now = self.wanted(side)?;
+        if now.timelines != wanted.timelines {
+            return None; // the user has left a group meanwhile, or come back to it
+        }
+        let (items, are_all) = self.merge(side, wanted, seen.queue, seen.timelines);
+        if are_all {
+            // What comes from now on is pushed, and judged after these were written. Who has to see nothing first would
+            // under traffic look for ever.
+            self.finish(side);
+        }
+        Some(Found::Items(items))
+    }
+
+    /// All that was there of one side was seen.
+    fn finish(&mut self, side: Side) {
+        match side {
+            Side::Drain => {
+                debug!(user.id = %self.user, "drained the queue of user `{}`", self.user);
+                self.draining = false;
+            }
+            Side::Live => self.behind = false,
+        }
+    }
+
+    /// In the order of the log, as far as all places were read; and whether that is to the end.
+    fn merge(
+        &self,
+        side: Side,
+        wanted: &Wanted,
+        queue: Part<Queued>,
+        timelines: Vec<Part<Said>>,
+    ) -> (Vec<Item>, bool) {
+        if let (Side::Live, Some(first)) = (side, queue.entries.first())
+            && first.number > wanted.queue.0
+        {
+            warn!(user.id = %self.user, "queue numbers {}..{} are gone", wanted.queue.0, first.number);
+        }
+        let end = match (side, &self.opened) {
+            (Side::Drain, Some(opened)) => opened.at.position.0,
+            _ => ENDLESS,
+        };
+        let mut limit = queue.up_to;
+        let mut items = Vec::new();
+        for Queued { number, position, content } in queue.entries {
+            let object = match content {
+                Content::Object(object) => Some(object),
+                Content::Nothing | Content::Evicted => None,
+            };
+            items.push((position, Item { place: Place::Queue(number), object }));
+        }
+        for ((group, (from, to)), Part { entries, up_to, .. }) in
+            wanted.timelines.iter().zip(timelines)
+        {
+            // Between this stretch and the next are entries that he has, or that were never his.
+            let read = up_to.min(*to);
+            limit = limit.min(read);
+            // A stretch that a leave has closed may not have been seen to its end.
+            if entries.is_empty() && read != end && read <= self.since.0 {
+                let place = Place::Timeline { group: *group, position: read, after: from - 1 };
+                items.push((read, Item { place, object: None }));
+            }
+            for said in entries {
+                let (position, after) = (said.position, said.after);
+                let place = Place::Timeline { group: *group, position, after };
+                let own = said.author == Some(self.user);
+                items.push((position, Item { place, object: (!own).then_some(said.object) }));
+            }
+        }
+        items.retain(|(position, _)| *position <= limit);
+        items.sort_by_key(|(position, item)| (*position, item.place));
+        (items.into_iter().map(|(_, item)| item).collect(), limit >= end)
+    }
+}
+
+#[cfg(test)]
+mod tests;
