@@ -16,14 +16,14 @@ use serde::Deserialize;
 #[serde(deny_unknown_fields)]
 #[allow(missing_docs, reason = "config/default.toml documents each setting")]
 pub struct Config {
-    pub server: Server,
-    pub nats: Nats,
+    pub server: ServerSettings,
+    pub nats: NatsSettings,
     pub log: Log,
     pub postgres: Postgres,
-    pub redis: Redis,
+    pub redis: RedisSettings,
     pub auth: Auth,
-    pub limits: Limits,
-    pub media: Media,
+    pub limits: LimitSettings,
+    pub media: MediaSettings,
     pub projections: Projections,
     pub telemetry: Telemetry,
 }
@@ -31,7 +31,7 @@ pub struct Config {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[allow(missing_docs, reason = "config/default.toml documents each setting")]
-pub struct Server {
+pub struct ServerSettings {
     pub listen: SocketAddr,
     pub admin_listen: SocketAddr,
     pub admin_hosts: Vec<String>,
@@ -44,7 +44,7 @@ pub struct Server {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[allow(missing_docs, reason = "config/default.toml documents each setting")]
-pub struct Nats {
+pub struct NatsSettings {
     pub url: String,
     pub gateway_user: String,
     pub gateway_password: SecretString,
@@ -98,7 +98,7 @@ pub struct Postgres {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[allow(missing_docs, reason = "config/default.toml documents each setting")]
-pub struct Redis {
+pub struct RedisSettings {
     pub url: SecretString,
 }
 
@@ -118,7 +118,7 @@ pub struct Auth {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[allow(missing_docs, reason = "config/default.toml documents each setting")]
-pub struct Limits {
+pub struct LimitSettings {
     pub exempt: Vec<Network>,
     pub trusted_proxies: Vec<Network>,
     pub client_ip_header: String,
@@ -149,7 +149,7 @@ pub struct Limits {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[allow(missing_docs, reason = "config/default.toml documents each setting")]
-pub struct Media {
+pub struct MediaSettings {
     pub root: PathBuf,
     pub upload_bytes: u64,
     pub upload_idle_ms: u64,
@@ -222,7 +222,7 @@ impl Config {
     /// # Errors
     /// The admin listener would be open to others.
     pub fn check_admin(&self) -> anyhow::Result<()> {
-        let Server { admin_listen, admin_token, .. } = &self.server;
+        let ServerSettings { admin_listen, admin_token, .. } = &self.server;
         let length = admin_token.expose_secret().len();
         ensure!(
             length >= 16 || length == 0 && admin_listen.ip().to_canonical().is_loopback(),

@@ -6,11 +6,11 @@
 //! HTTP and WebSocket only translate; what may be lost (rate limits, leases, pushes on their way)
 //! lives in Redis and plain NATS and never enters the log.
 //!
-//! Arrows point down: `main → cli → app → api, ws → executor → projections → adapters → commands → events`.
+//! Arrows point down: `main → cli → boot → api, ws → state → executor → projections → adapters → commands → events`.
 
 pub mod adapters;
 pub mod api;
-pub mod app;
+pub mod boot;
 pub mod cli;
 pub mod clock;
 pub mod commands;
@@ -18,5 +18,6 @@ pub mod config;
 pub mod events;
 pub mod executor;
 pub mod projections;
+pub mod state;
 pub mod telemetry;
 pub mod ws;

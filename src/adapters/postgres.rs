@@ -54,7 +54,7 @@ fn pool(url: &SecretString, most: u32, search_path: &str) -> anyhow::Result<PgPo
 }
 
 /// Would the same statement work a little later?
-pub fn is_passing(error: &sqlx::Error) -> bool {
+pub fn is_transient(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Database(error) => error.code().is_some_and(|code| {
             // connection, resources, operator intervention, deadlock and serialization

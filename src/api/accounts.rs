@@ -14,7 +14,6 @@ use super::{
 };
 use crate::{
     adapters::tokens::Claims,
-    app::App,
     clock,
     commands::{
         session::{Session, SessionCommand},
@@ -22,6 +21,7 @@ use crate::{
     },
     events::{Role, Timestamp, TokenId, Username},
     executor::accounts::{AccountError, Accounts, Proven},
+    state::App,
 };
 
 type Answer = Result<Reply<Value>, Refusal>;
@@ -49,7 +49,7 @@ pub async fn register(State(app): State<App>, origin: Origin, params: Params) ->
 pub async fn log_out(State(app): State<App>, caller: Caller) -> Result<Reply<bool>, Refusal> {
     let user = caller.account.id;
     let command = SessionCommand::LogOut(caller.claims.jti);
-    app.executor.execute_visibly::<Session>(user, &command, caller.authority()).await?;
+    app.executor.execute_and_wait::<Session>(user, &command, caller.authority()).await?;
     Ok(Reply(true))
 }
 

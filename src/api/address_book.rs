@@ -8,13 +8,13 @@ use uuid::Uuid;
 
 use super::{caller::Caller, params::Params, refusal::Refusal, reply::Reply, sections, users};
 use crate::{
-    app::App,
     commands::user::User,
     events::UserId,
     projections::{
         address_book::{self, Friend, FriendRow, RequestRow},
         user_directory,
     },
+    state::App,
 };
 
 type Answer = Result<Reply<Value>, Refusal>;

@@ -41,7 +41,7 @@ use crate::{
 #[derive(Clone)]
 pub struct Admin {
     /// What is there once the start has come to its end.
-    pub opened: Arc<OnceLock<Opened>>,
+    pub opened: Arc<OnceLock<OpenedLog>>,
     /// What it waits for until then.
     pub waits: StartWaits,
     /// PostgreSQL.
@@ -61,7 +61,7 @@ pub struct Admin {
 }
 
 /// What a process that has started works with.
-pub struct Opened {
+pub struct OpenedLog {
     /// The log.
     pub log: EventLog,
     /// What projections of other processes were heard to say.
@@ -233,7 +233,7 @@ impl Admin {
                 wait(part, format!("does not answer: {why}"));
             }
         }
-        let Some(Opened { log, checkpoints }) = self.opened.get() else {
+        let Some(OpenedLog { log, checkpoints }) = self.opened.get() else {
             if waiting.is_empty() {
                 waiting.push(Waiting { part: "start", why: "is under way".into() });
             }
@@ -263,7 +263,7 @@ fn wants_text(headers: &HeaderMap) -> bool {
 /// Where the log ends, and how far each projection is, whichever process works on it. `lag` is 0 if it has
 /// all that concerns it, else the distance to the end.
 async fn positions(State(admin): State<Admin>) -> Response {
-    let Some(Opened { log, .. }) = admin.opened.get() else {
+    let Some(OpenedLog { log, .. }) = admin.opened.get() else {
         return StatusCode::SERVICE_UNAVAILABLE.into_response();
     };
     let Ok(end) = log.end().await else {

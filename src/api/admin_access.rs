@@ -12,7 +12,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use subtle::ConstantTimeEq as _;
 
 use super::serve::Endpoints;
-use crate::config::Server;
+use crate::config::ServerSettings;
 
 /// What callers must name and know.
 #[derive(Debug, Clone)]
@@ -23,7 +23,7 @@ pub struct AdminAccess {
 
 impl AdminAccess {
     /// As configured.
-    pub fn new(server: &Server) -> Self {
+    pub fn new(server: &ServerSettings) -> Self {
         Self { hosts: server.admin_hosts.clone(), token: server.admin_token.clone() }
     }
 

@@ -1,4 +1,4 @@
-//! Questions that somebody has answered beforehand (rest.md §42): anybody reads them, their owner alone changes them.
+//! Quick replies: questions that somebody has answered beforehand (rest.md §42): anybody reads them, their owner alone changes them.
 
 use std::{borrow::Cow, sync::Arc};
 
@@ -11,14 +11,14 @@ use serde_json::{Value, json};
 
 use super::{caller::Caller, observed::Failure, params::Params, refusal::Refusal, reply::JSON};
 use crate::{
-    app::App,
     clock,
     commands::{
         decider::Decider as _,
-        quick_replies::{Question, Questions, QuestionsCommand, QuestionsRejection},
+        quick_replies::{QuickReply, QuickReplyCommand, QuickReplyList, QuickReplyRejection},
     },
-    events::{ChatKind, Position, QuestionId, QuestionsEvent, UserId},
+    events::{ChatKind, Position, QuickReplyEvent, QuickReplyId, UserId},
     projections::quick_replies,
+    state::App,
 };
 
 /// The envelope of these routes, on yes and on no; the status is always 200.
@@ -60,11 +60,11 @@ impl<E: Into<Refusal>> From<E> for Said {
     }
 }
 
-impl From<QuestionsRejection> for Refusal {
-    fn from(rejection: QuestionsRejection) -> Self {
+impl From<QuickReplyRejection> for Refusal {
+    fn from(rejection: QuickReplyRejection) -> Self {
         match rejection {
-            QuestionsRejection::Unknown => Self::rule("问答不存在"),
-            QuestionsRejection::Full => Self::rule("问答数量已达上限"),
+            QuickReplyRejection::Unknown => Self::rule("问答不存在"),
+            QuickReplyRejection::Full => Self::rule("问答数量已达上限"),
         }
     }
 }
@@ -76,10 +76,10 @@ pub async fn create(State(app): State<App>, caller: Caller, params: Params) -> A
     let kind = kind(&params)?;
     own(&params, &caller)?;
     let (most, at) = (app.config.limits.questions, clock::now());
-    let put = QuestionsCommand::Put { kind, ask: ask.clone(), answer, most, at };
+    let put = QuickReplyCommand::Put { kind, ask: ask.clone(), answer, most, at };
     let (event, list) = change(&app, &caller, &put).await?;
     let msg = match event {
-        Some(QuestionsEvent::Added { .. }) => "问答创建成功",
+        Some(QuickReplyEvent::Added { .. }) => "问答创建成功",
         _ => "问答已更新",
     };
     let (id, question) = list.asking(kind, &ask).ok_or_else(unknown)?;
@@ -93,7 +93,7 @@ pub async fn update(State(app): State<App>, caller: Caller, params: Params) -> A
     let (ask, answer) = texts(&params)?;
     let kind = kind(&params)?;
     own(&params, &caller)?;
-    let command = QuestionsCommand::Change { id, kind, ask, answer, at: clock::now() };
+    let command = QuickReplyCommand::Change { id, kind, ask, answer, at: clock::now() };
     let (_, list) = change(&app, &caller, &command).await?;
     let question = list.get(id).ok_or_else(unknown)?;
     Ok(yes("更新成功", item(caller.account.id, id, question)))
@@ -107,7 +107,7 @@ pub async fn delete(State(app): State<App>, caller: Caller, params: Params) -> A
     if params.raw("create_userId").is_some() {
         own(&params, &caller)?;
     }
-    change(&app, &caller, &QuestionsCommand::Remove { id, kind }).await?;
+    change(&app, &caller, &QuickReplyCommand::Remove { id, kind }).await?;
     Ok(yes("删除成功", Value::Null))
 }
 
@@ -169,8 +169,8 @@ fn all_there(params: &Params, names: &[&str]) -> Result<(), Said> {
     Ok(())
 }
 
-fn id(params: &Params) -> Result<QuestionId, Refusal> {
-    Ok(QuestionId(params.id("id", "问答id")?))
+fn id(params: &Params) -> Result<QuickReplyId, Refusal> {
+    Ok(QuickReplyId(params.id("id", "问答id")?))
 }
 
 fn texts(params: &Params) -> Result<(String, String), Refusal> {
@@ -195,28 +195,28 @@ fn own(params: &Params, caller: &Caller) -> Result<(), Refusal> {
 async fn change(
     app: &App,
     caller: &Caller,
-    command: &QuestionsCommand,
-) -> Result<(Option<QuestionsEvent>, Arc<Questions>), Said> {
+    command: &QuickReplyCommand,
+) -> Result<(Option<QuickReplyEvent>, Arc<QuickReplyList>), Said> {
     use crate::executor::CommandError::Rejected;
     let me = caller.account.id;
-    let before = app.executor.state::<Questions>(me).await?.state;
-    let done = app.executor.execute_visibly::<Questions>(me, command, caller.authority());
+    let before = app.executor.state::<QuickReplyList>(me).await?.state;
+    let done = app.executor.execute_and_wait::<QuickReplyList>(me, command, caller.authority());
     let done = done.await.map_err(|error| match error {
-        Rejected(QuestionsRejection::Unknown) => unknown(),
+        Rejected(QuickReplyRejection::Unknown) => unknown(),
         other => other.into(),
     })?;
     // What has happened is answered, also if the log cannot be asked for more now.
-    let after = app.executor.state::<Questions>(me).await;
+    let after = app.executor.state::<QuickReplyList>(me).await;
     let list = after
         .map_or_else(|_| with(&before, done.position, done.event.as_ref()), |after| after.state);
     Ok((done.event, list))
 }
 
-fn items(owner: UserId, list: &[(QuestionId, Question)]) -> Value {
+fn items(owner: UserId, list: &[(QuickReplyId, QuickReply)]) -> Value {
     list.iter().map(|(id, question)| item(owner, *id, question)).collect()
 }
 
-fn item(owner: UserId, id: QuestionId, question: &Question) -> Value {
+fn item(owner: UserId, id: QuickReplyId, question: &QuickReply) -> Value {
     json!({
         "id": id,
         "ask": question.ask,
@@ -230,7 +230,11 @@ fn item(owner: UserId, id: QuestionId, question: &Question) -> Value {
     })
 }
 
-fn with(list: &Questions, at: Position, event: Option<&QuestionsEvent>) -> Arc<Questions> {
+fn with(
+    list: &QuickReplyList,
+    at: Position,
+    event: Option<&QuickReplyEvent>,
+) -> Arc<QuickReplyList> {
     let mut list = list.clone();
     if let Some(event) = event {
         list.evolve(at, event);

@@ -27,11 +27,11 @@ use crate::{
     adapters::{
         body_memory::Lease, client_address::ClientAddress, throttle::Requester, tokens::Claims,
     },
-    app::App,
     clock,
     commands::user::{Account, User},
     events::{Cause, Role, TraceParent},
     executor::{authority::Authority, running_commands::cut_off},
+    state::App,
 };
 
 /// Somebody with a good token.

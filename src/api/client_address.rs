@@ -6,14 +6,14 @@ use axum::http::HeaderMap;
 
 use crate::{
     adapters::client_address::ClientAddress,
-    config::{Limits, Network},
+    config::{LimitSettings, Network},
 };
 
 /// The client of a connection from `peer`.
 ///
 /// What a trusted proxy writes and nobody can read is counted for the proxy, also if that is exempt: else whoever gets a
 /// proxy to write it would have no limits.
-pub fn of(peer: IpAddr, headers: &HeaderMap, limits: &Limits) -> ClientAddress {
+pub fn of(peer: IpAddr, headers: &HeaderMap, limits: &LimitSettings) -> ClientAddress {
     let is_exempt = |address| is_in(&limits.exempt, address);
     // The last entry of the last line is the one that our own proxy wrote; a client can write those before.
     let line = headers.get_all(&limits.client_ip_header).iter().next_back();

@@ -11,7 +11,6 @@ use serde_json::{Value, json};
 
 use super::{caller::Caller, observed::Failure, params::Params, refusal::Refusal, reply::JSON};
 use crate::{
-    app::App,
     clock,
     commands::complaint::{Complaint, ComplaintCommand, ComplaintRejection, Filed, Revision},
     events::{
@@ -20,6 +19,7 @@ use crate::{
     },
     executor::CommandError,
     projections::complaints,
+    state::App,
 };
 
 /// The envelope of these routes: `msg` has the text and `data` what belongs to it, on yes and on no.
@@ -160,7 +160,7 @@ async fn execute(
     key: ComplaintKey,
     command: &ComplaintCommand,
 ) -> Result<Position, CommandError<ComplaintRejection>> {
-    let done = app.executor.execute_visibly::<Complaint>(key, command, caller.authority()).await?;
+    let done = app.executor.execute_and_wait::<Complaint>(key, command, caller.authority()).await?;
     Ok(done.position)
 }
 

@@ -14,7 +14,7 @@ use tower_http::services::ServeFile;
 use super::{byte_range::ByteRange, refusal::Refusal};
 use crate::{
     adapters::{client_stream::ClientConnection, media::StoredPath},
-    app::App,
+    state::App,
 };
 
 /// A file, or a range of it. Its kind comes from our list alone, so no browser ever sees a page or a script.

@@ -9,7 +9,6 @@ use super::{
     reply::{OK, Reply},
 };
 use crate::{
-    app::App,
     clock,
     commands::{
         friendship::{Friendship, FriendshipCommand, FriendshipRejection},
@@ -19,6 +18,7 @@ use crate::{
         Answer, Event, FriendshipEvent, MessageId, NewEdge, Pair, RequestId, UserId, Visibility,
     },
     executor::CommandError,
+    state::App,
 };
 
 type Done = Result<Reply<&'static str>, Refusal>;
@@ -169,6 +169,6 @@ async fn run(
 ) -> Result<(), CommandError<FriendshipRejection>> {
     let me = caller.account.id;
     let pair = Pair::of(me, other);
-    app.executor.execute_visibly::<Friendship>(pair, &command, caller.authority()).await?;
+    app.executor.execute_and_wait::<Friendship>(pair, &command, caller.authority()).await?;
     Ok(())
 }

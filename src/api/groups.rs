@@ -10,7 +10,6 @@ use super::{
     reply::{OK, Reply},
 };
 use crate::{
-    app::App,
     commands::{
         group::{
             GroupRow,
@@ -21,6 +20,7 @@ use crate::{
     events::GroupId,
     executor::groups::{self, Change},
     projections::{address_book, group_roster},
+    state::App,
 };
 
 type Done = Result<Reply<&'static str>, Refusal>;

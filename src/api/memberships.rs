@@ -10,10 +10,10 @@ use super::{
     reply::{OK, Reply},
 };
 use crate::{
-    app::App,
     commands::group::command::GroupAction,
     events::{GroupId, UserId},
     executor::groups,
+    state::App,
 };
 
 type Done = Result<Reply<&'static str>, Refusal>;

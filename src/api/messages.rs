@@ -14,8 +14,7 @@ use super::{
     reply::{OK, Reply},
 };
 use crate::{
-    adapters::nats::push::Told,
-    app::App,
+    adapters::nats::push::DrainAnswer,
     clock,
     commands::{
         message::{MessageRejection, REVOKE_WINDOW_MS, Revoker},
@@ -24,9 +23,10 @@ use crate::{
     events::{GroupId, MessageId, Person, Revocation, Room, UserId},
     executor::{
         group_messages,
-        messages::{self, Content},
+        messages::{self, MessageContent},
     },
     projections::message_object::{MessageObject, revoked_text, revoked_text_in_group},
+    state::App,
 };
 
 /// How often, and after which pauses, the gateway that holds the caller's socket is asked to drain his queue.
@@ -55,7 +55,7 @@ pub async fn send(State(app): State<App>, caller: Caller, params: Params) -> Obj
     if app.redis_memory.is_full() {
         return Err(Refusal::overloaded("Redis is nearly full"));
     }
-    let content = Content { kind, data, options };
+    let content = MessageContent { kind, data, options };
     let (executor, account, authority) = (&app.executor, &caller.account, caller.authority());
     let sent = if chat_type == "group" {
         let posted =
@@ -124,7 +124,7 @@ pub async fn drain(State(app): State<App>, caller: Caller) -> Result<Reply<&'sta
             sleep(DRAIN_PAUSE).await;
         }
         let told = app.pushes.drain(user).await;
-        if matches!(told, Ok(Told::Yes)) {
+        if matches!(told, Ok(DrainAnswer::Yes)) {
             break;
         }
         let session = app.executor.state::<Session>(user).await.map_err(Refusal::internal)?;

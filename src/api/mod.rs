@@ -48,11 +48,14 @@ use refusal::Refusal;
 use routes::chapters;
 
 use crate::{
-    adapters::client_stream::ClientConnection, app::App, telemetry::StatusLabel, ws::connection,
+    adapters::client_stream::ClientConnection,
+    state::App,
+    telemetry::StatusLabel,
+    ws::{connection, opening, sockets::Sockets},
 };
 
 /// Everything that clients see: the routes of `routes.rs` and `/ws`, on one port.
-pub fn router(app: App) -> Router {
+pub fn router(app: App, sockets: Sockets) -> Router {
     let mut routes = Router::new();
     for route in chapters().into_iter().flat_map(|chapter| chapter.routes) {
         routes = routes.route(route.path, route.handler);
@@ -62,7 +65,7 @@ pub fn router(app: App) -> Router {
         .method_not_allowed_fallback(async || Refusal::not_found())
         .layer(middleware::from_fn_with_state(app.clone(), caller::edge))
         .layer(middleware::from_fn(refuse_upgrades))
-        .route("/ws", get(socket).fallback(async || Refusal::not_found()))
+        .merge(socket_route(sockets))
         .layer(middleware::from_fn_with_state(app.clone(), cors_and_count))
         .layer(middleware::from_fn(observed::observe));
     routes.with_state(app)
@@ -85,8 +88,14 @@ fn list<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &
     lines.flat_map(|line| line.split(',')).map(str::trim).filter(|item| !item.is_empty())
 }
 
+fn socket_route(sockets: Sockets) -> Router<App> {
+    let route = get(socket).fallback(async || Refusal::not_found());
+    Router::new().route("/ws", route).with_state(sockets)
+}
+
 /// The upgrade is always accepted; refusals come as frames (ws.md §1).
-async fn socket(State(app): State<App>, mut request: Request) -> Response {
+async fn socket(State(sockets): State<Sockets>, mut request: Request) -> Response {
+    let app = &sockets.app;
     for name in [header::CONNECTION, header::UPGRADE] {
         let line = list(request.headers(), &name).collect::<Vec<_>>().join(", ");
         if let Ok(line) = HeaderValue::from_str(&line) {
@@ -101,14 +110,14 @@ async fn socket(State(app): State<App>, mut request: Request) -> Response {
         return Refusal::internal("a socket over no connection of ours").into_response();
     };
     let token = Params::of_query(request.uri().query()).in_query("token").map(str::to_owned);
-    let origin = match caller::origin(&app, &request.into_parts().0) {
+    let origin = match caller::origin(app, &request.into_parts().0) {
         Ok(origin) => origin,
         Err(refusal) => return refusal.into_response(),
     };
-    let admitted = if origin.may_ask(&app) {
-        Box::pin(connection::admit(&app, token.as_deref(), origin.cause.clone())).await
+    let admitted = if origin.may_ask(app) {
+        Box::pin(opening::admit(&sockets, token.as_deref(), origin.cause.clone())).await
     } else {
-        Err(connection::Refused::Later) // without a close frame, which would log people out
+        Err(opening::Refused::Later) // without a close frame, which would log people out
     };
     if let Ok(admitted) = &admitted {
         origin.observed.is_of(admitted.account.id);
@@ -122,7 +131,7 @@ async fn socket(State(app): State<App>, mut request: Request) -> Response {
         .max_write_buffer_size(usize::MAX)
         .max_message_size(frame)
         .max_frame_size(frame)
-        .on_upgrade(async move |socket| connection::serve(app, socket, client, admitted))
+        .on_upgrade(async move |socket| connection::serve(sockets, socket, client, admitted))
 }
 
 /// CORS as the clients need it (data.md §9), also on refusals; and the count of answers.

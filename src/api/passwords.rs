@@ -9,7 +9,7 @@ use super::{
     refusal::Refusal,
     reply::Reply,
 };
-use crate::{app::App, events::Role, executor::accounts::AccountError};
+use crate::{events::Role, executor::accounts::AccountError, state::App};
 
 /// Set my password (§42)
 pub async fn set(

@@ -14,10 +14,10 @@ use serde_json::{Value, json};
 
 use super::{caller::Caller, params::Params, refusal::Refusal};
 use crate::{
-    app::App,
     commands::user::User,
     events::{GroupId, UserId, enc},
     executor::groups,
+    state::App,
 };
 
 /// Pixels per module.

@@ -21,10 +21,10 @@ use super::{
     reply::{JSON, Reply},
 };
 use crate::{
-    app::App,
     commands::group::{ActiveGroup, Group, Member},
     events::{GroupId, MembershipId, UserId},
     projections::user_directory::{self, Face},
+    state::App,
 };
 
 /// Members of one page.

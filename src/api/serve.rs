@@ -18,7 +18,7 @@ use crate::adapters::client_stream::ClientStream;
 
 /// How long connections may take for what.
 #[derive(Debug, Clone, Copy)]
-pub struct Limits {
+pub struct ConnectionLimits {
     /// From accept, or the last answer, to a complete request head.
     pub head: Duration,
     /// For a peer to take in what was sent, in milliseconds; 0: as the system does.
@@ -39,7 +39,7 @@ pub struct Endpoints {
 pub async fn serve(
     listener: TcpListener,
     router: Router,
-    limits: Limits,
+    limits: ConnectionLimits,
     tasks: TaskTracker,
     stop: CancellationToken,
 ) {
@@ -66,7 +66,7 @@ async fn connection(
     stream: TcpStream,
     peer: SocketAddr,
     router: Router,
-    limits: Limits,
+    limits: ConnectionLimits,
     (tasks, stop): (TaskTracker, CancellationToken),
 ) {
     let Ok(local) = stream.local_addr() else { return };

@@ -30,10 +30,10 @@ use super::{
 };
 use crate::{
     adapters::{
-        media::{Claim, Family, FileKind, Folder, HEAD_BYTES, Incoming, Staged, StoreFailure},
+        media::{Claim, Family, FileKind, Folder, HEAD_BYTES, IncomingFile, Staged, StoreFailure},
         rate_limit::Allowance,
     },
-    app::App,
+    state::App,
 };
 
 /// The longest text of a field beside the file.
@@ -245,7 +245,7 @@ impl UploadForm {
         }
         let folder: &Folder = &app.media.folder;
         let incoming = folder.receive(app.config.media.upload_bytes).await;
-        let mut incoming: Incoming = incoming.map_err(StoreFailure::from)?;
+        let mut incoming: IncomingFile = incoming.map_err(StoreFailure::from)?;
         let mut looked = false;
         let mut next = first;
         while let Some(data) = next {

@@ -18,10 +18,10 @@ use crate::{
         media::{Staged, StoreFailure, StoredPath},
         rate_limit::Allowance,
     },
-    app::App,
     clock,
     commands::user::{User, UserCommand},
     events::{UploadPlace, Uploaded, UserId},
+    state::App,
 };
 
 /// Upload a file (§33)

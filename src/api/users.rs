@@ -13,13 +13,13 @@ use super::{
     reply::{OK, Reply},
 };
 use crate::{
-    app::App,
     commands::{
         friendship::Friendship,
         user::{User, UserCommand},
     },
     events::{Pair, Role, Timestamp, UserId},
     projections::user_directory::{self, Found, Profile},
+    state::App,
 };
 
 /// A profile (§8)
@@ -130,7 +130,7 @@ pub async fn update(
 
 async fn change(app: &App, caller: &Caller, command: UserCommand) -> Result<bool, Refusal> {
     let user = caller.account.id;
-    let done = app.executor.execute_visibly::<User>(user, &command, caller.authority()).await?;
+    let done = app.executor.execute_and_wait::<User>(user, &command, caller.authority()).await?;
     Ok(done.event.is_some())
 }
 

@@ -19,8 +19,8 @@ use crate::{
         media::{FileKind, PosterError, Staged, Still, StoreFailure, StoredPath},
         rate_limit::Allowance,
     },
-    app::App,
     events::UploadPlace,
+    state::App,
 };
 
 /// A poster frame of a video (§35)

@@ -24,7 +24,7 @@ use crate::{
 const CLOSED: i16 = 1;
 
 #[derive(Subcommand)]
-pub(super) enum Command {
+pub(super) enum ComplaintsCommand {
     /// Complaints, the newest first
     List {
         /// Only those that wait for somebody
@@ -47,25 +47,25 @@ pub(super) enum Command {
 }
 
 pub(super) async fn run(
-    command: Command,
+    command: ComplaintsCommand,
     config: &Config,
     output: Output,
 ) -> anyhow::Result<ExitCode> {
     let (_, executor) = operator::executor(config).await?;
     match command {
-        Command::List { open, paging } => {
+        ComplaintsCommand::List { open, paging } => {
             let found = complaints::listed(&executor.pool, open, paging.part()).await?;
             let columns =
                 ["id", "status", "created", "user_id", "target_type", "target_id", "reason"];
             paging.tell(output, found.iter().map(row).collect(), &columns);
         }
-        Command::Show { id } => show(&find(&executor, id).await?, output),
-        Command::Close { id, note, acting } => {
+        ComplaintsCommand::Show { id } => show(&find(&executor, id).await?, output),
+        ComplaintsCommand::Close { id, note, acting } => {
             let cause = acting.cause("complaints close")?;
             let found = find(&executor, id).await?;
             let close = ComplaintCommand::Close { status: CLOSED, note, at: clock::now() };
             let authority = Authority::of_operator(&cause);
-            let done = executor.execute_visibly::<Complaint>(found.key, &close, authority).await?;
+            let done = executor.execute_and_wait::<Complaint>(found.key, &close, authority).await?;
             let told = json!({"id": id, "status": CLOSED, "position": done.position});
             output.tell(&told, || format!("complaint {id} is closed"));
         }

@@ -9,15 +9,15 @@ use serde_json::{Value, json};
 use super::{Output, ops, progress::Progress};
 use crate::{
     adapters::nats::{event_log::EventLog, reader::Entry},
-    app, clock,
+    boot, clock,
     config::Config,
     events::{Event, NodeId, Position, Recorded},
 };
 
 #[derive(Subcommand)]
-pub(super) enum Command {
+pub(super) enum EventsCommand {
     /// Events as they come
-    Tail {
+    SharedLogSubscription {
         /// Only those on subjects like `evt.user.>` or `evt.chat.3.9.*`
         #[arg(long, default_value = "evt.>", value_parser = subject_filter)]
         subject: String,
@@ -39,15 +39,17 @@ pub(super) enum Command {
 }
 
 pub(super) async fn run(
-    command: Command,
+    command: EventsCommand,
     config: &Config,
     output: Output,
 ) -> anyhow::Result<ExitCode> {
     let nats = ops::connect(config).await?;
-    let log = app::open_log(nats, config, NodeId(clock::random_id()), None).await?;
+    let log = boot::open_log(nats, config, NodeId(clock::random_id()), None).await?;
     match command {
-        Command::Tail { subject, from, count } => tail(&log, &subject, from, count, output).await,
-        Command::Show { position } => {
+        EventsCommand::SharedLogSubscription { subject, from, count } => {
+            tail(&log, &subject, from, count, output).await
+        }
+        EventsCommand::Show { position } => {
             let found = log.at(Position(position)).await?;
             let found = found.with_context(|| {
                 format!("there is no event at {position}: it has expired, or the log ends before")
@@ -55,7 +57,7 @@ pub(super) async fn run(
             print(&Ok(found), output);
             Ok(ExitCode::SUCCESS)
         }
-        Command::Stats => stats(&log, output).await,
+        EventsCommand::Stats => stats(&log, output).await,
     }
 }
 

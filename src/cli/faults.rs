@@ -40,7 +40,7 @@ use super::{
         http::{Connection, Origin},
     },
 };
-use crate::app;
+use crate::boot;
 
 /// How long a client waits for an answer.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -106,7 +106,7 @@ pub(super) async fn run(options: Options, output: Output) -> anyhow::Result<Exit
         loop {
             tokio::select! {
                 verdict = &mut run => break verdict?,
-                () = app::stop_signal() => {
+                () = boot::stop_signal() => {
                     // What was started ends with it.
                     anyhow::ensure!(!enough.is_cancelled(), "interrupted");
                     eprintln!("faults: enough; what is left is the judgement");

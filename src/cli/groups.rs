@@ -33,7 +33,7 @@ use crate::{
 const MEMBERS: usize = 1000;
 
 #[derive(Subcommand)]
-pub(super) enum Command {
+pub(super) enum GroupsCommand {
     /// Groups, by id
     List {
         /// Only those whose name holds this
@@ -61,25 +61,25 @@ pub(super) enum Command {
 }
 
 pub(super) async fn run(
-    command: Command,
+    command: GroupsCommand,
     config: &Config,
     output: Output,
 ) -> anyhow::Result<ExitCode> {
     let (_, executor) = operator::executor(config).await?;
     match command {
-        Command::List { search, paging } => {
+        GroupsCommand::List { search, paging } => {
             let found = group_roster::listed(&executor.pool, search.as_deref(), paging.part());
             let rows = found.await?.iter().map(row).collect();
             paging.tell(output, rows, &["id", "name", "owner", "created"]);
         }
-        Command::Show { id } => show(&executor, GroupId(id), output).await?,
-        Command::Dissolve { id, acting } => {
+        GroupsCommand::Show { id } => show(&executor, GroupId(id), output).await?,
+        GroupsCommand::Dissolve { id, acting } => {
             let cause = acting.cause("groups dissolve")?;
             let done = change(&executor, GroupId(id), GroupAction::Dissolve, &cause).await?;
             let told = json!({"id": id, "dissolved": true, "position": done.position});
             output.tell(&told, || format!("group {id} is dissolved"));
         }
-        Command::RemoveMember { group, user, acting } => {
+        GroupsCommand::RemoveMember { group, user, acting } => {
             let cause = acting.cause("groups remove-member")?;
             let user = operator::find(&executor, &user).await?.id;
             let done = change(&executor, GroupId(group), GroupAction::Expel(user), &cause).await?;

@@ -21,7 +21,7 @@ use crate::{
 };
 
 #[derive(Subcommand)]
-pub(super) enum Command {
+pub(super) enum MessagesCommand {
     /// A message; of one that was taken back without what it said
     Show { id: Uuid },
     /// Take a message back in its author's name, however old it is: its recipients are told
@@ -33,18 +33,18 @@ pub(super) enum Command {
 }
 
 pub(super) async fn run(
-    command: Command,
+    command: MessagesCommand,
     config: &Config,
     output: Output,
 ) -> anyhow::Result<ExitCode> {
     let (_, executor) = operator::executor(config).await?;
     match command {
-        Command::Show { id } => {
+        MessagesCommand::Show { id } => {
             let (sent, revoked) = find(&executor, MessageId(id)).await?;
             let shown = describe(&sent, revoked)?;
             output.tell(&shown, || text::fields(&shown));
         }
-        Command::Revoke { id, acting } => {
+        MessagesCommand::Revoke { id, acting } => {
             let cause = acting.cause("messages revoke")?;
             let (sent, was_revoked) = find(&executor, MessageId(id)).await?;
             let authority = Authority::of_operator(&cause);

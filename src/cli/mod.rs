@@ -21,7 +21,7 @@ use std::{path::PathBuf, process::ExitCode};
 use clap::{Parser, Subcommand};
 use serde_json::json;
 
-use crate::{app, config::Config, telemetry};
+use crate::{boot, config::Config, telemetry};
 
 /// An event-sourced instant-messaging backend.
 #[derive(Parser)]
@@ -43,7 +43,7 @@ enum Command {
     Serve {
         /// Which parts to play
         #[arg(long, value_enum, default_value = "all")]
-        role: app::Role,
+        role: boot::ProcessRole,
     },
     /// Create what is missing in NATS and PostgreSQL
     Migrate,
@@ -51,25 +51,25 @@ enum Command {
     CheckConfig,
     /// Read models: where they are, building them anew, comparing them
     #[command(subcommand)]
-    Projections(projections::Command),
+    Projections(projections::ProjectionsCommand),
     /// Accounts
     #[command(subcommand)]
-    Users(users::Command),
+    Users(users::UsersCommand),
     /// Groups
     #[command(subcommand)]
-    Groups(groups::Command),
+    Groups(groups::GroupsCommand),
     /// What people wrote
     #[command(subcommand)]
-    Messages(messages::Command),
+    Messages(messages::MessagesCommand),
     /// What people complain about
     #[command(subcommand)]
-    Complaints(complaints::Command),
+    Complaints(complaints::ComplaintsCommand),
     /// What tokens and passwords are made with
     #[command(subcommand)]
-    Secrets(secrets::Command),
+    Secrets(secrets::SecretsCommand),
     /// The log
     #[command(subcommand)]
-    Events(events::Command),
+    Events(events::EventsCommand),
     /// Load on a deployment, as clients would make it, and what it costs
     #[command(subcommand)]
     Bench(bench::Command),
@@ -115,7 +115,7 @@ impl Cli {
         telemetry::init(filter, config.telemetry.format == "json")?;
         match self.command {
             Command::Serve { role } => {
-                Box::pin(app::serve(config, role)).await.map(|()| ExitCode::SUCCESS)
+                Box::pin(boot::serve(config, role)).await.map(|()| ExitCode::SUCCESS)
             }
             Command::Migrate => ops::migrate(&config, output).await,
             Command::CheckConfig => ops::check_config(&config, output).await,

@@ -13,7 +13,7 @@ use crate::{
         postgres,
         redis::Redis,
     },
-    app, clock,
+    boot, clock,
     commands::user::{Account, User},
     config::Config,
     events::{Cause, NodeId, Operator, UserId, Username},
@@ -85,9 +85,9 @@ impl Paging {
 pub(super) async fn executor(config: &Config) -> anyhow::Result<(Nats, Executor)> {
     let nats = ops::connect(config).await?;
     let node = NodeId(clock::random_id());
-    let log = app::open_durable_log(nats.clone(), config, node).await?;
+    let log = boot::open_durable_log(nats.clone(), config, node).await?;
     let (checkpoints, listen) = Checkpoints::start(nats.client.clone(), None).await?;
-    app::background(listen);
+    boot::background(listen);
     let pool = postgres::readers(config.reader_url(), 2)?;
     let redis = Redis::open(&config.redis.url)?;
     let (replicated, wait) = (config.log.is_replicated(), config.wait());

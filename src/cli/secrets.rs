@@ -9,14 +9,14 @@ use serde_json::json;
 use super::{Output, ops};
 use crate::{
     adapters::nats::{
-        credential_store::Vault,
+        credential_store::CredentialStore,
         secret_checks::{self, Secret},
     },
     config::Config,
 };
 
 #[derive(Subcommand)]
-pub(super) enum Command {
+pub(super) enum SecretsCommand {
     /// Take the secret in the settings for the right one from now on. What was made with the old one is void
     Accept {
         #[arg(value_enum)]
@@ -33,20 +33,20 @@ pub(super) enum Name {
 }
 
 pub(super) async fn run(
-    Command::Accept { secret }: Command,
+    SecretsCommand::Accept { secret }: SecretsCommand,
     config: &Config,
     output: Output,
 ) -> anyhow::Result<ExitCode> {
     config.check_gateway()?; // no secret, or one that is too short, is not accepted
     let nats = ops::connect(config).await?;
-    let vault = Vault::open(&nats, config.log.is_replicated())
+    let credentials = CredentialStore::open(&nats, config.log.is_replicated())
         .await
         .context("cannot open VAULT; run `hongyan migrate`")?;
     let (which, value) = match secret {
         Name::TokenSecret => (Secret::Token, &config.auth.token_secret),
         Name::PasswordPepper => (Secret::Pepper, &config.auth.password_pepper),
     };
-    let is_new = secret_checks::accept(&vault, which, value).await?;
+    let is_new = secret_checks::accept(&credentials, which, value).await?;
     let told = json!({"secret": which.setting(), "changed": is_new});
     output.tell(&told, || {
         let setting = which.setting();

@@ -14,7 +14,7 @@ use super::{
 use crate::{
     adapters::{
         nats::{
-            credential_store::Vault,
+            credential_store::CredentialStore,
             secret_checks::{self, Secret},
         },
         passwords::Passwords,
@@ -33,7 +33,7 @@ use crate::{
 };
 
 #[derive(Subcommand)]
-pub(super) enum Command {
+pub(super) enum UsersCommand {
     /// An account, by id or username
     Show { user: String },
     /// Accounts, by id
@@ -68,38 +68,38 @@ pub(super) enum Command {
 }
 
 pub(super) async fn run(
-    command: Command,
+    command: UsersCommand,
     config: &Config,
     output: Output,
 ) -> anyhow::Result<ExitCode> {
     let accounts = accounts(config).await?;
     let executor = &accounts.executor;
     match command {
-        Command::Show { user } => {
+        UsersCommand::Show { user } => {
             let account = operator::find(executor, &user).await?;
             show(executor, &account, output).await?;
         }
-        Command::List { search, disabled, paging } => {
+        UsersCommand::List { search, disabled, paging } => {
             let found =
                 user_directory::listed(&executor.pool, search.as_deref(), disabled, paging.part());
             let rows = found.await?.iter().map(row).collect();
             let columns = ["id", "username", "nickname", "role", "status", "registered"];
             paging.tell(output, rows, &columns);
         }
-        Command::Disable { user, acting } => {
+        UsersCommand::Disable { user, acting } => {
             let cause = acting.cause("users disable")?;
             change(executor, &user, UserCommand::Disable, &cause, output).await?;
         }
-        Command::Enable { user, acting } => {
+        UsersCommand::Enable { user, acting } => {
             let cause = acting.cause("users enable")?;
             change(executor, &user, UserCommand::Enable, &cause, output).await?;
         }
-        Command::SetPassword { user, acting } => {
+        UsersCommand::SetPassword { user, acting } => {
             let cause = acting.cause("users set-password")?;
             let account = operator::find(executor, &user).await?;
             let password = read_password()?;
             let pepper = &config.auth.password_pepper;
-            secret_checks::check(&accounts.vault, Secret::Pepper, pepper).await?;
+            secret_checks::check(&accounts.credentials, Secret::Pepper, pepper).await?;
             let done = accounts.set_password(&account, &password, &cause).await;
             done.context("the password was not changed")?;
             let done = json!({"id": account.id, "password": "changed"});
@@ -115,7 +115,7 @@ async fn accounts(config: &Config) -> anyhow::Result<Accounts> {
     let auth = &config.auth;
     Ok(Accounts {
         executor,
-        vault: Vault::open(&nats, config.log.is_replicated())
+        credentials: CredentialStore::open(&nats, config.log.is_replicated())
             .await
             .context("cannot open VAULT; run `hongyan migrate`")?,
         passwords: Passwords::new(
@@ -168,7 +168,7 @@ async fn change(
 ) -> anyhow::Result<()> {
     let account = operator::find(executor, user).await?;
     let authority = Authority::of_operator(cause);
-    let done = executor.execute_visibly::<User>(account.id, &command, authority).await?;
+    let done = executor.execute_and_wait::<User>(account.id, &command, authority).await?;
     let now = executor.state::<User>(account.id).await?.state;
     let status = now.account().map(Account::status);
     let text = if done.event.is_some() { "changed" } else { "was so already" };

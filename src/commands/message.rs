@@ -87,7 +87,7 @@ pub struct Draft {
     /// Its id.
     pub id: MessageId,
     /// How the recipient regards the author.
-    pub standing: Standing,
+    pub standing: SenderRelation,
     /// The author, by the name that the recipient sees, with his role.
     pub from: Person,
     /// The author's role on his row.
@@ -108,7 +108,7 @@ pub struct Draft {
 
 /// How a recipient regards an author, which decides whether he may write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Standing {
+pub enum SenderRelation {
     /// There is no such recipient, or he is disabled.
     Gone,
     /// The recipient's blacklist has the author.
@@ -132,7 +132,7 @@ pub enum SendCount {
 
 /// Under which condition the log may take the message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Quota {
+pub enum SendQuota {
     /// As long as the friendship is as the rules saw it.
     Unlimited,
     /// Only as the author's first message to this recipient.
@@ -210,7 +210,7 @@ where
     }
 }
 
-impl Standing {
+impl SenderRelation {
     /// The rule table's view of `author` by `recipient` (data.md §6.3).
     pub fn of(author: &Account, recipient: Option<&Account>, between: &Friendship) -> Self {
         let Some(recipient) = recipient else {
@@ -228,13 +228,13 @@ impl Standing {
     ///
     /// # Errors
     /// The step that says no.
-    pub fn may_write(self, role: Role) -> Result<Quota, MessageRejection> {
+    pub fn may_write(self, role: Role) -> Result<SendQuota, MessageRejection> {
         match self {
             Self::Gone => Err(MessageRejection::RecipientGone),
             Self::Blocked => Err(MessageRejection::Blocked(role)),
             Self::Stranger(SendCount::None) => Err(MessageRejection::FriendsOnly(role)),
-            Self::Stranger(SendCount::One) => Ok(Quota::First),
-            Self::Friend | Self::Stranger(SendCount::Unlimited) => Ok(Quota::Unlimited),
+            Self::Stranger(SendCount::One) => Ok(SendQuota::First),
+            Self::Friend | Self::Stranger(SendCount::Unlimited) => Ok(SendQuota::Unlimited),
         }
     }
 }
@@ -314,7 +314,7 @@ mod tests {
         Person { id, name: "n".into(), avatar: "a".into() }
     }
 
-    fn send(standing: Standing, role: Role) -> MessageCommand {
+    fn send(standing: SenderRelation, role: Role) -> MessageCommand {
         MessageCommand::Send(Draft {
             id: MessageId(Uuid::nil()),
             standing,
@@ -348,7 +348,7 @@ mod tests {
     }
 
     fn sent() -> Message {
-        given(&[send(Standing::Friend, Role::User)])
+        given(&[send(SenderRelation::Friend, Role::User)])
     }
 
     #[test]
@@ -380,13 +380,13 @@ mod tests {
         let not_theirs = Err(MessageRejection::NotYours);
         assert_eq!(sent().decide(&by_operator(BOB, BOB)), not_theirs);
         assert_eq!(Message::default().decide(&by_operator(ANN, BOB)), not_theirs);
-        let again = given(&[send(Standing::Friend, Role::User), by_operator(ANN, BOB)]);
+        let again = given(&[send(SenderRelation::Friend, Role::User), by_operator(ANN, BOB)]);
         assert_eq!(again.decide(&by_operator(ANN, BOB)), Ok(None));
     }
 
     #[test]
     fn a_second_revoke_is_already_so() {
-        let message = given(&[send(Standing::Friend, Role::User), revoke(ANN, BOB, 1_001)]);
+        let message = given(&[send(SenderRelation::Friend, Role::User), revoke(ANN, BOB, 1_001)]);
         assert_eq!(message.decide(&revoke(ANN, BOB, 1_002)), Ok(None));
     }
 
@@ -394,13 +394,16 @@ mod tests {
     fn strangers_write_as_the_recipient_lets_them() {
         use MessageRejection::{Blocked, FriendsOnly, RecipientGone};
         for role in [Role::User, Role::Visitor] {
-            let may = |standing: Standing| standing.may_write(role);
-            assert_eq!(may(Standing::Gone), Err(RecipientGone));
-            assert_eq!(may(Standing::Blocked), Err(Blocked(role)));
-            assert_eq!(may(Standing::Friend), Ok(Quota::Unlimited));
-            assert_eq!(may(Standing::Stranger(SendCount::None)), Err(FriendsOnly(role)));
-            assert_eq!(may(Standing::Stranger(SendCount::One)), Ok(Quota::First));
-            assert_eq!(may(Standing::Stranger(SendCount::Unlimited)), Ok(Quota::Unlimited));
+            let may = |standing: SenderRelation| standing.may_write(role);
+            assert_eq!(may(SenderRelation::Gone), Err(RecipientGone));
+            assert_eq!(may(SenderRelation::Blocked), Err(Blocked(role)));
+            assert_eq!(may(SenderRelation::Friend), Ok(SendQuota::Unlimited));
+            assert_eq!(may(SenderRelation::Stranger(SendCount::None)), Err(FriendsOnly(role)));
+            assert_eq!(may(SenderRelation::Stranger(SendCount::One)), Ok(SendQuota::First));
+            assert_eq!(
+                may(SenderRelation::Stranger(SendCount::Unlimited)),
+                Ok(SendQuota::Unlimited)
+            );
         }
     }
 

@@ -3,19 +3,19 @@
 use std::collections::BTreeMap;
 
 use super::{decider::Decider, footprint::Footprint};
-use crate::events::{ChatKind, Position, QuestionId, QuestionsEvent, Timestamp, UserId};
+use crate::events::{ChatKind, Position, QuickReplyEvent, QuickReplyId, Timestamp, UserId};
 
 /// One user's questions, as the rules see them.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Questions {
+pub struct QuickReplyList {
     /// The highest number that one ever had.
-    last: QuestionId,
-    list: BTreeMap<QuestionId, Question>,
+    last: QuickReplyId,
+    list: BTreeMap<QuickReplyId, QuickReply>,
 }
 
 /// A question with its answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Question {
+pub struct QuickReply {
     /// In which chats it is answered.
     pub kind: ChatKind,
     /// What is asked.
@@ -28,32 +28,32 @@ pub struct Question {
     pub updated_at: Timestamp,
 }
 
-impl Questions {
+impl QuickReplyList {
     /// Of the rows that say so.
-    pub fn from_rows(last: QuestionId, list: BTreeMap<QuestionId, Question>) -> Self {
+    pub fn from_rows(last: QuickReplyId, list: BTreeMap<QuickReplyId, QuickReply>) -> Self {
         Self { last, list }
     }
 
     /// One of them.
-    pub fn get(&self, id: QuestionId) -> Option<&Question> {
+    pub fn get(&self, id: QuickReplyId) -> Option<&QuickReply> {
         self.list.get(&id)
     }
 
     /// The one that asks this; the first, should several.
-    pub fn asking(&self, kind: ChatKind, ask: &str) -> Option<(QuestionId, &Question)> {
+    pub fn asking(&self, kind: ChatKind, ask: &str) -> Option<(QuickReplyId, &QuickReply)> {
         let mut all = self.list.iter().map(|(id, question)| (*id, question));
         all.find(|(_, question)| question.kind == kind && question.ask == ask)
     }
 
     /// The time in milliseconds, unless a question had it, or a later one.
-    fn next(&self, at: Timestamp) -> QuestionId {
-        QuestionId(at.0.max(self.last.0.saturating_add(1)))
+    fn next(&self, at: Timestamp) -> QuickReplyId {
+        QuickReplyId(at.0.max(self.last.0.saturating_add(1)))
     }
 }
 
 /// What can be asked of a list of questions. It is always its owner who asks.
 #[derive(Debug, Clone)]
-pub enum QuestionsCommand {
+pub enum QuickReplyCommand {
     /// Answer a question, whether it is in the list or not.
     Put {
         /// In which chats.
@@ -70,7 +70,7 @@ pub enum QuestionsCommand {
     /// Other words or another answer for one of the list.
     Change {
         /// Which.
-        id: QuestionId,
+        id: QuickReplyId,
         /// Of which list.
         kind: ChatKind,
         /// What is asked.
@@ -83,7 +83,7 @@ pub enum QuestionsCommand {
     /// Answer it no more.
     Remove {
         /// Which.
-        id: QuestionId,
+        id: QuickReplyId,
         /// Of which list, if that is said.
         kind: Option<ChatKind>,
     },
@@ -91,7 +91,7 @@ pub enum QuestionsCommand {
 
 /// Why a list of questions says no.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum QuestionsRejection {
+pub enum QuickReplyRejection {
     /// There is no such question.
     #[error("there is no such question in this list")]
     Unknown,
@@ -100,27 +100,27 @@ pub enum QuestionsRejection {
     Full,
 }
 
-impl Footprint for Questions {
+impl Footprint for QuickReplyList {
     fn footprint(&self) -> usize {
         let list = self.list.values();
         list.map(|one| size_of_val(one) + one.ask.len() + one.answer.len()).sum()
     }
 }
 
-impl Decider for Questions {
+impl Decider for QuickReplyList {
     type Id = UserId;
-    type Command = QuestionsCommand;
-    type Event = QuestionsEvent;
-    type Rejection = QuestionsRejection;
+    type Command = QuickReplyCommand;
+    type Event = QuickReplyEvent;
+    type Rejection = QuickReplyRejection;
 
     fn decide(
         &self,
-        command: &QuestionsCommand,
-    ) -> Result<Option<QuestionsEvent>, QuestionsRejection> {
+        command: &QuickReplyCommand,
+    ) -> Result<Option<QuickReplyEvent>, QuickReplyRejection> {
         match command.clone() {
-            QuestionsCommand::Put { kind, ask, answer, most, at } => {
+            QuickReplyCommand::Put { kind, ask, answer, most, at } => {
                 if let Some((id, known)) = self.asking(kind, &ask) {
-                    return Ok((known.answer != answer).then_some(QuestionsEvent::Changed {
+                    return Ok((known.answer != answer).then_some(QuickReplyEvent::Changed {
                         id,
                         ask,
                         answer,
@@ -128,39 +128,39 @@ impl Decider for Questions {
                     }));
                 }
                 if self.list.values().filter(|question| question.kind == kind).count() >= most {
-                    return Err(QuestionsRejection::Full);
+                    return Err(QuickReplyRejection::Full);
                 }
-                Ok(Some(QuestionsEvent::Added { id: self.next(at), kind, ask, answer, at }))
+                Ok(Some(QuickReplyEvent::Added { id: self.next(at), kind, ask, answer, at }))
             }
-            QuestionsCommand::Change { id, kind, ask, answer, at } => {
+            QuickReplyCommand::Change { id, kind, ask, answer, at } => {
                 let known = self.list.get(&id).filter(|question| question.kind == kind);
-                let known = known.ok_or(QuestionsRejection::Unknown)?;
+                let known = known.ok_or(QuickReplyRejection::Unknown)?;
                 Ok((known.ask != ask || known.answer != answer)
-                    .then_some(QuestionsEvent::Changed { id, ask, answer, at }))
+                    .then_some(QuickReplyEvent::Changed { id, ask, answer, at }))
             }
-            QuestionsCommand::Remove { id, kind } => {
-                let known = self.list.get(&id).ok_or(QuestionsRejection::Unknown)?;
+            QuickReplyCommand::Remove { id, kind } => {
+                let known = self.list.get(&id).ok_or(QuickReplyRejection::Unknown)?;
                 if kind.is_some_and(|kind| kind != known.kind) {
-                    return Err(QuestionsRejection::Unknown);
+                    return Err(QuickReplyRejection::Unknown);
                 }
-                Ok(Some(QuestionsEvent::Removed { id }))
+                Ok(Some(QuickReplyEvent::Removed { id }))
             }
         }
     }
 
-    fn evolve(&mut self, _: Position, event: &QuestionsEvent) {
+    fn evolve(&mut self, _: Position, event: &QuickReplyEvent) {
         match event.clone() {
-            QuestionsEvent::Added { id, kind, ask, answer, at } => {
+            QuickReplyEvent::Added { id, kind, ask, answer, at } => {
                 self.last = self.last.max(id);
                 let (created_at, updated_at) = (at, at);
-                self.list.insert(id, Question { kind, ask, answer, created_at, updated_at });
+                self.list.insert(id, QuickReply { kind, ask, answer, created_at, updated_at });
             }
-            QuestionsEvent::Changed { id, ask, answer, at } => {
+            QuickReplyEvent::Changed { id, ask, answer, at } => {
                 if let Some(question) = self.list.get_mut(&id) {
                     (question.ask, question.answer, question.updated_at) = (ask, answer, at);
                 }
             }
-            QuestionsEvent::Removed { id } => _ = self.list.remove(&id),
+            QuickReplyEvent::Removed { id } => _ = self.list.remove(&id),
         }
     }
 }
@@ -172,31 +172,31 @@ mod tests {
     const SINGLE: ChatKind = ChatKind::Single;
     const GROUP: ChatKind = ChatKind::Group;
 
-    fn put(kind: ChatKind, ask: &str, answer: &str, at: i64) -> QuestionsCommand {
+    fn put(kind: ChatKind, ask: &str, answer: &str, at: i64) -> QuickReplyCommand {
         let (ask, answer) = (ask.to_owned(), answer.to_owned());
-        QuestionsCommand::Put { kind, ask, answer, most: 2, at: Timestamp(at) }
+        QuickReplyCommand::Put { kind, ask, answer, most: 2, at: Timestamp(at) }
     }
 
-    fn change(id: i64, kind: ChatKind, ask: &str) -> QuestionsCommand {
-        let (id, ask, answer) = (QuestionId(id), ask.to_owned(), "now".to_owned());
-        QuestionsCommand::Change { id, kind, ask, answer, at: Timestamp(90) }
+    fn change(id: i64, kind: ChatKind, ask: &str) -> QuickReplyCommand {
+        let (id, ask, answer) = (QuickReplyId(id), ask.to_owned(), "now".to_owned());
+        QuickReplyCommand::Change { id, kind, ask, answer, at: Timestamp(90) }
     }
 
-    fn given(commands: &[QuestionsCommand]) -> Questions {
-        commands.iter().fold(Questions::default(), |mut questions, command| {
+    fn given(commands: &[QuickReplyCommand]) -> QuickReplyList {
+        commands.iter().fold(QuickReplyList::default(), |mut questions, command| {
             let event = questions.decide(command).expect("allowed").expect("an event");
             questions.evolve(Position(1), &event);
             questions
         })
     }
 
-    fn ids(questions: &Questions) -> Vec<i64> {
+    fn ids(questions: &QuickReplyList) -> Vec<i64> {
         questions.list.keys().map(|id| id.0).collect()
     }
 
     #[test]
     fn a_question_is_numbered_by_its_time_and_no_two_are_alike() {
-        let remove = QuestionsCommand::Remove { id: QuestionId(6), kind: None };
+        let remove = QuickReplyCommand::Remove { id: QuickReplyId(6), kind: None };
         let mut told = vec![put(SINGLE, "a", "1", 5), put(GROUP, "a", "1", 5)];
         assert_eq!(ids(&given(&told)), [5, 6]);
         // Nor does one get the number of one that is gone, whatever the clock says.
@@ -208,7 +208,7 @@ mod tests {
     fn the_same_question_of_a_list_is_answered_anew() {
         let questions = given(&[put(SINGLE, "a", "1", 5), put(SINGLE, "a", "2", 9)]);
         let (id, question) = questions.asking(SINGLE, "a").expect("there");
-        assert_eq!((id, question.answer.as_str()), (QuestionId(5), "2"));
+        assert_eq!((id, question.answer.as_str()), (QuickReplyId(5), "2"));
         assert_eq!((question.created_at, question.updated_at), (Timestamp(5), Timestamp(9)));
         assert_eq!(questions.decide(&put(SINGLE, "a", "2", 10)), Ok(None));
         assert_eq!(questions.asking(GROUP, "a"), None);
@@ -217,7 +217,7 @@ mod tests {
     #[test]
     fn each_list_has_an_end() {
         let questions = given(&[put(SINGLE, "a", "1", 1), put(SINGLE, "b", "1", 2)]);
-        let full = Err(QuestionsRejection::Full);
+        let full = Err(QuickReplyRejection::Full);
         assert_eq!(questions.decide(&put(SINGLE, "c", "1", 3)), full);
         assert!(questions.decide(&put(GROUP, "c", "1", 3)).is_ok());
         assert!(questions.decide(&put(SINGLE, "b", "2", 3)).is_ok(), "it is no more than before");
@@ -226,12 +226,12 @@ mod tests {
     #[test]
     fn only_what_is_in_the_list_is_changed_or_removed() {
         let questions = given(&[put(SINGLE, "a", "1", 5)]);
-        let unknown = Err(QuestionsRejection::Unknown);
+        let unknown = Err(QuickReplyRejection::Unknown);
         for command in [change(6, SINGLE, "b"), change(5, GROUP, "b")] {
             assert_eq!(questions.decide(&command), unknown);
         }
         for (id, kind) in [(6, None), (5, Some(GROUP))] {
-            let remove = QuestionsCommand::Remove { id: QuestionId(id), kind };
+            let remove = QuickReplyCommand::Remove { id: QuickReplyId(id), kind };
             assert_eq!(questions.decide(&remove), unknown);
         }
         let questions = given(&[put(SINGLE, "a", "1", 5), change(5, SINGLE, "b")]);

@@ -16,7 +16,7 @@ pub struct Session {
     /// The token of the last log-in as a guest, if no user log-in came after it (DEV-29).
     pub visitor_token: Option<TokenId>,
     /// The socket that pushes go to: the newest, unless its token was logged out (DEV-30).
-    pub socket: Option<Socket>,
+    pub socket: Option<CurrentConnection>,
     /// The last change of password that took tokens back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revoked_by: Option<Uuid>,
@@ -24,7 +24,7 @@ pub struct Session {
 
 /// The account's socket.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Socket {
+pub struct CurrentConnection {
     /// Which.
     pub connection: ConnectionId,
     /// The gateway that holds it.
@@ -63,7 +63,7 @@ pub enum SessionCommand {
         change: Uuid,
     },
     /// Make a socket the account's socket.
-    Connect(Socket),
+    Connect(CurrentConnection),
     /// Note that a socket ended.
     Disconnect(ConnectionId, DisconnectReason),
 }
@@ -93,7 +93,7 @@ impl Decider for Session {
             SessionCommand::Connect(socket) if !self.is_current(socket.token) => {
                 return Err(SessionRejection::NotCurrent);
             }
-            SessionCommand::Connect(Socket { connection, node, token, role }) => {
+            SessionCommand::Connect(CurrentConnection { connection, node, token, role }) => {
                 Some(SessionEvent::Connected { connection, node, token, role })
             }
             SessionCommand::Disconnect(connection, reason) => {
@@ -123,7 +123,7 @@ impl Decider for Session {
                 self.socket.take_if(|socket| ended(socket.token));
             }
             SessionEvent::Connected { connection, node, token, role } => {
-                self.socket = Some(Socket { connection, node, token, role });
+                self.socket = Some(CurrentConnection { connection, node, token, role });
             }
             SessionEvent::Disconnected { connection, .. } => {
                 self.socket.take_if(|socket| socket.connection == connection);
@@ -155,7 +155,7 @@ mod tests {
     }
 
     fn connect(connection: u128, token: TokenId) -> SessionCommand {
-        SessionCommand::Connect(Socket {
+        SessionCommand::Connect(CurrentConnection {
             connection: ConnectionId(Uuid::from_u128(connection)),
             node: NodeId(Uuid::nil()),
             token,

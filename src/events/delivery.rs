@@ -33,7 +33,7 @@ pub struct Delivered {
 pub struct DeliveredInGroup {
     /// The group.
     pub group: GroupId,
-    /// Stretches of the log, both ends included: what the timeline has there, they have.
+    /// Ranges of the log, both ends included: what the timeline has there, they have.
     pub ranges: Vec<(u64, u64)>,
     /// They.
     pub users: Vec<UserId>,

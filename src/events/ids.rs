@@ -45,7 +45,7 @@ id!(
 id!(
     /// A question answered beforehand: about the millisecond in which it was added. Its owner's alone.
     #[derive(Default)]
-    QuestionId(i64)
+    QuickReplyId(i64)
 );
 id!(
     /// A complaint, as clients see it; see [`Position::numbered`].
@@ -142,7 +142,7 @@ pub enum Subject {
     /// What its members wrote to it.
     GroupChat(GroupId),
     /// What somebody has answered beforehand.
-    Questions(UserId),
+    QuickReplies(UserId),
     /// A complaint.
     Complaint(ComplaintKey),
     /// What one node has written to sockets.
@@ -175,7 +175,7 @@ impl Subject {
             }
             "group" => Self::Group(group(next())?),
             "groupchat" => Self::GroupChat(group(next())?),
-            "questions" => Self::Questions(user(next())?),
+            "questions" => Self::QuickReplies(user(next())?),
             "complaint" => Self::Complaint(ComplaintKey(next()?.parse().ok()?)),
             "operations" => Self::Operations,
             "delivery" => Self::Delivery(NodeId(next()?.parse().ok()?)),
@@ -194,7 +194,7 @@ impl fmt::Display for Subject {
             Self::Chat { pair, sender } => write!(f, "evt.chat.{}.{}.{sender}", pair.lo, pair.hi),
             Self::Group(id) => write!(f, "evt.group.{id}"),
             Self::GroupChat(id) => write!(f, "evt.groupchat.{id}"),
-            Self::Questions(owner) => write!(f, "evt.questions.{owner}"),
+            Self::QuickReplies(owner) => write!(f, "evt.questions.{owner}"),
             Self::Complaint(key) => write!(f, "evt.complaint.{key}"),
             Self::Delivery(node) => write!(f, "evt.delivery.{node}"),
             Self::Operations => f.write_str("evt.operations"),
@@ -216,7 +216,7 @@ mod tests {
             Subject::chat(bob, ann),
             Subject::Group(GroupId(33)),
             Subject::GroupChat(GroupId(33)),
-            Subject::Questions(ann),
+            Subject::QuickReplies(ann),
             Subject::Complaint(ComplaintKey(Uuid::max())),
             Subject::Delivery(NodeId(Uuid::nil())),
             Subject::Operations,

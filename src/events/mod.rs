@@ -23,11 +23,11 @@ pub use friendship::{Answer, FriendshipEvent, NewEdge, Visibility};
 pub use group::{Applicant, Card, Entrance, GroupEvent, Inviter};
 pub use ids::{
     ComplaintId, ComplaintKey, ConnectionId, EdgeId, GroupId, IDS_PER_EVENT, MembershipId,
-    MessageId, NodeId, Pair, Position, QuestionId, RequestId, Subject, TokenId, UserId,
+    MessageId, NodeId, Pair, Position, QuickReplyId, RequestId, Subject, TokenId, UserId,
 };
 pub use message::{ChatEvent, GroupChatEvent, Revocation, Room, Sent};
 pub use operations::OperationsEvent;
-pub use quick_replies::QuestionsEvent;
+pub use quick_replies::QuickReplyEvent;
 pub use recorded::Recorded;
 pub use session::{DisconnectReason, SessionEvent};
 pub use user::{Device, UploadPlace, Uploaded, UserEvent};
@@ -49,7 +49,7 @@ pub enum Event {
     /// About one message to a group.
     GroupChat(GroupChatEvent),
     /// About what somebody has answered beforehand.
-    Questions(QuestionsEvent),
+    QuickReplies(QuickReplyEvent),
     /// About a complaint.
     Complaint(ComplaintEvent),
     /// About what has been written to sockets.

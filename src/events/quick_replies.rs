@@ -3,19 +3,19 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    ids::QuestionId,
+    ids::QuickReplyId,
     values::{ChatKind, Timestamp},
 };
 
 /// A fact about one user's list of questions and answers (rest.md §42).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", content = "data")]
-pub enum QuestionsEvent {
+pub enum QuickReplyEvent {
     /// A question that was not in it.
     #[serde(rename = "question.added.v1")]
     Added {
         /// Its number, this user's alone.
-        id: QuestionId,
+        id: QuickReplyId,
         /// In which chats it is answered.
         kind: ChatKind,
         /// What is asked.
@@ -29,7 +29,7 @@ pub enum QuestionsEvent {
     #[serde(rename = "question.changed.v1")]
     Changed {
         /// Which.
-        id: QuestionId,
+        id: QuickReplyId,
         /// What is asked.
         ask: String,
         /// What is answered.
@@ -41,6 +41,6 @@ pub enum QuestionsEvent {
     #[serde(rename = "question.removed.v1")]
     Removed {
         /// Which.
-        id: QuestionId,
+        id: QuickReplyId,
     },
 }

@@ -3,7 +3,7 @@
 use super::{Aggregate, Caches, Executor, state_cache::StateCache};
 use crate::{
     commands::{
-        complaint::Complaint, friendship::Friendship, group::Group, quick_replies::Questions,
+        complaint::Complaint, friendship::Friendship, group::Group, quick_replies::QuickReplyList,
         session::Session, user::User,
     },
     events::{ComplaintKey, Event, GroupId, Pair, Position, Subject, UserId},
@@ -13,7 +13,7 @@ use crate::{
 };
 
 impl Aggregate for User {
-    const SHOWN_BY: &'static [&'static str] = &["user_directory"];
+    const PROJECTIONS: &'static [&'static str] = &["user_directory"];
 
     fn subject(id: UserId) -> Subject {
         Subject::User(id)
@@ -34,13 +34,13 @@ impl Aggregate for User {
         &caches.users
     }
 
-    async fn stored(executor: &Executor, id: UserId) -> anyhow::Result<(Self, Position)> {
+    async fn load_snapshot(executor: &Executor, id: UserId) -> anyhow::Result<(Self, Position)> {
         Ok(user_directory::load(&executor.pool, id).await?)
     }
 }
 
 impl Aggregate for Session {
-    const SHOWN_BY: &'static [&'static str] = &[];
+    const PROJECTIONS: &'static [&'static str] = &[];
     const EXPIRES: bool = true; // connects and disconnects do
 
     fn subject(id: UserId) -> Subject {
@@ -62,13 +62,13 @@ impl Aggregate for Session {
         &caches.sessions
     }
 
-    async fn stored(executor: &Executor, id: UserId) -> anyhow::Result<(Self, Position)> {
+    async fn load_snapshot(executor: &Executor, id: UserId) -> anyhow::Result<(Self, Position)> {
         Ok(sessions::load(&executor.redis, id).await?)
     }
 }
 
 impl Aggregate for Friendship {
-    const SHOWN_BY: &'static [&'static str] = &["address_book"];
+    const PROJECTIONS: &'static [&'static str] = &["address_book"];
 
     fn subject(id: Pair) -> Subject {
         Subject::Friendship(id)
@@ -89,13 +89,13 @@ impl Aggregate for Friendship {
         &caches.friendships
     }
 
-    async fn stored(executor: &Executor, id: Pair) -> anyhow::Result<(Self, Position)> {
+    async fn load_snapshot(executor: &Executor, id: Pair) -> anyhow::Result<(Self, Position)> {
         Ok(address_book::load(&executor.pool, id).await?)
     }
 }
 
 impl Aggregate for Group {
-    const SHOWN_BY: &'static [&'static str] = &["group_roster"];
+    const PROJECTIONS: &'static [&'static str] = &["group_roster"];
 
     fn subject(id: GroupId) -> Subject {
         Subject::Group(id)
@@ -116,25 +116,25 @@ impl Aggregate for Group {
         &caches.groups
     }
 
-    async fn stored(executor: &Executor, id: GroupId) -> anyhow::Result<(Self, Position)> {
+    async fn load_snapshot(executor: &Executor, id: GroupId) -> anyhow::Result<(Self, Position)> {
         Ok(group_roster::load(&executor.pool, id).await?)
     }
 }
 
-impl Aggregate for Questions {
-    const SHOWN_BY: &'static [&'static str] = &["question_book"];
+impl Aggregate for QuickReplyList {
+    const PROJECTIONS: &'static [&'static str] = &["question_book"];
 
     fn subject(id: UserId) -> Subject {
-        Subject::Questions(id)
+        Subject::QuickReplies(id)
     }
 
     fn wrap(event: Self::Event) -> Event {
-        Event::Questions(event)
+        Event::QuickReplies(event)
     }
 
     fn own(event: &Event) -> Option<&Self::Event> {
         match event {
-            Event::Questions(event) => Some(event),
+            Event::QuickReplies(event) => Some(event),
             _ => None,
         }
     }
@@ -143,13 +143,13 @@ impl Aggregate for Questions {
         &caches.questions
     }
 
-    async fn stored(executor: &Executor, id: UserId) -> anyhow::Result<(Self, Position)> {
+    async fn load_snapshot(executor: &Executor, id: UserId) -> anyhow::Result<(Self, Position)> {
         Ok(quick_replies::load(&executor.pool, id).await?)
     }
 }
 
 impl Aggregate for Complaint {
-    const SHOWN_BY: &'static [&'static str] = &["complaint_box"];
+    const PROJECTIONS: &'static [&'static str] = &["complaint_box"];
 
     fn subject(id: ComplaintKey) -> Subject {
         Subject::Complaint(id)
@@ -170,7 +170,10 @@ impl Aggregate for Complaint {
         &caches.complaints
     }
 
-    async fn stored(executor: &Executor, id: ComplaintKey) -> anyhow::Result<(Self, Position)> {
+    async fn load_snapshot(
+        executor: &Executor,
+        id: ComplaintKey,
+    ) -> anyhow::Result<(Self, Position)> {
         Ok(complaints::load(&executor.pool, id).await?)
     }
 }

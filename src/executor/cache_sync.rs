@@ -8,11 +8,11 @@ use tracing::warn;
 use super::Executor;
 use crate::{
     adapters::nats::{
-        checkpoints::{Beat, Checkpoints},
+        checkpoints::{Checkpoints, Heartbeat},
         event_log::LogError,
         liveness::GATEWAY_HEARTBEAT,
         reader::position_of,
-        shared_log::Tail,
+        shared_log::SharedLogSubscription,
     },
     events::{Event, Position, Recorded, Subject},
 };
@@ -30,9 +30,9 @@ pub const SUBJECTS: &[&str] = &[
 impl Executor {
     /// Keeps the caches fresh, for ever; `observe` hears every event after the caches, `begin` up to where it will
     /// never hear any.
-    pub async fn follow(
+    pub async fn sync_caches(
         &self,
-        tail: &Tail,
+        tail: &SharedLogSubscription,
         observe: impl Fn(&Recorded<Event>),
         begin: impl Fn(Position),
     ) {
@@ -70,14 +70,14 @@ impl Executor {
             let next = *applied.borrow_and_update();
             tokio::select! {
                 _ = heartbeat.tick() => {
-                    self.checkpoints.heartbeat(&name, Beat::at(reported, self.node)).await;
+                    self.checkpoints.publish_heartbeat(&name, Heartbeat::at(reported, self.node)).await;
                 }
                 () = self.commands.none_before(next), if next != reported => {
                     reported = next;
                     if let Some(liveness) = &self.liveness {
                         liveness.reported(next);
                     }
-                    self.checkpoints.tell(&name, Beat::at(next, self.node)).await;
+                    self.checkpoints.publish(&name, Heartbeat::at(next, self.node)).await;
                 }
                 _ = applied.changed(), if next == reported => {}
             }
@@ -86,7 +86,7 @@ impl Executor {
 
     async fn try_follow(
         &self,
-        tail: &Tail,
+        tail: &SharedLogSubscription,
         observe: &impl Fn(&Recorded<Event>),
         begin: &impl Fn(Position),
     ) -> Result<(), LogError> {
@@ -127,7 +127,7 @@ impl Executor {
                 self.caches.friendships.apply(pair, at, event);
             }
             (Event::Group(event), Subject::Group(id)) => self.caches.groups.apply(id, at, event),
-            (Event::Questions(event), Subject::Questions(id)) => {
+            (Event::QuickReplies(event), Subject::QuickReplies(id)) => {
                 self.caches.questions.apply(id, at, event);
             }
             (Event::Complaint(event), Subject::Complaint(id)) => {

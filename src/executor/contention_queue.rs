@@ -9,24 +9,29 @@ use crate::events::Subject;
 
 /// The queues of those who were too slow once, in this process. Two aggregates may share one, which
 /// costs time and nothing else.
-pub struct Turns {
+pub struct ContentionQueue {
     queues: [Mutex<()>; 256],
     hasher: RandomState,
 }
 
 /// The right to be the only one here who tries again.
-pub type Turn<'a> = Option<MutexGuard<'a, ()>>;
+pub type ContentionTurn<'a> = Option<MutexGuard<'a, ()>>;
 
-impl Default for Turns {
+impl Default for ContentionQueue {
     /// Nobody waits.
     fn default() -> Self {
         Self { queues: std::array::from_fn(|_| Mutex::new(())), hasher: RandomState::new() }
     }
 }
 
-impl Turns {
+impl ContentionQueue {
     /// The first attempt is anybody's; for the others one waits, once, and then keeps the turn.
-    pub async fn wait<'a>(&'a self, held: Turn<'a>, attempt: u32, subject: Subject) -> Turn<'a> {
+    pub async fn wait<'a>(
+        &'a self,
+        held: ContentionTurn<'a>,
+        attempt: u32,
+        subject: Subject,
+    ) -> ContentionTurn<'a> {
         match held {
             None if attempt > 0 => {
                 let queues = self.queues.len() as u64;
@@ -48,9 +53,9 @@ mod tests {
 
     #[test]
     fn who_was_too_slow_tries_again_alone() {
-        let turns = Turns::default();
+        let contention = ContentionQueue::default();
         let subject = Subject::Group(GroupId(33));
-        let now = |held, attempt| turns.wait(held, attempt, subject).now_or_never();
+        let now = |held, attempt| contention.wait(held, attempt, subject).now_or_never();
         assert!(now(None, 0).is_some_and(|turn| turn.is_none()), "at first nobody waits");
         let turn = now(None, 1).flatten();
         assert!(turn.is_some());

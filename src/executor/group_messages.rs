@@ -6,7 +6,7 @@ use super::{
     ATTEMPTS, CommandError, Executor,
     authority::Authority,
     jitter,
-    messages::{self, Content},
+    messages::{self, MessageContent},
 };
 use crate::{
     adapters::nats::event_log::{Expect, LogError, NewEvent},
@@ -40,7 +40,7 @@ pub async fn send(
     executor: &Executor,
     author: &Account,
     to: GroupId,
-    content: &Content,
+    content: &MessageContent,
     authority: Authority<'_>,
 ) -> Result<Posted> {
     for attempt in 0..ATTEMPTS {

@@ -81,13 +81,13 @@ pub async fn run(
     let authority = change.authority;
     let mut turn = None;
     for attempt in 0..ATTEMPTS {
-        turn = executor.turns.wait(turn, attempt, Group::subject(id)).await;
+        turn = executor.contention.wait(turn, attempt, Group::subject(id)).await;
         let running = executor.begin(authority).await?;
         let seen = executor.state::<Group>(id).await?;
         let command = command(executor, change, &seen.state, &action).await?;
         let done = executor.attempt::<Group>(id, seen, &command, authority, running).await?;
         if let Some(done) = done {
-            executor.visible(done.position, Group::SHOWN_BY).await;
+            executor.wait_for_all(done.position, Group::PROJECTIONS).await;
             return Ok(done);
         }
         jitter(attempt).await;

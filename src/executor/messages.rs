@@ -14,7 +14,8 @@ use crate::{
         friendship::Friendship,
         group::{ActiveGroup, Group},
         message::{
-            Draft, Message, MessageCommand, MessageRejection, Quota, Revoker, Standing, Target,
+            Draft, Message, MessageCommand, MessageRejection, Revoker, SendQuota, SenderRelation,
+            Target,
         },
         user::{Account, User},
     },
@@ -29,7 +30,7 @@ type Result<T> = std::result::Result<T, CommandError<MessageRejection>>;
 
 /// What somebody wants to say.
 #[derive(Debug, Clone)]
-pub struct Content {
+pub struct MessageContent {
     /// `text`, `image` ….
     pub kind: String,
     /// JSON text, passed through.
@@ -46,7 +47,7 @@ pub async fn send(
     executor: &Executor,
     author: &Account,
     to: UserId,
-    content: &Content,
+    content: &MessageContent,
     authority: Authority<'_>,
 ) -> Result<Arc<Sent>> {
     let pair = Pair::of(author.id, to);
@@ -55,7 +56,7 @@ pub async fn send(
         let running = executor.begin(authority).await?;
         let recipient = executor.state::<User>(to).await?;
         let between = executor.state::<Friendship>(pair).await?;
-        let standing = Standing::of(author, recipient.state.active(), &between.state);
+        let standing = SenderRelation::of(author, recipient.state.active(), &between.state);
         let quota = standing.may_write(author.role).map_err(CommandError::Rejected)?;
         let recipient = recipient.state.active().expect("a standing but `Gone` has a recipient");
         let draft = draft(author, recipient, &between.state, standing, content);
@@ -67,8 +68,8 @@ pub async fn send(
         // The append depends on what the rules saw: on a blacklist that has changed meanwhile, or
         // on a first message that is not the first, no node accepts it (DESIGN §4).
         let expect = match quota {
-            Quota::Unlimited => Expect::Last(Subject::Friendship(pair), between.version),
-            Quota::First => Expect::Last(subject, Position(0)),
+            SendQuota::Unlimited => Expect::Last(Subject::Friendship(pair), between.version),
+            SendQuota::First => Expect::Last(subject, Position(0)),
         };
         let mut new = NewEvent::new(subject, Event::Chat(event), Some(author.id), authority.cause);
         match executor.append(&mut new, expect, &running).await {
@@ -76,7 +77,7 @@ pub async fn send(
             Err(LogError::Conflict) => {
                 // Which of the two changed? A friendship that did not leaves the quota.
                 let last = executor.log.last_of(Subject::Friendship(pair)).await?;
-                if quota == Quota::First && last <= between.version {
+                if quota == SendQuota::First && last <= between.version {
                     return Err(CommandError::Rejected(MessageRejection::QuotaUsed));
                 }
                 executor.refresh::<Friendship>(pair, between.version).await?;
@@ -99,8 +100,8 @@ fn draft(
     author: &Account,
     recipient: &Account,
     between: &Friendship,
-    standing: Standing,
-    content: &Content,
+    standing: SenderRelation,
+    content: &MessageContent,
 ) -> Draft {
     Draft {
         id: MessageId(clock::random_id()),
@@ -191,7 +192,7 @@ where
     let subject = revocation.to.subject(author);
     // The history must know all of this chat before it is asked: what was sent a moment ago, and
     // whether another node revoked it already.
-    if !executor.shown(subject, "message_history").await? {
+    if !executor.wait_for_projection(subject, "message_history").await? {
         return Err(CommandError::Unavailable("message_history lags".into()));
     }
     let message = message_history::load::<To>(&executor.pool, id)
@@ -258,7 +259,7 @@ where
 {
     let subject = revocation.to.subject(revocation.by.id);
     revoke(executor, revocation, Revoker::Operator, authority).await?;
-    _ = executor.shown(subject, "message_history").await; // it is revoked all the same
+    _ = executor.wait_for_projection(subject, "message_history").await; // it is revoked all the same
     Ok(())
 }
 

@@ -21,7 +21,7 @@ use tracing::{debug, warn};
 
 use self::{
     authority::{Authority, Unauthorized},
-    contention_queue::Turns,
+    contention_queue::ContentionQueue,
     running_commands::{RunningCommand, RunningCommands},
     state_cache::{StateCache, Versioned},
 };
@@ -37,7 +37,7 @@ use crate::{
     },
     commands::{
         complaint::Complaint, decider::Decider, footprint::Footprint, friendship::Friendship,
-        group::Group, quick_replies::Questions, session::Session, user::User,
+        group::Group, quick_replies::QuickReplyList, session::Session, user::User,
     },
     events::{Event, NodeId, Position, Subject},
     projections::engine::postgres,
@@ -62,7 +62,7 @@ pub struct Executor {
     pub redis: Redis,
     pub(super) caches: Arc<Caches>,
     /// Those who were too slow.
-    pub(super) turns: Arc<Turns>,
+    pub(super) contention: Arc<ContentionQueue>,
     /// This process.
     pub node: NodeId,
     /// Is the log kept by several servers? Guards that many writers share collapse there (DESIGN §4).
@@ -80,14 +80,14 @@ pub struct Caches {
     pub(super) sessions: StateCache<Session>,
     pub(super) friendships: StateCache<Friendship>,
     pub(super) groups: StateCache<Group>,
-    pub(super) questions: StateCache<Questions>,
+    pub(super) questions: StateCache<QuickReplyList>,
     pub(super) complaints: StateCache<Complaint>,
 }
 
 /// An aggregate that lives in the log on a subject of its own, and is cached.
 pub trait Aggregate: Decider + Footprint {
     /// The read models that show it; an answer waits for them.
-    const SHOWN_BY: &'static [&'static str];
+    const PROJECTIONS: &'static [&'static str];
     /// May its events vanish from the log?
     const EXPIRES: bool = false;
     /// Where it lives.
@@ -99,7 +99,7 @@ pub trait Aggregate: Decider + Footprint {
     /// Where it is cached.
     fn cache(caches: &Caches) -> &StateCache<Self>;
     /// What its read model says: it may lag, the log has the rest.
-    fn stored(
+    fn load_snapshot(
         executor: &Executor,
         id: Self::Id,
     ) -> impl Future<Output = anyhow::Result<(Self, Position)>> + Send;
@@ -160,14 +160,14 @@ impl Executor {
             questions: StateCache::new(1_000, 8 * MIB),
             complaints: StateCache::new(1_000, 8 * MIB),
         });
-        let (turns, commands) = (Arc::default(), RunningCommands::default());
+        let (contention, commands) = (Arc::default(), RunningCommands::default());
         Self {
             log,
             checkpoints,
             pool,
             redis,
             caches,
-            turns,
+            contention,
             node,
             replicated,
             commands,
@@ -190,7 +190,7 @@ impl Executor {
     /// What the read model says, and then what the log says beyond it. So a read model that lags,
     /// or is gone, costs time but never an error.
     async fn load<A: Aggregate>(&self, id: A::Id) -> Result<Versioned<A>, LogError> {
-        let mut versioned = match A::stored(self, id).await {
+        let mut versioned = match A::load_snapshot(self, id).await {
             Ok((state, version)) => Versioned { state: Arc::new(state), version },
             Err(error) => {
                 debug!(%error, "folding an aggregate from the log alone");
@@ -261,7 +261,7 @@ impl Executor {
     where
         A::Event: Clone + Send,
     {
-        self.execute_upon::<A>(id, command, authority, |_| {}).await
+        self.execute_observing::<A>(id, command, authority, |_| {}).await
     }
 
     /// The same; `look` sees each state that the command is judged against, the last one being what the append was
@@ -269,7 +269,7 @@ impl Executor {
     ///
     /// # Errors
     /// As [`Executor::execute`].
-    pub async fn execute_upon<A: Aggregate>(
+    pub async fn execute_observing<A: Aggregate>(
         &self,
         id: A::Id,
         command: &A::Command,
@@ -281,7 +281,7 @@ impl Executor {
     {
         let mut turn = None;
         for attempt in 0..ATTEMPTS {
-            turn = self.turns.wait(turn, attempt, A::subject(id)).await;
+            turn = self.contention.wait(turn, attempt, A::subject(id)).await;
             let running = self.begin(authority).await?;
             let seen = self.state::<A>(id).await?;
             look(&seen.state);
@@ -333,7 +333,7 @@ impl Executor {
     ///
     /// # Errors
     /// As [`Executor::execute`].
-    pub async fn execute_visibly<A: Aggregate>(
+    pub async fn execute_and_wait<A: Aggregate>(
         &self,
         id: A::Id,
         command: &A::Command,
@@ -343,15 +343,15 @@ impl Executor {
         A::Event: Clone + Send,
     {
         let done = self.execute::<A>(id, command, authority).await?;
-        self.visible(done.position, A::SHOWN_BY).await;
+        self.wait_for_all(done.position, A::PROJECTIONS).await;
         Ok(done)
     }
 
     /// Waits until `read_models` and all gateways have passed `position`. Bounded: what was
     /// appended counts, even if it shows later.
-    pub async fn visible(&self, position: Position, read_models: &[&str]) {
-        let shown = self.checkpoints.passed(position, read_models, self.wait);
-        let (shown, ()) = tokio::join!(shown, self.checkpoints.passed_by_gateways(position));
+    pub async fn wait_for_all(&self, position: Position, read_models: &[&str]) {
+        let shown = self.checkpoints.wait_for_projections(position, read_models, self.wait);
+        let (shown, ()) = tokio::join!(shown, self.checkpoints.wait_for_gateways(position));
         if !shown {
             warn!(%position, "an effect was not visible everywhere in time");
         }
@@ -359,7 +359,7 @@ impl Executor {
 
     /// Waits a while for a read model to pass `position`.
     pub async fn catch_up_to(&self, position: Position, read_model: &str) {
-        self.checkpoints.passed(position, &[read_model], self.wait).await;
+        self.checkpoints.wait_for_projections(position, &[read_model], self.wait).await;
     }
 
     /// Waits until a read model in PostgreSQL has seen all that the log holds on `subject`; `false` if that takes too
@@ -367,10 +367,14 @@ impl Executor {
     ///
     /// # Errors
     /// The log cannot be reached.
-    pub async fn shown(&self, subject: Subject, read_model: &str) -> Result<bool, LogError> {
+    pub async fn wait_for_projection(
+        &self,
+        subject: Subject,
+        read_model: &str,
+    ) -> Result<bool, LogError> {
         let last = self.log.last_of(subject).await?;
         let deadline = Instant::now() + self.wait;
-        while self.checkpoints.passed(last, &[read_model], self.wait).await {
+        while self.checkpoints.wait_for_projections(last, &[read_model], self.wait).await {
             // What was heard of the read model may be older than a restore of its database.
             match postgres::has_seen(&self.pool, read_model, last).await {
                 Ok(true) => return Ok(true),
@@ -382,7 +386,7 @@ impl Executor {
     }
 
     /// Waits until the caches of this process have taken `position` in; `false` if that takes too long.
-    pub async fn seen_here(&self, position: Position) -> bool {
+    pub async fn wait_for_local(&self, position: Position) -> bool {
         let mut applied = self.commands.subscribe();
         let seen = timeout(self.wait, applied.wait_for(|applied| *applied >= position)).await;
         matches!(seen, Ok(Ok(_)))

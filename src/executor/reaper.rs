@@ -65,7 +65,7 @@ impl Reaper {
                 listening_since = Instant::now();
                 self.unheard.clear();
             }
-            let ours = self.checkpoints.holder("presence") == Some(self.node);
+            let ours = self.checkpoints.active_runner("presence") == Some(self.node);
             if !ours || listening_since.elapsed() < LEASE {
                 continue;
             }
@@ -125,7 +125,7 @@ impl Reaper {
             }
         }
         // Until then the next look would end them again.
-        self.checkpoints.passed(last, &["presence"], LEASE).await;
+        self.checkpoints.wait_for_projections(last, &["presence"], LEASE).await;
         Ok(ended)
     }
 

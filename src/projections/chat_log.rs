@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::{
     Projection, StoreError,
-    engine::redis::{InRedis, NONE, RedisTx, command},
+    engine::redis::{NONE, RedisStore, RedisTx, command},
     message_object::MessageObject,
     quota::{KEPT, Quota},
 };
@@ -25,11 +25,11 @@ impl ChatLog {
 }
 
 impl Projection for ChatLog {
-    type Store = InRedis;
+    type Store = RedisStore;
     type Effect = ();
     const NAME: &'static str = "chat_log";
     const SUBJECTS: &'static [&'static str] = &["evt.chat.>", "evt.groupchat.>"];
-    const PACE: Duration = Duration::from_millis(250); // no message waits for it
+    const MIN_BATCH_INTERVAL: Duration = Duration::from_millis(250); // no message waits for it
 
     async fn apply(
         &self,

@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::{
     After, Projection, StoreError,
-    engine::postgres::{InPostgres, number},
+    engine::postgres::{PostgresStore, number},
 };
 use crate::{
     commands::complaint::{Complaint, Filed},
@@ -19,17 +19,17 @@ use crate::{
 pub const DDL: &str = include_str!("complaints.sql");
 
 /// The read model.
-pub struct ComplaintBox;
+pub struct Complaints;
 
-impl Projection for ComplaintBox {
-    type Store = InPostgres;
+impl Projection for Complaints {
+    type Store = PostgresStore;
     type Effect = ();
     const NAME: &'static str = "complaint_box";
     const SUBJECTS: &'static [&'static str] = &["evt.complaint.>"];
 
     async fn apply(
         &self,
-        tx: &mut <InPostgres as super::engine::generation::Store>::Tx,
+        tx: &mut <PostgresStore as super::engine::generation::Store>::Tx,
         batch: &[Recorded<Event>],
     ) -> Result<Vec<()>, StoreError> {
         for recorded in batch {

@@ -38,10 +38,10 @@ pub trait Projection: Send + Sync + 'static {
 
     /// From one transaction to the next, at least: what comes meanwhile shares the next one, which under load costs a
     /// fraction. The first event after a pause does not wait, nor does anything while somebody waits for the read model.
-    const PACE: Duration = Duration::from_millis(1);
+    const MIN_BATCH_INTERVAL: Duration = Duration::from_millis(1);
 
     /// How many of these events, at least one, make a transaction of a bearable size.
-    fn portion(events: &[Recorded<Event>]) -> usize {
+    fn split_batch(events: &[Recorded<Event>]) -> usize {
         events.len()
     }
 
@@ -79,7 +79,7 @@ pub enum StoreError {
     Fenced,
     /// The store is away; the same batch will do later.
     #[error("{0}")]
-    Passing(String),
+    Transient(String),
     /// The store will never take this batch.
     #[error("{0}")]
     Refused(String),
@@ -87,8 +87,8 @@ pub enum StoreError {
 
 impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
-        if crate::adapters::postgres::is_passing(&error) {
-            Self::Passing(error.to_string())
+        if crate::adapters::postgres::is_transient(&error) {
+            Self::Transient(error.to_string())
         } else {
             Self::Refused(error.to_string())
         }
@@ -99,8 +99,8 @@ impl From<crate::adapters::redis::RedisFailure> for StoreError {
     fn from(error: crate::adapters::redis::RedisFailure) -> Self {
         if error.code() == Some("FENCED") {
             Self::Fenced
-        } else if error.is_passing() {
-            Self::Passing(error.to_string())
+        } else if error.is_transient() {
+            Self::Transient(error.to_string())
         } else {
             Self::Refused(error.to_string())
         }
@@ -117,8 +117,8 @@ pub const ALL: &[(&str, &[&str])] = {
         of::<address_book::AddressBook>(),
         of::<group_roster::GroupRoster>(),
         of::<message_history::MessageHistory>(),
-        of::<quick_replies::QuestionBook>(),
-        of::<complaints::ComplaintBox>(),
+        of::<quick_replies::QuickReplies>(),
+        of::<complaints::Complaints>(),
         of::<sessions::Sessions>(),
         of::<presence::Presence>(),
         of::<offline_queue::OfflineQueue>(),
@@ -155,11 +155,11 @@ macro_rules! for_each_projection {
             $body
         }
         {
-            let ($projection, $store) = (p::quick_replies::QuestionBook, parts.postgres.clone());
+            let ($projection, $store) = (p::quick_replies::QuickReplies, parts.postgres.clone());
             $body
         }
         {
-            let ($projection, $store) = (p::complaints::ComplaintBox, parts.postgres.clone());
+            let ($projection, $store) = (p::complaints::Complaints, parts.postgres.clone());
             $body
         }
         {

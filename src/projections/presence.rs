@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use super::{
     Projection, StoreError,
-    engine::redis::{InRedis, RedisTx, command, reading},
+    engine::redis::{RedisStore, RedisTx, command, reading},
 };
 use crate::{
     adapters::redis::{Redis, RedisFailure},
@@ -15,7 +15,7 @@ use crate::{
 pub struct Presence;
 
 impl Projection for Presence {
-    type Store = InRedis;
+    type Store = RedisStore;
     type Effect = ();
     const NAME: &'static str = "presence";
     const SUBJECTS: &'static [&'static str] = &["evt.session.>"];
@@ -137,7 +137,7 @@ pub async fn nodes(redis: &Redis) -> Result<(Position, HashMap<NodeId, u64>), Re
 
 /// Some of the connections of a node.
 #[derive(Debug)]
-pub struct Page {
+pub struct ConnectionPage {
     /// The position at which they were there.
     pub position: Position,
     /// They.
@@ -155,7 +155,7 @@ pub async fn connections_of(
     node: NodeId,
     from: u64,
     count: usize,
-) -> Result<Page, RedisFailure> {
+) -> Result<ConnectionPage, RedisFailure> {
     let body =
         "local page = redis.call('SSCAN', p .. 'node_' .. ARGV[1], ARGV[2], 'COUNT', ARGV[3])
          return {redis.call('HGET', 'hy:presence:g' .. g, 'position'), page[1], page[2]}";
@@ -172,7 +172,7 @@ pub async fn connections_of(
             Some((UserId(user.parse().ok()?), ConnectionId(connection.parse().ok()?)))
         })
         .collect();
-    Ok(Page { position: Position(position), connections, next })
+    Ok(ConnectionPage { position: Position(position), connections, next })
 }
 
 /// How many connections a user has, superseded ones included.

@@ -6,12 +6,13 @@ use sqlx::{PgConnection, PgPool};
 
 use super::{
     Projection, StoreError,
-    engine::postgres::{InPostgres, number},
+    engine::postgres::{PostgresStore, number},
 };
 use crate::{
-    commands::quick_replies::{Question, Questions},
+    commands::quick_replies::{QuickReply, QuickReplyList},
     events::{
-        ChatKind, Event, Position, QuestionId, QuestionsEvent, Recorded, Subject, Timestamp, UserId,
+        ChatKind, Event, Position, QuickReplyEvent, QuickReplyId, Recorded, Subject, Timestamp,
+        UserId,
     },
 };
 
@@ -19,21 +20,21 @@ use crate::{
 pub const DDL: &str = include_str!("quick_replies.sql");
 
 /// The read model.
-pub struct QuestionBook;
+pub struct QuickReplies;
 
-impl Projection for QuestionBook {
-    type Store = InPostgres;
+impl Projection for QuickReplies {
+    type Store = PostgresStore;
     type Effect = ();
     const NAME: &'static str = "question_book";
     const SUBJECTS: &'static [&'static str] = &["evt.questions.>"];
 
     async fn apply(
         &self,
-        tx: &mut <InPostgres as super::engine::generation::Store>::Tx,
+        tx: &mut <PostgresStore as super::engine::generation::Store>::Tx,
         batch: &[Recorded<Event>],
     ) -> Result<Vec<()>, StoreError> {
         for recorded in batch {
-            if let (Event::Questions(event), Subject::Questions(owner)) =
+            if let (Event::QuickReplies(event), Subject::QuickReplies(owner)) =
                 (&recorded.event, recorded.subject)
             {
                 apply(tx, owner, event, number(recorded.position)).await?;
@@ -46,12 +47,12 @@ impl Projection for QuestionBook {
 async fn apply(
     tx: &mut PgConnection,
     owner: UserId,
-    event: &QuestionsEvent,
+    event: &QuickReplyEvent,
     version: i64,
 ) -> Result<(), StoreError> {
-    let mut added = QuestionId(0);
+    let mut added = QuickReplyId(0);
     match event {
-        QuestionsEvent::Added { id, kind, ask, answer, at } => {
+        QuickReplyEvent::Added { id, kind, ask, answer, at } => {
             added = *id;
             sqlx::query!(
                 "insert into questions (owner, id, kind, ask, answer, created_at, updated_at)
@@ -66,7 +67,7 @@ async fn apply(
             .execute(&mut *tx)
             .await?;
         }
-        QuestionsEvent::Changed { id, ask, answer, at } => {
+        QuickReplyEvent::Changed { id, ask, answer, at } => {
             sqlx::query!(
                 "update questions set ask = $3, answer = $4, updated_at = $5
                  where owner = $1 and id = $2",
@@ -79,7 +80,7 @@ async fn apply(
             .execute(&mut *tx)
             .await?;
         }
-        QuestionsEvent::Removed { id } => {
+        QuickReplyEvent::Removed { id } => {
             sqlx::query!("delete from questions where owner = $1 and id = $2", owner.0, id.0)
                 .execute(&mut *tx)
                 .await?;
@@ -102,7 +103,7 @@ async fn apply(
 ///
 /// # Errors
 /// The database cannot be reached.
-pub async fn load(pool: &PgPool, owner: UserId) -> sqlx::Result<(Questions, Position)> {
+pub async fn load(pool: &PgPool, owner: UserId) -> sqlx::Result<(QuickReplyList, Position)> {
     // One snapshot: the version must be that of the rows.
     let mut tx = pool.begin_with("begin isolation level repeatable read read only").await?;
     let book =
@@ -117,9 +118,9 @@ pub async fn load(pool: &PgPool, owner: UserId) -> sqlx::Result<(Questions, Posi
     .fetch_all(&mut *tx)
     .await?;
     tx.commit().await?;
-    let Some(book) = book else { return Ok((Questions::default(), Position(0))) };
+    let Some(book) = book else { return Ok((QuickReplyList::default(), Position(0))) };
     let list: BTreeMap<_, _> = rows.into_iter().map(Row::into_question).collect();
-    let questions = Questions::from_rows(QuestionId(book.last_id), list);
+    let questions = QuickReplyList::from_rows(QuickReplyId(book.last_id), list);
     Ok((questions, Position(book.version.unsigned_abs())))
 }
 
@@ -133,15 +134,15 @@ struct Row {
 }
 
 impl Row {
-    fn into_question(self) -> (QuestionId, Question) {
-        let question = Question {
+    fn into_question(self) -> (QuickReplyId, QuickReply) {
+        let question = QuickReply {
             kind: ChatKind::parse(&self.kind),
             ask: self.ask,
             answer: self.answer,
             created_at: Timestamp::of(self.created_at),
             updated_at: Timestamp::of(self.updated_at),
         };
-        (QuestionId(self.id), question)
+        (QuickReplyId(self.id), question)
     }
 }
 
@@ -153,7 +154,7 @@ pub async fn list(
     pool: &PgPool,
     owner: UserId,
     kind: ChatKind,
-) -> sqlx::Result<Vec<(QuestionId, Question)>> {
+) -> sqlx::Result<Vec<(QuickReplyId, QuickReply)>> {
     let rows = sqlx::query_as!(
         Row,
         "select id, kind, ask, answer, created_at, updated_at from questions
@@ -173,8 +174,8 @@ pub async fn list(
 pub async fn question(
     pool: &PgPool,
     owner: UserId,
-    id: QuestionId,
-) -> sqlx::Result<Option<Question>> {
+    id: QuickReplyId,
+) -> sqlx::Result<Option<QuickReply>> {
     let row = sqlx::query_as!(
         Row,
         "select id, kind, ask, answer, created_at, updated_at from questions

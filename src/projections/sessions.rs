@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{
     Projection, StoreError,
-    engine::redis::{InRedis, RedisTx, VERSION, command, reading},
+    engine::redis::{RedisStore, RedisTx, VERSION, command, reading},
 };
 use crate::{
     adapters::redis::{Redis, RedisFailure},
@@ -22,7 +22,7 @@ type Fields = (Option<String>, Option<u64>);
 const FIELDS: &[&str] = &["session", VERSION];
 
 impl Projection for Sessions {
-    type Store = InRedis;
+    type Store = RedisStore;
     type Effect = ();
     const NAME: &'static str = "sessions";
     const SUBJECTS: &'static [&'static str] = &["evt.session.>"];

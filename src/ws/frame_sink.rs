@@ -7,13 +7,15 @@ use serde::Deserialize;
 use tokio::time::timeout;
 
 use super::frames;
-use crate::{adapters::client_stream::ClientConnection, app::App, clock, events::DisconnectReason};
+use crate::{
+    adapters::client_stream::ClientConnection, clock, events::DisconnectReason, state::App,
+};
 
 /// Why the loop of a socket ends.
 pub(super) type Ended = DisconnectReason;
 
 /// The socket itself, with a bound on how long a write may take.
-pub(super) struct Wire {
+pub(super) struct FrameSink {
     pub(super) socket: WebSocket,
     /// What it goes over.
     pub(super) client: Arc<ClientConnection>,
@@ -28,7 +30,7 @@ struct ClientFrame {
     token: Option<String>,
 }
 
-impl Wire {
+impl FrameSink {
     pub(super) async fn send(&mut self, text: impl Into<Utf8Bytes>) -> Result<(), Ended> {
         match timeout(self.limit, self.socket.send(Message::Text(text.into()))).await {
             Ok(Ok(())) => Ok(()),
@@ -58,7 +60,7 @@ impl Wire {
     }
 
     /// Whatever a client says: only pings are answered.
-    pub(super) async fn hear(
+    pub(super) async fn on_message(
         &mut self,
         message: Option<Result<Message, axum::Error>>,
         app: &App,

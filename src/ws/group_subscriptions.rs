@@ -1,4 +1,4 @@
-//! What is said in large groups, on its way to the sockets of their members here (ADR 0011): one subscription per
+//! What is pushed in large groups, on its way to the sockets of their members here (ADR 0011): one subscription per
 //! group with a socket, one frame for all of them.
 
 use std::{
@@ -17,131 +17,136 @@ use tokio::time::timeout;
 
 use super::{
     mailbox::Mailbox,
-    registry::{Entry, Order, order_push},
+    registry::{ConnectionCommand, Registration, push_command},
 };
 use crate::{
     adapters::nats::{
-        push::{SaidPush, want_group},
-        subscriptions::{Deaf, Interest, Wanted},
+        push::{GroupPush, subscribe_group},
+        subscriptions::{NotConnected, Subscription, Subscriptions},
     },
     events::{ConnectionId, GroupId, Position},
     executor::Executor,
 };
 
-/// How long what is said waits until this node knows whose sockets are whose.
+/// How long what is pushed waits until this node knows whose sockets are whose.
 const PATIENCE: Duration = Duration::from_millis(200);
 
-/// Who hears what is said in which group.
+/// Who hears what is pushed in which group.
 #[derive(Clone)]
-pub struct Lanes {
-    interest: Interest,
-    groups: Arc<Mutex<HashMap<GroupId, Hearers>>>,
+pub struct GroupSubscriptions {
+    subscriptions: Subscriptions,
+    groups: Arc<Mutex<HashMap<GroupId, GroupSubscribers>>>,
     /// Had this node not heard in time of what came before a push?
-    behind: Arc<AtomicBool>,
+    lags: Arc<AtomicBool>,
 }
 
-struct Hearers {
+struct GroupSubscribers {
     /// The last position that was heard of.
     heard: Position,
-    sockets: HashMap<ConnectionId, Arc<Mailbox<Order>>>,
-    _wanted: Wanted,
+    sockets: HashMap<ConnectionId, Arc<Mailbox<ConnectionCommand>>>,
+    _wanted: Subscription,
 }
 
-/// What was said, as a socket hears it.
+/// What was pushed, as a socket hears it.
 #[derive(Debug)]
-pub struct Said {
+pub struct GroupFrame {
     /// Where and by whom.
-    pub push: SaidPush,
+    pub push: GroupPush,
     /// The frame; none if the socket has to look by itself.
     pub frame: Option<Utf8Bytes>,
 }
 
 /// A socket's place among the hearers of a group, given back when it is dropped.
-pub struct Attached {
-    groups: Arc<Mutex<HashMap<GroupId, Hearers>>>,
+pub struct GroupSubscription {
+    groups: Arc<Mutex<HashMap<GroupId, GroupSubscribers>>>,
     group: GroupId,
     connection: ConnectionId,
 }
 
-impl Lanes {
+impl GroupSubscriptions {
     /// Of a node that hears what it has an interest in.
-    pub fn new(interest: Interest) -> Self {
-        Self { interest, groups: Arc::default(), behind: Arc::default() }
+    pub fn new(subscriptions: Subscriptions) -> Self {
+        Self { subscriptions, groups: Arc::default(), lags: Arc::default() }
     }
 
-    /// From now on the socket hears what is said in these groups.
+    /// From now on the socket hears what is pushed in these groups.
     ///
     /// # Errors
     /// There is no server.
-    pub(super) async fn attach(
+    pub(super) async fn subscribe(
         &self,
         groups: impl IntoIterator<Item = GroupId>,
-        entry: &Entry,
-    ) -> Result<Vec<Attached>, Deaf> {
-        let attached = groups.into_iter().map(|group| self.join(group, entry)).collect();
+        registration: &Registration,
+    ) -> Result<Vec<GroupSubscription>, NotConnected> {
+        let subscriptions =
+            groups.into_iter().map(|group| self.join(group, registration)).collect();
         // Also if others have subscribed: that may be on its way yet.
-        self.interest.prove().await?;
-        Ok(attached)
+        self.subscriptions.confirm().await?;
+        Ok(subscriptions)
     }
 
-    fn join(&self, group: GroupId, entry: &Entry) -> Attached {
+    fn join(&self, group: GroupId, registration: &Registration) -> GroupSubscription {
         let mut groups = lock(&self.groups);
-        let nobody = || Hearers {
+        let nobody = || GroupSubscribers {
             heard: Position(0),
             sockets: HashMap::new(),
-            _wanted: want_group(&self.interest, group),
+            _wanted: subscribe_group(&self.subscriptions, group),
         };
-        let hearers = groups.entry(group).or_insert_with(nobody);
-        hearers.sockets.insert(entry.connection, Arc::clone(&entry.orders));
-        let connection = entry.connection;
-        Attached { groups: Arc::clone(&self.groups), group, connection }
+        let subscribers = groups.entry(group).or_insert_with(nobody);
+        subscribers.sockets.insert(registration.connection, Arc::clone(&registration.commands));
+        let connection = registration.connection;
+        GroupSubscription { groups: Arc::clone(&self.groups), group, connection }
     }
 
     /// Tells all who hear it. Not before this node knows whose sockets they are, and who has left: then they have been
     /// told that before.
-    pub async fn tell(&self, executor: &Executor, push: SaidPush, frame: Bytes) {
+    pub async fn deliver(&self, executor: &Executor, push: GroupPush, frame: Bytes) {
         let frame = Some(frame).filter(|frame| !frame.is_empty());
-        let seen = executor.seen_here(push.ruled);
+        let seen = executor.wait_for_local(push.audience_version);
         // Whoever hands on pushes waits here, but not for a node that is behind: its sockets look.
-        let knows = if self.behind.load(Ordering::Relaxed) {
+        let knows = if self.lags.load(Ordering::Relaxed) {
             seen.now_or_never() == Some(true)
         } else {
             timeout(PATIENCE, seen).await == Ok(true)
         };
-        self.behind.store(!knows, Ordering::Relaxed);
+        self.lags.store(!knows, Ordering::Relaxed);
         let frame = frame.filter(|_| knows).and_then(|frame| Utf8Bytes::try_from(frame).ok());
         let mut groups = lock(&self.groups);
-        let Some(hearers) = groups.get_mut(&push.group) else { return };
-        hearers.heard = push.position;
-        let said = Arc::new(Said { push, frame });
-        for socket in hearers.sockets.values() {
-            order_push(socket, Order::Hear(Arc::clone(&said)));
+        let Some(subscribers) = groups.get_mut(&push.group) else { return };
+        subscribers.heard = push.position;
+        let pushed = Arc::new(GroupFrame { push, frame });
+        for socket in subscribers.sockets.values() {
+            push_command(socket, ConnectionCommand::GroupPush(Arc::clone(&pushed)));
         }
     }
 
-    /// What was said in a group up to this position was pushed.
-    pub fn pushed(&self, group: GroupId, position: Position) {
+    /// What was pushed in a group up to this position was pushed.
+    pub fn on_timeline_watermark(&self, group: GroupId, position: Position) {
         let groups = lock(&self.groups);
-        let Some(hearers) = groups.get(&group).filter(|hearers| hearers.heard < position) else {
+        let Some(subscribers) =
+            groups.get(&group).filter(|subscribers| subscribers.heard < position)
+        else {
             return;
         };
-        for socket in hearers.sockets.values() {
-            socket.put(Order::SaidBefore(group, position));
+        for socket in subscribers.sockets.values() {
+            socket.put(ConnectionCommand::TimelineWatermark(group, position));
         }
     }
 }
 
-impl Drop for Attached {
+impl Drop for GroupSubscription {
     fn drop(&mut self) {
         let mut groups = lock(&self.groups);
-        let Some(hearers) = groups.get_mut(&self.group) else { return };
-        hearers.sockets.remove(&self.connection);
-        if hearers.sockets.is_empty() {
+        let Some(subscribers) = groups.get_mut(&self.group) else { return };
+        subscribers.sockets.remove(&self.connection);
+        if subscribers.sockets.is_empty() {
             groups.remove(&self.group);
         }
     }
 }
 
-fn lock(groups: &Mutex<HashMap<GroupId, Hearers>>) -> MutexGuard<'_, HashMap<GroupId, Hearers>> {
+fn lock(
+    groups: &Mutex<HashMap<GroupId, GroupSubscribers>>,
+) -> MutexGuard<'_, HashMap<GroupId, GroupSubscribers>> {
     groups.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -3,12 +3,15 @@
 pub mod connection;
 pub mod delivery_acks;
 mod delivery_state;
+mod disconnect_reporter;
 mod frame_sink;
 pub mod frames;
 pub mod group_subscriptions;
 mod mailbox;
+pub mod opening;
 pub mod opening_order;
 pub mod push_handler;
 pub mod registry;
+pub mod sockets;
 mod takeover;
 mod unacknowledged;

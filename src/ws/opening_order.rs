@@ -15,14 +15,14 @@ const MOST: usize = 1024;
 /// The queues of users whose sockets are opening. A client that gives a socket up and opens another must not find that
 /// the older one comes into the log later and takes over.
 #[derive(Default)]
-pub struct OpeningTurns(Mutex<HashMap<UserId, Arc<Queue<()>>>>);
+pub struct OpeningOrder(Mutex<HashMap<UserId, Arc<Queue<()>>>>);
 
 /// The right to open a socket, until it is dropped.
-pub(super) type OpeningTurn = OwnedMutexGuard<()>;
+pub(super) type OpeningPermit = OwnedMutexGuard<()>;
 
-impl OpeningTurns {
+impl OpeningOrder {
     /// Waits until the user's sockets that were asked for before have opened, or have not.
-    pub(super) async fn wait(&self, user: UserId) -> OpeningTurn {
+    pub(super) async fn wait(&self, user: UserId) -> OpeningPermit {
         let queue = {
             let mut queues = self.0.lock().unwrap_or_else(PoisonError::into_inner);
             if queues.len() > MOST {
@@ -42,7 +42,7 @@ mod tests {
 
     #[test]
     fn one_opens_after_the_other_and_nobody_waits_for_another_user() {
-        let turns = OpeningTurns::default();
+        let turns = OpeningOrder::default();
         let [ann, bob] = [UserId(1), UserId(2)];
         let turn = turns.wait(ann).now_or_never().expect("nobody is before it");
         assert!(turns.wait(ann).now_or_never().is_none());
@@ -53,7 +53,7 @@ mod tests {
 
     #[test]
     fn queues_in_which_nobody_stands_are_dropped() {
-        let turns = OpeningTurns::default();
+        let turns = OpeningOrder::default();
         let held = turns.wait(UserId(0)).now_or_never().expect("nobody is before it");
         for user in 1..3000 {
             turns.wait(UserId(user)).now_or_never().expect("nobody is before it");

@@ -3,63 +3,64 @@
 
 use std::sync::Arc;
 
-use crate::{
-    adapters::nats::{
-        push::{self, Push},
-        subscriptions::Heard,
-        watermarks::Continuity,
-    },
-    app::App,
+use super::sockets::Sockets;
+use crate::adapters::nats::{
+    push::{self, Push},
+    subscriptions::SubscriptionEvent,
+    watermarks::Continuity,
 };
 
 /// Hands on what is heard.
 #[derive(Clone)]
 pub struct PushHandler {
-    app: App,
+    sockets: Sockets,
     continuity: Arc<Continuity>,
 }
 
 impl PushHandler {
-    /// For the sockets of `app`.
-    pub fn new(app: App) -> Self {
-        Self { app, continuity: Arc::default() }
+    /// For the connections of this gateway.
+    pub fn new(sockets: Sockets) -> Self {
+        Self { sockets, continuity: Arc::default() }
     }
 
     /// Hands on what came from the server.
-    pub async fn hear(&self, heard: Heard) {
-        match push::read(heard) {
+    pub async fn receive(&self, event: SubscriptionEvent) {
+        match push::read(event) {
             // This process has told its sockets by itself.
-            Some(Push::Said { told, .. }) if told == Some(self.app.executor.node) => {}
-            Some(push) => self.hand_on(push).await,
+            Some(Push::Group { delivered_by, .. })
+                if delivered_by == Some(self.sockets.app.executor.node) => {}
+            Some(push) => self.dispatch(push).await,
             None => {}
         }
     }
 
     /// Hands on a push.
-    pub async fn hand_on(&self, push: Push) {
-        let (hub, lanes) = (&self.app.hub, &self.app.lanes);
+    pub async fn dispatch(&self, push: Push) {
+        let (registry, groups) = (&self.sockets.registry, &self.sockets.group_subscriptions);
         match push {
-            Push::Frame { user, number, connection, frame } => {
-                hub.push(user, connection, number, frame);
+            Push::Queue { user, number, connection, frame } => {
+                registry.push(user, connection, number, frame);
             }
             Push::Drain { user, reply } => {
-                if let Some(reply) = reply.filter(|_| hub.drain(user)) {
-                    self.app.interest.answer(&reply);
+                if let Some(reply) = reply.filter(|_| registry.drain(user)) {
+                    self.sockets.subscriptions.answer(&reply);
                 }
             }
-            Push::Said { said, frame, .. } => lanes.tell(&self.app.executor, said, frame).await,
+            Push::Group { push, frame, .. } => {
+                groups.deliver(&self.sockets.app.executor, push, frame).await;
+            }
             Push::Watermarks(watermarks) => {
                 if !self.continuity.follows(&watermarks) {
-                    hub.resync();
+                    registry.refetch_all();
                 }
                 for (user, number) in watermarks.users {
-                    hub.pushed(user, number);
+                    registry.on_queue_watermark(user, number);
                 }
                 for (group, position) in watermarks.groups {
-                    lanes.pushed(group, position);
+                    groups.on_timeline_watermark(group, position);
                 }
             }
-            Push::Resync => hub.resync(),
+            Push::Resync => registry.refetch_all(),
         }
     }
 }

@@ -12,13 +12,13 @@ pub(super) const PATIENCE: Duration = Duration::from_millis(500);
 
 /// Entries in the order in which they were written, each with the number of bytes that the connection had carried then.
 #[derive(Debug)]
-pub(super) struct Outstanding {
+pub(super) struct Unacknowledged {
     entries: VecDeque<(u64, Place)>,
     /// When the last one was written.
     since: Instant,
 }
 
-impl Outstanding {
+impl Unacknowledged {
     pub(super) fn new() -> Self {
         Self { entries: VecDeque::new(), since: Instant::now() }
     }
@@ -50,13 +50,13 @@ mod tests {
     use super::*;
     use crate::events::GroupId;
 
-    fn arrived(outstanding: &mut Outstanding, bytes: u64) -> Vec<Place> {
+    fn arrived(outstanding: &mut Unacknowledged, bytes: u64) -> Vec<Place> {
         outstanding.take_arrived(bytes).collect()
     }
 
     #[test]
     fn an_entry_has_arrived_when_its_last_byte_has() {
-        let mut outstanding = Outstanding::new();
+        let mut outstanding = Unacknowledged::new();
         let said = Place::Timeline { group: GroupId(3), position: 9, after: 7 };
         // 150 bytes of greetings came before; a heartbeat of 20 is between the second and the third.
         for (end, place) in
@@ -75,7 +75,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_client_has_half_a_second_from_the_last_entry_on() {
-        let mut outstanding = Outstanding::new();
+        let mut outstanding = Unacknowledged::new();
         outstanding.push(1, Place::Queue(1));
         tokio::time::advance(PATIENCE).await;
         outstanding.push(2, Place::Queue(2));

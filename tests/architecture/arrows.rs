@@ -1,4 +1,4 @@
-//! The arrows: `main → cli → app → api, ws → executor → projections → adapters → commands → events`, and who alone may
+//! The arrows: `main → cli → boot → api, ws → state → executor → projections → adapters → commands → events`, and who alone may
 //! do what.
 
 use crate::names::{Named, named};
@@ -8,8 +8,9 @@ use crate::tree::{Complaint, none_of, texts};
 const LAYERS: &[&[&str]] = &[
     &["main"],
     &["cli"],
-    &["app"],
+    &["boot"],
     &["api", "ws"],
+    &["state"],
     &["executor"],
     &["projections"],
     &["adapters"],
@@ -92,11 +93,7 @@ const RULES: &[Rule] = &[
         because: "HTTP and WebSocket do not know of each other",
         of: &["src/api/"],
         never: "crate::ws",
-        except: &[(
-            "src/api/mod.rs",
-            "crate::ws::connection",
-            "the one router has the socket's route",
-        )],
+        except: &[("src/api/mod.rs", "crate::ws", "the one router has the socket's route")],
     },
     Rule {
         because: "HTTP and WebSocket do not know of each other",
@@ -113,14 +110,11 @@ const RULES: &[Rule] = &[
     Rule {
         because: "what everybody uses knows nobody",
         of: &["src/clock.rs", "src/config.rs", "src/telemetry.rs"],
-        never: "crate::adapters crate::api crate::app crate::cli crate::commands crate::executor \
+        never: "crate::adapters crate::api crate::boot crate::cli crate::commands crate::executor \
                 crate::projections crate::ws",
         except: &[],
     },
 ];
-
-/// The only names that go up: what handlers are handed as their state.
-const UP: &[(&str, &str)] = &[("src/api/", "crate::app::App"), ("src/ws/", "crate::app::App")];
 
 /// What one source does against layers and rules.
 fn complaints(file: &str, source: &str) -> Vec<Complaint> {
@@ -145,8 +139,7 @@ fn goes_up<'a>(file: &'a str, named: &'a Named) -> Option<(&'a str, &'a str)> {
     let own = file.strip_prefix("src/")?.split(['/', '.']).next()?;
     let other = named.path.get(1).filter(|_| named.path[0] == "crate")?.as_str();
     let height = |name| LAYERS.iter().position(|layer| layer.contains(&name));
-    let allowed = UP.iter().any(|(from, path)| file.starts_with(from) && named.is_in(path));
-    (height(other)? < height(own)? && !allowed).then_some((own, other))
+    (height(other)? < height(own)?).then_some((own, other))
 }
 
 impl Rule {
@@ -252,8 +245,12 @@ mod tests {
             source,
             "src/cli/ops.rs:2: names `time::OffsetDateTime::now_utc`",
         );
-        let source = "use super::super::app::Role;";
-        refused("src/api/users.rs", source, "src/api/users.rs:1: names `crate::app::Role`: `app`");
+        let source = "use super::super::boot::ProcessRole;";
+        refused(
+            "src/api/users.rs",
+            source,
+            "src/api/users.rs:1: names `crate::boot::ProcessRole`: `boot`",
+        );
         let source = "fn f() { crate::clock::now() }";
         let expected = "src/projections/chat_log.rs:1: names `crate::clock::now`: a read model";
         refused("src/projections/chat_log.rs", source, expected);
@@ -262,7 +259,7 @@ mod tests {
     #[test]
     fn what_is_allowed_is_not_refused() {
         for (file, source) in [
-            ("src/api/mod.rs", "use crate::{app::App, ws::connection};"),
+            ("src/api/mod.rs", "use crate::{state::App, ws::connection};"),
             (
                 "src/events/ids.rs",
                 "use super::values::Role;\n// async sqlx\nconst A: &str = \"tokio\";",

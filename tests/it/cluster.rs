@@ -1,7 +1,7 @@
 //! Several gateways: no user can tell on which one the others are (DESIGN §1.4, clarification 18).
 
 use futures_util::{StreamExt as _, future::join_all};
-use hongyan::{adapters::nats::gateways::Nodes, events::NodeId};
+use hongyan::{adapters::nats::hand_over::HandOverChannel, events::NodeId};
 use serde_json::json;
 
 use crate::support::traffic::{Numbered, numbered};
@@ -43,7 +43,7 @@ async fn a_socket_that_waits_for_redis_gives_way_to_a_newer_one() {
     let node = request.subject.split('.').nth(1).expect("a node");
     let node = NodeId(node.parse().expect("its id"));
     let request = serde_json::from_slice(&request.payload).expect("a request");
-    let answer = Nodes::new(nats).hand_over(node, request).await;
+    let answer = HandOverChannel::new(nats).hand_over(node, request).await;
     app.servers.redis.process().cont_signal();
     assert!(answer.is_some(), "the older socket keeps the queue until Redis answers");
     bob.drain().await;

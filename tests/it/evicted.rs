@@ -17,8 +17,8 @@ use hongyan::{
         message_history::{self, MessageHistory},
         offline_queue::{
             Bounds, OfflineQueue,
-            position_set::Stretches,
-            query::{self, Content, Wanted},
+            position_set::PositionSet,
+            query::{self, EntryContent, FetchRequest},
         },
         quota::{KEPT, Quota},
     },
@@ -98,7 +98,7 @@ async fn timelines_agree(
     let groups: BTreeSet<i64> =
         cmd("SMEMBERS").arg(key).query_async(&mut redis).await.expect("Redis answers");
     for group in groups {
-        let lane = async |generation| -> Stretches {
+        let lane = async |generation| -> PositionSet {
             let key = format!("{}lanes_{group}", prefix(generation));
             let lane: String = cmd("HGET")
                 .arg(key)
@@ -118,7 +118,7 @@ async fn timelines_agree(
         let expected: Vec<_> = expected
             .map(|(position, fields)| {
                 let author = fields[3].parse().ok().map(UserId);
-                message_history::Said { position, author, object: fields[5].clone() }
+                message_history::HistoryEntry { position, author, object: fields[5].clone() }
             })
             .collect();
         let mut found = Vec::new();
@@ -229,20 +229,20 @@ fn messages(count: u128, bytes: usize) -> (ConnectionId, Vec<Recorded<Event>>) {
 /// 250 messages of 100 KB are not read at once: everybody's log-in would wait.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_read_at_once_is_bounded_in_bytes() {
-    const LARGE: usize = 100_000;
+    const FANOUT_ON_READ_ABOVE: usize = 100_000;
     let stores = Stores::start().await;
-    let (connection, log) = messages(250, LARGE);
+    let (connection, log) = messages(250, FANOUT_ON_READ_ABOVE);
     let bounds = Bounds { large: 50, quota: ALL };
     let queue = OfflineQueue::bounded(stores.parts.pushes.clone(), bounds);
     go_live(&queue, &stores.parts.redis, &log, &vec![(8, Fate::Smooth)]).await;
-    let wanted = |from| Wanted {
+    let wanted = |from| FetchRequest {
         queue: (from, u64::MAX),
         timelines: Vec::new(),
         most: 200,
         bytes: 256 * 1024,
     };
     let look = async |wanted| {
-        let seen = query::look(&stores.redis, US, connection, &wanted).await;
+        let seen = query::fetch(&stores.redis, US, connection, &wanted).await;
         seen.expect("Redis answers").queue
     };
     let mut next = 1;
@@ -250,10 +250,10 @@ async fn what_is_read_at_once_is_bounded_in_bytes() {
         let part = look(wanted(next)).await;
         assert!(part.entries.len() <= 3, "at least one, and one beyond the bound at most");
         assert_eq!(part.entries[0].number, next);
-        assert!(part.entries.iter().all(|entry| matches!(entry.content, Content::Object(_))));
+        assert!(part.entries.iter().all(|entry| matches!(entry.content, EntryContent::Object(_))));
         next += part.entries.len() as u64;
     }
-    let part = look(Wanted { bytes: 1, ..wanted(1) }).await;
+    let part = look(FetchRequest { bytes: 1, ..wanted(1) }).await;
     assert_eq!((part.entries.len(), part.up_to), (1, 2), "one, whatever the bound");
 
     // With the quota of every day nearly all of it is in the history; which is bounded as well.
@@ -263,7 +263,7 @@ async fn what_is_read_at_once_is_bounded_in_bytes() {
     go_live(&MessageHistory, &stores.parts.postgres, &log, &at_once()).await;
     let part = look(wanted(1)).await;
     assert_eq!(part.entries.len(), 200);
-    assert!(part.entries.iter().all(|entry| entry.content == Content::Evicted));
+    assert!(part.entries.iter().all(|entry| entry.content == EntryContent::Evicted));
     let positions: Vec<u64> = part.entries.iter().map(|entry| entry.position).collect();
     let found = message_history::for_user(&stores.reader, US, &positions, 256 * 1024).await;
     assert_eq!(found.expect("the history").len(), 3);

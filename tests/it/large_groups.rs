@@ -8,7 +8,7 @@ use crate::support::traffic::Traffic;
 use crate::support::{App, Group, Socket, User, text_of, until};
 
 /// With so many members a group is large.
-const LARGE: i64 = 51;
+const FANOUT_ON_READ_ABOVE: i64 = 51;
 
 /// The same user, as seen from the second gateway.
 fn elsewhere(app: &App, user: &User) -> User {
@@ -21,7 +21,7 @@ async fn all_is_as_in_a_small_group() {
     let app = App::with_gateways(2).await;
     let [ann, bob, cat, dan, eve] = app.users(["ann", "bob", "cat", "dan", "eve"]).await;
     let group = app.group(&ann, &[&bob, &cat]).await;
-    app.crowd(&ann, group, LARGE - 3).await;
+    app.crowd(&ann, group, FANOUT_ON_READ_ABOVE - 3).await;
     a_message_is_one_entry(&app, group, &ann).await;
     everybody_but_the_author_hears_at_once(&app, group, &ann, &bob).await;
     what_waited_comes_in_the_order_of_all_chats(&app, group, [&ann, &bob, &cat]).await;
@@ -40,7 +40,7 @@ async fn what_a_timeline_has_forgotten_still_arrives() {
     let app = App::start().await;
     let [ann, bob, cat, dan] = app.users(["ann", "bob", "cat", "dan"]).await;
     let group = app.group(&ann, &[&bob, &cat, &dan]).await;
-    app.crowd(&ann, group, LARGE - 4).await;
+    app.crowd(&ann, group, FANOUT_ON_READ_ABOVE - 4).await;
     for away in [&bob, &cat, &dan] {
         away.listen().await.close().await; // they have received how it began
     }
@@ -155,7 +155,7 @@ async fn what_waited_comes_in_the_order_of_all_chats(
     cat.let_strangers_send(2).await;
     cat.listen().await.close().await;
     let other = app.group(ann, &[bob, cat]).await;
-    app.crowd(ann, other, LARGE - 3).await;
+    app.crowd(ann, other, FANOUT_ON_READ_ABOVE - 3).await;
     let mut waited = vec![format!("{}创建了一个群，大家可以开始聊天了", ann.username)];
     for number in 0..150 {
         let text = number.to_string();
@@ -302,7 +302,7 @@ async fn a_group_grows_and_shrinks_under_traffic() {
     let app = App::with_gateways(2).await;
     let [ann, bob, cat, dan, eve] = app.users(["ann", "bob", "cat", "dan", "eve"]).await;
     let group = app.group(&ann, &[&bob, &cat, &eve]).await;
-    app.crowd(&ann, group, LARGE - 5).await;
+    app.crowd(&ann, group, FANOUT_ON_READ_ABOVE - 5).await;
     let (bob_there, cat_there) = (elsewhere(&app, &bob), elsewhere(&app, &cat));
     let to_cat = Traffic::start_in(group, &[&ann, &bob_there], &cat_there).await;
     let to_bob = Traffic::start_in(group, &[&eve, &cat], &bob).await;
@@ -326,7 +326,7 @@ async fn nothing_is_lost_when_parts_die() {
     let mut app = App::with_gateways(2).await;
     let [ann, bob, cat, eve] = app.users(["ann", "bob", "cat", "eve"]).await;
     let group = app.group(&ann, &[&bob, &cat, &eve]).await;
-    app.crowd(&ann, group, LARGE - 4).await;
+    app.crowd(&ann, group, FANOUT_ON_READ_ABOVE - 4).await;
     let (bob_there, cat_there) = (elsewhere(&app, &bob), elsewhere(&app, &cat));
     let to_cat = Traffic::start_in(group, &[&ann, &bob], &cat_there).await;
     let to_bob = Traffic::start_in(group, &[&eve, &cat], &bob_there).await;

@@ -9,7 +9,7 @@ use hongyan::{
     adapters::nats::{
         event_log::{EventLog, Expect, NewEvent},
         reader::position_of,
-        shared_log::Tail,
+        shared_log::SharedLogSubscription,
     },
     events::{
         Cause, DeliveryEvent, Event, NodeId, Position, Subject, UploadPlace, Uploaded, UserEvent,
@@ -148,7 +148,7 @@ async fn a_follower_reaches_an_end_that_is_not_his() {
     let app = App::start().await;
     app.register("ann").await;
     let log = app.log().await;
-    let tail = Tail::new(log.clone(), &["evt.>"]);
+    let tail = SharedLogSubscription::new(log.clone(), &["evt.>"]);
     tokio::spawn(tail.clone().run());
     let end = log.end().await.expect("the log").last;
     let mut follower = tail.follow(&["evt.delivery.>"], Position(1)).await.expect("a follower");
@@ -165,7 +165,7 @@ async fn a_follower_reaches_an_end_that_is_not_his() {
 async fn a_follower_passes_over_nothing_when_it_joins() {
     let app = App::start().await;
     let log = app.log().await;
-    let tail = Tail::new(log.clone(), &["evt.>"]);
+    let tail = SharedLogSubscription::new(log.clone(), &["evt.>"]);
     let from = Position(log.end().await.expect("the log").last.0 + 1);
     let mut follower = tail.follow(&["evt.delivery.>"], from).await.expect("a follower");
     assert_eq!(follower.pending(), 0);
@@ -182,7 +182,7 @@ async fn a_follower_passes_over_nothing_when_it_joins() {
 async fn what_comes_while_a_follower_gathers_comes_along() {
     let app = App::start().await;
     let log = app.log().await;
-    let tail = Tail::new(log.clone(), &["evt.>"]);
+    let tail = SharedLogSubscription::new(log.clone(), &["evt.>"]);
     tokio::spawn(tail.clone().run());
     let from = Position(log.end().await.expect("the log").last.0 + 1);
     let subjects = &["evt.delivery.>"];

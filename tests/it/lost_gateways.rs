@@ -9,7 +9,7 @@ use hongyan::{
             checkpoints::Checkpoints,
             connect,
             event_log::{EventLog, Expect, NewEvent, Promises},
-            shared_log::Tail,
+            shared_log::SharedLogSubscription,
         },
         redis::Redis,
     },
@@ -20,9 +20,7 @@ use hongyan::{
     projections::{
         Projection as _,
         engine::{
-            generation::Store as _,
-            redis::InRedis,
-            runner::{Runners, Work},
+            generation::Store as _, redis::RedisStore, runner::Runner, supervisor::RunnerContext,
         },
         presence::{self, Presence},
     },
@@ -50,8 +48,8 @@ async fn thousands_of_sockets_of_a_lost_gateway_are_ended_once_presence_is_whole
     tokio::spawn(listen);
     let redis = Redis::open(&app.servers.redis.url().into()).expect("a URL");
     let (health, stop) = (ProjectionHealth::default(), CancellationToken::new());
-    let tail = Tail::new(log.clone(), &[]);
-    let runners = Runners { log, tail, checkpoints, node, batch: 100, health, stop };
+    let tail = SharedLogSubscription::new(log.clone(), &[]);
+    let runners = RunnerContext { log, tail, checkpoints, node, batch: 100, health, stop };
 
     let half = connect(&runners.log, node, 0).await;
     let last = connect(&runners.log, node, SOCKETS / 2).await;
@@ -87,11 +85,11 @@ async fn thousands_of_sockets_of_a_lost_gateway_are_ended_once_presence_is_whole
 }
 
 /// Brings the live read model to a position.
-async fn build(redis: &Redis, runners: &Runners, to: Position) {
-    let store = InRedis::new(redis.clone());
+async fn build(redis: &Redis, runners: &RunnerContext, to: Position) {
+    let store = RedisStore::new(redis.clone());
     let created = runners.log.end().await.expect("the log").created;
     let generation = store.live(Presence::NAME, created).await.expect("a generation");
-    let mut work = Work::new(&Presence, &store, runners);
+    let mut work = Runner::new(&Presence, &store, runners);
     work.build(&generation, to, |_, _| ()).await.expect("nobody else builds it");
 }
 

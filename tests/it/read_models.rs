@@ -4,25 +4,25 @@ use std::collections::BTreeSet;
 
 use hongyan::{
     adapters::{
-        nats::push::{Pushes, SocketsHere},
+        nats::push::{LocalConnections, Pushes},
         postgres,
         redis::Redis,
     },
-    app::ProjectionParts,
+    boot::ProjectionParts,
     events::{Event, Pair, Recorded, SessionEvent, Subject},
     for_each_projection,
     projections::{
         Checkpoint, Projection, StoreError,
         address_book::{self, AddressBook},
-        complaints::{self, ComplaintBox},
+        complaints::{self, Complaints},
         engine::{
-            generation::{Generation, Move, Store},
-            postgres::InPostgres,
-            redis::InRedis,
+            generation::{CheckpointAdvance, Generation, Store},
+            postgres::PostgresStore,
+            redis::RedisStore,
         },
         group_roster::{self, GroupRoster},
         offline_queue::{Bounds, OfflineQueue},
-        quick_replies::{self, QuestionBook},
+        quick_replies::{self, QuickReplies},
         quota::{KEPT, Quota},
         sessions, user_directory,
     },
@@ -163,8 +163,8 @@ async fn what_the_rules_load_is_what_they_decided() {
         go_live(&user_directory::UserDirectory, postgres, &world.log, &cut).await;
         go_live(&AddressBook, postgres, &world.log, &cut).await;
         go_live(&GroupRoster, postgres, &world.log, &cut).await;
-        go_live(&QuestionBook, postgres, &world.log, &cut).await;
-        go_live(&ComplaintBox, postgres, &world.log, &cut).await;
+        go_live(&QuickReplies, postgres, &world.log, &cut).await;
+        go_live(&Complaints, postgres, &world.log, &cut).await;
         go_live(&sessions::Sessions, redis, &world.log, &cut).await;
         loads(&stores, &world).await
     });
@@ -192,7 +192,7 @@ async fn loads(stores: &Stores, world: &World) -> TestCaseResult {
 
         let questions = world.lists.questions.get(&id).cloned().unwrap_or_default();
         let loaded = quick_replies::load(&stores.reader, id).await.expect("questions");
-        prop_assert_eq!(loaded, (questions, world.version(Subject::Questions(id))));
+        prop_assert_eq!(loaded, (questions, world.version(Subject::QuickReplies(id))));
 
         for pair in World::people().filter(|other| *other > id).map(|other| Pair::of(id, other)) {
             let friendship = world.friendships.get(&pair).cloned().unwrap_or_default();
@@ -243,7 +243,7 @@ pub async fn build<P: Projection>(
 ) -> Generation {
     let generation = store.add(P::NAME, 1).await.expect("a new generation");
     let mut work =
-        Work { projection, store, generation, owner: Uuid::nil(), at: Checkpoint::default() };
+        Runner { projection, store, generation, owner: Uuid::nil(), at: Checkpoint::default() };
     work.claim().await;
     let wanted: Vec<Recorded<Event>> =
         log.iter().filter(|recorded| is_wanted::<P>(recorded)).cloned().collect();
@@ -265,7 +265,7 @@ fn is_wanted<P: Projection>(recorded: &Recorded<Event>) -> bool {
 }
 
 /// A runner's work, step by step.
-struct Work<'a, P: Projection> {
+struct Runner<'a, P: Projection> {
     projection: &'a P,
     store: &'a P::Store,
     generation: Generation,
@@ -273,7 +273,7 @@ struct Work<'a, P: Projection> {
     at: Checkpoint,
 }
 
-impl<P: Projection> Work<'_, P> {
+impl<P: Projection> Runner<'_, P> {
     async fn take(&mut self, batch: &[Recorded<Event>], fate: Fate) {
         let before = Self { ..*self };
         match fate {
@@ -296,10 +296,13 @@ impl<P: Projection> Work<'_, P> {
         assert_eq!(at, self.at, "the checkpoint stays where it was");
     }
 
-    async fn begun(&self, batch: &[Recorded<Event>]) -> (<P::Store as Store>::Tx, Move) {
+    async fn begun(
+        &self,
+        batch: &[Recorded<Event>],
+    ) -> (<P::Store as Store>::Tx, CheckpointAdvance) {
         let last = batch.last().expect("no batch is empty");
         let to = Checkpoint { position: last.position, event: Some(last.id) };
-        let moved = Move { owner: self.owner, from: self.at, to };
+        let moved = CheckpointAdvance { owner: self.owner, from: self.at, to };
         let mut tx = self.store.begin(&self.generation, moved).await.expect("a transaction");
         self.projection.apply(&mut tx, batch).await.expect("a batch can be applied");
         (tx, moved)
@@ -311,7 +314,7 @@ impl<P: Projection> Work<'_, P> {
     }
 
     async fn is_fenced(&self, batch: &[Recorded<Event>]) {
-        let moved = Move { owner: self.owner, from: self.at, to: self.at };
+        let moved = CheckpointAdvance { owner: self.owner, from: self.at, to: self.at };
         let mut tx = self.store.begin(&self.generation, moved).await.expect("a transaction");
         let refused = match self.projection.apply(&mut tx, batch).await {
             Ok(_) => self.store.commit(tx, &self.generation, moved).await,
@@ -339,9 +342,9 @@ impl Stores {
         let redis = Redis::open(&servers.redis.url().into()).expect("a URL");
         let nats = servers.nats.connect("projector", "projectorpw").await;
         let parts = ProjectionParts {
-            postgres: InPostgres::new(postgres::writers(&owner, 2).expect("a URL")),
-            redis: InRedis::new(redis.clone()),
-            pushes: Pushes::new(nats, SocketsHere::default()),
+            postgres: PostgresStore::new(postgres::writers(&owner, 2).expect("a URL")),
+            redis: RedisStore::new(redis.clone()),
+            pushes: Pushes::new(nats, LocalConnections::default()),
             chat_log_length: 5, // so that old messages fall out
         };
         let reader = SecretString::from(servers.postgres.reader_url());

@@ -9,7 +9,7 @@ use hongyan::{
             checkpoints::Checkpoints,
             connect,
             event_log::{EventLog, Promises},
-            shared_log::Tail,
+            shared_log::SharedLogSubscription,
         },
         postgres,
     },
@@ -19,9 +19,9 @@ use hongyan::{
         address_book::AddressBook,
         engine::{
             generation::Store,
-            postgres::InPostgres,
-            runner::{Runners, Work},
-            stop_reason::Halt,
+            postgres::PostgresStore,
+            stop_reason::StopReason,
+            {runner::Runner, supervisor::RunnerContext},
         },
     },
     telemetry::ProjectionHealth,
@@ -48,22 +48,22 @@ async fn a_runner_that_was_overtaken_blames_no_event() {
     let (checkpoints, listen) = Checkpoints::start(nats.client, None).await.expect("nats-server");
     tokio::spawn(listen);
     let (health, stop) = (ProjectionHealth::default(), CancellationToken::new());
-    let tail = Tail::new(log.clone(), &[]);
-    let runners = Runners { log, tail, checkpoints, node, batch: 1, health, stop };
+    let tail = SharedLogSubscription::new(log.clone(), &[]);
+    let runners = RunnerContext { log, tail, checkpoints, node, batch: 1, health, stop };
 
     let owner = SecretString::from(app.servers.postgres.owner_url());
-    let store = InPostgres::new(postgres::writers(&owner, 4).expect("a URL"));
+    let store = PostgresStore::new(postgres::writers(&owner, 4).expect("a URL"));
     let created = runners.log.end().await.expect("the log").created;
     let last = runners.log.end().await.expect("the log").last;
     let generation = store.add(AddressBook::NAME, created).await.expect("a new generation");
-    let mut late = Work::new(&AddressBook, &store, &runners);
+    let mut late = Runner::new(&AddressBook, &store, &runners);
     let halt = late.build(&generation, last, |_, _| {
-        let mut early = Work::new(&AddressBook, &store, &runners);
+        let mut early = Runner::new(&AddressBook, &store, &runners);
         let all = early.build(&generation, last, |_, _| ());
         block_in_place(|| Handle::current().block_on(all)).expect("nobody overtakes this one");
     });
     let halt = halt.await.expect_err("it was overtaken");
-    assert!(matches!(halt, Halt::Fenced), "{halt}");
+    assert!(matches!(halt, StopReason::Fenced), "{halt}");
 }
 
 /// A read model that gathers events does so no longer once somebody waits for it, in whatever process.
@@ -82,7 +82,7 @@ async fn whoever_waits_for_a_read_model_is_heard_of() {
     let (name, long) = (["nobody"], Duration::from_mins(1));
     assert!(one.awaited_beyond(at).now_or_never().is_none());
     tokio::select! {
-        passed = other.passed(beyond, &name, long) => panic!("{passed}"),
+        passed = other.wait_for_projections(beyond, &name, long) => panic!("{passed}"),
         () = one.awaited_beyond(at) => {}
     }
     assert!(one.awaited_beyond(beyond).now_or_never().is_none());

@@ -12,7 +12,7 @@ use tokio::{fs::File, io::AsyncWriteExt as _, sync::Semaphore};
 
 use super::{
     StoreFailure,
-    folder::{Incoming, Staged},
+    folder::{IncomingFile, Staged},
     path::StoredPath,
 };
 use crate::config;
@@ -127,7 +127,7 @@ impl Bucket {
     pub async fn fetch(
         &self,
         path: &StoredPath,
-        mut incoming: Incoming,
+        mut incoming: IncomingFile,
     ) -> Result<Option<Staged>, StoreFailure> {
         let _turn = self.transfers.acquire().await;
         let found = match self.store.get(&Path::from(path.as_str())).await {

@@ -9,7 +9,7 @@ use super::kind::{Family, FileKind};
 
 /// What a file is, by its content alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Content {
+pub enum FileContent {
     /// Of the kind with this extension.
     Is(&'static str),
     /// MPEG-4 under a brand that leaves open what is in it.
@@ -26,9 +26,9 @@ pub enum Content {
     Other,
 }
 
-use Content::{Is, Mpeg4, Office, Ole, Other, TaggedSound, Text};
+use FileContent::{Is, Mpeg4, Office, Ole, Other, TaggedSound, Text};
 
-impl Content {
+impl FileContent {
     /// Of a file that begins so.
     pub fn of(head: &[u8]) -> Self {
         match by_signature(head) {
@@ -81,7 +81,7 @@ impl Content {
     }
 }
 
-fn by_signature(head: &[u8]) -> Content {
+fn by_signature(head: &[u8]) -> FileContent {
     match Format::from_bytes(head) {
         Format::JointPhotographicExpertsGroup => Is(".jpg"),
         Format::PortableNetworkGraphics | Format::AnimatedPortableNetworkGraphics => Is(".png"),
@@ -133,7 +133,7 @@ fn by_signature(head: &[u8]) -> Content {
 
 /// What the crate does not know: a codec of messengers, brands of MPEG-4 that came later, rarer heads of sounds and
 /// bitmaps, and text, which has no signature.
-fn by_our_own(head: &[u8]) -> Content {
+fn by_our_own(head: &[u8]) -> FileContent {
     match head {
         _ if head.strip_prefix(b"\x02").unwrap_or(head).starts_with(b"#!SILK") => Is(".silk"),
         [_, _, _, _, b'f', b't', b'y', b'p', _, _, _, _, ..] => {
@@ -193,7 +193,7 @@ mod tests {
 
     #[test]
     fn each_kind_is_known_by_its_head() {
-        let samples: &[(Content, &[u8])] = &[
+        let samples: &[(FileContent, &[u8])] = &[
             (Is(".jpg"), b"\xff\xd8\xff\xe0"),
             (Is(".png"), b"\x89PNG\r\n\x1a\n"),
             (Is(".gif"), b"GIF89a"),
@@ -232,7 +232,7 @@ mod tests {
             (Is(".zip"), b"PK\x03\x04.................."),
         ];
         for (content, head) in samples {
-            assert_eq!(Content::of(head), *content, "{}", head.escape_ascii());
+            assert_eq!(FileContent::of(head), *content, "{}", head.escape_ascii());
         }
     }
 
@@ -253,16 +253,16 @@ mod tests {
             b"\0\x01\x02\x03",
         ];
         for head in bad {
-            assert_eq!(Content::of(head), Other, "{}", head.escape_ascii());
+            assert_eq!(FileContent::of(head), Other, "{}", head.escape_ascii());
         }
     }
 
     proptest::proptest! {
         #[test]
         fn any_bytes_are_judged(head in proptest::collection::vec(proptest::num::u8::ANY, 0..600)) {
-            let _ = Content::of(&head).alone();
+            let _ = FileContent::of(&head).alone();
             let boxed = [b"\0\0\0\xff", b"ftyp", &head[..]].concat();
-            let _ = Content::of(&boxed).alone();
+            let _ = FileContent::of(&boxed).alone();
         }
     }
 }

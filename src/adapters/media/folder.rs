@@ -37,7 +37,7 @@ pub struct Folder {
 
 /// A file that is coming in. Dropping it removes what there is.
 #[derive(Debug)]
-pub struct Incoming {
+pub struct IncomingFile {
     file: File,
     path: TempPath,
     most: u64,
@@ -79,7 +79,7 @@ impl Folder {
     ///
     /// # Errors
     /// The folder cannot be written to.
-    pub async fn receive(&self, most: u64) -> io::Result<Incoming> {
+    pub async fn receive(&self, most: u64) -> io::Result<IncomingFile> {
         let incoming = self.root.join(INCOMING);
         let named = blocking(move || {
             let readable = Permissions::from_mode(0o644); // to whatever else serves the folder
@@ -88,14 +88,14 @@ impl Folder {
         .await?;
         let (file, path) = named.into_parts();
         let (hash, head) = (Sha256::new(), Vec::new());
-        Ok(Incoming { file: File::from_std(file), path, most, bytes: 0, head, hash })
+        Ok(IncomingFile { file: File::from_std(file), path, most, bytes: 0, head, hash })
     }
 
     /// Takes the position out of a picture that has come whole, if it has one.
     ///
     /// # Errors
     /// The folder cannot be written to.
-    pub async fn without_location(&self, mut incoming: Incoming) -> io::Result<Incoming> {
+    pub async fn without_location(&self, mut incoming: IncomingFile) -> io::Result<IncomingFile> {
         // Whoever waits for it may go away, the work does not.
         let turn = Arc::clone(&self.pictures).acquire_owned().await;
         incoming.file.flush().await?;
@@ -160,7 +160,7 @@ impl Folder {
     }
 }
 
-impl Incoming {
+impl IncomingFile {
     /// Takes in what has come.
     ///
     /// # Errors

@@ -3,7 +3,7 @@
 //! Only these kinds are taken and served (rest.md §33). There is no HTML, SVG or script among them, and a
 //! file that looks like one has no other name to pass under.
 
-use super::content::Content;
+use super::content::FileContent;
 
 /// How much of a file is looked at.
 pub const HEAD_BYTES: usize = 4096;
@@ -102,7 +102,7 @@ impl FileKind {
 
     /// Does content that begins so agree with it?
     pub fn agrees_with(self, head: &[u8]) -> bool {
-        Content::of(head).agrees_with(self.extension)
+        FileContent::of(head).agrees_with(self.extension)
     }
 
     /// What it is a kind of.
@@ -156,7 +156,7 @@ impl Claim {
     /// The kind that a file is stored and served as: the name's if the content agrees, the content's if that is of the
     /// same family. Without an extension the client's type counts if the content agrees, else the content alone.
     pub fn settle(&self, head: &[u8]) -> Option<FileKind> {
-        let content = Content::of(head);
+        let content = FileContent::of(head);
         let agrees = |kind: &FileKind| content.agrees_with(kind.extension);
         if let Some(extension) = &self.extension {
             let named = FileKind::of_extension(extension)?;

@@ -13,11 +13,11 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 pub use bucket::Bucket;
-pub use folder::{Folder, Incoming, Staged};
+pub use folder::{Folder, IncomingFile, Staged};
 pub use kind::{Claim, Family, FileKind, HEAD_BYTES};
 pub use path::StoredPath;
 pub use poster::{PosterError, Posters, Still};
-pub use room::Room;
+pub use room::FreeSpace;
 
 use crate::config::Config;
 
@@ -31,7 +31,7 @@ pub struct Media {
     /// Runs ffmpeg.
     pub posters: Arc<Posters>,
     /// Whether more may come.
-    pub room: Room,
+    pub room: FreeSpace,
 }
 
 impl Media {
@@ -51,7 +51,7 @@ impl Media {
             folder,
             bucket: Bucket::open(&config.object_store)?,
             posters: Arc::new(Posters::new(config)),
-            room: Room::new(filled, limits.min_free_bytes),
+            room: FreeSpace::new(filled, limits.min_free_bytes),
         })
     }
 }

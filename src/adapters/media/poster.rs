@@ -88,7 +88,7 @@ pub enum PosterError {
 
 impl Posters {
     /// As the configuration says.
-    pub fn new(config: &config::Media) -> Self {
+    pub fn new(config: &config::MediaSettings) -> Self {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         Self {
             program: config.ffmpeg.clone(),

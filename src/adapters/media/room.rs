@@ -8,12 +8,12 @@ use tracing::{debug, error};
 
 /// The folders whose file systems uploads may fill, and what must stay free there.
 #[derive(Debug, Clone)]
-pub struct Room {
+pub struct FreeSpace {
     folders: Arc<[PathBuf]>,
     least: u64,
 }
 
-impl Room {
+impl FreeSpace {
     /// `least` bytes must stay free around each of `folders`; 0: nobody looks.
     pub fn new(folders: impl IntoIterator<Item = PathBuf>, least: u64) -> Self {
         Self { folders: folders.into_iter().collect(), least }
@@ -51,11 +51,11 @@ mod tests {
     #[tokio::test]
     async fn room_is_what_the_file_system_has_for_others() {
         let folder = tempfile::tempdir().expect("a folder");
-        let room = |least| Room::new([folder.path().to_owned()], least);
+        let room = |least| FreeSpace::new([folder.path().to_owned()], least);
         assert!(room(1).is_left().await);
         assert!(!room(u64::MAX).is_left().await);
         assert!(room(0).is_left().await);
-        let nowhere = Room::new([folder.path().join("nowhere")], u64::MAX);
+        let nowhere = FreeSpace::new([folder.path().join("nowhere")], u64::MAX);
         assert!(nowhere.is_left().await);
     }
 }

@@ -15,7 +15,7 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
-use super::liveness::{LIVENESS_TIMEOUT, Liveness, SERVES_UNHEARD};
+use super::liveness::{LIVENESS_TIMEOUT, Liveness, SERVES_WITHOUT_ECHO};
 use crate::events::{NodeId, Position};
 
 /// Who is silent for longer than this is gone.
@@ -34,7 +34,7 @@ const REPEAT: Duration = Duration::from_millis(200);
 #[derive(Clone)]
 pub struct Checkpoints {
     client: Client,
-    seen: Arc<Mutex<HashMap<String, Heard>>>,
+    seen: Arc<Mutex<HashMap<String, LastHeartbeat>>>,
     /// What this process says of itself.
     own: Arc<Mutex<Own>>,
     changed: watch::Sender<()>,
@@ -47,14 +47,14 @@ pub struct Checkpoints {
 /// What this process says of itself, and to whom.
 #[derive(Default)]
 struct Own {
-    beats: HashMap<String, OwnBeat>,
+    heartbeats: HashMap<String, OwnHeartbeat>,
     /// If it is a gateway.
     gateway: Option<(String, Arc<Liveness>)>,
 }
 
 #[derive(Clone, Copy)]
-struct OwnBeat {
-    beat: Beat,
+struct OwnHeartbeat {
+    heartbeat: Heartbeat,
     /// The position that was published last.
     published: Option<Position>,
 }
@@ -69,7 +69,7 @@ struct Awaited {
 
 /// What somebody says of himself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Beat {
+pub struct Heartbeat {
     /// How far he is.
     pub position: Position,
     /// The process.
@@ -85,7 +85,7 @@ pub struct Beat {
     pub stopped_at: Option<Position>,
 }
 
-impl Beat {
+impl Heartbeat {
     /// Of a process that goes on.
     pub fn at(position: Position, node: NodeId) -> Self {
         Self { position, node, leaving: false, sent: 0, stopped_at: None }
@@ -98,8 +98,8 @@ impl Beat {
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Heard {
-    beat: Beat,
+struct LastHeartbeat {
+    heartbeat: Heartbeat,
     at: Instant,
 }
 
@@ -113,7 +113,7 @@ impl Checkpoints {
         client: Client,
         gateway: Option<(NodeId, Arc<Liveness>)>,
     ) -> Result<(Self, impl Future<Output = ()> + Send + 'static), async_nats::SubscribeError> {
-        let mut beats = client.subscribe("checkpoint.>").await?;
+        let mut heartbeats = client.subscribe("checkpoint.>").await?;
         let gateway = gateway.map(|(node, liveness)| (Self::gateway(node), liveness));
         let this = Self {
             client,
@@ -126,7 +126,7 @@ impl Checkpoints {
         let listener = this.clone();
         let listen = async move {
             _ = listener.client.publish(HELLO, Bytes::new()).await;
-            while let Some(message) = beats.next().await {
+            while let Some(message) = heartbeats.next().await {
                 match message.subject.as_str() {
                     HELLO => listener.repeat().await,
                     AWAITED => {
@@ -136,10 +136,10 @@ impl Checkpoints {
                     }
                     subject => {
                         let name = subject.strip_prefix("checkpoint.");
-                        let beat = serde_json::from_slice(&message.payload);
-                        if let (Some(name), Ok(beat)) = (name, beat) {
-                            listener.echo(name, &beat);
-                            listener.record(name, beat);
+                        let heartbeat = serde_json::from_slice(&message.payload);
+                        if let (Some(name), Ok(heartbeat)) = (name, heartbeat) {
+                            listener.echo(name, &heartbeat);
+                            listener.record(name, heartbeat);
                         }
                     }
                 }
@@ -149,9 +149,9 @@ impl Checkpoints {
     }
 
     /// Notes how far somebody is.
-    fn record(&self, name: &str, beat: Beat) {
+    fn record(&self, name: &str, heartbeat: Heartbeat) {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        let heard = Heard { beat, at: Instant::now() };
+        let heard = LastHeartbeat { heartbeat, at: Instant::now() };
         match seen.get_mut(name) {
             Some(known) => *known = heard,
             None => _ = seen.insert(name.to_owned(), heard),
@@ -160,11 +160,11 @@ impl Checkpoints {
         self.changed.send_replace(());
     }
 
-    fn echo(&self, name: &str, beat: &Beat) {
+    fn echo(&self, name: &str, heartbeat: &Heartbeat) {
         if let Some((own, liveness)) = &self.own().gateway
             && own == name
         {
-            let was_silent = liveness.echo(beat.sent);
+            let was_silent = liveness.echo(heartbeat.sent);
             // At the start all who live answer the call.
             let known = self.seen.lock().unwrap_or_else(PoisonError::into_inner).contains_key(name);
             if was_silent && known {
@@ -175,33 +175,33 @@ impl Checkpoints {
     }
 
     /// Says how far `name` is, if somebody waits for that; ourselves at once.
-    pub async fn tell(&self, name: &str, beat: Beat) {
-        self.record(name, beat);
+    pub async fn publish(&self, name: &str, heartbeat: Heartbeat) {
+        self.record(name, heartbeat);
         let is_awaited = {
             let (mut own, awaited) = (self.own(), *self.awaited.borrow());
-            let known = own.beats.get_mut(name);
+            let known = own.heartbeats.get_mut(name);
             match known {
                 Some(known) => {
-                    known.beat = beat;
+                    known.heartbeat = heartbeat;
                     known.published.is_none_or(|published| published < awaited)
                 }
                 None => true,
             }
         };
-        if is_awaited || beat.leaving {
-            self.publish(name, beat).await;
+        if is_awaited || heartbeat.leaving {
+            self.send(name, heartbeat).await;
         }
     }
 
     /// Says to everybody how far `name` is, and that it lives.
-    pub async fn heartbeat(&self, name: &str, beat: Beat) {
-        self.record(name, beat);
-        self.publish(name, beat).await;
+    pub async fn publish_heartbeat(&self, name: &str, heartbeat: Heartbeat) {
+        self.record(name, heartbeat);
+        self.send(name, heartbeat).await;
     }
 
     /// Somebody waits: whoever here has got on since they said how far they are says it now.
     async fn awaited(&self, awaited: Awaited) {
-        let due: Vec<(String, Beat)> = {
+        let due: Vec<(String, Heartbeat)> = {
             let own = self.own();
             self.awaited.send_if_modified(|highest| {
                 let is_higher = awaited.position > *highest;
@@ -211,12 +211,12 @@ impl Checkpoints {
             if let (true, Some((_, liveness))) = (awaited.gateways, &own.gateway) {
                 liveness.awaited(awaited.position);
             }
-            let got_on = |known: &OwnBeat| known.published != Some(known.beat.position);
-            let own = own.beats.iter().filter(|(_, known)| got_on(known));
-            own.map(|(name, known)| (name.clone(), known.beat)).collect()
+            let got_on = |known: &OwnHeartbeat| known.published != Some(known.heartbeat.position);
+            let own = own.heartbeats.iter().filter(|(_, known)| got_on(known));
+            own.map(|(name, known)| (name.clone(), known.heartbeat)).collect()
         };
-        for (name, beat) in due {
-            self.publish(&name, beat).await;
+        for (name, heartbeat) in due {
+            self.send(&name, heartbeat).await;
         }
     }
 
@@ -227,28 +227,28 @@ impl Checkpoints {
     }
 
     async fn repeat(&self) {
-        let own = self.own().beats.clone();
-        for (name, OwnBeat { beat, .. }) in own {
-            self.publish(&name, beat).await;
+        let own = self.own().heartbeats.clone();
+        for (name, OwnHeartbeat { heartbeat, .. }) in own {
+            self.send(&name, heartbeat).await;
         }
     }
 
-    async fn publish(&self, name: &str, mut beat: Beat) {
+    async fn send(&self, name: &str, mut heartbeat: Heartbeat) {
         {
             let mut own = self.own();
             if let Some((gateway, liveness)) = &own.gateway
                 && gateway == name
             {
-                beat.sent = liveness.sent_now();
+                heartbeat.sent = liveness.sent_now();
             }
-            if beat.leaving {
-                own.beats.remove(name);
+            if heartbeat.leaving {
+                own.heartbeats.remove(name);
             } else {
-                let known = OwnBeat { beat, published: Some(beat.position) };
-                own.beats.insert(name.to_owned(), known);
+                let known = OwnHeartbeat { heartbeat, published: Some(heartbeat.position) };
+                own.heartbeats.insert(name.to_owned(), known);
             }
         }
-        let body = serde_json::to_vec(&beat).expect("a beat is plain data");
+        let body = serde_json::to_vec(&heartbeat).expect("a beat is plain data");
         _ = self.client.publish(format!("checkpoint.{name}"), body.into()).await;
     }
 
@@ -272,34 +272,39 @@ impl Checkpoints {
     }
 
     /// The process that works on `name`, if it was heard from lately.
-    pub fn holder(&self, name: &str) -> Option<NodeId> {
+    pub fn active_runner(&self, name: &str) -> Option<NodeId> {
         let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        seen.get(name).filter(|heard| heard.is_alive()).map(|heard| heard.beat.node)
+        seen.get(name).filter(|heard| heard.is_alive()).map(|heard| heard.heartbeat.node)
     }
 
     /// Where `name` is, as last heard.
     pub fn position(&self, name: &str) -> Option<Position> {
         let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        seen.get(name).map(|heard| heard.beat.position)
+        seen.get(name).map(|heard| heard.heartbeat.position)
     }
 
     /// What was last heard of `name`, if that was lately; who has just left is not silent yet.
-    pub fn last_heartbeat(&self, name: &str) -> Option<Beat> {
+    pub fn last_heartbeat(&self, name: &str) -> Option<Heartbeat> {
         let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        seen.get(name).filter(|heard| heard.at.elapsed() < LEASE).map(|heard| heard.beat)
+        seen.get(name).filter(|heard| heard.at.elapsed() < LEASE).map(|heard| heard.heartbeat)
     }
 
     /// When `name` was last heard of; `None` if it said good-bye or never was.
     pub fn silence(&self, name: &str) -> Option<Duration> {
         let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        seen.get(name).filter(|heard| !heard.beat.leaving).map(|heard| heard.at.elapsed())
+        seen.get(name).filter(|heard| !heard.heartbeat.leaving).map(|heard| heard.at.elapsed())
     }
 
     /// Waits until all of `projections` have passed `position`; `false` if that takes longer than `limit`.
-    pub async fn passed(&self, position: Position, projections: &[&str], limit: Duration) -> bool {
+    pub async fn wait_for_projections(
+        &self,
+        position: Position,
+        projections: &[&str],
+        limit: Duration,
+    ) -> bool {
         let awaited = Awaited { position, gateways: false };
         self.wait(awaited, limit, |seen| {
-            let far_enough = |heard: &Heard| heard.beat.position >= position;
+            let far_enough = |heard: &LastHeartbeat| heard.heartbeat.position >= position;
             projections.iter().all(|&name| seen.get(name).is_some_and(far_enough))
         })
         .await
@@ -307,7 +312,7 @@ impl Checkpoints {
 
     /// Waits until the caches of all gateways have passed `position`. Whoever is not heard for the liveness time-out, or
     /// has not passed it by then, serves nobody (ADR 0020), so that is how long this takes at most.
-    pub async fn passed_by_gateways(&self, position: Position) {
+    pub async fn wait_for_gateways(&self, position: Position) {
         let awaited = Awaited { position, gateways: true };
         self.wait(awaited, LIVENESS_TIMEOUT, |seen| {
             if self.has_missed_heartbeats() {
@@ -315,7 +320,7 @@ impl Checkpoints {
             }
             let gateways = seen.iter().filter(|(name, _)| name.starts_with("gateway."));
             let mut live = gateways.filter(|(_, heard)| heard.is_heard_within(LIVENESS_TIMEOUT));
-            live.all(|(_, heard)| heard.beat.position >= position)
+            live.all(|(_, heard)| heard.heartbeat.position >= position)
         })
         .await;
     }
@@ -323,14 +328,14 @@ impl Checkpoints {
     /// May there be a gateway that lives and was not heard, for we heard nobody?
     fn has_missed_heartbeats(&self) -> bool {
         let since = *self.listening_since.lock().unwrap_or_else(PoisonError::into_inner);
-        since.elapsed() < SERVES_UNHEARD
+        since.elapsed() < SERVES_WITHOUT_ECHO
     }
 
     async fn wait(
         &self,
         awaited: Awaited,
         limit: Duration,
-        is_so: impl Fn(&HashMap<String, Heard>) -> bool,
+        is_so: impl Fn(&HashMap<String, LastHeartbeat>) -> bool,
     ) -> bool {
         let deadline = Instant::now() + limit;
         let mut changed = self.changed.subscribe();
@@ -353,12 +358,12 @@ impl Checkpoints {
     }
 }
 
-impl Heard {
+impl LastHeartbeat {
     fn is_alive(&self) -> bool {
         self.is_heard_within(LEASE)
     }
 
     fn is_heard_within(&self, limit: Duration) -> bool {
-        !self.beat.leaving && self.at.elapsed() < limit
+        !self.heartbeat.leaving && self.at.elapsed() < limit
     }
 }

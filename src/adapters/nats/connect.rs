@@ -106,7 +106,7 @@ fn why_not(error: ConnectError, url: &str, user: &str) -> anyhow::Error {
 
 /// Would the same attempt to work with the server do a little later? So it would if the server is away, hangs, or is
 /// told of our password; not if it is another one than we need.
-pub fn is_passing(error: &anyhow::Error) -> bool {
+pub fn is_transient(error: &anyhow::Error) -> bool {
     use ConnectErrorKind::{AuthorizationViolation, Dns, Io, TimedOut};
     let connecting = error.chain().find_map(|cause| cause.downcast_ref::<ConnectError>());
     let log = error.chain().find_map(|cause| cause.downcast_ref::<LogError>());

@@ -36,7 +36,7 @@ const PROBE: &str = "probe";
 
 /// What is secret, and which names and devices are taken.
 #[derive(Clone)]
-pub struct Vault {
+pub struct CredentialStore {
     lookup: Lookup,
     appends: UnbufferedClient,
     /// What a replica says is checked with the leader.
@@ -45,7 +45,7 @@ pub struct Vault {
 
 /// Who has a log-in name, and how he proves it.
 #[derive(Clone, Serialize, Deserialize)]
-pub struct NameClaim {
+pub struct UsernameReservation {
     /// The account.
     pub user: UserId,
     /// Its public identifier, which tells it from another account under a reused number.
@@ -74,7 +74,7 @@ pub struct PasswordChange {
 
 /// Which account a device owns.
 #[derive(Clone, Serialize, Deserialize)]
-pub struct DeviceClaim {
+pub struct DeviceReservation {
     /// The account.
     pub user: UserId,
     /// Its public identifier.
@@ -82,36 +82,36 @@ pub struct DeviceClaim {
 }
 
 /// A claim with the revision that a change must expect.
-pub struct Held<C> {
+pub struct StoredReservation<C> {
     /// The claim.
-    pub claim: C,
+    pub reservation: C,
     /// Its revision.
     pub revision: u64,
 }
 
 /// What a claim is about; its key says nothing about the name.
-pub trait Claim: Serialize + DeserializeOwned {
+pub trait Reservation: Serialize + DeserializeOwned {
     /// Keeps names and devices apart.
     const KIND: &'static str;
 }
 
-impl Claim for NameClaim {
+impl Reservation for UsernameReservation {
     const KIND: &'static str = "name";
 }
 
-impl Claim for DeviceClaim {
+impl Reservation for DeviceReservation {
     const KIND: &'static str = "device";
 }
 
-/// How [`Vault::claim`] ended.
-pub enum Claimed<C> {
+/// How [`CredentialStore::claim`] ended.
+pub enum ReserveOutcome<C> {
     /// It is ours now.
-    Made,
+    New,
     /// It was somebody's before.
-    Taken(Held<C>),
+    Taken(StoredReservation<C>),
 }
 
-impl Vault {
+impl CredentialStore {
     /// Opens the bucket; with several replicas its leader is asked.
     ///
     /// # Errors
@@ -128,15 +128,21 @@ impl Vault {
     ///
     /// # Errors
     /// The vault cannot be reached.
-    pub async fn claim<C: Claim>(&self, what: &str, claim: &C) -> Result<Claimed<C>, LogError> {
+    pub async fn reserve<C: Reservation>(
+        &self,
+        what: &str,
+        reservation: &C,
+    ) -> Result<ReserveOutcome<C>, LogError> {
         let mut revision = 0;
         loop {
             let key = key::<C>(what);
-            if self.put(&key, Headers::new(), &json(claim), revision).await?.is_some() {
-                return Ok(Claimed::Made);
+            if self.put(&key, Headers::new(), &json(reservation), revision).await?.is_some() {
+                return Ok(ReserveOutcome::New);
             }
             match self.last(&key).await? {
-                Some(message) if is_there(&message) => return Ok(Claimed::Taken(read(&message)?)),
+                Some(message) if is_there(&message) => {
+                    return Ok(ReserveOutcome::Taken(read(&message)?));
+                }
                 Some(released) => revision = released.sequence,
                 // On its way to a replica.
                 None => sleep(Duration::from_millis(5)).await,
@@ -148,7 +154,10 @@ impl Vault {
     ///
     /// # Errors
     /// The vault cannot be reached.
-    pub async fn held<C: Claim>(&self, what: &str) -> Result<Option<Held<C>>, LogError> {
+    pub async fn find<C: Reservation>(
+        &self,
+        what: &str,
+    ) -> Result<Option<StoredReservation<C>>, LogError> {
         let last = self.last(&key::<C>(what)).await?;
         last.filter(is_there).map(|message| read(&message)).transpose()
     }
@@ -157,20 +166,20 @@ impl Vault {
     ///
     /// # Errors
     /// The vault cannot be reached.
-    pub async fn replace<C: Claim>(
+    pub async fn replace<C: Reservation>(
         &self,
         what: &str,
-        claim: &C,
+        reservation: &C,
         revision: u64,
     ) -> Result<Option<u64>, LogError> {
-        self.put(&key::<C>(what), Headers::new(), &json(claim), revision).await
+        self.put(&key::<C>(what), Headers::new(), &json(reservation), revision).await
     }
 
     /// Gives a claim up, if it is still the one that was read.
     ///
     /// # Errors
     /// The vault cannot be reached.
-    pub async fn release<C: Claim>(&self, what: &str, revision: u64) -> Result<(), LogError> {
+    pub async fn release<C: Reservation>(&self, what: &str, revision: u64) -> Result<(), LogError> {
         let mut headers = Headers::new();
         headers.add(OPERATION, DELETE);
         self.put(&key::<C>(what), headers, b"", revision).await?;
@@ -222,19 +231,19 @@ fn is_there(message: &StreamMessage) -> bool {
     header(&message.headers, OPERATION).is_none()
 }
 
-fn read<C: Claim>(message: &StreamMessage) -> Result<Held<C>, LogError> {
-    let claim = serde_json::from_slice(&message.payload).map_err(unavailable)?;
-    Ok(Held { claim, revision: message.sequence })
+fn read<C: Reservation>(message: &StreamMessage) -> Result<StoredReservation<C>, LogError> {
+    let reservation = serde_json::from_slice(&message.payload).map_err(unavailable)?;
+    Ok(StoredReservation { reservation, revision: message.sequence })
 }
 
 fn subject(key: &str) -> String {
     format!("$KV.{BUCKET}.{key}")
 }
 
-fn key<C: Claim>(what: &str) -> String {
+fn key<C: Reservation>(what: &str) -> String {
     format!("{}.{}", C::KIND, hex::encode(Sha256::digest(what)))
 }
 
-fn json<C: Claim>(claim: &C) -> Vec<u8> {
-    serde_json::to_vec(claim).expect("claims are plain data")
+fn json<C: Reservation>(reservation: &C) -> Vec<u8> {
+    serde_json::to_vec(reservation).expect("claims are plain data")
 }

@@ -20,7 +20,7 @@ pub const LIVENESS_TIMEOUT: Duration = Duration::from_secs(3);
 pub const GATEWAY_HEARTBEAT: Duration = Duration::from_millis(500);
 
 /// How old the newest heartbeat may be that came back, and how long others may have waited for us.
-pub const SERVES_UNHEARD: Duration = Duration::from_millis(1500);
+pub const SERVES_WITHOUT_ECHO: Duration = Duration::from_millis(1500);
 
 /// Positions that are waited for; more count as one.
 const MOST_AWAITED: usize = 64;
@@ -109,7 +109,7 @@ impl Liveness {
 
 impl State {
     fn is_live(&self, now: Instant) -> bool {
-        let is_recent = |then: Instant| now.saturating_duration_since(then) < SERVES_UNHEARD;
+        let is_recent = |then: Instant| now.saturating_duration_since(then) < SERVES_WITHOUT_ECHO;
         self.caught_up == Some(self.silences)
             && self.echoed.is_some_and(is_recent)
             && self.awaited.front().is_none_or(|(_, since)| is_recent(*since))
@@ -118,7 +118,7 @@ impl State {
     /// Says whether this ends a silence.
     fn echo(&mut self, sent: Instant, now: Instant) -> bool {
         let was_silent =
-            self.echoed.is_none_or(|before| now.duration_since(before) >= SERVES_UNHEARD);
+            self.echoed.is_none_or(|before| now.duration_since(before) >= SERVES_WITHOUT_ECHO);
         self.echoed = self.echoed.max(Some(sent));
         self.silences += u64::from(was_silent);
         was_silent

@@ -1,6 +1,6 @@
 //! Pushes: frames on their way to sockets. A push is a hint; the queue is the truth (DESIGN §6).
 //!
-//! Each begins with a line that says what it is: `f` number connection, `d`, `s` position, entry before, ruled, who has
+//! Each begins with a line that says what it is: `f` number connection, `d`, `s` position, entry before, audience version, who has
 //! told its own sockets, and author, or `w` and watermarks; then comes the frame.
 
 use std::{
@@ -13,7 +13,7 @@ use bytes::{BufMut as _, Bytes, BytesMut};
 use tokio::{sync::mpsc, time::timeout};
 
 use super::{
-    subscriptions::{Heard, Interest, Wanted},
+    subscriptions::{Subscription, SubscriptionEvent, Subscriptions},
     watermarks::Watermarks,
 };
 use crate::events::{ConnectionId, GroupId, NodeId, Position, UserId};
@@ -33,12 +33,12 @@ const PATIENCE: Duration = Duration::from_millis(500);
 #[derive(Clone)]
 pub struct Pushes {
     client: Client,
-    here: SocketsHere,
+    here: LocalConnections,
 }
 
 /// The sockets of this process, if it is a gateway, too: they need no server to be told.
 #[derive(Clone, Default)]
-pub struct SocketsHere(Arc<OnceLock<Local>>);
+pub struct LocalConnections(Arc<OnceLock<Local>>);
 
 struct Local {
     node: NodeId,
@@ -47,7 +47,7 @@ struct Local {
     pushes: mpsc::UnboundedSender<Push>,
 }
 
-impl SocketsHere {
+impl LocalConnections {
     /// This process is the gateway `node`, which has the sockets that `has` knows; their pushes come out of the returned
     /// channel in order.
     pub fn are(
@@ -65,7 +65,7 @@ impl SocketsHere {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Push {
     /// An entry of a user's queue, as a frame.
-    Frame {
+    Queue {
         /// Whose.
         user: UserId,
         /// Its number.
@@ -82,12 +82,12 @@ pub enum Push {
         /// Where it is to be said that his socket was told.
         reply: Option<Bytes>,
     },
-    /// What was said to all of a large group.
-    Said {
+    /// What was pushed to all of a large group.
+    Group {
         /// What.
-        said: SaidPush,
+        push: GroupPush,
         /// The gateway whose sockets have been told already.
-        told: Option<NodeId>,
+        delivered_by: Option<NodeId>,
         /// The frame; empty if sockets have to look by themselves.
         frame: Bytes,
     },
@@ -97,9 +97,9 @@ pub enum Push {
     Resync,
 }
 
-/// What was said to all of a large group.
+/// What was pushed to all of a large group.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SaidPush {
+pub struct GroupPush {
     /// The group.
     pub group: GroupId,
     /// The place of the timeline's entry in the log.
@@ -109,12 +109,12 @@ pub struct SaidPush {
     /// Who does not get it, for he wrote it.
     pub author: Option<UserId>,
     /// The last event before it that changed who receives.
-    pub ruled: Position,
+    pub audience_version: Position,
 }
 
 /// Was a user's socket told?
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Told {
+pub enum DrainAnswer {
     /// It was.
     Yes,
     /// No gateway has one.
@@ -123,13 +123,13 @@ pub enum Told {
 
 impl Pushes {
     /// Over `client`.
-    pub fn new(client: Client, here: SocketsHere) -> Self {
+    pub fn new(client: Client, here: LocalConnections) -> Self {
         Self { client, here }
     }
 
     /// Sends a frame to whichever gateway holds the socket; lost if none is connected. Says whether it went over the
     /// server, where it can get lost as well. The queue has it.
-    pub async fn frame(
+    pub async fn queue(
         &self,
         user: UserId,
         number: u64,
@@ -137,24 +137,24 @@ impl Pushes {
         frame: Bytes,
     ) -> bool {
         if let Some(local) = self.here.0.get().filter(|local| (local.has)(user, connection)) {
-            _ = local.pushes.send(Push::Frame { user, number, connection, frame });
+            _ = local.pushes.send(Push::Queue { user, number, connection, frame });
             return false;
         }
-        let push = with_frame(&frame_line(number, connection), &frame);
-        _ = self.client.publish(of_user(user), push).await;
+        let message = with_frame(&queue_line(number, connection), &frame);
+        _ = self.client.publish(of_user(user), message).await;
         true
     }
 
-    /// Sends what was said in a group to every gateway with a member's socket. The timeline has it.
-    pub async fn said(&self, said: SaidPush, frame: Bytes) {
+    /// Sends what was pushed in a group to every gateway with a member's socket. The timeline has it.
+    pub async fn group(&self, push: GroupPush, frame: Bytes) {
         let here = self.here.0.get();
-        let (subject, told) = (of_group(said.group), here.map(|local| local.node));
-        let push = with_frame(&said_line(&said, told), &frame);
+        let (subject, delivered_by) = (of_group(push.group), here.map(|local| local.node));
+        let message = with_frame(&group_line(&push, delivered_by), &frame);
         if let Some(local) = here {
             // By the server it would come later than frames that were sent after it.
-            _ = local.pushes.send(Push::Said { said, told: None, frame });
+            _ = local.pushes.send(Push::Group { push, delivered_by: None, frame });
         }
-        _ = self.client.publish(subject, push).await;
+        _ = self.client.publish(subject, message).await;
     }
 
     /// Tells every gateway what was pushed lately.
@@ -166,40 +166,42 @@ impl Pushes {
     ///
     /// # Errors
     /// Not connected to the server, or a gateway does not answer.
-    pub async fn drain(&self, user: UserId) -> Result<Told, async_nats::RequestError> {
+    pub async fn drain(&self, user: UserId) -> Result<DrainAnswer, async_nats::RequestError> {
         let asking = self.client.request(of_user(user), Bytes::from_static(DRAIN));
         match timeout(PATIENCE, asking).await {
             Err(_) => Err(RequestErrorKind::TimedOut.into()),
-            Ok(Err(error)) if error.kind() == RequestErrorKind::NoResponders => Ok(Told::NoSocket),
+            Ok(Err(error)) if error.kind() == RequestErrorKind::NoResponders => {
+                Ok(DrainAnswer::NoSocket)
+            }
             Ok(Err(error)) => Err(error),
-            Ok(Ok(_)) => Ok(Told::Yes),
+            Ok(Ok(_)) => Ok(DrainAnswer::Yes),
         }
     }
 
     /// Tells every gateway that pushes may have been missed.
-    pub async fn resync(&self) {
+    pub async fn refetch_all(&self) {
         _ = self.client.publish(RESYNC, Bytes::new()).await;
     }
 }
 
 /// What is for a user's sockets.
-pub fn want_user(interest: &Interest, user: UserId) -> Wanted {
-    interest.want(of_user(user))
+pub fn subscribe_user(subscriptions: &Subscriptions, user: UserId) -> Subscription {
+    subscriptions.subscribe(of_user(user))
 }
 
-/// What is said in a large group.
-pub fn want_group(interest: &Interest, group: GroupId) -> Wanted {
-    interest.want(of_group(group))
+/// What is pushed in a large group.
+pub fn subscribe_group(subscriptions: &Subscriptions, group: GroupId) -> Subscription {
+    subscriptions.subscribe(of_group(group))
 }
 
 /// What all gateways are told.
-pub fn want_calls(interest: &Interest) -> [Wanted; 2] {
-    [RESYNC, WATERMARKS].map(|subject| interest.want(subject.to_owned()))
+pub fn subscribe_calls(subscriptions: &Subscriptions) -> [Subscription; 2] {
+    [RESYNC, WATERMARKS].map(|subject| subscriptions.subscribe(subject.to_owned()))
 }
 
 /// Reads what was heard; `None` if it is no push.
-pub fn read(heard: Heard) -> Option<Push> {
-    let Heard::Message { subject, reply, payload: mut frame } = heard else {
+pub fn read(heard: SubscriptionEvent) -> Option<Push> {
+    let SubscriptionEvent::Message { subject, reply, payload: mut frame } = heard else {
         return Some(Push::Resync);
     };
     let end = frame.iter().position(|byte| *byte == b'\n').map_or(frame.len(), |at| at + 1);
@@ -211,7 +213,7 @@ pub fn read(heard: Heard) -> Option<Push> {
         (["push", "watermarks"], ["w", words @ ..]) => {
             Some(Push::Watermarks(Watermarks::read(words)?))
         }
-        (["push", "u", user], ["f", number, connection]) => Some(Push::Frame {
+        (["push", "u", user], ["f", number, connection]) => Some(Push::Queue {
             user: UserId(user.parse().ok()?),
             number: number.parse().ok()?,
             connection: ConnectionId(connection.parse().ok()?),
@@ -220,17 +222,21 @@ pub fn read(heard: Heard) -> Option<Push> {
         (["push", "u", user], ["d"]) => {
             Some(Push::Drain { user: UserId(user.parse().ok()?), reply })
         }
-        (["push", "g", group], ["s", position, after, ruled, told, author @ ..]) => {
-            let told = Some(*told).filter(|told| *told != NOBODY);
-            let told = told.map(|node| node.parse().map(NodeId)).transpose().ok()?;
-            let said = SaidPush {
+        (
+            ["push", "g", group],
+            ["s", position, after, audience_version, delivered_by, author @ ..],
+        ) => {
+            let delivered_by = Some(*delivered_by).filter(|delivered_by| *delivered_by != NOBODY);
+            let delivered_by =
+                delivered_by.map(|node| node.parse().map(NodeId)).transpose().ok()?;
+            let push = GroupPush {
                 group: GroupId(group.parse().ok()?),
                 position: Position(position.parse().ok()?),
                 after: after.parse().ok()?,
                 author: author.first().map(|author| author.parse().map(UserId)).transpose().ok()?,
-                ruled: Position(ruled.parse().ok()?),
+                audience_version: Position(audience_version.parse().ok()?),
             };
-            Some(Push::Said { said, told, frame })
+            Some(Push::Group { push, delivered_by, frame })
         }
         _ => None,
     }
@@ -244,20 +250,20 @@ fn with_frame(line: &str, frame: &[u8]) -> Bytes {
     push.freeze()
 }
 
-fn frame_line(number: u64, connection: ConnectionId) -> String {
+fn queue_line(number: u64, connection: ConnectionId) -> String {
     format!("f {number} {connection}")
 }
 
 /// No gateway has told its sockets.
 const NOBODY: &str = "-";
 
-fn said_line(
-    SaidPush { position, after, author, ruled, .. }: &SaidPush,
-    told: Option<NodeId>,
+fn group_line(
+    GroupPush { position, after, author, audience_version, .. }: &GroupPush,
+    delivered_by: Option<NodeId>,
 ) -> String {
-    let told = told.map_or_else(|| NOBODY.to_owned(), |node| node.to_string());
+    let delivered_by = delivered_by.map_or_else(|| NOBODY.to_owned(), |node| node.to_string());
     let by = author.map(|author| author.to_string()).unwrap_or_default();
-    format!("s {position} {after} {ruled} {told} {by}")
+    format!("s {position} {after} {audience_version} {delivered_by} {by}")
 }
 
 fn of_user(user: UserId) -> String {
@@ -273,24 +279,25 @@ mod tests {
     use super::*;
 
     fn heard(subject: String, payload: Bytes) -> Option<Push> {
-        read(Heard::Message { subject: subject.into(), reply: None, payload })
+        read(SubscriptionEvent::Message { subject: subject.into(), reply: None, payload })
     }
 
     #[test]
     fn what_is_sent_is_what_is_read() {
         let (user, connection) = (UserId(9), ConnectionId(uuid::Uuid::from_u128(7)));
         let frame = Bytes::from_static(b"{\"a\":\"\\n\"}");
-        let sent = with_frame(&frame_line(5, connection), &frame);
-        let read = Push::Frame { user, number: 5, connection, frame: frame.clone() };
+        let sent = with_frame(&queue_line(5, connection), &frame);
+        let read = Push::Queue { user, number: 5, connection, frame: frame.clone() };
         assert_eq!(heard(of_user(user), sent), Some(read));
         for author in [None, Some(user)] {
-            let (position, ruled) = (Position(12), Position(10));
-            let said = SaidPush { group: GroupId(3), position, after: 11, author, ruled };
+            let (position, audience_version) = (Position(12), Position(10));
+            let push =
+                GroupPush { group: GroupId(3), position, after: 11, author, audience_version };
             let node = NodeId(uuid::Uuid::from_u128(8));
-            for (frame, told) in [(frame.clone(), None), (Bytes::new(), Some(node))] {
-                let sent = with_frame(&said_line(&said, told), &frame);
-                let read = Push::Said { said: said.clone(), told, frame };
-                assert_eq!(heard(of_group(said.group), sent), Some(read));
+            for (frame, delivered_by) in [(frame.clone(), None), (Bytes::new(), Some(node))] {
+                let sent = with_frame(&group_line(&push, delivered_by), &frame);
+                let read = Push::Group { push: push.clone(), delivered_by, frame };
+                assert_eq!(heard(of_group(push.group), sent), Some(read));
             }
         }
         let drain = Push::Drain { user, reply: None };

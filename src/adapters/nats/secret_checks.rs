@@ -9,7 +9,7 @@ use sha2::Sha256;
 use subtle::ConstantTimeEq as _;
 
 use super::{
-    credential_store::{Claim, Claimed, Vault},
+    credential_store::{CredentialStore, Reservation, ReserveOutcome},
     event_log::LogError,
 };
 
@@ -29,7 +29,7 @@ struct CheckValue {
     digest: String,
 }
 
-impl Claim for CheckValue {
+impl Reservation for CheckValue {
     const KIND: &'static str = "check";
 }
 
@@ -73,11 +73,15 @@ impl Secret {
 ///
 /// # Errors
 /// The vault cannot be reached.
-async fn is_known(vault: &Vault, which: Secret, secret: &SecretString) -> Result<bool, LogError> {
+async fn is_known(
+    credentials: &CredentialStore,
+    which: Secret,
+    secret: &SecretString,
+) -> Result<bool, LogError> {
     let value = which.check_value(secret);
-    Ok(match vault.claim(which.setting(), &value).await? {
-        Claimed::Made => true,
-        Claimed::Taken(held) => is_same(&held.claim, &value),
+    Ok(match credentials.reserve(which.setting(), &value).await? {
+        ReserveOutcome::New => true,
+        ReserveOutcome::Taken(held) => is_same(&held.reservation, &value),
     })
 }
 
@@ -85,9 +89,13 @@ async fn is_known(vault: &Vault, which: Secret, secret: &SecretString) -> Result
 ///
 /// # Errors
 /// It is another one, or the vault cannot be reached.
-pub async fn check(vault: &Vault, which: Secret, secret: &SecretString) -> anyhow::Result<()> {
+pub async fn check(
+    credentials: &CredentialStore,
+    which: Secret,
+    secret: &SecretString,
+) -> anyhow::Result<()> {
     ensure!(
-        is_known(vault, which, secret).await?,
+        is_known(credentials, which, secret).await?,
         "{setting} is not the one that the service ran with before. If it was not meant to change, put the old one back. \
          If it was, run `hongyan secrets accept {name}` with the new one in the settings; then {consequence}",
         setting = which.setting(),
@@ -101,15 +109,19 @@ pub async fn check(vault: &Vault, which: Secret, secret: &SecretString) -> anyho
 ///
 /// # Errors
 /// The vault cannot be reached.
-pub async fn accept(vault: &Vault, which: Secret, secret: &SecretString) -> Result<bool, LogError> {
+pub async fn accept(
+    credentials: &CredentialStore,
+    which: Secret,
+    secret: &SecretString,
+) -> Result<bool, LogError> {
     let value = which.check_value(secret);
     loop {
-        let held = match vault.claim(which.setting(), &value).await? {
-            Claimed::Made => return Ok(true),
-            Claimed::Taken(held) if is_same(&held.claim, &value) => return Ok(false),
-            Claimed::Taken(held) => held,
+        let held = match credentials.reserve(which.setting(), &value).await? {
+            ReserveOutcome::New => return Ok(true),
+            ReserveOutcome::Taken(held) if is_same(&held.reservation, &value) => return Ok(false),
+            ReserveOutcome::Taken(held) => held,
         };
-        if vault.replace(which.setting(), &value, held.revision).await?.is_some() {
+        if credentials.replace(which.setting(), &value, held.revision).await?.is_some() {
             return Ok(true);
         }
     }

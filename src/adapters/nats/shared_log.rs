@@ -27,7 +27,7 @@ const MOST_BYTES: usize = 16 << 20;
 
 /// The end of the log, as far as it was read.
 #[derive(Clone)]
-pub struct Tail {
+pub struct SharedLogSubscription {
     log: EventLog,
     subjects: &'static [&'static str],
     recent: Arc<Mutex<Recent>>,
@@ -58,8 +58,8 @@ struct Waiting {
     is_rung: bool,
 }
 
-impl Tail {
-    /// Of the events of `subjects`, once [`Tail::run`] runs.
+impl SharedLogSubscription {
+    /// Of the events of `subjects`, once [`SharedLogSubscription::run`] runs.
     pub fn new(log: EventLog, subjects: &'static [&'static str]) -> Self {
         Self { log, subjects, recent: Arc::default() }
     }
@@ -97,9 +97,9 @@ impl Tail {
         &self,
         subjects: &'static [&'static str],
         from: Position,
-    ) -> Result<Follower, LogError> {
+    ) -> Result<Subscriber, LogError> {
         let number = self.recent().next_number();
-        let mut follower = Follower {
+        let mut follower = Subscriber {
             tail: self.clone(),
             number,
             bell: Arc::default(),
@@ -110,7 +110,7 @@ impl Tail {
             asked: false,
             pending: 0,
         };
-        follower.find_source().await?;
+        follower.catch_up_or_join().await?;
         Ok(follower)
     }
 }
@@ -186,8 +186,8 @@ impl Recent {
 }
 
 /// One who follows: on his own until he is where the tail is.
-pub struct Follower {
-    tail: Tail,
+pub struct Subscriber {
+    tail: SharedLogSubscription,
     number: u64,
     bell: Arc<Notify>,
     subjects: &'static [&'static str],
@@ -199,7 +199,7 @@ pub struct Follower {
     pending: u64,
 }
 
-impl Follower {
+impl Subscriber {
     /// How many events were still to come when the last batch was given, at most.
     pub fn pending(&self) -> u64 {
         self.pending
@@ -276,7 +276,7 @@ impl Follower {
                 found
             };
             match found {
-                None => self.find_source().await?, // it was too long ago
+                None => self.catch_up_or_join().await?, // it was too long ago
                 Some((found, ..)) if !found.is_empty() && !is_gathered => {
                     gathered.as_mut().await;
                     is_gathered = true;
@@ -301,7 +301,7 @@ impl Follower {
     }
 
     /// Joins the tail, or reads for himself what is there of our subjects before that.
-    async fn find_source(&mut self) -> Result<(), LogError> {
+    async fn catch_up_or_join(&mut self) -> Result<(), LogError> {
         if !self.join().await? {
             let reader = self.tail.log.read(self.subjects, self.next).await?;
             (self.pending, self.asked) = (reader.pending(), false);
@@ -336,7 +336,7 @@ impl Follower {
     }
 }
 
-impl Drop for Follower {
+impl Drop for Subscriber {
     fn drop(&mut self) {
         self.tail.recent().waiting.remove(&self.number);
     }

@@ -33,17 +33,17 @@ const PATIENCE: Duration = Duration::from_secs(2);
 
 /// The subjects that somebody here wants to hear of.
 #[derive(Clone, Default)]
-pub struct Interest(Arc<Shared>);
+pub struct Subscriptions(Arc<Shared>);
 
 /// Somebody wants to hear of a subject, until this is dropped.
-pub struct Wanted {
-    interest: Interest,
+pub struct Subscription {
+    subscriptions: Subscriptions,
     subject: Box<str>,
 }
 
 /// Something that was heard.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Heard {
+pub enum SubscriptionEvent {
     /// A message.
     Message {
         /// Its subject.
@@ -59,8 +59,8 @@ pub enum Heard {
 
 /// There is no server, or it does not answer.
 #[derive(Debug, thiserror::Error)]
-#[error("pushes cannot be heard now: there is no connection to nats")]
-pub struct Deaf;
+#[error("not connected to nats: pushes cannot be received")]
+pub struct NotConnected;
 
 #[derive(Default)]
 struct Shared {
@@ -71,7 +71,7 @@ struct Shared {
 
 #[derive(Default)]
 struct State {
-    subjects: HashMap<Box<str>, Subscription>,
+    subjects: HashMap<Box<str>, SubjectState>,
     last_id: u64,
     connected: bool,
     /// What the server is to be told.
@@ -82,43 +82,43 @@ struct State {
     pinged: VecDeque<Vec<oneshot::Sender<()>>>,
 }
 
-struct Subscription {
+struct SubjectState {
     id: u64,
-    wanted_by: usize,
+    subscribers: usize,
 }
 
-impl Interest {
+impl Subscriptions {
     /// From now on what is published on `subject` is heard; what others publish now may be missed until
-    /// [`Interest::prove`] has returned.
-    pub fn want(&self, subject: String) -> Wanted {
+    /// [`Subscriptions::prove`] has returned.
+    pub fn subscribe(&self, subject: String) -> Subscription {
         let subject = subject.into_boxed_str();
         let mut state = self.lock();
         if let Some(subscription) = state.subjects.get_mut(&subject) {
-            subscription.wanted_by += 1;
+            subscription.subscribers += 1;
         } else {
             state.last_id += 1;
             let id = state.last_id;
             if state.connected {
                 protocol::subscribe(&mut state.outbox, &subject, id);
             }
-            state.subjects.insert(subject.clone(), Subscription { id, wanted_by: 1 });
+            state.subjects.insert(subject.clone(), SubjectState { id, subscribers: 1 });
             self.0.bell.notify_one();
         }
         drop(state);
-        Wanted { interest: self.clone(), subject }
+        Subscription { subscriptions: self.clone(), subject }
     }
 
     /// Returns when the server knows all that was wanted before. Waits a little for one.
     ///
     /// # Errors
     /// There is none.
-    pub async fn prove(&self) -> Result<(), Deaf> {
+    pub async fn confirm(&self) -> Result<(), NotConnected> {
         let (answer, answered) = oneshot::channel();
         self.lock().ping().push(answer);
         self.0.bell.notify_one();
         match timeout(PATIENCE, answered).await {
             Ok(Ok(())) => Ok(()),
-            _ => Err(Deaf),
+            _ => Err(NotConnected),
         }
     }
 
@@ -132,12 +132,12 @@ impl Interest {
     }
 
     /// Keeps a connection to one of the servers, for ever, and hands on what is heard.
-    pub async fn hear<F>(&self, servers: Servers, tell: impl Fn(Heard) -> F)
+    pub async fn run<F>(&self, servers: Servers, on_incoming: impl Fn(SubscriptionEvent) -> F)
     where
         F: Future<Output = ()>,
     {
         let purpose = ("pushes", "receives pushes; sockets refetch when it is back");
-        let serve = |connection| self.serve(connection, &tell);
+        let serve = |connection| self.serve(connection, &on_incoming);
         let lost = || self.lock().disconnect();
         match protocol::keep_connected(&servers, purpose, PAUSE, serve, lost).await {}
     }
@@ -146,13 +146,13 @@ impl Interest {
     async fn serve<F: Future<Output = ()>>(
         &self,
         Connection { wire, said, .. }: Connection,
-        tell: &impl Fn(Heard) -> F,
+        on_incoming: &impl Fn(SubscriptionEvent) -> F,
     ) -> WireError {
         let (reading, writing) = split(wire);
         self.lock().connect();
         let ended = tokio::select! {
             ended = self.write(writing) => ended,
-            ended = self.read(reading, said, tell) => ended,
+            ended = self.read(reading, said, on_incoming) => ended,
         };
         match ended {
             Ok(never) => match never {},
@@ -176,7 +176,7 @@ impl Interest {
         &self,
         mut wire: impl AsyncRead + Unpin,
         mut said: BytesMut,
-        tell: &impl Fn(Heard) -> F,
+        on_incoming: &impl Fn(SubscriptionEvent) -> F,
     ) -> Result<Infallible, WireError> {
         let (mut proved, mut asked) = (false, false);
         loop {
@@ -191,7 +191,7 @@ impl Interest {
             asked = false;
             match op? {
                 Op::Message { subject, reply, payload, .. } => {
-                    tell(Heard::Message { subject, reply, payload }).await;
+                    on_incoming(SubscriptionEvent::Message { subject, reply, payload }).await;
                 }
                 Op::Ping => {
                     protocol::pong(&mut self.lock().outbox);
@@ -205,7 +205,7 @@ impl Interest {
                     }
                     if !std::mem::replace(&mut proved, true) {
                         info!("pushes are heard");
-                        tell(Heard::Gap).await;
+                        on_incoming(SubscriptionEvent::Gap).await;
                     }
                 }
                 Op::Info(_) | Op::Other => {}
@@ -254,17 +254,17 @@ impl State {
     }
 }
 
-impl Drop for Wanted {
+impl Drop for Subscription {
     fn drop(&mut self) {
-        let mut state = self.interest.lock();
+        let mut state = self.subscriptions.lock();
         let Some(subscription) = state.subjects.get_mut(&self.subject) else { return };
-        subscription.wanted_by -= 1;
-        if subscription.wanted_by == 0 {
+        subscription.subscribers -= 1;
+        if subscription.subscribers == 0 {
             let id = subscription.id;
             state.subjects.remove(&self.subject);
             if state.connected {
                 protocol::unsubscribe(&mut state.outbox, id);
-                self.interest.0.bell.notify_one();
+                self.subscriptions.0.bell.notify_one();
             }
         }
     }

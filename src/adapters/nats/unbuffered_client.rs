@@ -23,7 +23,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::{
     protocol::{self, Connection, Headers, Op, Servers, WireError},
-    write_coalescing::Gathering,
+    write_coalescing::WriteCoalescer,
 };
 use crate::clock;
 
@@ -74,7 +74,7 @@ struct State {
     /// What is to be written next: the request's number, if somebody waits for its answer, and the bytes.
     queue: VecDeque<(Option<u64>, Bytes)>,
     waiting: HashMap<u64, Waiting>,
-    gathering: Gathering,
+    gathering: WriteCoalescer,
     last_number: u64,
     max_payload: usize,
     /// When the server was last heard, or the first request began to wait.

@@ -81,7 +81,7 @@ impl RedisFailure {
     }
 
     /// Would the same call work a little later? Everything but a script's own refusal.
-    pub fn is_passing(&self) -> bool {
+    pub fn is_transient(&self) -> bool {
         use redis::{ErrorKind, ServerErrorKind};
         !matches!(
             self.0.kind(),

@@ -21,7 +21,7 @@ use param::Param;
 use serde_json::json;
 use shape::{Shape, like, texts};
 
-use crate::app::App;
+use crate::state::App;
 
 /// A route, and what there is to know about it.
 pub struct Route {

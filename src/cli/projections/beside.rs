@@ -9,8 +9,8 @@ use tracing::warn;
 
 use super::{Tools, listed};
 use crate::{
-    adapters::nats::checkpoints::{Beat, Checkpoints},
-    app,
+    adapters::nats::checkpoints::{Checkpoints, Heartbeat},
+    boot,
     cli::progress::Progress,
     clock,
     events::Position,
@@ -18,8 +18,8 @@ use crate::{
         Projection,
         engine::{
             generation::{Generation, Store},
-            runner::Work,
-            stop_reason::Halt,
+            runner::Runner,
+            stop_reason::StopReason,
         },
     },
 };
@@ -41,7 +41,7 @@ impl Tools {
         let mut count = 0;
         let total = self.runners.log.end().await?.messages;
         let mut progress = Progress::new(P::NAME, total, self.output);
-        let mut work = Work::new(projection, store, &self.runners);
+        let mut work = Runner::new(projection, store, &self.runners);
         // Not to the end of the log: the live one may be far from it, and nothing is built backwards.
         let near = listed::<P>(store, live.number).await?.map_or(0, |listed| listed.position);
         let mut advance = |_, events| {
@@ -63,12 +63,12 @@ impl Tools {
     ) -> anyhow::Result<Frozen> {
         let checkpoints = self.runners.checkpoints.clone();
         let position = store.claim(live, clock::random_id()).await?.position;
-        let beat = Beat::at(position, self.runners.node);
+        let beat = Heartbeat::at(position, self.runners.node);
         let stop = CancellationToken::new();
         let (stopped, listener) = (stop.clone(), checkpoints.clone());
-        app::background(async move {
+        boot::background(async move {
             while !stopped.is_cancelled() {
-                listener.heartbeat(P::NAME, beat).await;
+                listener.publish_heartbeat(P::NAME, beat).await;
                 _ = timeout(Duration::from_millis(100), stopped.cancelled()).await;
             }
         });
@@ -82,16 +82,16 @@ impl Tools {
 /// Builds a generation up to exactly `target`, and goes on after what passes: hours of work are not lost to a server that
 /// is restarted.
 async fn build<P: Projection>(
-    work: &mut Work<'_, P>,
+    work: &mut Runner<'_, P>,
     generation: &Generation,
     target: Position,
     advance: &mut impl FnMut(Position, u64),
-) -> Result<(), Halt> {
+) -> Result<(), StopReason> {
     let mut attempts = 0;
     loop {
         let before = work.position();
         match work.build(generation, target, &mut *advance).await {
-            Err(Halt::Passing(why)) if attempts < ATTEMPTS => {
+            Err(StopReason::Transient(why)) if attempts < ATTEMPTS => {
                 attempts = if work.position() > before { 1 } else { attempts + 1 };
                 warn!(why, "building `{}` stopped for now at {}", P::NAME, work.position());
                 sleep(Duration::from_secs(1)).await;
@@ -107,7 +107,7 @@ pub(super) struct Frozen {
     pub(super) position: Position,
     pub(super) events: u64,
     checkpoints: Checkpoints,
-    beat: Beat,
+    beat: Heartbeat,
     stop: CancellationToken,
 }
 
@@ -115,7 +115,7 @@ impl Frozen {
     /// Lets the runner go on.
     pub(super) async fn thaw(self) {
         self.stop.cancel();
-        self.checkpoints.tell(self.name, Beat { leaving: true, ..self.beat }).await;
+        self.checkpoints.publish(self.name, Heartbeat { leaving: true, ..self.beat }).await;
         self.checkpoints.flush().await;
     }
 }

@@ -16,13 +16,13 @@ use crate::{
         nats::{
             checkpoints::Checkpoints,
             event_log::{Expect, NewEvent},
-            push::{Pushes, SocketsHere},
-            shared_log::Tail,
+            push::{LocalConnections, Pushes},
+            shared_log::SharedLogSubscription,
         },
         postgres,
         redis::Redis,
     },
-    app::{self, ProjectionParts},
+    boot::{self, ProjectionParts},
     clock,
     config::Config,
     events::{Cause, Event, NodeId, OperationsEvent, Position, Subject},
@@ -30,17 +30,17 @@ use crate::{
     projections::{
         self, Projection,
         engine::{
-            generation::{Generation, Listed, Store},
-            postgres::InPostgres,
-            redis::InRedis,
-            runner::Runners,
+            generation::{Generation, ListedGeneration, Store},
+            postgres::PostgresStore,
+            redis::RedisStore,
+            supervisor::RunnerContext,
         },
     },
     telemetry::ProjectionHealth,
 };
 
 #[derive(Subcommand)]
-pub(super) enum Command {
+pub(super) enum ProjectionsCommand {
     /// Generations, positions and lag
     Status,
     /// Build a new generation beside the live one, then switch to it
@@ -77,13 +77,13 @@ pub(super) enum Command {
 
 struct Tools {
     parts: ProjectionParts,
-    runners: Runners,
+    runners: RunnerContext,
     pushes: Pushes,
     output: Output,
 }
 
 pub(super) async fn run(
-    command: Command,
+    command: ProjectionsCommand,
     config: &Config,
     output: Output,
 ) -> anyhow::Result<ExitCode> {
@@ -102,18 +102,26 @@ pub(super) async fn rebuild(
     output: Output,
 ) -> anyhow::Result<Vec<Value>> {
     let all = name.is_none();
-    results(&Command::Rebuild { name, all }, config, output).await
+    results(&ProjectionsCommand::Rebuild { name, all }, config, output).await
 }
 
-async fn results(command: &Command, config: &Config, output: Output) -> anyhow::Result<Vec<Value>> {
+async fn results(
+    command: &ProjectionsCommand,
+    config: &Config,
+    output: Output,
+) -> anyhow::Result<Vec<Value>> {
     let tools = Tools::open(config, output).await?;
     let wanted = match command {
-        Command::Rebuild { name: None, all: false } => {
+        ProjectionsCommand::Rebuild { name: None, all: false } => {
             bail!("name a read model ({}), or give --all", projections::names().join(", "))
         }
-        Command::Rebuild { name, .. } | Command::Verify { name } => name.clone(),
-        Command::Skip { name, .. } | Command::Switch { name, .. } => Some(name.clone()),
-        Command::Status => None,
+        ProjectionsCommand::Rebuild { name, .. } | ProjectionsCommand::Verify { name } => {
+            name.clone()
+        }
+        ProjectionsCommand::Skip { name, .. } | ProjectionsCommand::Switch { name, .. } => {
+            Some(name.clone())
+        }
+        ProjectionsCommand::Status => None,
     };
     if let Some(name) = &wanted
         && !projections::names().contains(&name.as_str())
@@ -124,13 +132,13 @@ async fn results(command: &Command, config: &Config, output: Output) -> anyhow::
     for_each_projection!(tools.parts, |projection, store| {
         if wanted.as_deref().is_none_or(|name| name == name_of(&projection)) {
             results.push(match command {
-                Command::Status => tools.status(&projection, &store).await?,
-                Command::Rebuild { .. } => tools.rebuild(&projection, &store).await?,
-                Command::Verify { .. } => tools.verify(&projection, &store).await?,
-                Command::Skip { position, reason, .. } => {
+                ProjectionsCommand::Status => tools.status(&projection, &store).await?,
+                ProjectionsCommand::Rebuild { .. } => tools.rebuild(&projection, &store).await?,
+                ProjectionsCommand::Verify { .. } => tools.verify(&projection, &store).await?,
+                ProjectionsCommand::Skip { position, reason, .. } => {
                     tools.skip(&projection, &store, Position(*position), reason).await?
                 }
-                Command::Switch { generation, .. } => {
+                ProjectionsCommand::Switch { generation, .. } => {
                     tools.switch(&projection, &store, *generation).await?
                 }
             });
@@ -147,20 +155,20 @@ impl Tools {
     async fn open(config: &Config, output: Output) -> anyhow::Result<Self> {
         let nats = ops::connect(config).await?;
         let node = NodeId(clock::random_id());
-        let log = app::open_log(nats.clone(), config, node, None).await?;
+        let log = boot::open_log(nats.clone(), config, node, None).await?;
         let (checkpoints, listen) = Checkpoints::start(nats.client.clone(), None).await?;
-        app::background(listen);
-        let pushes = Pushes::new(nats.client.clone(), SocketsHere::default());
+        boot::background(listen);
+        let pushes = Pushes::new(nats.client.clone(), LocalConnections::default());
         let pool = postgres::writers(&config.postgres.url, 4)?;
         Ok(Self {
             parts: ProjectionParts {
-                postgres: InPostgres::new(pool),
-                redis: InRedis::new(Redis::open(&config.redis.url)?),
+                postgres: PostgresStore::new(pool),
+                redis: RedisStore::new(Redis::open(&config.redis.url)?),
                 pushes: pushes.clone(),
                 chat_log_length: config.projections.chat_log_length,
             },
-            runners: Runners {
-                tail: Tail::new(log.clone(), &[]), // nobody follows here
+            runners: RunnerContext {
+                tail: SharedLogSubscription::new(log.clone(), &[]), // nobody follows here
                 log,
                 checkpoints,
                 node,
@@ -177,7 +185,7 @@ impl Tools {
         let generations = store.generations(P::NAME).await?;
         let last = self.runners.log.end().await?.last;
         let mut lags = Vec::new();
-        for Listed { position, .. } in &generations {
+        for ListedGeneration { position, .. } in &generations {
             let next = Position(position + 1);
             let has_all = self.runners.log.has_none(P::SUBJECTS, next, last).await?;
             lags.push(if has_all { 0 } else { last.0.saturating_sub(*position) });
@@ -224,7 +232,7 @@ impl Tools {
         let (position, events) = (frozen.position, frozen.events);
         store.switch(&built).await?;
         frozen.thaw().await;
-        self.pushes.resync().await;
+        self.pushes.refetch_all().await;
         self.forget_older::<P>(store, live.number).await?;
         let seconds = started.elapsed().as_secs_f64();
         let text = format!(
@@ -243,7 +251,7 @@ impl Tools {
 
     /// Keeps the generation that was live before, drops what is older.
     async fn forget_older<P: Projection>(&self, store: &P::Store, keep: i32) -> anyhow::Result<()> {
-        for Listed { generation, live, .. } in store.generations(P::NAME).await? {
+        for ListedGeneration { generation, live, .. } in store.generations(P::NAME).await? {
             if !live && generation < keep {
                 store.drop(&numbered::<P>(generation)).await?;
             }
@@ -340,13 +348,16 @@ impl Tools {
             bail!("{} has no generation {generation}; it has {}", P::NAME, known.join(", "));
         }
         store.switch(&numbered::<P>(generation)).await?;
-        self.pushes.resync().await;
+        self.pushes.refetch_all().await;
         let text = format!("{:<16} g{generation} is live and catches up", P::NAME);
         Ok(json!({"name": P::NAME, "generation": generation, "text": text}))
     }
 }
 
-async fn listed<P: Projection>(store: &P::Store, number: i32) -> anyhow::Result<Option<Listed>> {
+async fn listed<P: Projection>(
+    store: &P::Store,
+    number: i32,
+) -> anyhow::Result<Option<ListedGeneration>> {
     let all = store.generations(P::NAME).await?;
     Ok(all.into_iter().find(|listed| listed.generation == number))
 }

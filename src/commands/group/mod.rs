@@ -20,7 +20,7 @@ use crate::events::{
 pub enum Group {
     /// Nobody made it yet.
     #[default]
-    Unborn,
+    NotCreated,
     /// It is there.
     Active(Box<ActiveGroup>),
     /// It was, and its number is not given again.
@@ -99,7 +99,7 @@ impl Group {
     pub fn active(&self) -> Option<&ActiveGroup> {
         match self {
             Self::Active(group) => Some(group),
-            Self::Unborn | Self::Dissolved => None,
+            Self::NotCreated | Self::Dissolved => None,
         }
     }
 
@@ -120,10 +120,10 @@ impl Group {
     /// Takes a fact in, which is at this position of the log.
     pub fn evolve(&mut self, at: Position, event: &GroupEvent) {
         match (&mut *self, event) {
-            (Self::Unborn, GroupEvent::Created { .. }) => *self = created(at, event),
+            (Self::NotCreated, GroupEvent::Created { .. }) => *self = created(at, event),
             (Self::Active(_), GroupEvent::Dissolved { .. }) => *self = Self::Dissolved,
             (Self::Active(group), event) => group.evolve(at, event),
-            (Self::Unborn | Self::Dissolved, _) => {}
+            (Self::NotCreated | Self::Dissolved, _) => {}
         }
     }
 }

@@ -4,16 +4,16 @@ use super::*;
 use crate::{
     commands::{
         complaint::{Complaint, ComplaintCommand, Revision},
-        quick_replies::{Questions, QuestionsCommand},
+        quick_replies::{QuickReplyCommand, QuickReplyList},
     },
-    events::{Accused, ChatKind, ComplaintKey, QuestionId, Statement},
+    events::{Accused, ChatKind, ComplaintKey, QuickReplyId, Statement},
 };
 
 properties!(
-    questions: Questions, questions_command(), Subject::Questions(ANN), Questions,
+    quick_replies: QuickReplyList, quick_replies_command(), Subject::QuickReplies(ANN), QuickReplies,
     |command| match command {
-        QuestionsCommand::Put { .. } | QuestionsCommand::Change { .. } => Repeat::AlreadySo,
-        QuestionsCommand::Remove { .. } => Repeat::Refused,
+        QuickReplyCommand::Put { .. } | QuickReplyCommand::Change { .. } => Repeat::AlreadySo,
+        QuickReplyCommand::Remove { .. } => Repeat::Refused,
     }
 );
 
@@ -31,17 +31,17 @@ fn kind() -> impl Strategy<Value = ChatKind> {
     select(vec![ChatKind::Single, ChatKind::Group])
 }
 
-fn questions_command() -> impl Strategy<Value = QuestionsCommand> {
+fn quick_replies_command() -> impl Strategy<Value = QuickReplyCommand> {
     let at = || (1..6_i64).prop_map(Timestamp); // so near that numbers would meet
-    let id = || (1..9_i64).prop_map(QuestionId);
+    let id = || (1..9_i64).prop_map(QuickReplyId);
     let put = (kind(), [text(), text()], at()).prop_map(|(kind, [ask, answer], at)| {
-        QuestionsCommand::Put { kind, ask, answer, most: 4, at }
+        QuickReplyCommand::Put { kind, ask, answer, most: 4, at }
     });
     let change =
         (id(), kind(), [text(), text()], at()).prop_map(|(id, kind, [ask, answer], at)| {
-            QuestionsCommand::Change { id, kind, ask, answer, at }
+            QuickReplyCommand::Change { id, kind, ask, answer, at }
         });
-    let remove = (id(), of(kind())).prop_map(|(id, kind)| QuestionsCommand::Remove { id, kind });
+    let remove = (id(), of(kind())).prop_map(|(id, kind)| QuickReplyCommand::Remove { id, kind });
     prop_oneof![3 => put, 1 => change, 1 => remove]
 }
 

@@ -16,8 +16,8 @@ use super::{
     decider::Decider,
     friendship::{Friendship, FriendshipCommand},
     group::{Group, command::GroupAction},
-    message::{Draft, Message, MessageCommand, Revoker, SendCount, Standing},
-    session::{Session, SessionCommand, Socket},
+    message::{Draft, Message, MessageCommand, Revoker, SendCount, SenderRelation},
+    session::{CurrentConnection, Session, SessionCommand},
     user::{DeviceReport, User, UserCommand},
 };
 use crate::events::{
@@ -275,11 +275,8 @@ fn session_command() -> impl Strategy<Value = SessionCommand> {
     let token = || id().prop_map(TokenId);
     let connection = || id().prop_map(ConnectionId);
     let socket =
-        (connection(), id(), token(), role()).prop_map(|(connection, node, token, role)| Socket {
-            connection,
-            node: NodeId(node),
-            token,
-            role,
+        (connection(), id(), token(), role()).prop_map(|(connection, node, token, role)| {
+            CurrentConnection { connection, node: NodeId(node), token, role }
         });
     let reason = select(vec![Closed, NodeLost, Shutdown, TooMany, TooSlow]);
     prop_oneof![
@@ -357,7 +354,7 @@ fn friendship_command() -> impl Strategy<Value = FriendshipCommand> {
 }
 
 fn message_command() -> impl Strategy<Value = MessageCommand> {
-    use Standing::{Blocked, Friend, Gone, Stranger};
+    use SenderRelation::{Blocked, Friend, Gone, Stranger};
     let standing = select(vec![
         Gone,
         Blocked,

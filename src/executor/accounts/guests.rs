@@ -4,7 +4,7 @@ use super::{AccountError, Accounts, Result};
 use crate::{
     adapters::{
         client_address::ClientNetwork,
-        nats::credential_store::{Claimed, DeviceClaim, NameClaim},
+        nats::credential_store::{DeviceReservation, ReserveOutcome, UsernameReservation},
     },
     clock,
     commands::user::{Account, DeviceReport, User, UserCommand},
@@ -29,15 +29,15 @@ impl Accounts {
         let Some(guest) = self.guest_of(device).await? else {
             return self.register(username, password, from, cause).await;
         };
-        let claim = NameClaim {
+        let reservation = UsernameReservation {
             user: guest.id,
             uuid: guest.uuid,
             username: username.clone(),
             hash: Some(self.new_hash(username, password, from).await?),
             change: None,
         };
-        self.claim_name(&claim, cause).await?;
-        let account = self.complete(&username.folded(), claim, cause).await?;
+        self.reserve_name(&reservation, cause).await?;
+        let account = self.complete(&username.folded(), reservation, cause).await?;
         if account.username != *username {
             // Another name was faster for this guest, who is a registered user now.
             self.release_if_stale(&username.folded()).await?;
@@ -48,9 +48,13 @@ impl Accounts {
     }
 
     async fn guest_of(&self, device: &str) -> Result<Option<Account>> {
-        let Some(held) = self.vault.held::<DeviceClaim>(device).await? else { return Ok(None) };
-        let owner = self.account(held.claim.user).await?;
-        Ok(owner.filter(|account| account.uuid == held.claim.uuid && account.role == Role::Visitor))
+        let Some(held) = self.credentials.find::<DeviceReservation>(device).await? else {
+            return Ok(None);
+        };
+        let owner = self.account(held.reservation.user).await?;
+        Ok(owner.filter(|account| {
+            account.uuid == held.reservation.uuid && account.role == Role::Visitor
+        }))
     }
 
     /// The account that a device owns; makes a guest if it owns none (rest.md §4).
@@ -63,14 +67,14 @@ impl Accounts {
         report: &DeviceReport,
         cause: &Cause,
     ) -> Result<Account> {
-        let fresh = DeviceClaim { user: self.next_id(0).await?, uuid: clock::random_id() };
-        let claim = match self.vault.claim(device, &fresh).await? {
-            Claimed::Made => fresh,
-            Claimed::Taken(held) => held.claim,
+        let fresh = DeviceReservation { user: self.next_id(0).await?, uuid: clock::random_id() };
+        let reservation = match self.credentials.reserve(device, &fresh).await? {
+            ReserveOutcome::New => fresh,
+            ReserveOutcome::Taken(held) => held.reservation,
         };
-        let account = match self.account(claim.user).await? {
-            Some(account) if account.uuid == claim.uuid => account,
-            _ => self.register_guest(device, claim, report, cause).await?,
+        let account = match self.account(reservation.user).await? {
+            Some(account) if account.uuid == reservation.uuid => account,
+            _ => self.register_guest(device, reservation, report, cause).await?,
         };
         if account.disabled {
             return Err(AccountError::Gone);
@@ -84,19 +88,19 @@ impl Accounts {
     async fn register_guest(
         &self,
         device: &str,
-        mut claim: DeviceClaim,
+        mut reservation: DeviceReservation,
         report: &DeviceReport,
         cause: &Cause,
     ) -> Result<Account> {
         let mut refused = 0;
         loop {
-            let username = self.guest_name(device, &claim, cause).await?;
+            let username = self.guest_name(device, &reservation, cause).await?;
             let known = Device { fingerprint: device.to_owned(), ..Device::default() };
             let registered = self
                 .register_as(
-                    &NameClaim {
-                        user: claim.user,
-                        uuid: claim.uuid,
+                    &UsernameReservation {
+                        user: reservation.user,
+                        uuid: reservation.uuid,
                         username: username.clone(),
                         hash: None,
                         change: None,
@@ -110,11 +114,16 @@ impl Accounts {
             }
             // The id is another account's: the database that gives them is older than the log.
             refused += 1;
-            let Some(held) = self.vault.held::<DeviceClaim>(device).await? else { continue };
-            claim = DeviceClaim { user: self.next_id(refused).await?, uuid: held.claim.uuid };
-            if self.vault.replace(device, &claim, held.revision).await?.is_none() {
-                let held = self.vault.held::<DeviceClaim>(device).await?;
-                claim = held.map_or(claim, |held| held.claim);
+            let Some(held) = self.credentials.find::<DeviceReservation>(device).await? else {
+                continue;
+            };
+            reservation = DeviceReservation {
+                user: self.next_id(refused).await?,
+                uuid: held.reservation.uuid,
+            };
+            if self.credentials.replace(device, &reservation, held.revision).await?.is_none() {
+                let held = self.credentials.find::<DeviceReservation>(device).await?;
+                reservation = held.map_or(reservation, |held| held.reservation);
             }
         }
     }
@@ -123,19 +132,19 @@ impl Accounts {
     async fn guest_name(
         &self,
         device: &str,
-        claim: &DeviceClaim,
+        reservation: &DeviceReservation,
         cause: &Cause,
     ) -> Result<Username> {
         for length in 8..=device.len() {
             let username = Username(format!("VIS{}", &device[..length]));
-            let name = NameClaim {
-                user: claim.user,
-                uuid: claim.uuid,
+            let name = UsernameReservation {
+                user: reservation.user,
+                uuid: reservation.uuid,
                 username: username.clone(),
                 hash: None,
                 change: None,
             };
-            match self.claim_name(&name, cause).await {
+            match self.reserve_name(&name, cause).await {
                 Err(AccountError::Taken) => {}
                 result => return result.map(|()| username),
             }

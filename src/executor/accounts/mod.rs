@@ -19,7 +19,9 @@ use crate::{
         client_address::ClientNetwork,
         id_allocation::{IdAllocationError, Sequence},
         nats::{
-            credential_store::{Claimed, Held, NameClaim, Vault},
+            credential_store::{
+                CredentialStore, ReserveOutcome, StoredReservation, UsernameReservation,
+            },
             event_log::LogError,
         },
         passwords::{Overloaded, Passwords, Verdict, hash_queue::Purpose},
@@ -38,7 +40,7 @@ pub struct Accounts {
     /// Executes commands.
     pub executor: Executor,
     /// Claims and hashes.
-    pub vault: Vault,
+    pub credentials: CredentialStore,
     /// Argon2.
     pub passwords: Passwords,
     /// The picture of new accounts.
@@ -109,15 +111,15 @@ impl Accounts {
     ) -> Result<Account> {
         // First: whoever is refused for that has cost nothing else.
         let hash = self.new_hash(username, password, from).await?;
-        let claim = NameClaim {
+        let reservation = UsernameReservation {
             user: self.next_id(0).await?,
             uuid: clock::random_id(),
             username: username.clone(),
             hash: Some(hash),
             change: None,
         };
-        self.claim_name(&claim, cause).await?;
-        self.complete(&username.folded(), claim, cause).await
+        self.reserve_name(&reservation, cause).await?;
+        self.complete(&username.folded(), reservation, cause).await
     }
 
     /// An account as it is now, if there is one.
@@ -129,58 +131,63 @@ impl Accounts {
     }
 
     /// Claims a name; completes what somebody else began with it.
-    async fn claim_name(&self, claim: &NameClaim, cause: &Cause) -> Result<()> {
-        let folded = claim.username.folded();
+    async fn reserve_name(&self, reservation: &UsernameReservation, cause: &Cause) -> Result<()> {
+        let folded = reservation.username.folded();
         loop {
-            let held = match self.vault.claim(&folded, claim).await? {
-                Claimed::Made => return Ok(()),
-                Claimed::Taken(held) => held,
+            let held = match self.credentials.reserve(&folded, reservation).await? {
+                ReserveOutcome::New => return Ok(()),
+                ReserveOutcome::Taken(held) => held,
             };
-            if held.claim.uuid == claim.uuid {
+            if held.reservation.uuid == reservation.uuid {
                 // Our own claim of an earlier attempt; the password is the latest.
-                if self.vault.replace(&folded, claim, held.revision).await?.is_some() {
+                if self.credentials.replace(&folded, reservation, held.revision).await?.is_some() {
                     return Ok(());
                 }
                 continue;
             }
             if self.is_stale(&held).await? {
-                self.vault.release::<NameClaim>(&folded, held.revision).await.ok();
+                self.credentials.release::<UsernameReservation>(&folded, held.revision).await.ok();
                 continue;
             }
-            if held.claim.hash.is_some() {
-                self.complete(&folded, held.claim, cause).await?;
+            if held.reservation.hash.is_some() {
+                self.complete(&folded, held.reservation, cause).await?;
             }
             return Err(AccountError::Taken);
         }
     }
 
     /// Does the claim belong to an account that bears another name, and will not bear this one?
-    async fn is_stale(&self, held: &Held<NameClaim>) -> Result<bool> {
-        let owner = self.account(held.claim.user).await?;
+    async fn is_stale(&self, held: &StoredReservation<UsernameReservation>) -> Result<bool> {
+        let owner = self.account(held.reservation.user).await?;
         Ok(owner.is_some_and(|account| {
-            account.uuid == held.claim.uuid
+            account.uuid == held.reservation.uuid
                 && account.role == Role::User
-                && account.username.folded() != held.claim.username.folded()
+                && account.username.folded() != held.reservation.username.folded()
         }))
     }
 
     async fn release_if_stale(&self, folded: &str) -> Result<()> {
-        if let Some(held) = self.vault.held::<NameClaim>(folded).await?
+        if let Some(held) = self.credentials.find::<UsernameReservation>(folded).await?
             && self.is_stale(&held).await?
         {
-            self.vault.release::<NameClaim>(folded, held.revision).await.ok();
+            self.credentials.release::<UsernameReservation>(folded, held.revision).await.ok();
         }
         Ok(())
     }
 
     /// Puts into the log what a claim with a password promises: a new account, or an upgrade.
-    async fn complete(&self, folded: &str, mut claim: NameClaim, cause: &Cause) -> Result<Account> {
+    async fn complete(
+        &self,
+        folded: &str,
+        mut reservation: UsernameReservation,
+        cause: &Cause,
+    ) -> Result<Account> {
         let mut refused = 0;
         loop {
-            match self.register_as(&claim, None, cause).await? {
+            match self.register_as(&reservation, None, cause).await? {
                 Some(account) if account.role == Role::User => return Ok(account),
                 Some(guest) => {
-                    let upgrade = UserCommand::Upgrade(claim.username.clone());
+                    let upgrade = UserCommand::Upgrade(reservation.username.clone());
                     let authority = Authority::without_token(guest.id, cause);
                     let done = self.executor.execute::<User>(guest.id, &upgrade, authority);
                     return match done.await {
@@ -192,11 +199,20 @@ impl Accounts {
                 }
                 None => {
                     refused += 1;
-                    let Some(held) = self.vault.held::<NameClaim>(folded).await? else {
+                    let Some(held) = self.credentials.find::<UsernameReservation>(folded).await?
+                    else {
                         return Err(AccountError::Taken);
                     };
-                    claim = NameClaim { user: self.next_id(refused).await?, ..held.claim };
-                    if self.vault.replace(folded, &claim, held.revision).await?.is_none() {
+                    reservation = UsernameReservation {
+                        user: self.next_id(refused).await?,
+                        ..held.reservation
+                    };
+                    if self
+                        .credentials
+                        .replace(folded, &reservation, held.revision)
+                        .await?
+                        .is_none()
+                    {
                         return Err(AccountError::Busy("the name is being claimed".into()));
                     }
                 }
@@ -207,22 +223,22 @@ impl Accounts {
     /// Registers the claim's account unless it is registered; `None` if its number is another's.
     async fn register_as(
         &self,
-        claim: &NameClaim,
+        reservation: &UsernameReservation,
         device: Option<Device>,
         cause: &Cause,
     ) -> Result<Option<Account>> {
         let command = UserCommand::Register {
-            id: claim.user,
-            uuid: claim.uuid,
-            username: claim.username.clone(),
-            role: if claim.hash.is_some() { Role::User } else { Role::Visitor },
+            id: reservation.user,
+            uuid: reservation.uuid,
+            username: reservation.username.clone(),
+            role: if reservation.hash.is_some() { Role::User } else { Role::Visitor },
             device,
             avatar: self.default_avatar.clone(),
             at: clock::now(),
         };
-        let authority = Authority::without_token(claim.user, cause);
-        match self.executor.execute::<User>(claim.user, &command, authority).await {
-            Ok(_) => self.account(claim.user).await,
+        let authority = Authority::without_token(reservation.user, cause);
+        match self.executor.execute::<User>(reservation.user, &command, authority).await {
+            Ok(_) => self.account(reservation.user).await,
             Err(CommandError::Rejected(UserRejection::IdTaken)) => Ok(None),
             Err(error) => Err(error.into()),
         }
@@ -240,27 +256,31 @@ impl Accounts {
         cause: &Cause,
     ) -> Result<Proven> {
         let folded = username.folded();
-        let held = self.vault.held::<NameClaim>(&folded).await?.ok_or(AccountError::Gone)?;
-        if held.claim.hash.is_none() {
+        let held = self
+            .credentials
+            .find::<UsernameReservation>(&folded)
+            .await?
+            .ok_or(AccountError::Gone)?;
+        if held.reservation.hash.is_none() {
             return Err(AccountError::Gone); // DEV-10: guests have no password
         }
-        let account = self.complete(&folded, held.claim.clone(), cause).await?;
+        let account = self.complete(&folded, held.reservation.clone(), cause).await?;
         let held = self.finish_change(account.id, &folded, held, cause).await?;
         if account.disabled || account.username.folded() != folded {
             return Err(AccountError::Gone);
         }
-        let hash = held.claim.hash.as_deref().unwrap_or_default();
+        let hash = held.reservation.hash.as_deref().unwrap_or_default();
         let request = Purpose::LogIn.by(&folded, from);
         match self.passwords.verify(request, password, hash).await? {
             Verdict::Wrong => return Err(AccountError::WrongPassword),
             Verdict::Right => {}
             Verdict::RightButOld(hash) => {
-                let renewed = NameClaim { hash: Some(hash), ..held.claim.clone() };
-                let renewed = self.vault.replace(&folded, &renewed, held.revision).await;
+                let renewed = UsernameReservation { hash: Some(hash), ..held.reservation.clone() };
+                let renewed = self.credentials.replace(&folded, &renewed, held.revision).await;
                 _ = renewed.inspect_err(|error| warn!(%error, "a password's hash is old")); // and is as good
             }
         }
-        let change = held.claim.change.map(|change| change.id);
+        let change = held.reservation.change.map(|change| change.id);
         Ok(Proven { account, password: Some((folded, change)) })
     }
 
@@ -291,7 +311,7 @@ impl Accounts {
             let done = self.executor.attempt::<Session>(user, seen, &command, authority, running);
             if let Some(done) = done.await? {
                 // The account itself must be found by the next call, too, also on another node.
-                self.executor.visible(done.position, &["user_directory"]).await;
+                self.executor.wait_for_all(done.position, &["user_directory"]).await;
                 return Ok(());
             }
             jitter(attempt).await;

@@ -9,7 +9,7 @@ use super::{AccountError, Accounts, Proven, Result};
 use crate::{
     adapters::{
         client_address::ClientNetwork,
-        nats::credential_store::{Held, NameClaim, PasswordChange},
+        nats::credential_store::{PasswordChange, StoredReservation, UsernameReservation},
         passwords::{Verdict, hash_queue::Purpose},
     },
     clock,
@@ -39,7 +39,7 @@ impl Accounts {
         let authority = Authority::of_user(account.id, kept, cause);
         loop {
             let held = self.credential(account, cause).await?;
-            let hash = held.claim.hash.as_deref().ok_or(AccountError::Gone)?;
+            let hash = held.reservation.hash.as_deref().ok_or(AccountError::Gone)?;
             // Judged under the revision that is replaced: of two changes at once the later one finds
             // that its old password is not right any more.
             if matches!(self.passwords.verify(request.clone(), old, hash).await?, Verdict::Wrong) {
@@ -80,10 +80,14 @@ impl Accounts {
     }
 
     /// The claim of an account's name, with a password, and no change of it unfinished.
-    async fn credential(&self, account: &Account, cause: &Cause) -> Result<Held<NameClaim>> {
+    async fn credential(
+        &self,
+        account: &Account,
+        cause: &Cause,
+    ) -> Result<StoredReservation<UsernameReservation>> {
         let folded = account.username.folded();
-        let held = self.vault.held::<NameClaim>(&folded).await?;
-        let held = held.filter(|held| held.claim.hash.is_some()).ok_or(AccountError::Gone)?;
+        let held = self.credentials.find::<UsernameReservation>(&folded).await?;
+        let held = held.filter(|held| held.reservation.hash.is_some()).ok_or(AccountError::Gone)?;
         self.finish_change(account.id, &folded, held, cause).await
     }
 
@@ -91,16 +95,17 @@ impl Accounts {
     async fn replace_password(
         &self,
         account: &Account,
-        held: Held<NameClaim>,
+        held: StoredReservation<UsernameReservation>,
         hash: String,
         kept: Option<TokenId>,
         actor: Option<UserId>,
-    ) -> Result<Option<Held<NameClaim>>> {
+    ) -> Result<Option<StoredReservation<UsernameReservation>>> {
         let change = PasswordChange { id: clock::random_id(), kept, actor, unfinished: true };
-        let claim = NameClaim { hash: Some(hash), change: Some(change), ..held.claim };
+        let reservation =
+            UsernameReservation { hash: Some(hash), change: Some(change), ..held.reservation };
         let folded = account.username.folded();
-        let revision = self.vault.replace(&folded, &claim, held.revision).await?;
-        Ok(revision.map(|revision| Held { claim, revision }))
+        let revision = self.credentials.replace(&folded, &reservation, held.revision).await?;
+        Ok(revision.map(|revision| StoredReservation { reservation, revision }))
     }
 
     /// Appends what a change of password has yet to say in the log: that there was one, and that whoever came in with
@@ -112,21 +117,21 @@ impl Accounts {
         &self,
         user: UserId,
         folded: &str,
-        held: Held<NameClaim>,
+        held: StoredReservation<UsernameReservation>,
         cause: &Cause,
-    ) -> Result<Held<NameClaim>> {
-        let unfinished = held.claim.change.clone().filter(|change| change.unfinished);
+    ) -> Result<StoredReservation<UsernameReservation>> {
+        let unfinished = held.reservation.change.clone().filter(|change| change.unfinished);
         let Some(change) = unfinished else { return Ok(held) };
         let PasswordChange { id, kept, actor, .. } = change;
         let authority = Authority { actor, token: None, cause };
         self.executor.execute::<User>(user, &UserCommand::ChangePassword, authority).await?;
         let revoke = SessionCommand::Revoke { kept, change: id };
-        self.executor.execute_visibly::<Session>(user, &revoke, authority).await?;
+        self.executor.execute_and_wait::<Session>(user, &revoke, authority).await?;
         let finished = PasswordChange { unfinished: false, ..change };
-        let claim = NameClaim { change: Some(finished), ..held.claim };
-        let replaced = self.vault.replace(folded, &claim, held.revision).await?;
+        let reservation = UsernameReservation { change: Some(finished), ..held.reservation };
+        let replaced = self.credentials.replace(folded, &reservation, held.revision).await?;
         // Otherwise somebody else has finished it, or changed the password once more.
-        Ok(Held { claim, revision: replaced.unwrap_or(held.revision) })
+        Ok(StoredReservation { reservation, revision: replaced.unwrap_or(held.revision) })
     }
 
     /// The hash of the password of an account to be.
@@ -143,8 +148,12 @@ impl Accounts {
     /// Is what somebody has proven still so?
     pub(super) async fn still_holds(&self, proven: &Proven) -> Result<()> {
         if let Some((folded, proven)) = &proven.password {
-            let held = self.vault.held::<NameClaim>(folded).await?.ok_or(AccountError::Gone)?;
-            if held.claim.change.map(|change| change.id) != *proven {
+            let held = self
+                .credentials
+                .find::<UsernameReservation>(folded)
+                .await?
+                .ok_or(AccountError::Gone)?;
+            if held.reservation.change.map(|change| change.id) != *proven {
                 return Err(AccountError::WrongPassword);
             }
         }

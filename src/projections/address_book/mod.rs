@@ -8,7 +8,7 @@ use sqlx::{PgConnection, PgPool};
 
 use super::{
     Projection, StoreError,
-    engine::postgres::{InPostgres, column, number},
+    engine::postgres::{PostgresStore, column, number},
 };
 use crate::{
     commands::friendship::{Edge, Friendship, Request},
@@ -27,14 +27,14 @@ pub const DDL: &str = include_str!("schema.sql");
 pub struct AddressBook;
 
 impl Projection for AddressBook {
-    type Store = InPostgres;
+    type Store = PostgresStore;
     type Effect = ();
     const NAME: &'static str = "address_book";
     const SUBJECTS: &'static [&'static str] = &["evt.friendship.>"];
 
     async fn apply(
         &self,
-        tx: &mut <InPostgres as super::engine::generation::Store>::Tx,
+        tx: &mut <PostgresStore as super::engine::generation::Store>::Tx,
         batch: &[Recorded<Event>],
     ) -> Result<Vec<()>, StoreError> {
         let mut versions = BTreeMap::new();

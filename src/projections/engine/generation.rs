@@ -40,7 +40,7 @@ pub trait Store: Clone + Send + Sync + 'static {
     fn begin(
         &self,
         generation: &Generation,
-        moved: Move,
+        moved: CheckpointAdvance,
     ) -> impl Future<Output = Result<Self::Tx, StoreError>> + Send;
 
     /// Commits it, moving the checkpoint; [`StoreError::Fenced`] if it is not where `moved` says.
@@ -48,7 +48,7 @@ pub trait Store: Clone + Send + Sync + 'static {
         &self,
         tx: Self::Tx,
         generation: &Generation,
-        moved: Move,
+        moved: CheckpointAdvance,
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
 
     /// Makes a generation the live one, atomically; the old one stays until dropped.
@@ -74,7 +74,7 @@ pub trait Store: Clone + Send + Sync + 'static {
     fn generations(
         &self,
         name: &'static str,
-    ) -> impl Future<Output = Result<Vec<Listed>, StoreError>> + Send;
+    ) -> impl Future<Output = Result<Vec<ListedGeneration>, StoreError>> + Send;
 }
 
 /// One build of one read model.
@@ -92,7 +92,7 @@ pub struct Generation {
 
 /// A step of a checkpoint.
 #[derive(Debug, Clone, Copy)]
-pub struct Move {
+pub struct CheckpointAdvance {
     /// Who makes it.
     pub owner: Uuid,
     /// Where it must be.
@@ -101,22 +101,26 @@ pub struct Move {
     pub to: Checkpoint,
 }
 
-impl Move {
+impl CheckpointAdvance {
     /// The moment before it.
-    pub fn since(&self, generation: &Generation) -> Moment {
-        Moment { generation: generation.number, owner: self.owner, position: self.from.position }
+    pub fn since(&self, generation: &Generation) -> FenceToken {
+        FenceToken {
+            generation: generation.number,
+            owner: self.owner,
+            position: self.from.position,
+        }
     }
 
     /// The moment after it.
-    pub fn until(&self, generation: &Generation) -> Moment {
-        Moment { generation: generation.number, owner: self.owner, position: self.to.position }
+    pub fn until(&self, generation: &Generation) -> FenceToken {
+        FenceToken { generation: generation.number, owner: self.owner, position: self.to.position }
     }
 }
 
 /// A moment in the life of a generation, as its owner left it. What he remembers of it is what the store holds, as long
 /// as his next step begins there: nobody else can have written meanwhile.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Moment {
+pub struct FenceToken {
     generation: i32,
     owner: Uuid,
     position: Position,
@@ -133,7 +137,7 @@ pub struct Digest {
 
 /// A generation as listed.
 #[derive(Debug, Clone, serde::Serialize)]
-pub struct Listed {
+pub struct ListedGeneration {
     /// 1, 2, 3 …
     pub generation: i32,
     /// Do readers see it?

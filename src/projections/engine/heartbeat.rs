@@ -5,27 +5,27 @@ use std::{convert::Infallible, time::Duration};
 use tokio::time::{interval, sleep, timeout};
 use tracing::error;
 
-use super::runner::Runners;
+use super::supervisor::RunnerContext;
 use crate::{
-    adapters::nats::checkpoints::{Beat, HEARTBEAT},
+    adapters::nats::checkpoints::{HEARTBEAT, Heartbeat},
     events::Position,
 };
 
-impl Runners {
+impl RunnerContext {
     /// That this process works on a read model, how far that is, and which event it cannot apply.
-    pub(super) fn beat(&self, position: Position, stopped_at: Option<Position>) -> Beat {
-        Beat { stopped_at, ..Beat::at(position, self.node) }
+    pub(super) fn heartbeat(&self, position: Position, stopped_at: Option<Position>) -> Heartbeat {
+        Heartbeat { stopped_at, ..Heartbeat::at(position, self.node) }
     }
 
     /// Says so again and again for as long as nobody else works on the read model. Without that it would count as one
     /// that nobody works on.
-    pub(super) async fn tell_for(&self, time: Duration, name: &str, beat: Beat) {
+    pub(super) async fn publish_for(&self, time: Duration, name: &str, heartbeat: Heartbeat) {
         let telling = async {
             let mut due = interval(HEARTBEAT);
             loop {
                 due.tick().await;
-                if self.checkpoints.holder(name).is_none_or(|node| node == self.node) {
-                    self.checkpoints.heartbeat(name, beat).await;
+                if self.checkpoints.active_runner(name).is_none_or(|node| node == self.node) {
+                    self.checkpoints.publish_heartbeat(name, heartbeat).await;
                 }
             }
         };
@@ -51,9 +51,9 @@ impl Runners {
 
     /// Says that this process works on a read model no more, if it did.
     pub(super) async fn leave(&self, name: &str) {
-        if self.checkpoints.holder(name) == Some(self.node) {
+        if self.checkpoints.active_runner(name) == Some(self.node) {
             let position = self.checkpoints.position(name).unwrap_or_default();
-            self.checkpoints.tell(name, Beat::last(position, self.node)).await;
+            self.checkpoints.publish(name, Heartbeat::last(position, self.node)).await;
         }
     }
 
@@ -63,7 +63,7 @@ impl Runners {
         loop {
             // Whoever took it says so at once, and goes on saying so.
             sleep(Duration::from_millis(50)).await;
-            if self.checkpoints.holder(name).is_none_or(|node| node == self.node) {
+            if self.checkpoints.active_runner(name).is_none_or(|node| node == self.node) {
                 return;
             }
             self.health.standby(name, self.checkpoints.position(name).unwrap_or_default());

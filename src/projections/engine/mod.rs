@@ -8,3 +8,4 @@ pub mod postgres;
 pub mod redis;
 pub mod runner;
 pub mod stop_reason;
+pub mod supervisor;

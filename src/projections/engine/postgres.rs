@@ -6,7 +6,7 @@ use sha2::{Digest as _, Sha256};
 use sqlx::{AssertSqlSafe, PgPool, Postgres, Row as _, Transaction};
 use uuid::Uuid;
 
-use super::generation::{Digest, Generation, Listed, Move, Store};
+use super::generation::{CheckpointAdvance, Digest, Generation, ListedGeneration, Store};
 use crate::{
     adapters::postgres::LIVE,
     events::Position,
@@ -18,7 +18,7 @@ use crate::{
 
 /// PostgreSQL as a store of read models.
 #[derive(Clone)]
-pub struct InPostgres {
+pub struct PostgresStore {
     pool: PgPool,
 }
 
@@ -75,7 +75,7 @@ fn schema(generation: &Generation) -> String {
     format!("{}_g{}", generation.name, generation.number)
 }
 
-impl InPostgres {
+impl PostgresStore {
     /// Over a pool whose role owns the read models.
     pub fn new(pool: PgPool) -> Self {
         Self { pool }
@@ -204,7 +204,7 @@ impl InPostgres {
     }
 }
 
-impl Store for InPostgres {
+impl Store for PostgresStore {
     type Tx = Transaction<'static, Postgres>;
 
     async fn live(&self, name: &'static str, log_created: i64) -> Result<Generation, StoreError> {
@@ -238,7 +238,11 @@ impl Store for InPostgres {
         })
     }
 
-    async fn begin(&self, generation: &Generation, _: Move) -> Result<Self::Tx, StoreError> {
+    async fn begin(
+        &self,
+        generation: &Generation,
+        _: CheckpointAdvance,
+    ) -> Result<Self::Tx, StoreError> {
         let mut tx = self.pool.begin().await?;
         let path = format!("set local search_path to {}, ids", schema(generation));
         sqlx::raw_sql(AssertSqlSafe(path)).execute(&mut *tx).await?;
@@ -249,7 +253,7 @@ impl Store for InPostgres {
         &self,
         mut tx: Self::Tx,
         generation: &Generation,
-        moved: Move,
+        moved: CheckpointAdvance,
     ) -> Result<(), StoreError> {
         let done = sqlx::query!(
             "update hongyan.generations set position = $5, event_id = $6
@@ -329,7 +333,7 @@ impl Store for InPostgres {
         Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
     }
 
-    async fn generations(&self, name: &'static str) -> Result<Vec<Listed>, StoreError> {
+    async fn generations(&self, name: &'static str) -> Result<Vec<ListedGeneration>, StoreError> {
         let rows = sqlx::query!(
             "select generation, active, position, shape from hongyan.generations
              where projection = $1 order by generation",
@@ -340,7 +344,7 @@ impl Store for InPostgres {
         let wanted = shape(name).digest();
         Ok(rows
             .into_iter()
-            .map(|row| Listed {
+            .map(|row| ListedGeneration {
                 generation: row.generation,
                 live: row.active,
                 position: row.position.unsigned_abs(),

@@ -1,127 +1,47 @@
-//! Runs a read model: event and checkpoint in one transaction, batch after batch.
+//! The runner of one generation of a read model: event and checkpoint in one transaction, batch after batch.
 
 use std::{collections::BTreeSet, time::Duration};
 
-use tokio::time::{Instant, interval, sleep, sleep_until, timeout};
-use tokio_util::sync::CancellationToken;
+use tokio::time::{Instant, interval, sleep_until, timeout};
 use tracing::{error, info, warn};
 use uuid::Uuid;
 
 use super::{
-    generation::{Generation, Listed, Move, Store},
-    stop_reason::Halt,
+    generation::{CheckpointAdvance, Generation, ListedGeneration, Store},
+    stop_reason::StopReason,
+    supervisor::RunnerContext,
 };
 use crate::{
     adapters::nats::{
-        checkpoints::{Beat, Checkpoints, HEARTBEAT, LEASE},
-        event_log::{EventLog, LogError},
+        checkpoints::{HEARTBEAT, Heartbeat},
+        event_log::LogError,
         reader::{Entry, position_of},
-        shared_log::Tail,
     },
-    events::{Event, NodeId, Position, Recorded},
+    events::{Event, Position, Recorded},
     projections::{Checkpoint, Projection, StoreError},
-    telemetry::ProjectionHealth,
 };
 
-/// What every runner of a process shares.
-#[derive(Clone)]
-pub struct Runners {
-    /// The log.
-    pub log: EventLog,
-    /// Its end.
-    pub tail: Tail,
-    /// Where runners tell how far they are.
-    pub checkpoints: Checkpoints,
-    /// This process.
-    pub node: NodeId,
-    /// Events in one transaction, at most.
-    pub batch: usize,
-    /// What `/health` says.
-    pub health: ProjectionHealth,
-    /// The end.
-    pub stop: CancellationToken,
-}
-
-/// Keeps a read model up to date until the end, whatever happens to its store.
-pub async fn run<P: Projection>(projection: P, store: P::Store, runners: Runners) {
-    let mut pause = Duration::from_millis(50);
-    let (mut told, mut stopped_at) = (String::new(), None);
-    loop {
-        let mut work = Work { stopped_at, ..Work::new(&projection, &store, &runners) };
-        let halt = tokio::select! {
-            () = runners.stop.cancelled() => break,
-            halt = work.follow() => halt,
-            never = runners.raise_alarm(P::NAME) => match never {},
-        };
-        stopped_at = work.stopped_at;
-        if work.progressed {
-            pause = Duration::from_millis(50);
-            told.clear();
-        }
-        match halt {
-            Halt::Fenced => tokio::select! {
-                () = runners.stop.cancelled() => break,
-                () = runners.wait_for_silence(P::NAME) => {}
-            },
-            Halt::Passing(why) => {
-                if told != why {
-                    told.clone_from(&why); // once, however long it takes
-                    warn!(
-                        projection.name = P::NAME,
-                        why,
-                        "projection `{}` waits for its store or the log",
-                        P::NAME
-                    );
-                }
-                runners.health.waiting(P::NAME, &why);
-                tokio::select! {
-                    () = runners.stop.cancelled() => break,
-                    () = sleep(pause) => pause = (pause * 2).min(Duration::from_secs(1)),
-                }
-            }
-            Halt::Poison { position, reason } => {
-                error!(
-                    projection.name = P::NAME, %position, reason,
-                    "projection `{}` stopped: the event at {position} cannot be applied; \
-                     `hongyan events show {position}` shows it, `hongyan projections skip {} {position}` leaves it out",
-                    P::NAME,
-                    P::NAME
-                );
-                runners.health.stopped(P::NAME, position, &reason);
-                stopped_at = Some(position);
-                let beat = runners.beat(work.position(), stopped_at);
-                tokio::select! {
-                    () = runners.stop.cancelled() => break,
-                    // The store may have been mended, or the generation switched.
-                    () = runners.tell_for(LEASE, P::NAME, beat) => {}
-                }
-            }
-        }
-    }
-    runners.leave(P::NAME).await;
-}
-
-/// One stretch of work on one generation.
-pub struct Work<'a, P: Projection> {
+/// The work on one generation, until something comes in between.
+pub struct Runner<'a, P: Projection> {
     projection: &'a P,
     store: &'a P::Store,
-    runners: &'a Runners,
+    context: &'a RunnerContext,
     owner: Uuid,
     at: Checkpoint,
-    progressed: bool,
+    pub(super) progressed: bool,
     /// Events that an operator told this read model to leave out.
     skipped: BTreeSet<Position>,
     /// What could not be applied before. Until that is behind, it is not said that all is well.
-    stopped_at: Option<Position>,
+    pub(super) stopped_at: Option<Position>,
 }
 
-impl<'a, P: Projection> Work<'a, P> {
-    /// Work that has not begun.
-    pub fn new(projection: &'a P, store: &'a P::Store, runners: &'a Runners) -> Self {
+impl<'a, P: Projection> Runner<'a, P> {
+    /// Runner that has not begun.
+    pub fn new(projection: &'a P, store: &'a P::Store, context: &'a RunnerContext) -> Self {
         Self {
             projection,
             store,
-            runners,
+            context,
             owner: crate::clock::random_id(),
             at: Checkpoint::default(),
             progressed: false,
@@ -136,31 +56,31 @@ impl<'a, P: Projection> Work<'a, P> {
     }
 
     /// Follows the log on the live generation until something comes in between.
-    async fn follow(&mut self) -> Halt {
+    pub(super) async fn follow(&mut self) -> StopReason {
         match self.try_follow().await {
             Ok(never) => match never {},
-            Err(halt) => halt,
+            Err(reason) => reason,
         }
     }
 
-    async fn try_follow(&mut self) -> Result<std::convert::Infallible, Halt> {
-        let created = self.runners.log.end().await?.created;
-        self.runners.health.begun(P::NAME); // before there is a new generation that others may read
+    async fn try_follow(&mut self) -> Result<std::convert::Infallible, StopReason> {
+        let created = self.context.log.end().await?.created;
+        self.context.health.begun(P::NAME); // before there is a new generation that others may read
         let mut generation = self.store.live(P::NAME, created).await?;
         self.at = self.store.claim(&generation, self.owner).await?;
         // Where the log ends is asked after the claim: until then another runner may have gone on, and what it applied
         // beyond an earlier end is no sign of a log that lost something.
         // Live is who has all that it held by now: while messages flow, the end may always be a little ahead.
-        let mut target = self.runners.log.end().await?.last;
+        let mut target = self.context.log.end().await?.last;
         if generation.outdated
-            || !self.at.is_held_by(&self.runners.log, &generation, created, target).await?
+            || !self.at.is_held_by(&self.context.log, &generation, created, target).await?
         {
-            generation = self.start_over(&generation, created).await?;
+            generation = self.rebuild_from_empty(&generation, created).await?;
         }
-        self.skipped = self.runners.log.skipped(P::NAME).await?;
-        let mut reader = self.runners.tail.follow(P::SUBJECTS, self.next()).await?;
+        self.skipped = self.context.log.skipped(P::NAME).await?;
+        let mut reader = self.context.tail.follow(P::SUBJECTS, self.next()).await?;
         self.heartbeat(reader.pending()).await;
-        let mut beat = interval(HEARTBEAT);
+        let mut ticks = interval(HEARTBEAT);
         let mut live = false;
         let mut due = Instant::now();
         loop {
@@ -172,7 +92,7 @@ impl<'a, P: Projection> Work<'a, P> {
                     P::NAME,
                     self.at.position
                 );
-                self.runners.health.live(P::NAME);
+                self.context.health.live(P::NAME);
                 self.projection.caught_up().await;
             }
             let at = self.at.position;
@@ -180,14 +100,14 @@ impl<'a, P: Projection> Work<'a, P> {
                 if due > Instant::now() {
                     tokio::select! {
                         () = sleep_until(due) => {}
-                        () = self.runners.checkpoints.awaited_beyond(at) => {}
+                        () = self.context.checkpoints.awaited_beyond(at) => {}
                     }
                 }
             };
             let goal = (!live).then_some(target);
             let batch = tokio::select! {
-                batch = reader.next_before(self.runners.batch, goal, gathered) => batch?,
-                _ = beat.tick() => {
+                batch = reader.next_before(self.context.batch, goal, gathered) => batch?,
+                _ = ticks.tick() => {
                     // Somebody may have claimed or switched the generation while nothing happened.
                     self.still_mine(&generation).await?;
                     self.still_live(&generation).await?;
@@ -202,7 +122,7 @@ impl<'a, P: Projection> Work<'a, P> {
             };
             // What a full batch has left over does not wait.
             let gathers = live && reader.pending() == 0;
-            due = Instant::now() + if gathers { P::PACE } else { Duration::ZERO };
+            due = Instant::now() + if gathers { P::MIN_BATCH_INTERVAL } else { Duration::ZERO };
             let effects = self.apply(&generation, batch).await?;
             if live {
                 self.projection.publish(effects).await;
@@ -220,18 +140,18 @@ impl<'a, P: Projection> Work<'a, P> {
         generation: &Generation,
         target: Position,
         mut progress: impl FnMut(Position, u64),
-    ) -> Result<(), Halt> {
+    ) -> Result<(), StopReason> {
         self.at = self.store.claim(generation, self.owner).await?;
         if self.at.position >= target {
             return Ok(());
         }
-        self.skipped = self.runners.log.skipped(P::NAME).await?;
-        let mut reader = self.runners.log.read(P::SUBJECTS, self.next()).await?;
+        self.skipped = self.context.log.skipped(P::NAME).await?;
+        let mut reader = self.context.log.read(P::SUBJECTS, self.next()).await?;
         let mut at_end = reader.pending() == 0;
         while reader.next() <= target
             && !(at_end && self.has_none(Position(reader.next().0 - 1), target).await?)
         {
-            let Ok(batch) = timeout(HEARTBEAT, reader.next_batch(self.runners.batch)).await else {
+            let Ok(batch) = timeout(HEARTBEAT, reader.next_batch(self.context.batch)).await else {
                 at_end = true; // or what was to come has expired
                 continue;
             };
@@ -250,44 +170,48 @@ impl<'a, P: Projection> Work<'a, P> {
 
     /// Holds the log nothing for this read model after one position, up to another?
     async fn has_none(&self, after: Position, to: Position) -> Result<bool, LogError> {
-        self.runners.log.has_none(P::SUBJECTS, Position(after.0 + 1), to).await
+        self.context.log.has_none(P::SUBJECTS, Position(after.0 + 1), to).await
     }
 
     fn next(&self) -> Position {
         Position(self.at.position.0 + 1)
     }
 
-    fn beat(&self, lag: u64) -> Beat {
+    fn status(&self, lag: u64) -> Heartbeat {
         let position = self.at.position;
         let stopped_at = self.stopped_at.filter(|event| position < *event);
         if stopped_at.is_none() {
-            self.runners.health.at(P::NAME, position, lag);
+            self.context.health.at(P::NAME, position, lag);
         }
-        self.runners.beat(position, stopped_at)
+        self.context.heartbeat(position, stopped_at)
     }
 
     async fn heartbeat(&self, lag: u64) {
-        self.runners.checkpoints.heartbeat(P::NAME, self.beat(lag)).await;
+        self.context.checkpoints.publish_heartbeat(P::NAME, self.status(lag)).await;
     }
 
     async fn announce(&self, lag: u64) {
-        self.runners.checkpoints.tell(P::NAME, self.beat(lag)).await;
+        self.context.checkpoints.publish(P::NAME, self.status(lag)).await;
     }
 
     /// Moves the checkpoint to where it is, which fails if it is somebody else's now.
-    async fn still_mine(&self, generation: &Generation) -> Result<(), Halt> {
-        let moved = Move { owner: self.owner, from: self.at, to: self.at };
+    async fn still_mine(&self, generation: &Generation) -> Result<(), StopReason> {
+        let moved = CheckpointAdvance { owner: self.owner, from: self.at, to: self.at };
         let tx = self.store.begin(generation, moved).await?;
         Ok(self.store.commit(tx, generation, moved).await?)
     }
 
-    async fn still_live(&self, generation: &Generation) -> Result<(), Halt> {
+    async fn still_live(&self, generation: &Generation) -> Result<(), StopReason> {
         let live = self.store.live(P::NAME, generation.log_created).await?;
-        if live.number == generation.number { Ok(()) } else { Err(Halt::Fenced) }
+        if live.number == generation.number { Ok(()) } else { Err(StopReason::Fenced) }
     }
 
-    async fn start_over(&mut self, old: &Generation, log_created: i64) -> Result<Generation, Halt> {
-        let (runners, beat) = (self.runners, self.runners.beat(self.at.position, None));
+    async fn rebuild_from_empty(
+        &mut self,
+        old: &Generation,
+        log_created: i64,
+    ) -> Result<Generation, StopReason> {
+        let (context, heartbeat) = (self.context, self.context.heartbeat(self.at.position, None));
         if old.outdated {
             info!(
                 projection.name = P::NAME,
@@ -302,7 +226,7 @@ impl<'a, P: Projection> Work<'a, P> {
             );
         }
         // What an earlier attempt left half built.
-        for Listed { generation, live, .. } in self.store.generations(P::NAME).await? {
+        for ListedGeneration { generation, live, .. } in self.store.generations(P::NAME).await? {
             if !live && generation > old.number {
                 self.store.drop(&Generation { number: generation, ..*old }).await?;
             }
@@ -310,12 +234,12 @@ impl<'a, P: Projection> Work<'a, P> {
         let generation = self.store.add(P::NAME, log_created).await?;
         self.stopped_at = None;
         // Readers keep what they have until there is something to replace it.
-        let target = self.runners.log.end().await?.last;
-        let health = self.runners.health.clone();
+        let target = self.context.log.end().await?.last;
+        let health = self.context.health.clone();
         let progress = |at: Position, _| health.at(P::NAME, at, target.0.saturating_sub(at.0));
         tokio::select! {
             built = self.build(&generation, target, progress) => built?,
-            () = runners.tell_for(Duration::MAX, P::NAME, beat) => {}
+            () = context.publish_for(Duration::MAX, P::NAME, heartbeat) => {}
         }
         self.store.switch(&generation).await?;
         Ok(generation)
@@ -325,7 +249,7 @@ impl<'a, P: Projection> Work<'a, P> {
         &mut self,
         generation: &Generation,
         batch: Vec<Entry>,
-    ) -> Result<Vec<P::Effect>, Halt> {
+    ) -> Result<Vec<P::Effect>, StopReason> {
         let mut events = Vec::with_capacity(batch.len());
         let mut end = self.at;
         let mut unreadable = None;
@@ -341,7 +265,7 @@ impl<'a, P: Projection> Work<'a, P> {
                     let event = entry.ok();
                     end = Checkpoint { position, event: event.as_ref().map(|event| event.id) };
                     let Some(event) = event.filter(|_| !skipped) else { continue };
-                    if !event.may_be_repeat() || !self.runners.log.is_repeat(&event).await? {
+                    if !event.may_be_repeat() || !self.context.log.is_repeat(&event).await? {
                         events.push(event);
                     }
                 }
@@ -350,7 +274,7 @@ impl<'a, P: Projection> Work<'a, P> {
         let mut effects = Vec::new();
         let mut rest = events.as_slice();
         loop {
-            let (now, later) = rest.split_at(P::portion(rest));
+            let (now, later) = rest.split_at(P::split_batch(rest));
             if later.is_empty() {
                 break;
             }
@@ -360,9 +284,10 @@ impl<'a, P: Projection> Work<'a, P> {
         effects.extend(self.apply_portion(generation, rest, end).await?);
         match unreadable {
             None => Ok(effects),
-            Some(found) => {
-                Err(Halt::Poison { position: found.position, reason: found.source.to_string() })
-            }
+            Some(found) => Err(StopReason::PoisonEvent {
+                position: found.position,
+                reason: found.source.to_string(),
+            }),
         }
     }
 
@@ -372,7 +297,7 @@ impl<'a, P: Projection> Work<'a, P> {
         generation: &Generation,
         events: &[Recorded<Event>],
         to: Checkpoint,
-    ) -> Result<Vec<P::Effect>, Halt> {
+    ) -> Result<Vec<P::Effect>, StopReason> {
         match self.apply_all(generation, events, to).await {
             Err(StoreError::Refused(why)) => self.find_poison(generation, events, to, why).await,
             result => Ok(result?),
@@ -389,7 +314,7 @@ impl<'a, P: Projection> Work<'a, P> {
         if to.position == self.at.position {
             return Ok(Vec::new());
         }
-        let moved = Move { owner: self.owner, from: self.at, to };
+        let moved = CheckpointAdvance { owner: self.owner, from: self.at, to };
         let mut tx = self.store.begin(generation, moved).await?;
         let effects = self.projection.apply(&mut tx, events).await?;
         self.store.commit(tx, generation, moved).await?;
@@ -405,12 +330,12 @@ impl<'a, P: Projection> Work<'a, P> {
         events: &[Recorded<Event>],
         end: Checkpoint,
         why: String,
-    ) -> Result<Vec<P::Effect>, Halt> {
+    ) -> Result<Vec<P::Effect>, StopReason> {
         // The tables themselves may be gone; then there is a new generation, and no poison.
         let live = self.store.live(P::NAME, generation.log_created).await?;
         if live.number > generation.number {
             warn!(projection.name = P::NAME, why, "the generation is not live any more");
-            return Err(Halt::Fenced);
+            return Err(StopReason::Fenced);
         }
         let mut effects = Vec::new();
         for event in events {
@@ -419,7 +344,7 @@ impl<'a, P: Projection> Work<'a, P> {
                 Err(StoreError::Refused(reason)) => {
                     // A store also refuses what another runner has applied meanwhile.
                     self.still_mine(generation).await?;
-                    return Err(Halt::Poison { position: event.position, reason });
+                    return Err(StopReason::PoisonEvent { position: event.position, reason });
                 }
                 result => effects.extend(result?),
             }

@@ -4,16 +4,16 @@ use crate::{adapters::nats::event_log::LogError, events::Position, projections::
 
 /// Why a runner stopped working on a generation.
 #[derive(Debug, thiserror::Error)]
-pub enum Halt {
+pub enum StopReason {
     /// Another runner took it, or the store lost its state.
     #[error("another runner works on it")]
     Fenced,
     /// The store or the log is away.
     #[error("{0}")]
-    Passing(String),
+    Transient(String),
     /// An event that will never be applied.
     #[error("the event at {position} cannot be applied: {reason}")]
-    Poison {
+    PoisonEvent {
         /// Where it is.
         position: Position,
         /// Why not.
@@ -21,17 +21,17 @@ pub enum Halt {
     },
 }
 
-impl From<LogError> for Halt {
+impl From<LogError> for StopReason {
     fn from(error: LogError) -> Self {
-        Self::Passing(error.to_string())
+        Self::Transient(error.to_string())
     }
 }
 
-impl From<StoreError> for Halt {
+impl From<StoreError> for StopReason {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::Fenced => Self::Fenced,
-            StoreError::Passing(why) | StoreError::Refused(why) => Self::Passing(why),
+            StoreError::Transient(why) | StoreError::Refused(why) => Self::Transient(why),
         }
     }
 }

@@ -6,7 +6,7 @@ mod listing;
 use sqlx::PgPool;
 
 use self::changes::Changes;
-use super::{Page, Projection, StoreError, engine::postgres::InPostgres};
+use super::{Page, Projection, StoreError, engine::postgres::PostgresStore};
 use crate::{
     commands::group::{Group, GroupRow, Member},
     events::{Event, GroupId, MembershipId, Position, Recorded, Subject, Timestamp, UserId},
@@ -21,14 +21,14 @@ pub const DDL: &str = include_str!("schema.sql");
 pub struct GroupRoster;
 
 impl Projection for GroupRoster {
-    type Store = InPostgres;
+    type Store = PostgresStore;
     type Effect = ();
     const NAME: &'static str = "group_roster";
     const SUBJECTS: &'static [&'static str] = &["evt.group.>"];
 
     async fn apply(
         &self,
-        tx: &mut <InPostgres as super::engine::generation::Store>::Tx,
+        tx: &mut <PostgresStore as super::engine::generation::Store>::Tx,
         batch: &[Recorded<Event>],
     ) -> Result<Vec<()>, StoreError> {
         let mut changes = Changes::default();
@@ -68,7 +68,7 @@ pub async fn load(pool: &PgPool, group: GroupId) -> sqlx::Result<(Group, Positio
     .await?;
     tx.commit().await?;
     let Some(row) = row else {
-        return Ok((Group::Unborn, Position(0)));
+        return Ok((Group::NotCreated, Position(0)));
     };
     let version = Position(row.version.unsigned_abs());
     if row.dissolved {

@@ -20,7 +20,7 @@ use self::{
 };
 use super::{
     Projection, StoreError,
-    engine::postgres::{InPostgres, number},
+    engine::postgres::{PostgresStore, number},
     message_object::{MessageObject, revoked_text_in_group},
     user_objects,
 };
@@ -32,7 +32,7 @@ use crate::{
     },
 };
 
-pub use objects::{Said, for_user, in_group, place};
+pub use objects::{HistoryEntry, for_user, in_group, place};
 
 /// Its tables.
 pub const DDL: &str = include_str!("schema.sql");
@@ -41,16 +41,16 @@ pub const DDL: &str = include_str!("schema.sql");
 pub struct MessageHistory;
 
 impl Projection for MessageHistory {
-    type Store = InPostgres;
+    type Store = PostgresStore;
     type Effect = ();
     const NAME: &'static str = "message_history";
     const SUBJECTS: &'static [&'static str] =
         &["evt.chat.>", "evt.friendship.>", "evt.group.>", "evt.groupchat.>"];
-    const PACE: Duration = Duration::from_millis(250); // no message waits for it
+    const MIN_BATCH_INTERVAL: Duration = Duration::from_millis(250); // no message waits for it
 
     async fn apply(
         &self,
-        tx: &mut <InPostgres as super::engine::generation::Store>::Tx,
+        tx: &mut <PostgresStore as super::engine::generation::Store>::Tx,
         batch: &[Recorded<Event>],
     ) -> Result<Vec<()>, StoreError> {
         let mut groups = Groups::load(tx, batch).await?;

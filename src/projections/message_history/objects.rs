@@ -9,7 +9,7 @@ use crate::{
 
 /// What was said in a group.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Said {
+pub struct HistoryEntry {
     /// Where in the log.
     pub position: u64,
     /// Who wrote it; nobody if it is a notice.
@@ -80,7 +80,7 @@ pub async fn in_group(
     (from, to): (u64, u64),
     most: usize,
     bytes: usize,
-) -> sqlx::Result<Vec<Said>> {
+) -> sqlx::Result<Vec<HistoryEntry>> {
     let rows = sqlx::query!(
         r#"select found.position as "position!", found.author as "author!", found.object as "object!",
              shown_groups.object as "shown?"
@@ -107,7 +107,7 @@ pub async fn in_group(
         signed(bytes as u64)
     );
     let rows = rows.fetch_all(pool).await?.into_iter();
-    let said = rows.map(|row| Said {
+    let said = rows.map(|row| HistoryEntry {
         position: row.position.unsigned_abs(),
         author: Some(UserId(row.author)).filter(|author| author.0 != 0),
         object: whole(row.object, row.shown.as_deref()),

@@ -1,16 +1,16 @@
-//! What the events of a batch do to queues, timelines and lanes, one after the other.
+//! What the events of a batch do to queues, timelines and undelivered sets, one after the other.
 
 use std::sync::Arc;
 
 use super::{
-    Bounds, Waiting,
-    cursors::Heads,
-    members::{Groups, Told},
+    Bounds, PushEffect,
+    cursors::QueueCursors,
+    members::{GroupMembers, LastFanout},
     store::{self, SHARED},
-    undelivered::Lanes,
+    undelivered::UndeliveredSets,
 };
 use crate::{
-    adapters::nats::push::SaidPush,
+    adapters::nats::push::GroupPush,
     events::{
         DeliveryEvent, Event, GroupChatEvent, GroupEvent, GroupId, Position, Recorded, Subject,
         UserId,
@@ -25,24 +25,24 @@ use crate::{
 };
 
 /// What a batch does.
-pub(super) struct Work<'a> {
+pub(super) struct BatchApplier<'a> {
     pub(super) tx: &'a mut RedisTx,
     pub(super) bounds: Bounds,
-    pub(super) groups: Groups,
-    pub(super) heads: Heads,
-    pub(super) lanes: Lanes,
+    pub(super) groups: GroupMembers,
+    pub(super) cursors: QueueCursors,
+    pub(super) undelivered: UndeliveredSets,
     /// The last event that changed who receives: a socket, or a membership.
-    pub(super) ruled: Position,
-    pub(super) waiting: Vec<Waiting>,
+    pub(super) audience_version: Position,
+    pub(super) effects: Vec<PushEffect>,
 }
 
-impl Work<'_> {
-    pub(super) async fn take(&mut self, recorded: &Recorded<Event>) -> Result<(), StoreError> {
+impl BatchApplier<'_> {
+    pub(super) async fn apply(&mut self, recorded: &Recorded<Event>) -> Result<(), StoreError> {
         let at = recorded.position;
         match (&recorded.event, recorded.subject) {
             (Event::Session(event), Subject::Session(user)) => {
-                self.ruled = at;
-                self.heads.note(user, event, at);
+                self.audience_version = at;
+                self.cursors.note(user, event, at);
             }
             (Event::Delivery(DeliveryEvent::Written { users, groups }), _) => {
                 for delivered in users {
@@ -50,15 +50,15 @@ impl Work<'_> {
                 }
                 for delivered in groups {
                     let users = || delivered.users.iter().copied();
-                    self.lanes.load(self.tx, delivered.group, users()).await?;
+                    self.undelivered.load(self.tx, delivered.group, users()).await?;
                     for user in users() {
-                        self.lanes.receive(delivered.group, user, &delivered.ranges);
+                        self.undelivered.receive(delivered.group, user, &delivered.ranges);
                     }
                 }
             }
             (Event::Group(event), Subject::Group(id)) => {
-                self.ruled = at;
-                self.take_group(id, event, recorded).await?;
+                self.audience_version = at;
+                self.apply_group(id, event, recorded).await?;
             }
             (Event::GroupChat(GroupChatEvent::Sent(sent)), _) => {
                 let Some(group) = self.groups.get(sent.to.id) else { return Ok(()) };
@@ -67,23 +67,23 @@ impl Work<'_> {
                     return Ok(());
                 }
                 let object = MessageObject::group_chat(sent, Some(group)).json();
-                self.tell_all(sent.to.id, Some(sent.from.id), &[], object, at).await?;
+                self.fan_out(sent.to.id, Some(sent.from.id), &[], object, at).await?;
             }
             (Event::GroupChat(GroupChatEvent::Revoked(revocation)), _) => {
                 let text = revoked_text_in_group(revocation);
                 let object = MessageObject::revoked_in_group(revocation, &text).json();
-                self.tell_all(revocation.to.id, None, &[], object, at).await?;
+                self.fan_out(revocation.to.id, None, &[], object, at).await?;
             }
             _ => {
                 for (user, object) in user_objects::of(recorded) {
-                    self.queue(&[user], None, object, at).await?;
+                    self.enqueue(&[user], None, object, at).await?;
                 }
             }
         }
         Ok(())
     }
 
-    async fn take_group(
+    async fn apply_group(
         &mut self,
         id: GroupId,
         event: &GroupEvent,
@@ -119,18 +119,18 @@ impl Work<'_> {
             hearers.clone_from(users);
             hearers.retain(|user| !over || group.member(*user).is_none());
         }
-        self.open_lanes(id, &beginning, at).await?;
+        self.open_undelivered(id, &beginning, at).await?;
         match (notice, event) {
             (Some((_, object)), GroupEvent::Applied { .. } | GroupEvent::Left { .. }) => {
-                self.queue(&hearers, Some(id), object, at).await?;
+                self.enqueue(&hearers, Some(id), object, at).await?;
             }
             (Some((_, object)), GroupEvent::Dissolved { .. }) => {
-                self.tell_all(id, None, &hearers, object, at).await?;
+                self.fan_out(id, None, &hearers, object, at).await?;
             }
-            (Some((_, object)), _) => self.tell_all(id, None, &[], object, at).await?,
+            (Some((_, object)), _) => self.fan_out(id, None, &[], object, at).await?,
             (None, _) => {}
         }
-        self.close_lanes(id, &ending).await?;
+        self.close_undelivered(id, &ending).await?;
         let timeline = self.groups.timeline(id).filter(|_| shrinks || over);
         if let Some(timeline) = timeline {
             // What somebody has yet to receive of it is in `message_history`.
@@ -143,7 +143,7 @@ impl Work<'_> {
     }
 
     /// From now on what is said to all is for these as well.
-    async fn open_lanes(
+    async fn open_undelivered(
         &mut self,
         id: GroupId,
         users: &[UserId],
@@ -153,16 +153,16 @@ impl Work<'_> {
             return Ok(());
         }
         self.groups.begin_timeline(id);
-        self.lanes.load(self.tx, id, users.iter().copied()).await?;
-        let new = users.iter().filter(|user| self.lanes.open(id, **user, at.0));
+        self.undelivered.load(self.tx, id, users.iter().copied()).await?;
+        let new = users.iter().filter(|user| self.undelivered.open(id, **user, at.0));
         let new: Vec<UserId> = new.copied().collect();
         // An entry without a message: their sockets look, and find the lane.
-        self.heads.load(self.tx, new.iter().copied()).await?;
+        self.cursors.load(self.tx, new.iter().copied()).await?;
         for user in new {
-            let given = self.heads.give(user);
+            let given = self.cursors.allocate(user);
             let place = (user, given.number);
             store::enqueue(self.tx, self.bounds.quota, place, at, ("", 0));
-            self.waiting.extend(given.connection.map(|connection| Waiting::Queue {
+            self.effects.extend(given.connection.map(|connection| PushEffect::Queue {
                 user,
                 number: given.number,
                 connection,
@@ -173,19 +173,19 @@ impl Work<'_> {
     }
 
     /// What is said after this is not for these any more.
-    async fn close_lanes(&mut self, id: GroupId, users: &[UserId]) -> Result<(), StoreError> {
+    async fn close_undelivered(&mut self, id: GroupId, users: &[UserId]) -> Result<(), StoreError> {
         let Some(last) = self.groups.timeline(id).map(|timeline| timeline.last) else {
             return Ok(());
         };
-        self.lanes.load(self.tx, id, users.iter().copied()).await?;
+        self.undelivered.load(self.tx, id, users.iter().copied()).await?;
         for user in users {
-            self.lanes.close(id, *user, last);
+            self.undelivered.close(id, *user, last);
         }
         Ok(())
     }
 
     /// Something for all members but its author, and for some who are none.
-    async fn tell_all(
+    async fn fan_out(
         &mut self,
         id: GroupId,
         author: Option<UserId>,
@@ -195,25 +195,27 @@ impl Work<'_> {
     ) -> Result<(), StoreError> {
         let Some(group) = self.groups.get(id) else { return Ok(()) };
         if group.count() > self.bounds.large {
-            self.queue(others, Some(id), object.clone(), at).await?;
-            self.enter_timeline(id, author, object, at);
+            self.enqueue(others, Some(id), object.clone(), at).await?;
+            self.append_to_timeline(id, author, object, at);
             return Ok(());
         }
         let members = group.members().map(|member| member.user);
         let members = members.filter(|user| Some(*user) != author);
         let users: Vec<UserId> = members.chain(others.iter().copied()).collect();
-        self.queue(&users, Some(id), object, at).await?;
+        self.enqueue(&users, Some(id), object, at).await?;
         if let Some(timeline) = self.groups.timeline(id) {
-            timeline.told = match (timeline.told, author) {
-                (Told::Timeline, Some(author)) => Told::QueuesBut(author),
-                (Told::QueuesBut(other), Some(author)) if other == author => timeline.told,
-                _ => Told::Queues,
+            timeline.last_fanout = match (timeline.last_fanout, author) {
+                (LastFanout::OnRead, Some(author)) => LastFanout::OnWriteExcept(author),
+                (LastFanout::OnWriteExcept(other), Some(author)) if other == author => {
+                    timeline.last_fanout
+                }
+                _ => LastFanout::OnWrite,
             };
         }
         Ok(())
     }
 
-    fn enter_timeline(
+    fn append_to_timeline(
         &mut self,
         id: GroupId,
         author: Option<UserId>,
@@ -221,24 +223,31 @@ impl Work<'_> {
         at: Position,
     ) {
         let timeline = self.groups.begin_timeline(id);
-        let (after, look) = (timeline.last, timeline.told != Told::Timeline);
-        (timeline.last, timeline.told) = (at.0, Told::Timeline);
+        let (after, look) = (timeline.last, timeline.last_fanout != LastFanout::OnRead);
+        (timeline.last, timeline.last_fanout) = (at.0, LastFanout::OnRead);
         let place = (id, at);
         store::append_to_timeline(self.tx, self.bounds.quota, place, (after, author), &object);
-        let said = SaidPush { group: id, position: at, after, author, ruled: self.ruled };
-        self.waiting.push(Waiting::Timeline(said, (!look).then(|| object.into())));
+        let said = GroupPush {
+            group: id,
+            position: at,
+            after,
+            author,
+            audience_version: self.audience_version,
+        };
+        self.effects.push(PushEffect::Timeline(said, (!look).then(|| object.into())));
     }
 
     /// Something for the queues of some; `of` is the group that it belongs to.
-    async fn queue(
+    async fn enqueue(
         &mut self,
         users: &[UserId],
         of: Option<GroupId>,
         object: String,
         at: Position,
     ) -> Result<(), StoreError> {
-        self.heads.load(self.tx, users.iter().copied()).await?;
-        let told = of.and_then(|id| self.groups.timeline(id)).map(|timeline| timeline.told);
+        self.cursors.load(self.tx, users.iter().copied()).await?;
+        let last_fanout =
+            of.and_then(|id| self.groups.timeline(id)).map(|timeline| timeline.last_fanout);
         let object: Arc<str> = object.into();
         let is_shared = users.len() > 1;
         if is_shared {
@@ -246,18 +255,18 @@ impl Work<'_> {
         }
         let stored = (if is_shared { SHARED } else { &*object }, object.len());
         for &user in users {
-            let given = self.heads.give(user);
+            let given = self.cursors.allocate(user);
             let place = (user, given.number);
             store::enqueue(self.tx, self.bounds.quota, place, at, stored);
             let Some(connection) = given.connection else { continue };
             // The socket may have yet to hear of what is in the timeline.
-            let look = match told {
-                None | Some(Told::Queues) => false,
-                Some(Told::QueuesBut(other)) => other == user,
-                Some(Told::Timeline) => true,
+            let look = match last_fanout {
+                None | Some(LastFanout::OnWrite) => false,
+                Some(LastFanout::OnWriteExcept(other)) => other == user,
+                Some(LastFanout::OnRead) => true,
             };
             let object = (!look).then(|| Arc::clone(&object));
-            self.waiting.push(Waiting::Queue { user, number: given.number, connection, object });
+            self.effects.push(PushEffect::Queue { user, number: given.number, connection, object });
         }
         Ok(())
     }

@@ -15,24 +15,24 @@ use crate::{
 
 /// The queues that this batch and those before it have touched so far.
 #[derive(Default)]
-pub(super) struct Heads {
-    now: HashMap<UserId, Queue>,
+pub(super) struct QueueCursors {
+    now: HashMap<UserId, QueueCursor>,
     /// Those whose socket may have changed.
     changed: BTreeSet<UserId>,
 }
 
 /// One user's queue, without its entries.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub(super) struct Queue {
+pub(super) struct QueueCursor {
     /// The last number given.
     last: u64,
     /// The socket that receives.
-    pub(super) socket: Option<Socket>,
+    pub(super) socket: Option<CursorConnection>,
 }
 
 /// A socket, as its user's queue sees it.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Socket {
+pub(super) struct CursorConnection {
     /// Its name.
     pub(super) connection: ConnectionId,
     /// What it came with.
@@ -43,20 +43,20 @@ pub(super) struct Socket {
     position: u64,
 }
 
-/// What the keys of heads begin with; the user's number follows.
+/// What the keys of cursors begin with; the user's number follows.
 const HEAD: &str = "queue_";
 
 /// A new entry of a queue.
-pub(super) struct Given {
+pub(super) struct Allocated {
     /// Its number.
     pub(super) number: u64,
     /// The socket that is open.
     pub(super) connection: Option<ConnectionId>,
 }
 
-/// ARGV: the beginnings of the keys of heads and of queues, and users.
+/// ARGV: the beginnings of the keys of cursors and of queues, and users.
 const READ: &str = "
-local heads = {}
+local cursors = {}
 for i = 3, #ARGV do
   local last, queue = '0', ARGV[2] .. ARGV[i]
   if redis.call('EXISTS', queue) == 1 then
@@ -66,14 +66,14 @@ for i = 3, #ARGV do
     end
   end
   local socket = redis.call('HMGET', ARGV[1] .. ARGV[i], 'connection', 'token', 'from', 'position')
-  heads[i - 2] = {last, unpack(socket)}
+  cursors[i - 2] = {last, unpack(socket)}
 end
-return heads";
+return cursors";
 
 /// A stored queue: last, connection, token, from, position.
 type Fields = (u64, Option<String>, Option<String>, Option<String>, Option<String>);
 
-impl Heads {
+impl QueueCursors {
     /// Reads some queues, unless they were read before.
     pub(super) async fn load(
         &mut self,
@@ -90,7 +90,7 @@ impl Heads {
         for (user, row) in unread.into_iter().zip(rows.into_iter().flatten()) {
             let (last, connection, token, from, position) = row;
             let socket = socket(connection, token, from, position);
-            self.now.insert(UserId(user), Queue { last, socket });
+            self.now.insert(UserId(user), QueueCursor { last, socket });
         }
         Ok(())
     }
@@ -102,10 +102,10 @@ impl Heads {
     }
 
     /// The next number of a queue, for a new entry.
-    pub(super) fn give(&mut self, user: UserId) -> Given {
+    pub(super) fn allocate(&mut self, user: UserId) -> Allocated {
         let queue = self.now.entry(user).or_default();
         queue.last += 1;
-        Given { number: queue.last, connection: queue.socket.map(|socket| socket.connection) }
+        Allocated { number: queue.last, connection: queue.socket.map(|socket| socket.connection) }
     }
 
     /// Writes what changed.
@@ -123,13 +123,13 @@ impl Heads {
     }
 }
 
-impl Queue {
+impl QueueCursor {
     /// The same as [`crate::commands::session::Session`] says about the socket, with the number at which it opened.
     fn note(&mut self, event: &SessionEvent, at: Position) {
         match *event {
             SessionEvent::Connected { connection, token, .. } => {
                 let (from, position) = (self.last, at.0);
-                self.socket = Some(Socket { connection, token, from, position });
+                self.socket = Some(CursorConnection { connection, token, from, position });
             }
             SessionEvent::Disconnected { connection, .. } => {
                 self.socket.take_if(|current| current.connection == connection);
@@ -146,7 +146,7 @@ impl Queue {
 
     fn store(&self, tx: &mut RedisTx, user: UserId) {
         let key = tx.key(format_args!("{HEAD}{user}"));
-        let Some(Socket { connection, token, from, position }) = self.socket else {
+        let Some(CursorConnection { connection, token, from, position }) = self.socket else {
             tx.run(&command("DEL", &key, NONE));
             return;
         };
@@ -165,8 +165,8 @@ fn socket(
     token: Option<String>,
     from: Option<String>,
     position: Option<String>,
-) -> Option<Socket> {
-    Some(Socket {
+) -> Option<CursorConnection> {
+    Some(CursorConnection {
         connection: ConnectionId(connection?.parse().ok()?),
         token: TokenId(token?.parse().ok()?),
         from: from?.parse().ok()?,
@@ -213,7 +213,7 @@ mod tests {
                 reason: DisconnectReason::NodeLost,
             },
         ];
-        let (mut queue, mut session) = (Queue::default(), Session::default());
+        let (mut queue, mut session) = (QueueCursor::default(), Session::default());
         for event in events {
             queue.note(&event, Position(7));
             session.evolve(Position(7), &event);

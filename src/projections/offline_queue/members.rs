@@ -27,7 +27,7 @@ pub(super) const AT_ONCE: usize = 1000;
 
 /// The groups that this batch and those before it have touched so far.
 #[derive(Default)]
-pub(super) struct Groups {
+pub(super) struct GroupMembers {
     now: HashMap<GroupId, Held>,
     /// Those that the batch touches.
     touched: BTreeSet<GroupId>,
@@ -50,22 +50,26 @@ pub(super) struct Timeline {
     /// Where in the log its newest entry is; 0 if it has none.
     pub(super) last: u64,
     /// Where members have to look before they are shown more.
-    pub(super) told: Told,
+    pub(super) last_fanout: LastFanout,
 }
 
 /// Where what was last said to all of a group went. Whoever then hears of something in the other place has to look
 /// into both, or he could be shown it too early.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Told {
+#[expect(
+    clippy::enum_variant_names,
+    reason = "fan-out on write and on read is what the field says"
+)]
+pub(super) enum LastFanout {
     /// To everybody's queue.
-    Queues,
+    OnWrite,
     /// To the queues of all but him, who said it.
-    QueuesBut(UserId),
+    OnWriteExcept(UserId),
     /// To the timeline.
-    Timeline,
+    OnRead,
 }
 
-impl Groups {
+impl GroupMembers {
     /// Reads those that the batch touches, unless they were read before.
     pub(super) async fn load(
         &mut self,
@@ -106,11 +110,11 @@ impl Groups {
 
     /// The same; begins one if there is none.
     pub(super) fn begin_timeline(&mut self, id: GroupId) -> &mut Timeline {
-        let none = Timeline { last: 0, told: Told::Queues };
+        let none = Timeline { last: 0, last_fanout: LastFanout::OnWrite };
         self.now.entry(id).or_default().timeline.get_or_insert(none)
     }
 
-    /// Takes a fact in; a dissolved group stays as it was until [`Groups::end`].
+    /// Takes a fact in; a dissolved group stays as it was until [`GroupMembers::end`].
     pub(super) fn take(&mut self, id: GroupId, at: Position, event: &GroupEvent) {
         let held = self.now.entry(id).or_default();
         let changed = held.changed.get_or_insert_default();
@@ -126,7 +130,7 @@ impl Groups {
         self.now.entry(id).or_default().group.evolve(at, event);
     }
 
-    /// Everybody in groups so small that each is told apart, or who may come into one within the batch.
+    /// Everybody in groups so small that each gets an entry of their own, or who may come into one within the batch.
     pub(super) fn users(&self, batch: &[Recorded<Event>], most: usize) -> Vec<UserId> {
         let small = self.touched.iter().filter_map(|id| self.get(*id));
         let known = small.filter(|group| group.count() <= most).flat_map(ActiveGroup::memberships);
@@ -222,11 +226,11 @@ fn write(tx: &mut RedisTx, key: &str, group: &ActiveGroup, changed: &BTreeSet<Us
 /// `812 timeline`, `812 queues`, `812 queues-but-9`
 impl fmt::Display for Timeline {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { last, told } = self;
-        match told {
-            Told::Queues => write!(f, "{last} queues"),
-            Told::QueuesBut(user) => write!(f, "{last} queues-but-{user}"),
-            Told::Timeline => write!(f, "{last} timeline"),
+        let Self { last, last_fanout } = self;
+        match last_fanout {
+            LastFanout::OnWrite => write!(f, "{last} queues"),
+            LastFanout::OnWriteExcept(user) => write!(f, "{last} queues-but-{user}"),
+            LastFanout::OnRead => write!(f, "{last} timeline"),
         }
     }
 }
@@ -238,11 +242,13 @@ impl FromStr for Timeline {
         let mut words = text.split(' ');
         let mut word = || words.next().unwrap_or_default();
         let last = word().parse()?;
-        let told = match word() {
-            "queues" => Told::Queues,
-            "timeline" => Told::Timeline,
-            other => Told::QueuesBut(UserId(other.trim_start_matches("queues-but-").parse()?)),
+        let last_fanout = match word() {
+            "queues" => LastFanout::OnWrite,
+            "timeline" => LastFanout::OnRead,
+            other => {
+                LastFanout::OnWriteExcept(UserId(other.trim_start_matches("queues-but-").parse()?))
+            }
         };
-        Ok(Self { last, told })
+        Ok(Self { last, last_fanout })
     }
 }

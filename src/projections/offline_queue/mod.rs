@@ -21,19 +21,22 @@ use serde_json::value::RawValue;
 
 use crate::{
     adapters::nats::{
-        push::{Pushes, SaidPush},
+        push::{GroupPush, Pushes},
         watermarks::Pushed,
     },
     clock,
     events::{ChatEvent, ConnectionId, Event, GroupChatEvent, Position, Recorded, Subject, UserId},
 };
 
-use self::{apply::Work, cursors::Heads, members::Groups, store::COMMIT, undelivered::Lanes};
+use self::{
+    apply::BatchApplier, cursors::QueueCursors, members::GroupMembers, store::COMMIT,
+    undelivered::UndeliveredSets,
+};
 use super::{
     Projection, StoreError,
     engine::{
-        generation::Moment,
-        redis::{InRedis, RedisTx, VERSION, command},
+        generation::FenceToken,
+        redis::{RedisStore, RedisTx, VERSION, command},
     },
     message_object,
     quota::{KEPT, Quota},
@@ -41,7 +44,7 @@ use super::{
 
 /// A group with more members than this is large (ADR 0013). It is part of what numbers in the log's delivery reports
 /// mean, so it cannot change.
-pub const LARGE: usize = 50;
+pub const FANOUT_ON_READ_ABOVE: usize = 50;
 
 /// What a group and a queue may be before they are treated otherwise.
 #[derive(Debug, Clone, Copy)]
@@ -56,16 +59,16 @@ pub struct Bounds {
 pub struct OfflineQueue {
     pushes: Pushes,
     bounds: Bounds,
-    memory: Mutex<Option<(Moment, Memory)>>,
+    memory: Mutex<Option<(FenceToken, Memory)>>,
     pushed: Mutex<Pushed>,
 }
 
 /// What batches have read and changed: it is not read again as long as nobody else can have written.
 #[derive(Default)]
 struct Memory {
-    groups: Groups,
-    heads: Heads,
-    ruled: Option<Position>,
+    groups: GroupMembers,
+    cursors: QueueCursors,
+    audience_version: Option<Position>,
 }
 
 impl Memory {
@@ -74,13 +77,13 @@ impl Memory {
     const MOST_MEMBERSHIPS: usize = 1_000_000;
 
     fn is_bearable(&self) -> bool {
-        self.heads.count() <= Self::MOST_QUEUES
+        self.cursors.count() <= Self::MOST_QUEUES
             && self.groups.memberships() <= Self::MOST_MEMBERSHIPS
     }
 }
 
 /// A new entry for sockets that are open.
-pub enum Waiting {
+pub enum PushEffect {
     /// In a queue.
     Queue {
         /// Whose.
@@ -93,13 +96,13 @@ pub enum Waiting {
         object: Option<Arc<str>>,
     },
     /// In a timeline.
-    Timeline(SaidPush, Option<Arc<str>>),
+    Timeline(GroupPush, Option<Arc<str>>),
 }
 
 impl OfflineQueue {
     /// Pushes go out through `pushes`.
     pub fn new(pushes: Pushes) -> Self {
-        Self::bounded(pushes, Bounds { large: LARGE, quota: KEPT })
+        Self::bounded(pushes, Bounds { large: FANOUT_ON_READ_ABOVE, quota: KEPT })
     }
 
     /// The same with other bounds, for tests.
@@ -109,8 +112,8 @@ impl OfflineQueue {
 }
 
 impl Projection for OfflineQueue {
-    type Store = InRedis;
-    type Effect = Waiting;
+    type Store = RedisStore;
+    type Effect = PushEffect;
     const NAME: &'static str = "offline_queue";
     const SUBJECTS: &'static [&'static str] = &[
         "evt.chat.>",
@@ -122,7 +125,7 @@ impl Projection for OfflineQueue {
     ];
 
     /// An event of a group becomes an entry for each member, and Redis serves nobody while it takes a transaction.
-    fn portion(events: &[Recorded<Event>]) -> usize {
+    fn split_batch(events: &[Recorded<Event>]) -> usize {
         const OF_GROUPS: usize = 20;
         const BYTES: usize = 1024 * 1024;
         let (mut of_groups, mut bytes) = (0, 0);
@@ -139,37 +142,53 @@ impl Projection for OfflineQueue {
         &self,
         tx: &mut RedisTx,
         batch: &[Recorded<Event>],
-    ) -> Result<Vec<Waiting>, StoreError> {
+    ) -> Result<Vec<PushEffect>, StoreError> {
         tx.commits_by(&COMMIT);
-        let Memory { mut groups, mut heads, ruled } = self.remember(tx.since);
+        let Memory { mut groups, mut cursors, audience_version } = self.remember(tx.since);
         groups.load(tx, batch).await?;
         let users = groups.users(batch, self.bounds.large);
-        heads.load(tx, batch.iter().flat_map(touched).chain(users)).await?;
-        let before = match ruled {
-            Some(ruled) => ruled,
-            None => read_ruled(tx).await?,
+        cursors.load(tx, batch.iter().flat_map(touched).chain(users)).await?;
+        let before = match audience_version {
+            Some(audience_version) => audience_version,
+            None => read_audience_version(tx).await?,
         };
-        let (lanes, waiting) = (Lanes::default(), Vec::new());
+        let (undelivered, effects) = (UndeliveredSets::default(), Vec::new());
         let bounds = self.bounds;
-        let mut work = Work { tx, bounds, groups, heads, lanes, ruled: before, waiting };
+        let mut applier = BatchApplier {
+            tx,
+            bounds,
+            groups,
+            cursors,
+            undelivered,
+            audience_version: before,
+            effects,
+        };
         for recorded in batch {
-            work.take(recorded).await?;
+            applier.apply(recorded).await?;
         }
-        let Work { tx, mut groups, mut heads, lanes, ruled, waiting, .. } = work;
-        if ruled != before {
-            tx.run(&command("HSET", &tx.key(RULED), (VERSION, ruled.0)));
+        let BatchApplier {
+            tx,
+            mut groups,
+            mut cursors,
+            undelivered,
+            audience_version,
+            effects,
+            ..
+        } = applier;
+        if audience_version != before {
+            tx.run(&command("HSET", &tx.key(AUDIENCE_VERSION), (VERSION, audience_version.0)));
         }
         groups.store(tx);
-        heads.store(tx);
-        lanes.store(tx);
-        self.keep(tx.until, Memory { groups, heads, ruled: Some(ruled) });
-        Ok(waiting)
+        cursors.store(tx);
+        undelivered.store(tx);
+        self.keep(tx.until, Memory { groups, cursors, audience_version: Some(audience_version) });
+        Ok(effects)
     }
 
-    async fn publish(&self, waiting: Vec<Waiting>) {
+    async fn publish(&self, effects: Vec<PushEffect>) {
         let mut last: Option<(Arc<str>, Bytes)> = None;
-        for entry in waiting {
-            let (Waiting::Queue { object, .. } | Waiting::Timeline(_, object)) = &entry;
+        for entry in effects {
+            let (PushEffect::Queue { object, .. } | PushEffect::Timeline(_, object)) = &entry;
             let frame = match (object, &last) {
                 (None, _) => Bytes::new(),
                 (Some(object), Some((before, frame))) if Arc::ptr_eq(object, before) => {
@@ -182,14 +201,14 @@ impl Projection for OfflineQueue {
                 }
             };
             match entry {
-                Waiting::Queue { user, number, connection, .. } => {
-                    if self.pushes.frame(user, number, connection, frame).await {
+                PushEffect::Queue { user, number, connection, .. } => {
+                    if self.pushes.queue(user, number, connection, frame).await {
                         self.pushed().note(user, number);
                     }
                 }
-                Waiting::Timeline(said, _) => {
+                PushEffect::Timeline(said, _) => {
                     self.pushed().note_said(said.group, said.position);
-                    self.pushes.said(said, frame).await;
+                    self.pushes.group(said, frame).await;
                 }
             }
         }
@@ -198,7 +217,7 @@ impl Projection for OfflineQueue {
     /// Nothing was pushed while catching up: sockets look into their queues themselves.
     async fn caught_up(&self) {
         self.pushed().begin();
-        self.pushes.resync().await;
+        self.pushes.refetch_all().await;
     }
 
     async fn heartbeat(&self) {
@@ -215,23 +234,24 @@ impl OfflineQueue {
     }
 
     /// What is remembered, if it is of that moment.
-    fn remember(&self, since: Moment) -> Memory {
+    fn remember(&self, since: FenceToken) -> Memory {
         let kept = self.memory.lock().unwrap_or_else(PoisonError::into_inner).take();
         kept.filter(|(until, _)| *until == since).map(|(_, memory)| memory).unwrap_or_default()
     }
 
-    fn keep(&self, until: Moment, memory: Memory) {
+    fn keep(&self, until: FenceToken, memory: Memory) {
         let kept = memory.is_bearable().then_some((until, memory));
         *self.memory.lock().unwrap_or_else(PoisonError::into_inner) = kept;
     }
 }
 
 /// The hash with the last event that changed who receives.
-const RULED: &str = "ruled";
+const AUDIENCE_VERSION: &str = "audience_version";
 
-async fn read_ruled(tx: &mut RedisTx) -> Result<Position, StoreError> {
-    let ruled: Vec<Option<u64>> = tx.read([command("HGET", &tx.key(RULED), VERSION)]).await?;
-    Ok(Position(ruled.into_iter().flatten().next().unwrap_or_default()))
+async fn read_audience_version(tx: &mut RedisTx) -> Result<Position, StoreError> {
+    let audience_version: Vec<Option<u64>> =
+        tx.read([command("HGET", &tx.key(AUDIENCE_VERSION), VERSION)]).await?;
+    Ok(Position(audience_version.into_iter().flatten().next().unwrap_or_default()))
 }
 
 /// How much people wrote of an event; the rest is small.

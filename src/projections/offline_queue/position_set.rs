@@ -1,15 +1,15 @@
-//! Stretches of the log: of which positions something is so.
+//! Sets of positions of the log, as ranges.
 
 use std::{fmt, str::FromStr};
 
 /// Positions as ranges with both ends, in order and apart from each other.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Stretches(Vec<(u64, u64)>);
+pub struct PositionSet(Vec<(u64, u64)>);
 
 /// There is no last position.
 pub const ENDLESS: u64 = u64::MAX;
 
-impl Stretches {
+impl PositionSet {
     /// Are there none?
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
@@ -71,7 +71,7 @@ impl Stretches {
 }
 
 /// `3-7 9-9 12-`
-impl fmt::Display for Stretches {
+impl fmt::Display for PositionSet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (count, (from, to)) in self.0.iter().enumerate() {
             let gap = if count > 0 { " " } else { "" };
@@ -84,7 +84,7 @@ impl fmt::Display for Stretches {
     }
 }
 
-impl FromStr for Stretches {
+impl FromStr for PositionSet {
     type Err = std::num::ParseIntError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
@@ -114,7 +114,7 @@ mod tests {
         fn stretches_are_sets_of_positions(
             steps in vec((any::<bool>(), 0..FAR, 0..9_u64, any::<bool>()), 0..30)
         ) {
-            let (mut stretches, mut set) = (Stretches::default(), BTreeSet::new());
+            let (mut stretches, mut set) = (PositionSet::default(), BTreeSet::new());
             for (add, from, length, endless) in steps {
                 let to = from + length;
                 if add {
@@ -135,7 +135,7 @@ mod tests {
 
     #[test]
     fn the_first_stretch_is_cut_to_what_was_asked_for() {
-        let stretches: Stretches = "3-7 12-".parse().expect("stretches");
+        let stretches: PositionSet = "3-7 12-".parse().expect("stretches");
         assert_eq!(stretches.first_within(0, 100), Some((3, 7)));
         assert_eq!(stretches.first_within(5, 6), Some((5, 6)));
         assert_eq!(stretches.first_within(8, 11), None);

@@ -1,7 +1,7 @@
 //! What sockets ask of the queues and timelines: one look shows all of it as of one position.
 
 use super::{
-    position_set::{ENDLESS, Stretches},
+    position_set::{ENDLESS, PositionSet},
     store::SHARED,
 };
 use crate::{
@@ -12,7 +12,7 @@ use crate::{
 
 /// Where a socket opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Opened {
+pub struct ConnectionStart {
     /// The last number that its user's queue had given.
     pub number: u64,
     /// Where in the log that was.
@@ -21,7 +21,7 @@ pub struct Opened {
 
 /// What a socket wants to see.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Wanted {
+pub struct FetchRequest {
     /// Numbers of the queue, both ends included.
     pub queue: (u64, u64),
     /// Of some timelines: places in the log, both ends included.
@@ -32,7 +32,7 @@ pub struct Wanted {
     pub bytes: usize,
 }
 
-impl Wanted {
+impl FetchRequest {
     /// How many bytes of each place.
     pub fn bytes_of_each(&self) -> usize {
         self.bytes / (self.timelines.len() + 1)
@@ -41,17 +41,17 @@ impl Wanted {
 
 /// What there is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Seen {
+pub struct FetchResult {
     /// Up to which event.
     pub at: Position,
     /// Is it this socket that receives? If not, the rest is empty.
     pub is_receiving: bool,
-    /// The user's lanes: where entries may be that he has not received.
-    pub lanes: Vec<(GroupId, Stretches)>,
+    /// Of the user's large groups: the positions of entries that they may not have received.
+    pub undelivered: Vec<(GroupId, PositionSet)>,
     /// Entries of the queue.
-    pub queue: Part<Queued>,
+    pub queue: Part<QueueEntry>,
     /// Entries of the timelines, in the order in which they were asked for.
-    pub timelines: Vec<Part<Said>>,
+    pub timelines: Vec<Part<TimelineEntry>>,
 }
 
 /// The first entries of a place.
@@ -68,18 +68,18 @@ pub struct Part<T> {
 
 /// An entry of a queue.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Queued {
+pub struct QueueEntry {
     /// Its number.
     pub number: u64,
     /// Where in the log it came from.
     pub position: u64,
     /// What is in it.
-    pub content: Content,
+    pub content: EntryContent,
 }
 
 /// What an entry of a queue has.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Content {
+pub enum EntryContent {
     /// A message object.
     Object(String),
     /// Nothing: it only says that there is a lane to look into.
@@ -90,7 +90,7 @@ pub enum Content {
 
 /// An entry of a timeline.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Said {
+pub struct TimelineEntry {
     /// Where in the log it came from.
     pub position: u64,
     /// Where the entry before it did; 0 if there is none.
@@ -111,7 +111,7 @@ pub async fn opened_at(
     user: UserId,
     connection: ConnectionId,
     since: Position,
-) -> Result<Option<Opened>, RedisFailure> {
+) -> Result<Option<ConnectionStart>, RedisFailure> {
     let body = "
         local at = redis.call('HGET', 'hy:offline_queue:g' .. g, 'position')
         if not at or tonumber(at) < tonumber(ARGV[2]) then
@@ -127,12 +127,12 @@ pub async fn opened_at(
     let parse = |text: Option<String>| text.and_then(|text| text.parse().ok());
     let opened = parse(number).zip(parse(position));
     let opened = opened.filter(|_| current == Some(connection.to_string()));
-    Ok(opened.map(|(number, position)| Opened { number, position: Position(position) }))
+    Ok(opened.map(|(number, position)| ConnectionStart { number, position: Position(position) }))
 }
 
 /// ARGV: user, connection, how many, bytes of each place; of the queue from, to; then per timeline group, from, to.
 /// Entries are read a few at a time, for there may be large ones among them.
-const LOOK: &str = "
+const FETCH: &str = "
 local at = redis.call('HGET', 'hy:offline_queue:g' .. g, 'position') or '0'
 local most, budget, few = tonumber(ARGV[3]), tonumber(ARGV[4]), 10
 local function read(key, from, to, found, object_of)
@@ -160,11 +160,11 @@ local function evicted(fields)
 end
 local function said(fields) return #fields[6] end
 
-local lanes, queue, timelines = {}, {0, {}}, {}
+local undelivered, queue, timelines = {}, {0, {}}, {}
 local ours = redis.call('HGET', p .. 'queue_' .. ARGV[1], 'connection') == ARGV[2]
 if ours then
   for _, group in ipairs(redis.call('SMEMBERS', p .. 'large_' .. ARGV[1])) do
-    lanes[#lanes + 1] = {group, redis.call('HGET', p .. 'lanes_' .. group, ARGV[1]) or ''}
+    undelivered[#undelivered + 1] = {group, redis.call('HGET', p .. 'lanes_' .. group, ARGV[1]) or ''}
   end
   if tonumber(ARGV[5]) > 0 then
     -- What was evicted is older than all that is there.
@@ -183,12 +183,12 @@ if ours then
     timelines[#timelines + 1] = {tonumber(floor), more, entries}
   end
 end
-return {at, ours and 1 or 0, lanes, queue, timelines}";
+return {at, ours and 1 or 0, undelivered, queue, timelines}";
 
 /// As Redis answers: names and values in turn.
 type Entry = (String, Vec<String>);
 
-/// Position, is it ours?, lanes, of the queue: is there more? and entries, of timelines: where they begin, is there
+/// Position, is it ours?, undelivered sets, of the queue: is there more? and entries, of timelines: where they begin, is there
 /// more?, entries.
 type Answer = (u64, u8, Vec<(i64, String)>, (u8, Vec<Entry>), Vec<(u64, u8, Vec<Entry>)>);
 
@@ -196,14 +196,14 @@ type Answer = (u64, u8, Vec<(i64, String)>, (u8, Vec<Entry>), Vec<(u64, u8, Vec<
 ///
 /// # Errors
 /// Redis cannot be reached, or has no queues yet.
-pub async fn look(
+pub async fn fetch(
     redis: &Redis,
     user: UserId,
     connection: ConnectionId,
-    wanted: &Wanted,
-) -> Result<Seen, RedisFailure> {
+    wanted: &FetchRequest,
+) -> Result<FetchResult, RedisFailure> {
     let end = |to: u64| if to == ENDLESS { "+".to_owned() } else { format!("{to}-0") };
-    let script = reading("offline_queue", LOOK);
+    let script = reading("offline_queue", FETCH);
     let mut call = script.arg(user.0);
     call.arg(connection.to_string()).arg(wanted.most).arg(wanted.bytes_of_each());
     let (from, to) = wanted.queue;
@@ -213,22 +213,22 @@ pub async fn look(
     for (group, (from, to)) in &wanted.timelines {
         call.arg(group.0).arg(*from).arg(end(*to));
     }
-    let (at, ours, lanes, queue, timelines): Answer =
+    let (at, ours, undelivered, queue, timelines): Answer =
         call.invoke_async(&mut redis.shared()).await?;
     let (more, entries) = queue;
-    let queue: Vec<Queued> = entries.into_iter().filter_map(queued).collect();
+    let queue: Vec<QueueEntry> = entries.into_iter().filter_map(queued).collect();
     let up_to = queue.last().filter(|_| more == 1).map_or(ENDLESS, |last| last.position);
     let queue = Part { entries: queue, up_to, evicted: None };
     let timelines = wanted.timelines.iter().zip(timelines).map(|((_, (from, to)), read)| {
         let (floor, more, entries) = read;
-        let entries: Vec<Said> = entries.into_iter().filter_map(said).collect();
+        let entries: Vec<TimelineEntry> = entries.into_iter().filter_map(said).collect();
         let up_to = entries.last().filter(|_| more == 1).map_or(ENDLESS, |last| last.position);
         Part { entries, up_to, evicted: (floor >= *from).then_some(floor.min(*to)) }
     });
-    Ok(Seen {
+    Ok(FetchResult {
         at: Position(at),
         is_receiving: ours == 1,
-        lanes: lanes
+        undelivered: undelivered
             .into_iter()
             .filter_map(|(group, lane)| Some((GroupId(group), lane.parse().ok()?)))
             .collect(),
@@ -242,20 +242,20 @@ fn place(id: &str) -> Option<u64> {
 }
 
 /// `p` position `m` object.
-fn queued((id, fields): Entry) -> Option<Queued> {
+fn queued((id, fields): Entry) -> Option<QueueEntry> {
     let [_, position, _, object] = <[String; 4]>::try_from(fields).ok()?;
     let content = match object.as_str() {
-        "" => Content::Nothing,
-        SHARED => Content::Evicted,
-        _ => Content::Object(object),
+        "" => EntryContent::Nothing,
+        SHARED => EntryContent::Evicted,
+        _ => EntryContent::Object(object),
     };
-    Some(Queued { number: place(&id)?, position: position.parse().ok()?, content })
+    Some(QueueEntry { number: place(&id)?, position: position.parse().ok()?, content })
 }
 
 /// `q` the entry before `a` author `m` object.
-fn said((id, fields): Entry) -> Option<Said> {
+fn said((id, fields): Entry) -> Option<TimelineEntry> {
     let [_, after, _, author, _, object] = <[String; 6]>::try_from(fields).ok()?;
-    Some(Said {
+    Some(TimelineEntry {
         position: place(&id)?,
         after: after.parse().ok()?,
         author: author.parse().ok().map(UserId),

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     members::AT_ONCE,
-    position_set::{ENDLESS, Stretches},
+    position_set::{ENDLESS, PositionSet},
 };
 use crate::{
     events::{GroupId, UserId},
@@ -18,27 +18,28 @@ use crate::{
     },
 };
 
-/// The lanes that a batch has touched so far.
+/// The undelivered sets that a batch has touched so far.
 #[derive(Default)]
-pub(super) struct Lanes {
-    lanes: BTreeMap<(GroupId, UserId), Lane>,
+pub(super) struct UndeliveredSets {
+    undelivered: BTreeMap<(GroupId, UserId), UndeliveredSet>,
 }
 
 #[derive(Default)]
-struct Lane {
-    now: Stretches,
-    stored: Stretches,
+struct UndeliveredSet {
+    now: PositionSet,
+    stored: PositionSet,
 }
 
-impl Lanes {
-    /// Reads the lanes of some members, unless they were read before.
+impl UndeliveredSets {
+    /// Reads the undelivered sets of some members, unless they were read before.
     pub(super) async fn load(
         &mut self,
         tx: &mut RedisTx,
         group: GroupId,
         users: impl IntoIterator<Item = UserId>,
     ) -> Result<(), StoreError> {
-        let unread = users.into_iter().filter(|user| !self.lanes.contains_key(&(group, *user)));
+        let unread =
+            users.into_iter().filter(|user| !self.undelivered.contains_key(&(group, *user)));
         let unread: BTreeSet<UserId> = unread.collect();
         if unread.is_empty() {
             return Ok(());
@@ -53,10 +54,12 @@ impl Lanes {
     }
 
     fn put(&mut self, group: GroupId, user: UserId, text: &str) -> Result<(), StoreError> {
-        let stored: Stretches = text
+        let stored: PositionSet = text
             .parse()
             .map_err(|error| StoreError::Refused(format!("the lane `{text}`: {error}")))?;
-        self.lanes.entry((group, user)).or_insert_with(|| Lane { now: stored.clone(), stored });
+        self.undelivered
+            .entry((group, user))
+            .or_insert_with(|| UndeliveredSet { now: stored.clone(), stored });
         Ok(())
     }
 
@@ -83,15 +86,15 @@ impl Lanes {
         }
     }
 
-    fn lane(&mut self, group: GroupId, user: UserId) -> &mut Stretches {
-        &mut self.lanes.entry((group, user)).or_default().now
+    fn lane(&mut self, group: GroupId, user: UserId) -> &mut PositionSet {
+        &mut self.undelivered.entry((group, user)).or_default().now
     }
 
     /// Writes what changed.
     pub(super) fn store(&self, tx: &mut RedisTx) {
         let mut fields: BTreeMap<GroupId, Vec<(String, String)>> = BTreeMap::new();
         let mut gone: BTreeMap<GroupId, Vec<String>> = BTreeMap::new();
-        for (&(group, user), Lane { now, stored }) in &self.lanes {
+        for (&(group, user), UndeliveredSet { now, stored }) in &self.undelivered {
             if now == stored {
                 continue;
             }

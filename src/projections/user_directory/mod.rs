@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::{
     Projection, StoreError,
-    engine::postgres::{InPostgres, column, number},
+    engine::postgres::{PostgresStore, column, number},
 };
 use crate::{
     commands::user::{Account, User},
@@ -29,14 +29,14 @@ pub const DDL: &str = include_str!("schema.sql");
 pub struct UserDirectory;
 
 impl Projection for UserDirectory {
-    type Store = InPostgres;
+    type Store = PostgresStore;
     type Effect = ();
     const NAME: &'static str = "user_directory";
     const SUBJECTS: &'static [&'static str] = &["evt.user.>", "evt.session.>"];
 
     async fn apply(
         &self,
-        tx: &mut <InPostgres as super::engine::generation::Store>::Tx,
+        tx: &mut <PostgresStore as super::engine::generation::Store>::Tx,
         batch: &[Recorded<Event>],
     ) -> Result<Vec<()>, StoreError> {
         let (mut registered, mut changed) = (Vec::new(), Vec::new());

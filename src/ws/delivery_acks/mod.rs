@@ -12,8 +12,8 @@ use std::{
 use tokio::{sync::Mutex as AsyncMutex, time::sleep};
 use tracing::warn;
 
-use self::unreported::{Unreported, reported};
-use super::{delivery_state::Place, unacknowledged::Outstanding};
+use self::unreported::{UnreportedAcks, reported};
+use super::{delivery_state::Place, unacknowledged::Unacknowledged};
 use crate::{
     adapters::{
         client_stream::ClientConnection,
@@ -33,7 +33,7 @@ const AT_ONCE: usize = 64;
 
 /// The deliveries of one node.
 #[derive(Clone)]
-pub struct Deliveries {
+pub struct DeliveryAcks {
     log: EventLog,
     node: NodeId,
     written: Arc<Mutex<Written>>,
@@ -47,16 +47,16 @@ struct Written {
     /// To which sockets, and not acknowledged. Most sockets are idle and not here.
     sockets: HashMap<ConnectionId, Socket>,
     /// Acknowledged.
-    delivered: Unreported,
+    delivered: UnreportedAcks,
 }
 
 struct Socket {
     user: UserId,
     client: Arc<ClientConnection>,
-    outstanding: Outstanding,
+    outstanding: Unacknowledged,
 }
 
-impl Deliveries {
+impl DeliveryAcks {
     /// Of `node`.
     pub fn new(log: EventLog, node: NodeId) -> Self {
         Self { log, node, written: Arc::default(), reports: Arc::default() }
@@ -73,7 +73,7 @@ impl Deliveries {
             let socket = written.sockets.entry(connection).or_insert_with(|| Socket {
                 user,
                 client: Arc::clone(client),
-                outstanding: Outstanding::new(),
+                outstanding: Unacknowledged::new(),
             });
             socket.outstanding.push(client.written(), place);
         });
@@ -145,7 +145,7 @@ impl Deliveries {
             sleep(TICK).await;
             self.look();
             if let Err(error) = self.flush().await {
-                warn!(%error, "deliveries cannot be told yet");
+                warn!(%error, "cannot append delivery acknowledgements yet");
             }
         }
     }

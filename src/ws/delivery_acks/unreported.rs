@@ -27,14 +27,14 @@ type Ranges = Vec<(u64, u64)>;
 
 /// What was delivered and not reported yet.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Unreported {
+pub(super) struct UnreportedAcks {
     /// Of queues, by number.
     queues: BTreeMap<UserId, Ranges>,
     /// Of timelines, by place in the log.
     timelines: HashMap<GroupId, HashMap<UserId, Ranges>>,
 }
 
-impl Unreported {
+impl UnreportedAcks {
     /// An entry of the user's queue.
     pub(super) fn add(&mut self, user: UserId, number: u64) {
         extend(self.queues.entry(user).or_default(), (number, number));
@@ -178,7 +178,7 @@ mod tests {
             first in prop_oneof![Just(1_u64), 0..u64::MAX - 1_000_000],
         ) {
             let mut all = BTreeSet::new();
-            let mut unreported = Unreported::default();
+            let mut unreported = UnreportedAcks::default();
             let mut add = |user: UserId, number: u64| {
                 unreported.add(user, number);
                 all.insert((None, user, (number, number)));
@@ -205,7 +205,7 @@ mod tests {
 
     #[test]
     fn a_row_fits_whatever_its_numbers_are() {
-        let mut unreported = Unreported::default();
+        let mut unreported = UnreportedAcks::default();
         for user in 0..10_000 {
             for range in 0..1_000 {
                 let number = u64::MAX - 2 * range;
@@ -221,12 +221,12 @@ mod tests {
 
     #[test]
     fn what_few_users_have_received_is_one_report() {
-        let mut unreported = Unreported::default();
+        let mut unreported = UnreportedAcks::default();
         for number in 1..=1_000 {
             (1..=100).for_each(|user| unreported.add(UserId(user), number));
         }
         assert_eq!(unreported.into_reports().len(), 1);
-        assert!(Unreported::default().into_reports().is_empty());
+        assert!(UnreportedAcks::default().into_reports().is_empty());
     }
 
     #[test]

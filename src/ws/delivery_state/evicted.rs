@@ -9,7 +9,9 @@ use crate::{
         Projection as _,
         engine::postgres,
         message_history::{self, MessageHistory},
-        offline_queue::query::{Content, Part, Queued, Said, Seen, Wanted},
+        offline_queue::query::{
+            EntryContent, FetchRequest, FetchResult, Part, QueueEntry, TimelineEntry,
+        },
     },
 };
 
@@ -17,8 +19,8 @@ use crate::{
 pub(super) async fn fill(
     pool: &PgPool,
     user: UserId,
-    wanted: &Wanted,
-    seen: &mut Seen,
+    wanted: &FetchRequest,
+    seen: &mut FetchResult,
 ) -> sqlx::Result<bool> {
     let of_queue = positions(&seen.queue.entries).last().copied();
     let of_timelines = seen.timelines.iter().filter_map(|part| part.evicted);
@@ -36,8 +38,8 @@ pub(super) async fn fill(
     Ok(true)
 }
 
-fn positions(queue: &[Queued]) -> Vec<u64> {
-    let evicted = queue.iter().filter(|entry| entry.content == Content::Evicted);
+fn positions(queue: &[QueueEntry]) -> Vec<u64> {
+    let evicted = queue.iter().filter(|entry| entry.content == EntryContent::Evicted);
     evicted.map(|entry| entry.position).collect()
 }
 
@@ -45,7 +47,7 @@ async fn fill_queue(
     pool: &PgPool,
     user: UserId,
     bytes: usize,
-    queue: &mut Part<Queued>,
+    queue: &mut Part<QueueEntry>,
 ) -> sqlx::Result<()> {
     let positions = positions(&queue.entries);
     if positions.is_empty() {
@@ -56,12 +58,12 @@ async fn fill_queue(
     let mut objects = objects.into_iter();
     let mut first = 0; // of those that have to wait
     for entry in &mut queue.entries {
-        if entry.content == Content::Evicted {
+        if entry.content == EntryContent::Evicted {
             let Some((position, object)) = objects.next() else { break };
             if object.is_none() {
                 warn!(user.id = %user, %position, "message_history does not know the entry at {position}");
             }
-            entry.content = object.map_or(Content::Nothing, Content::Object);
+            entry.content = object.map_or(EntryContent::Nothing, EntryContent::Object);
         }
         first += 1;
     }
@@ -78,16 +80,16 @@ async fn timeline(
     group: GroupId,
     (from, to): (u64, u64),
     (most, bytes): (usize, usize),
-) -> sqlx::Result<Part<Said>> {
+) -> sqlx::Result<Part<TimelineEntry>> {
     let rows = message_history::in_group(pool, group, (from, to), most, bytes).await?;
     let mut after = from - 1;
     let entries = rows.into_iter().map(|row| {
-        let message_history::Said { position, author, object } = row;
-        let said = Said { position, after, author, object };
+        let message_history::HistoryEntry { position, author, object } = row;
+        let said = TimelineEntry { position, after, author, object };
         after = position;
         said
     });
-    let entries: Vec<Said> = entries.collect();
+    let entries: Vec<TimelineEntry> = entries.collect();
     // The rest is looked for from there on.
     let up_to = entries.last().map_or(to, |last| last.position);
     Ok(Part { entries, up_to, evicted: None })

@@ -5,14 +5,17 @@ use std::collections::{BTreeMap, HashMap};
 
 use tracing::{debug, warn};
 
-use super::group_subscriptions::Attached;
+use super::group_subscriptions::GroupSubscription;
 use crate::{
-    adapters::{nats::push::SaidPush, redis::RedisFailure},
+    adapters::{nats::push::GroupPush, redis::RedisFailure},
     events::{ConnectionId, GroupId, Position, UserId},
     executor::Executor,
     projections::offline_queue::{
-        position_set::{ENDLESS, Stretches},
-        query::{self, Content, Opened, Part, Queued, Said, Seen, Wanted},
+        position_set::{ENDLESS, PositionSet},
+        query::{
+            self, ConnectionStart, EntryContent, FetchRequest, FetchResult, Part, QueueEntry,
+            TimelineEntry,
+        },
     },
 };
 
@@ -32,29 +35,29 @@ pub(super) enum ReadFailure {
 }
 
 /// Where a socket is in its user's queue and timelines.
-pub(super) struct Inflow {
+pub(super) struct DeliveryState {
     user: UserId,
     connection: ConnectionId,
     /// `None` until the queue has seen the socket open.
     opened: Option<Reading>,
     /// A look before this may not know what this socket and those before it have received.
-    since: Position,
-    lanes: BTreeMap<GroupId, Lane>,
+    min_read_position: Position,
+    groups: BTreeMap<GroupId, GroupDelivery>,
     /// Groups that the user has left, which a look into the past may not know yet.
     left: HashMap<GroupId, Position>,
     /// A look before this may not know whose socket this is, or where its user is a member.
-    unsure: Position,
+    missed_up_to: Position,
     /// Asked to drain, and not done yet.
     draining: bool,
     /// Live entries may be there that no push told of.
-    behind: bool,
+    must_refetch: bool,
     /// Nothing flows any more: another socket has taken over, or the token was logged out.
     stopped: bool,
 }
 
 #[derive(Debug)]
 struct Reading {
-    at: Opened,
+    at: ConnectionStart,
     /// The next number that a drain would deliver, up to the one at which the socket opened.
     drain: u64,
     /// The next number to arrive live.
@@ -62,26 +65,26 @@ struct Reading {
 }
 
 /// A large group, as its member's socket sees it.
-struct Lane {
+struct GroupDelivery {
     /// Where entries may be that he has not received.
-    missing: Stretches,
-    /// What was written here; whoever keeps the lanes may not know it yet.
-    written: Stretches,
+    missing: PositionSet,
+    /// What was written here; the undelivered set may not know it yet.
+    written: PositionSet,
     /// As long as it is kept, what is said in the group is heard.
-    _attached: Option<Attached>,
+    _attached: Option<GroupSubscription>,
 }
 
 /// What to do with a push.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Arrival {
+pub(super) enum Decision {
     /// Write it.
-    Write,
+    Deliver,
     /// Pass over it: its author is the user himself.
-    Own,
+    SkipOwn,
     /// It was written, or is another socket's.
-    Ignore,
+    Drop,
     /// There is more to see than this: look.
-    Look,
+    Refetch,
 }
 
 /// Where an entry is.
@@ -102,11 +105,11 @@ pub(super) struct Item {
 
 /// What was found.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Found {
+pub(super) enum ReadOutcome {
     /// This is to be written in this order; nothing more if it is empty.
     Items(Vec<Item>),
-    /// Lanes of which nothing is heard yet: [`Inflow::attach`] them.
-    Lanes(Vec<(GroupId, Stretches)>),
+    /// Lanes of which nothing is heard yet: [`DeliveryState::attach`] them.
+    UnsubscribedGroups(Vec<(GroupId, PositionSet)>),
     /// The queue is not as far as when the socket opened, for it is being built anew; or `message_history` is not as
     /// far as what was evicted.
     TooEarly,
@@ -121,111 +124,123 @@ enum Side {
     Live,
 }
 
-impl Inflow {
+impl DeliveryState {
     pub(super) fn new(user: UserId, connection: ConnectionId) -> Self {
         Self {
             user,
             connection,
             opened: None,
-            since: Position(0),
-            lanes: BTreeMap::new(),
+            min_read_position: Position(0),
+            groups: BTreeMap::new(),
             left: HashMap::new(),
-            unsure: Position(0),
+            missed_up_to: Position(0),
             draining: false,
-            behind: false,
+            must_refetch: false,
             stopped: false,
         }
     }
 
     /// The queue has seen the socket open; at `since`, what those before it have received.
-    pub(super) fn open(&mut self, at: Opened, since: Position) {
-        self.since = since;
+    pub(super) fn open(&mut self, at: ConnectionStart, min_read_position: Position) {
+        self.min_read_position = min_read_position;
         self.opened = Some(Reading { at, drain: 1, live: at.number + 1 });
-        self.behind = true; // pushes before this were not counted
+        self.must_refetch = true; // pushes before this were not counted
     }
 
     /// What is said in a group is heard from now on.
-    pub(super) fn attach(&mut self, group: GroupId, missing: Stretches, by: Option<Attached>) {
-        let lane = Lane { missing, written: Stretches::default(), _attached: by };
-        self.lanes.insert(group, lane);
-        self.behind = true; // pushes before this were not heard
+    pub(super) fn subscribe(
+        &mut self,
+        group: GroupId,
+        missing: PositionSet,
+        by: Option<GroupSubscription>,
+    ) {
+        let group_delivery =
+            GroupDelivery { missing, written: PositionSet::default(), _attached: by };
+        self.groups.insert(group, group_delivery);
+        self.must_refetch = true; // pushes before this were not heard
     }
 
     pub(super) fn stop(&mut self) {
         self.stopped = true;
-        self.lanes.clear();
+        self.groups.clear();
     }
 
     pub(super) fn drain(&mut self) {
         self.draining = true;
     }
 
-    pub(super) fn resync(&mut self) {
-        self.behind = true;
+    pub(super) fn require_refetch(&mut self) {
+        self.must_refetch = true;
     }
 
     /// The queue's entries up to this number were pushed.
-    pub(super) fn pushed(&mut self, number: u64) {
-        self.behind |= self.opened.as_ref().is_some_and(|opened| number >= opened.live);
+    pub(super) fn on_queue_watermark(&mut self, number: u64) {
+        self.must_refetch |= self.opened.as_ref().is_some_and(|opened| number >= opened.live);
     }
 
     /// What was said in a large group at this position was pushed.
-    pub(super) fn said_before(&mut self, group: GroupId, position: Position) {
+    pub(super) fn on_timeline_watermark(&mut self, group: GroupId, position: Position) {
         let Some(opened) = &self.opened else { return };
-        let lane = self.lanes.get(&group).filter(|_| position > opened.at.position);
-        self.behind |= lane.is_some_and(|lane| lane.missing.contains(position.0));
+        let group_delivery = self.groups.get(&group).filter(|_| position > opened.at.position);
+        self.must_refetch |= group_delivery
+            .is_some_and(|group_delivery| group_delivery.missing.contains(position.0));
     }
 
     /// Events up to `position` may have been missed. Until it has looked, what it is told of groups may not be for it.
-    pub(super) fn doubt(&mut self, position: Position) {
-        self.unsure = position;
+    pub(super) fn on_missed_events(&mut self, position: Position) {
+        self.missed_up_to = position;
     }
 
     /// The user has left a group.
     pub(super) fn leave(&mut self, group: GroupId, position: Position) {
         self.left.insert(group, position);
-        if let Some(lane) = self.lanes.get_mut(&group) {
-            lane.missing.remove(position.0 + 1, ENDLESS);
+        if let Some(group_delivery) = self.groups.get_mut(&group) {
+            group_delivery.missing.remove(position.0 + 1, ENDLESS);
         }
     }
 
     /// Is there something to read now?
     pub(super) fn wants_reading(&self) -> bool {
-        !self.stopped && self.opened.is_some() && (self.draining || self.behind)
+        !self.stopped && self.opened.is_some() && (self.draining || self.must_refetch)
     }
 
     /// Judges a push of the queue's entry with this number; a bare one only says that it is there.
-    pub(super) fn arrive(&mut self, number: u64, bare: bool) -> Arrival {
+    pub(super) fn on_queue_push(&mut self, number: u64, bare: bool) -> Decision {
         let Some(opened) = self.opened.as_ref().filter(|_| !self.stopped) else {
-            return Arrival::Ignore; // `open` looks into the queue
+            return Decision::Drop; // `open` looks into the queue
         };
         if number < opened.live {
-            return Arrival::Ignore;
+            return Decision::Drop;
         }
         // A drain that was asked for before something was sent comes before it.
-        if number == opened.live && !self.behind && !self.draining && !bare {
-            return Arrival::Write;
+        if number == opened.live && !self.must_refetch && !self.draining && !bare {
+            return Decision::Deliver;
         }
-        self.behind = true;
-        Arrival::Look
+        self.must_refetch = true;
+        Decision::Refetch
     }
 
     /// Judges a push of what was said in a large group.
-    pub(super) fn hear(&mut self, said: &SaidPush, bare: bool) -> Arrival {
+    pub(super) fn on_group_push(&mut self, said: &GroupPush, bare: bool) -> Decision {
         let Some(opened) = self.opened.as_ref().filter(|_| !self.stopped) else {
-            return Arrival::Ignore;
+            return Decision::Drop;
         };
         let (opened, position) = (opened.at.position.0, said.position.0);
-        let Some(lane) = self.lanes.get(&said.group) else { return Arrival::Ignore };
-        if position <= opened || !lane.missing.contains(position) {
-            return Arrival::Ignore; // it waits for a drain, was written, or is not for him
+        let Some(group_delivery) = self.groups.get(&said.group) else { return Decision::Drop };
+        if position <= opened || !group_delivery.missing.contains(position) {
+            return Decision::Drop; // it waits for a drain, was written, or is not for him
         }
-        let gap = lane.missing.first_within(opened + 1, said.after).is_some();
-        if self.behind || self.draining || bare || gap || self.since < self.unsure {
-            self.behind = true;
-            return Arrival::Look;
+        let gap = group_delivery.missing.first_within(opened + 1, said.after).is_some();
+        if self.must_refetch
+            || self.draining
+            || bare
+            || gap
+            || self.min_read_position < self.missed_up_to
+        {
+            self.must_refetch = true;
+            return Decision::Refetch;
         }
-        if said.author == Some(self.user) { Arrival::Own } else { Arrival::Write }
+        if said.author == Some(self.user) { Decision::SkipOwn } else { Decision::Deliver }
     }
 
     /// Notes that an entry was written, or passed over.
@@ -239,10 +254,10 @@ impl Inflow {
                 }
             }
             (Place::Timeline { group, position, after }, _) => {
-                if let Some(lane) = self.lanes.get_mut(&group) {
-                    lane.missing.remove(after + 1, position);
-                    lane.written.add(after + 1, position);
-                    self.since = self.since.max(Position(position));
+                if let Some(group_delivery) = self.groups.get_mut(&group) {
+                    group_delivery.missing.remove(after + 1, position);
+                    group_delivery.written.add(after + 1, position);
+                    self.min_read_position = self.min_read_position.max(Position(position));
                 }
             }
             (Place::Queue(_), None) => {}
@@ -250,69 +265,74 @@ impl Inflow {
     }
 
     /// What comes next.
-    pub(super) async fn read(&mut self, executor: &Executor) -> Result<Found, ReadFailure> {
+    pub(super) async fn read(&mut self, executor: &Executor) -> Result<ReadOutcome, ReadFailure> {
         loop {
-            let side = match (self.draining, self.behind) {
+            let side = match (self.draining, self.must_refetch) {
                 (true, _) => Side::Drain,
                 (false, true) => Side::Live,
-                (false, false) => return Ok(Found::Items(Vec::new())),
+                (false, false) => return Ok(ReadOutcome::Items(Vec::new())),
             };
-            let Some(wanted) = self.wanted(side) else { return Ok(Found::Items(Vec::new())) };
+            let Some(wanted) = self.wanted(side) else { return Ok(ReadOutcome::Items(Vec::new())) };
             let (user, redis) = (self.user, &executor.redis);
-            let mut seen = query::look(redis, user, self.connection, &wanted).await?;
+            let mut seen = query::fetch(redis, user, self.connection, &wanted).await?;
             if !evicted::fill(&executor.pool, user, &wanted, &mut seen).await? {
-                return Ok(Found::TooEarly);
+                return Ok(ReadOutcome::TooEarly);
             }
             match self.take(side, &wanted, seen) {
                 None => {}
-                Some(Found::Items(items)) if items.is_empty() => self.finish(side),
+                Some(ReadOutcome::Items(items)) if items.is_empty() => self.finish(side),
                 Some(found) => return Ok(found),
             }
         }
     }
 
-    fn wanted(&self, side: Side) -> Option<Wanted> {
+    fn wanted(&self, side: Side) -> Option<FetchRequest> {
         let opened = self.opened.as_ref()?;
         let at = opened.at;
         let (queue, within) = match side {
             Side::Drain => ((opened.drain, at.number), (0, at.position.0)),
             Side::Live => ((opened.live, ENDLESS), (at.position.0 + 1, ENDLESS)),
         };
-        let lanes = self.lanes.iter();
-        let timelines = lanes.filter_map(|(group, lane)| {
-            Some((*group, lane.missing.first_within(within.0, within.1)?))
+        let groups = self.groups.iter();
+        let timelines = groups.filter_map(|(group, group_delivery)| {
+            Some((*group, group_delivery.missing.first_within(within.0, within.1)?))
         });
-        Some(Wanted { queue, timelines: timelines.collect(), most: PAGE, bytes: PAGE_BYTES })
+        Some(FetchRequest { queue, timelines: timelines.collect(), most: PAGE, bytes: PAGE_BYTES })
     }
 
     /// Takes in what was seen; `None` if something else has to be asked for.
-    fn take(&mut self, side: Side, wanted: &Wanted, seen: Seen) -> Option<Found> {
-        if seen.at < self.since {
-            return Some(Found::TooEarly);
+    fn take(
+        &mut self,
+        side: Side,
+        wanted: &FetchRequest,
+        seen: FetchResult,
+    ) -> Option<ReadOutcome> {
+        if seen.at < self.min_read_position {
+            return Some(ReadOutcome::TooEarly);
         }
         if !seen.is_receiving {
-            return Some(Found::Superseded);
+            return Some(ReadOutcome::Superseded);
         }
-        self.since = seen.at;
+        self.min_read_position = seen.at;
         self.left.retain(|_, left| seen.at < *left); // later looks know it
         let mut new = Vec::new();
         let mut kept = BTreeMap::new();
-        for (group, mut missing) in seen.lanes {
+        for (group, mut missing) in seen.undelivered {
             if let Some(left) = self.left.get(&group) {
                 missing.remove(left.0 + 1, ENDLESS);
             }
-            match self.lanes.remove(&group) {
-                Some(mut lane) => {
-                    missing.remove_all(&lane.written);
-                    lane.missing = missing;
-                    kept.insert(group, lane);
+            match self.groups.remove(&group) {
+                Some(mut group_delivery) => {
+                    missing.remove_all(&group_delivery.written);
+                    group_delivery.missing = missing;
+                    kept.insert(group, group_delivery);
                 }
                 None => new.push((group, missing)),
             }
         }
-        self.lanes = kept;
+        self.groups = kept;
         if !new.is_empty() {
-            return Some(Found::Lanes(new));
+            return Some(ReadOutcome::UnsubscribedGroups(new));
         }
         let now = self.wanted(side)?;
         if now.timelines != wanted.timelines {
@@ -324,7 +344,7 @@ impl Inflow {
             // under traffic look for ever.
             self.finish(side);
         }
-        Some(Found::Items(items))
+        Some(ReadOutcome::Items(items))
     }
 
     /// All that was there of one side was seen.
@@ -334,7 +354,7 @@ impl Inflow {
                 debug!(user.id = %self.user, "drained the queue of user `{}`", self.user);
                 self.draining = false;
             }
-            Side::Live => self.behind = false,
+            Side::Live => self.must_refetch = false,
         }
     }
 
@@ -342,9 +362,9 @@ impl Inflow {
     fn merge(
         &self,
         side: Side,
-        wanted: &Wanted,
-        queue: Part<Queued>,
-        timelines: Vec<Part<Said>>,
+        wanted: &FetchRequest,
+        queue: Part<QueueEntry>,
+        timelines: Vec<Part<TimelineEntry>>,
     ) -> (Vec<Item>, bool) {
         if let (Side::Live, Some(first)) = (side, queue.entries.first())
             && first.number > wanted.queue.0
@@ -357,10 +377,10 @@ impl Inflow {
         };
         let mut limit = queue.up_to;
         let mut items = Vec::new();
-        for Queued { number, position, content } in queue.entries {
+        for QueueEntry { number, position, content } in queue.entries {
             let object = match content {
-                Content::Object(object) => Some(object),
-                Content::Nothing | Content::Evicted => None,
+                EntryContent::Object(object) => Some(object),
+                EntryContent::Nothing | EntryContent::Evicted => None,
             };
             items.push((position, Item { place: Place::Queue(number), object }));
         }
@@ -371,7 +391,7 @@ impl Inflow {
             let read = up_to.min(*to);
             limit = limit.min(read);
             // A stretch that a leave has closed may not have been seen to its end.
-            if entries.is_empty() && read != end && read <= self.since.0 {
+            if entries.is_empty() && read != end && read <= self.min_read_position.0 {
                 let place = Place::Timeline { group: *group, position: read, after: from - 1 };
                 items.push((read, Item { place, object: None }));
             }

@@ -1,13 +1,13 @@
-//! Questions and complaints, as streams may tell of them.
+//! Quick replies and complaints, as streams may tell of them.
 
 use std::collections::BTreeMap;
 
 use hongyan::{
     commands::{
         complaint::{Complaint, ComplaintCommand, Revision},
-        quick_replies::{Questions, QuestionsCommand},
+        quick_replies::{QuickReplyCommand, QuickReplyList},
     },
-    events::{Accused, ChatKind, ComplaintKey, Event, QuestionId, Statement, Subject, UserId},
+    events::{Accused, ChatKind, ComplaintKey, Event, QuickReplyId, Statement, Subject, UserId},
 };
 
 use super::steps::{Step, one_of, recent, text};
@@ -17,10 +17,10 @@ use super::world::{World, judge};
 #[derive(Default)]
 pub struct Lists {
     /// What they answer beforehand.
-    pub questions: BTreeMap<UserId, Questions>,
+    pub questions: BTreeMap<UserId, QuickReplyList>,
     /// What they complain of.
     pub complaints: BTreeMap<ComplaintKey, Complaint>,
-    asked: Vec<(UserId, QuestionId)>,
+    asked: Vec<(UserId, QuickReplyId)>,
     filed: Vec<(UserId, ComplaintKey)>,
 }
 
@@ -35,21 +35,21 @@ impl World {
         let command = match (pick % 4, recent(&self.lists.asked, pick).copied()) {
             (0, Some((owner, id))) => {
                 who = owner;
-                QuestionsCommand::Change { id, kind, ask, answer, at }
+                QuickReplyCommand::Change { id, kind, ask, answer, at }
             }
             (1, Some((owner, id))) => {
                 who = owner;
-                QuestionsCommand::Remove { id, kind: None }
+                QuickReplyCommand::Remove { id, kind: None }
             }
-            _ => QuestionsCommand::Put { kind, ask, answer, most: 3, at },
+            _ => QuickReplyCommand::Put { kind, ask, answer, most: 3, at },
         };
         let position = self.next_position();
         let questions = self.lists.questions.entry(who).or_default();
         if let Some(event) = judge(questions, position, &command) {
-            if let hongyan::events::QuestionsEvent::Added { id, .. } = event {
+            if let hongyan::events::QuickReplyEvent::Added { id, .. } = event {
                 self.lists.asked.push((who, id));
             }
-            self.record(Subject::Questions(who), Event::Questions(event));
+            self.record(Subject::QuickReplies(who), Event::QuickReplies(event));
         }
     }
 

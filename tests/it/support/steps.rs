@@ -54,7 +54,7 @@ pub enum What {
     Leave,
     Say,
     TakeBack,
-    Question,
+    QuickReply,
     Complain,
 }
 
@@ -84,7 +84,7 @@ const WEIGHTS: [(u32, What); 26] = [
     (1, What::Leave),
     (6, What::Say),
     (3, What::TakeBack),
-    (4, What::Question),
+    (4, What::QuickReply),
     (4, What::Complain),
 ];
 

@@ -7,8 +7,8 @@ use hongyan::{
         decider::Decider,
         friendship::{Friendship, FriendshipCommand},
         group::Group,
-        message::{Draft, Message, MessageCommand, Quota, Revoker, Standing},
-        session::{Session, SessionCommand, Socket},
+        message::{Draft, Message, MessageCommand, Revoker, SendQuota, SenderRelation},
+        session::{CurrentConnection, Session, SessionCommand},
         user::{Account, User, UserCommand},
     },
     events::{
@@ -74,7 +74,7 @@ impl World {
             let socket = self.sessions.get(&user).and_then(|session| session.socket.clone());
             if let Some(socket) = socket.filter(|socket| socket.connection == connection) {
                 // Whatever its token is by now.
-                let Socket { connection, node, token, role } = socket;
+                let CurrentConnection { connection, node, token, role } = socket;
                 let event = SessionEvent::Connected { connection, node, token, role };
                 let position = self.next_position();
                 self.sessions.entry(user).or_default().evolve(position, &event);
@@ -134,7 +134,7 @@ impl World {
             | What::Leave
             | What::Say
             | What::TakeBack => self.in_group(step),
-            What::Question => self.question(step),
+            What::QuickReply => self.question(step),
             What::Complain => self.complain(step),
             _ => self.between(step),
         }
@@ -229,7 +229,12 @@ impl World {
         let node = node(pick);
         self.session(
             user,
-            &SessionCommand::Connect(Socket { connection, node, token, role: role(pick) }),
+            &SessionCommand::Connect(CurrentConnection {
+                connection,
+                node,
+                token,
+                role: role(pick),
+            }),
         );
     }
 
@@ -295,8 +300,9 @@ impl World {
             return;
         };
         let between = self.friendships.entry(Pair::of(author.id, recipient.id)).or_default();
-        let standing = Standing::of(&author, Some(&recipient).filter(|it| !it.disabled), between);
-        let first = standing.may_write(author.role) == Ok(Quota::First);
+        let standing =
+            SenderRelation::of(&author, Some(&recipient).filter(|it| !it.disabled), between);
+        let first = standing.may_write(author.role) == Ok(SendQuota::First);
         if first && self.spoken.contains(&(author.id, recipient.id)) {
             return;
         }

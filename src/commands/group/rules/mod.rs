@@ -22,18 +22,18 @@ impl Decider for Group {
 
     fn decide(&self, command: &GroupCommand) -> Result<Option<GroupEvent>, GroupRejection> {
         match (self, &command.action) {
-            (Self::Unborn, GroupAction::Create { members, .. })
+            (Self::NotCreated, GroupAction::Create { members, .. })
                 if members.len() > IDS_PER_EVENT =>
             {
                 Err(GroupRejection::Full)
             }
-            (Self::Unborn, GroupAction::Create { id, uuid, members }) => {
+            (Self::NotCreated, GroupAction::Create { id, uuid, members }) => {
                 Ok(Some(command.create(*id, *uuid, members)))
             }
             (Self::Active(_) | Self::Dissolved, GroupAction::Create { .. }) => {
                 Err(GroupRejection::IdTaken)
             }
-            (Self::Unborn | Self::Dissolved, action) => Err(action.missing()),
+            (Self::NotCreated | Self::Dissolved, action) => Err(action.missing()),
             (Self::Active(group), _) => command.judge(group),
         }
     }

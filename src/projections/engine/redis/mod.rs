@@ -10,7 +10,7 @@ mod tx;
 use tokio::sync::Mutex;
 use uuid::Uuid;
 
-use super::generation::{Digest, Generation, Listed, Move, Store};
+use super::generation::{CheckpointAdvance, Digest, Generation, ListedGeneration, Store};
 use crate::{
     adapters::redis::{
         self, AsyncCommands as _, MultiplexedConnection, Redis, RedisFailure, Script,
@@ -24,7 +24,7 @@ pub use tx::{NONE, RedisTx, command, committing};
 
 /// Redis as a store of read models.
 #[derive(Clone)]
-pub struct InRedis {
+pub struct RedisStore {
     redis: Redis,
     /// The writers' connection, made anew after an error.
     own: std::sync::Arc<Mutex<Option<MultiplexedConnection>>>,
@@ -55,7 +55,7 @@ redis.call('HSET', 'hy:' .. ARGV[1] .. ':g' .. number, 'position', '0', 'event',
 if ARGV[4] == '1' then redis.call('SET', KEYS[1], number) end
 return number";
 
-impl InRedis {
+impl RedisStore {
     /// Over `redis`.
     pub fn new(redis: Redis) -> Self {
         Self { redis, own: std::sync::Arc::default() }
@@ -77,7 +77,7 @@ impl InRedis {
             Ok(value) => Ok(value),
             Err(error) => {
                 let error = StoreError::from(RedisFailure::from(error));
-                if matches!(error, StoreError::Passing(_)) {
+                if matches!(error, StoreError::Transient(_)) {
                     *self.own.lock().await = None;
                 }
                 Err(error)
@@ -168,7 +168,7 @@ impl InRedis {
     }
 }
 
-impl Store for InRedis {
+impl Store for RedisStore {
     type Tx = RedisTx;
 
     async fn live(&self, name: &'static str, log_created: i64) -> Result<Generation, StoreError> {
@@ -190,7 +190,11 @@ impl Store for InRedis {
         Ok(Checkpoint { position: Position(position), event: event.parse().ok() })
     }
 
-    async fn begin(&self, generation: &Generation, moved: Move) -> Result<RedisTx, StoreError> {
+    async fn begin(
+        &self,
+        generation: &Generation,
+        moved: CheckpointAdvance,
+    ) -> Result<RedisTx, StoreError> {
         Ok(RedisTx::new(self.connection().await?, generation, moved))
     }
 
@@ -198,7 +202,7 @@ impl Store for InRedis {
         &self,
         tx: RedisTx,
         generation: &Generation,
-        moved: Move,
+        moved: CheckpointAdvance,
     ) -> Result<(), StoreError> {
         self.check(tx.commit(&meta_key(generation.name, generation.number), moved).await).await
     }
@@ -251,7 +255,7 @@ impl Store for InRedis {
         Ok(rows)
     }
 
-    async fn generations(&self, name: &'static str) -> Result<Vec<Listed>, StoreError> {
+    async fn generations(&self, name: &'static str) -> Result<Vec<ListedGeneration>, StoreError> {
         let mut connection = self.connection().await?;
         let known: Result<(Option<i32>, Option<i32>), _> = redis::pipe()
             .get(active_key(name))
@@ -264,7 +268,7 @@ impl Store for InRedis {
             let meta: Result<(Option<u64>, Option<String>), _> =
                 connection.hmget(meta_key(name, number), &["position", "shape"]).await;
             if let (Some(position), shape) = self.check(meta).await? {
-                listed.push(Listed {
+                listed.push(ListedGeneration {
                     generation: number,
                     live: live == Some(number),
                     position,

@@ -8,7 +8,7 @@ use crate::{
     },
     projections::{
         StoreError,
-        engine::generation::{Generation, Moment, Move},
+        engine::generation::{CheckpointAdvance, FenceToken, Generation},
     },
 };
 
@@ -17,8 +17,8 @@ pub struct RedisTx {
     connection: MultiplexedConnection,
     prefix: String,
     /// What the store holds as long as the transaction has not been committed, and then.
-    pub(in crate::projections) since: Moment,
-    pub(in crate::projections) until: Moment,
+    pub(in crate::projections) since: FenceToken,
+    pub(in crate::projections) until: FenceToken,
     /// What commits it.
     script: &'static Script,
     /// Per command its length and words.
@@ -64,7 +64,7 @@ impl RedisTx {
     pub(super) fn new(
         connection: MultiplexedConnection,
         generation: &Generation,
-        moved: Move,
+        moved: CheckpointAdvance,
     ) -> Self {
         Self {
             connection,
@@ -119,7 +119,11 @@ impl RedisTx {
     }
 
     /// Does it all, if the checkpoint `at` is where `moved` says.
-    pub(super) async fn commit(mut self, at: &str, moved: Move) -> Result<(), redis::RedisError> {
+    pub(super) async fn commit(
+        mut self,
+        at: &str,
+        moved: CheckpointAdvance,
+    ) -> Result<(), redis::RedisError> {
         let mut invocation = self.script.prepare_invoke();
         invocation
             .key(at)

@@ -19,20 +19,20 @@ const PAUSE: Duration = Duration::from_millis(100);
 
 /// The other gateways.
 #[derive(Clone)]
-pub struct Nodes {
+pub struct HandOverChannel {
     client: Client,
 }
 
 /// A request to hand a user's queue over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct HandOver {
+pub struct HandOverRequest {
     /// Whose.
     pub user: UserId,
     /// Where the log says that another socket has it.
     pub since: Position,
 }
 
-impl Nodes {
+impl HandOverChannel {
     /// Over `client`.
     pub fn new(client: Client) -> Self {
         Self { client }
@@ -40,7 +40,7 @@ impl Nodes {
 
     /// Asks `node`, and answers with the position of its last delivery report; `None` if it does
     /// not answer in time.
-    pub async fn hand_over(&self, node: NodeId, request: HandOver) -> Option<Position> {
+    pub async fn hand_over(&self, node: NodeId, request: HandOverRequest) -> Option<Position> {
         let body = Bytes::from(serde_json::to_vec(&request).expect("plain data"));
         let asked = Instant::now();
         let answer = async {
@@ -67,7 +67,7 @@ impl Nodes {
     pub async fn serve<F>(
         &self,
         node: NodeId,
-        serve: impl Fn(HandOver) -> F,
+        serve: impl Fn(HandOverRequest) -> F,
     ) -> Result<(), async_nats::SubscribeError>
     where
         F: Future<Output = Option<Position>> + Send + 'static,

@@ -9,29 +9,28 @@ use anyhow::{Context as _, bail};
 use secrecy::SecretString;
 use tokio::{
     net::TcpListener,
-    sync::Semaphore,
     time::{sleep, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{info, warn};
 
-use super::{App, Parts, ProjectionParts, Role, open_durable_log, open_log};
+use super::{ProcessRole, ProjectionParts, open_durable_log, open_log};
 use crate::{
     adapters::{
         body_memory::BodyMemory,
         media::Media,
         nats::{
-            checkpoints::{Beat, Checkpoints},
+            checkpoints::{Checkpoints, Heartbeat},
             connect::{self, Nats},
-            credential_store::Vault,
+            credential_store::CredentialStore,
             event_log::EventLog,
-            gateways::Nodes,
+            hand_over::HandOverChannel,
             liveness::Liveness,
             provision,
-            push::{self, Pushes, SocketsHere},
+            push::{self, LocalConnections, Pushes},
             secret_checks::{self, Secret},
-            shared_log::Tail,
-            subscriptions::{Interest, Servers},
+            shared_log::SharedLogSubscription,
+            subscriptions::Servers,
         },
         passwords::Passwords,
         postgres,
@@ -42,7 +41,7 @@ use crate::{
     },
     api::{
         self,
-        admin::{Admin, Opened},
+        admin::{Admin, OpenedLog},
         admin_access::AdminAccess,
     },
     config::Config,
@@ -52,20 +51,15 @@ use crate::{
     projections::{
         self,
         engine::{
-            postgres::InPostgres,
-            redis::InRedis,
-            runner::{self, Runners},
+            postgres::PostgresStore,
+            redis::RedisStore,
+            supervisor::{self, RunnerContext},
         },
     },
+    state::{App, Parts},
     telemetry::{Metrics, ProjectionHealth, StartWaits},
-    ws::{
-        self, delivery_acks::Deliveries, group_subscriptions::Lanes, opening_order::OpeningTurns,
-        registry::Hub,
-    },
+    ws::{self, sockets::Sockets},
 };
-
-/// How many sockets of a gateway read their queues at once.
-const REFETCHES: usize = 64;
 
 /// What all parts of a process share.
 pub(super) struct Process {
@@ -83,7 +77,7 @@ pub(super) struct Process {
     /// Ends everything else.
     pub(super) stop: CancellationToken,
     /// If it is a gateway.
-    pub(super) sockets_here: SocketsHere,
+    pub(super) sockets_here: LocalConnections,
 }
 
 impl Process {
@@ -100,7 +94,7 @@ impl Process {
 
     /// Tries until nats is there and does what is asked: parts start in any order. What waiting does not mend ends the
     /// start. Each reason is told once, however often it is met.
-    async fn patiently<T>(
+    async fn until_ready<T>(
         &self,
         mut attempt: impl AsyncFnMut() -> anyhow::Result<T>,
     ) -> anyhow::Result<T> {
@@ -108,7 +102,7 @@ impl Process {
         let mut pause = Duration::from_millis(100);
         loop {
             match attempt().await {
-                Err(error) if connect::is_passing(&error) => {
+                Err(error) if connect::is_transient(&error) => {
                     let why = format!("{error:#}");
                     if self.waits.note(PART, &why) {
                         warn!(why, "the start waits for {PART}");
@@ -128,7 +122,7 @@ impl Process {
 
     /// A connection to a server whose stream keeps what we promise.
     async fn nats(&self, user: &str, password: &SecretString) -> anyhow::Result<Nats> {
-        self.patiently(async || {
+        self.until_ready(async || {
             let nats = connect::connect(&self.config.nats.url, user, password).await?;
             check_log(&nats, &self.config).await?;
             Ok(nats)
@@ -137,29 +131,31 @@ impl Process {
     }
 
     /// The end of the log, for whoever follows it.
-    fn tail(&self, log: &EventLog, subjects: &'static [&'static str]) -> Tail {
-        let tail = Tail::new(log.clone(), subjects);
+    fn tail(&self, log: &EventLog, subjects: &'static [&'static str]) -> SharedLogSubscription {
+        let tail = SharedLogSubscription::new(log.clone(), subjects);
         self.keep(tail.clone().run());
         tail
     }
 
-    pub(super) async fn start_projector(&self) -> anyhow::Result<(EventLog, Checkpoints, Tail)> {
+    pub(super) async fn start_projector(
+        &self,
+    ) -> anyhow::Result<(EventLog, Checkpoints, SharedLogSubscription)> {
         let config = &self.config;
         let nats = self.nats(&config.nats.projector_user, &config.nats.projector_password).await?;
         let open = async || open_log(nats.clone(), config, self.node, None).await;
-        let log = self.patiently(open).await?;
+        let log = self.until_ready(open).await?;
         let (checkpoints, listen) = Checkpoints::start(nats.client.clone(), None).await?;
         self.keep(listen);
         let redis = Redis::open(&config.redis.url)?;
         let pool = postgres::writers(&config.postgres.url, config.postgres.max_connections)?;
         let parts = ProjectionParts {
-            postgres: InPostgres::new(pool),
-            redis: InRedis::new(redis.clone()),
+            postgres: PostgresStore::new(pool),
+            redis: RedisStore::new(redis.clone()),
             pushes: Pushes::new(nats.client.clone(), self.sockets_here.clone()),
             chat_log_length: config.projections.chat_log_length,
         };
         let tail = self.tail(&log, &["evt.>"]);
-        let runners = Runners {
+        let runners = RunnerContext {
             log: log.clone(),
             tail: tail.clone(),
             checkpoints: checkpoints.clone(),
@@ -169,7 +165,7 @@ impl Process {
             stop: self.stop.clone(),
         };
         for_each_projection!(parts, |projection, store| {
-            self.tasks.spawn(runner::run(projection, store, runners.clone()));
+            self.tasks.spawn(supervisor::run(projection, store, runners.clone()));
         });
         let reaper =
             Reaper::new(log.clone(), checkpoints.clone(), redis, self.health.clone(), self.node);
@@ -178,7 +174,7 @@ impl Process {
         self.keep(async move {
             // What was pushed into a connection that broke has reached nobody.
             while reconnects.changed().await.is_ok() {
-                pushes.resync().await;
+                pushes.refetch_all().await;
             }
         });
         Ok((log, checkpoints, tail))
@@ -188,27 +184,30 @@ impl Process {
     pub(super) async fn start_gateway(
         &self,
         listener: TcpListener,
-        tail: Option<Tail>,
-    ) -> anyhow::Result<App> {
+        tail: Option<SharedLogSubscription>,
+    ) -> anyhow::Result<Sockets> {
         let config = &self.config;
         config.check_gateway()?;
         let nats = self.nats(&config.nats.gateway_user, &config.nats.gateway_password).await?;
         let open = async || open_durable_log(nats.clone(), config, self.node).await;
-        let log = self.patiently(open).await?;
+        let log = self.until_ready(open).await?;
         let tail = tail.unwrap_or_else(|| self.tail(&log, cache_sync::SUBJECTS));
         let app = Box::pin(self.app(&nats, log)).await?;
-        self.start_gateway_tasks(&app, tail).await;
+        let hand_overs = HandOverChannel::new(nats.client.clone());
+        let (sockets, report_disconnects) = Sockets::start(app.clone(), hand_overs);
+        self.tasks.spawn(report_disconnects);
+        self.start_gateway_tasks(&sockets, tail).await;
         self.keep(api::serve::serve(
             listener,
-            api::router(app.clone()),
-            api::serve::Limits {
+            api::router(app, sockets.clone()),
+            api::serve::ConnectionLimits {
                 head: Duration::from_millis(config.limits.handshake_timeout_ms),
                 peer_ms: config.limits.peer_timeout_ms,
             },
             self.requests.clone(),
             self.accept.clone(),
         ));
-        Ok(app)
+        Ok(sockets)
     }
 
     async fn app(&self, nats: &Nats, log: EventLog) -> anyhow::Result<App> {
@@ -238,23 +237,20 @@ impl Process {
         let redis_memory = RedisMemory::default();
         self.keep(redis_memory.clone().run(redis.clone(), self.metrics.clone()));
         let open = async || {
-            let vault = Vault::open(nats, config.log.is_replicated()).await;
-            let vault = vault.context("cannot open VAULT; has `hongyan migrate` run?")?;
-            secret_checks::check(&vault, Secret::Token, &auth.token_secret).await?;
-            secret_checks::check(&vault, Secret::Pepper, &auth.password_pepper).await?;
-            Ok(vault)
+            let credentials = CredentialStore::open(nats, config.log.is_replicated()).await;
+            let credentials =
+                credentials.context("cannot open VAULT; has `hongyan migrate` run?")?;
+            secret_checks::check(&credentials, Secret::Token, &auth.token_secret).await?;
+            secret_checks::check(&credentials, Secret::Pepper, &auth.password_pepper).await?;
+            Ok(credentials)
         };
-        let vault = self.patiently(open).await?;
-        let deliveries = Deliveries::new(log.clone(), self.node);
-        let (interest, limits) = (Interest::default(), &config.limits);
-        let (hub, endings) =
-            Hub::start(log, deliveries.clone(), interest.clone(), limits.sockets_per_user);
-        self.tasks.spawn(endings); // must outlive the sockets
-        Ok(App(Arc::new(Parts {
+        let credentials = self.until_ready(open).await?;
+        let limits = &config.limits;
+        Ok(App::from(Parts {
             config: Arc::clone(config),
             accounts: Accounts {
                 executor: executor.clone(),
-                vault,
+                credentials,
                 passwords,
                 default_avatar: format!("{}/chat/user.jpg", config.server.asset_base),
             },
@@ -274,55 +270,49 @@ impl Process {
                 Duration::from_secs(limits.login_window_s),
             ),
             pushes: Pushes::new(nats.client.clone(), self.sockets_here.clone()),
-            nodes: Nodes::new(nats.client.clone()),
-            hub,
-            opening_turns: OpeningTurns::default(),
-            refetches: Semaphore::new(REFETCHES),
-            lanes: Lanes::new(interest.clone()),
-            interest,
-            deliveries,
             media: Media::open(config).await?,
-            patient_downloads: Arc::new(Semaphore::new(limits.patient_downloads)),
+            patient_downloads: Arc::new(tokio::sync::Semaphore::new(limits.patient_downloads)),
             metrics: self.metrics.clone(),
-        })))
+        }))
     }
 
-    async fn start_gateway_tasks(&self, app: &App, tail: Tail) {
-        let (executor, hub) = (app.executor.clone(), app.hub.clone());
+    async fn start_gateway_tasks(&self, sockets: &Sockets, tail: SharedLogSubscription) {
+        let (executor, registry) = (sockets.app.executor.clone(), sockets.registry.clone());
         self.keep(async move {
-            let begin = |position| hub.doubt(position);
-            executor.follow(&tail, |recorded| hub.observe(recorded), begin).await;
+            let begin = |position| registry.on_missed_events(position);
+            executor.sync_caches(&tail, |recorded| registry.on_event(recorded), begin).await;
         });
-        self.keep(app.deliveries.clone().run());
-        self.keep(app.throttle.clone().run());
-        let (answering, node) = (app.clone(), self.node);
+        self.keep(sockets.delivery_acks.clone().run());
+        self.keep(sockets.app.throttle.clone().run());
+        let (answering, node) = (sockets.clone(), self.node);
         self.keep(async move {
-            let served = answering.nodes.serve(node, |request| {
-                let app = answering.clone();
+            let served = answering.hand_overs.serve(node, |request| {
+                let sockets = answering.clone();
                 async move {
                     // Until this node has seen the new socket, it does not know the old one as such.
-                    if !app.executor.seen_here(request.since).await {
+                    if !sockets.app.executor.wait_for_local(request.since).await {
                         return None;
                     }
-                    app.hub.hand_over(request.user).await.ok()
+                    sockets.registry.hand_over(request.user).await.ok()
                 }
             });
             if let Err(error) = served.await {
                 warn!(%error, "cannot answer other gateways");
             }
         });
-        self.hear_pushes(app).await;
+        self.receive_pushes(sockets).await;
     }
 
     /// Hands pushes to the sockets that they are for; returns once there is a connection.
-    async fn hear_pushes(&self, app: &App) {
-        let (pushes, hub) = (ws::push_handler::PushHandler::new(app.clone()), app.hub.clone());
-        self.keep(async move { hub.spread_resyncs().await });
-        let (local, hub) = (pushes.clone(), app.hub.clone());
-        let mut here = self.sockets_here.are(self.node, move |user, at| hub.has(user, at));
+    async fn receive_pushes(&self, sockets: &Sockets) {
+        let (pushes, registry) =
+            (ws::push_handler::PushHandler::new(sockets.clone()), sockets.registry.clone());
+        self.keep(async move { registry.spread_refetches().await });
+        let (local, registry) = (pushes.clone(), sockets.registry.clone());
+        let mut here = self.sockets_here.are(self.node, move |user, at| registry.has(user, at));
         self.keep(async move {
             while let Some(push) = here.recv().await {
-                local.hand_on(push).await;
+                local.dispatch(push).await;
             }
         });
         let nats = &self.config.nats;
@@ -331,12 +321,12 @@ impl Process {
             user: nats.gateway_user.clone(),
             password: nats.gateway_password.clone(),
         };
-        let interest = app.interest.clone();
+        let subscriptions = sockets.subscriptions.clone();
         self.keep(async move {
-            let _calls = push::want_calls(&interest);
-            interest.hear(servers, |heard| pushes.hear(heard)).await;
+            let _calls = push::subscribe_calls(&subscriptions);
+            subscriptions.run(servers, |incoming| pushes.receive(incoming)).await;
         });
-        while app.interest.prove().await.is_err() {} // it has waited
+        while sockets.subscriptions.confirm().await.is_err() {} // it has waited
     }
 
     /// Operators are answered from the beginning, also while the start waits; what was `opened` is looked at from then
@@ -344,18 +334,19 @@ impl Process {
     pub(super) fn start_admin(
         &self,
         listener: TcpListener,
-        opened: Arc<OnceLock<Opened>>,
-        role: Role,
+        opened: Arc<OnceLock<OpenedLog>>,
+        role: ProcessRole,
     ) -> anyhow::Result<()> {
         let config = &self.config;
-        let url = if role == Role::Projector { &config.postgres.url } else { config.reader_url() };
+        let url =
+            if role == ProcessRole::Projector { &config.postgres.url } else { config.reader_url() };
         let admin = Admin {
             opened,
             waits: self.waits.clone(),
             pool: postgres::readers(url, 1)?,
             redis: Redis::open(&config.redis.url)?,
             projections: self.health.clone(),
-            subjects: if role == Role::Gateway { &[] } else { projections::ALL },
+            subjects: if role == ProcessRole::Gateway { &[] } else { projections::ALL },
             metrics: self.metrics.clone(),
             durability: format!("{:?}", config.log.durability).to_lowercase(),
             clients_at: match config.server.public_url.trim_end_matches('/') {
@@ -366,7 +357,7 @@ impl Process {
         self.keep(api::serve::serve(
             listener,
             api::admin::router(admin, AdminAccess::new(&config.server)),
-            api::serve::Limits { head: Duration::from_secs(10), peer_ms: 0 },
+            api::serve::ConnectionLimits { head: Duration::from_secs(10), peer_ms: 0 },
             self.requests.clone(),
             self.accept.clone(),
         ));
@@ -374,19 +365,19 @@ impl Process {
     }
 
     /// Ends sockets without a close frame, tells the log what they had, then ends everything.
-    pub(super) async fn shut_down(self, gateway: Option<App>) {
+    pub(super) async fn shut_down(self, gateway: Option<Sockets>) {
         let grace = Duration::from_secs(self.config.server.shutdown_grace_s);
         self.accept.cancel();
         self.requests.close();
         let served = timeout(grace, self.requests.wait());
-        if let Some(app) = gateway {
-            let (served, told) = tokio::join!(served, timeout(grace, app.hub.shut_down()));
+        if let Some(sockets) = gateway {
+            let (served, told) = tokio::join!(served, timeout(grace, sockets.registry.shut_down()));
             if served.is_err() || told.is_err() {
                 warn!("requests or sockets did not end in time");
             }
-            let beat = Beat::last(Position(0), self.node);
-            let checkpoints = &app.executor.checkpoints;
-            checkpoints.tell(&Checkpoints::gateway(self.node), beat).await;
+            let beat = Heartbeat::last(Position(0), self.node);
+            let checkpoints = &sockets.app.executor.checkpoints;
+            checkpoints.publish(&Checkpoints::gateway(self.node), beat).await;
             checkpoints.flush().await;
         }
         self.stop.cancel();

@@ -1,0 +1,85 @@
+//! The state that handlers and connections are handed: the parts of a gateway, opened by `boot`.
+
+use std::{ops::Deref, sync::Arc};
+
+use tokio::sync::Semaphore;
+use tokio_util::task::TaskTracker;
+
+use crate::{
+    adapters::{
+        body_memory::BodyMemory,
+        media::Media,
+        nats::{event_log::LogError, push::Pushes},
+        rate_limit::RateLimit,
+        redis::memory::RedisMemory,
+        throttle::Throttle,
+        tokens::{Claims, Tokens},
+    },
+    commands::session::Session,
+    config::Config,
+    executor::{Executor, accounts::Accounts, running_commands::cut_off},
+    telemetry::Metrics,
+};
+
+/// The parts of a gateway. Handlers and layers clone it several times for each request, so a clone is one count and not
+/// one for each part.
+#[derive(Clone)]
+pub struct App(Arc<Parts>);
+
+impl Deref for App {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
+}
+
+impl From<Parts> for App {
+    fn from(parts: Parts) -> Self {
+        Self(Arc::new(parts))
+    }
+}
+
+impl App {
+    /// What a token says, if it is its account's current one (data.md §4).
+    ///
+    /// # Errors
+    /// The log cannot be reached, or this gateway may not serve.
+    pub async fn current(&self, claims: Claims) -> Result<Option<Claims>, LogError> {
+        if !self.executor.is_live() {
+            return Err(cut_off());
+        }
+        let session = self.executor.state::<Session>(claims.id).await?;
+        Ok(session.state.is_current(claims.jti).then_some(claims))
+    }
+}
+
+/// The parts themselves.
+pub struct Parts {
+    /// The settings.
+    pub config: Arc<Config>,
+    /// Executes commands.
+    pub executor: Executor,
+    /// Requests that are finished whether their clients wait or not.
+    pub requests: TaskTracker,
+    /// Makes and opens accounts.
+    pub accounts: Accounts,
+    /// Makes and reads tokens.
+    pub tokens: Tokens,
+    /// Counts failed log-ins and the like, on all nodes together.
+    pub rate_limit: RateLimit,
+    /// The memory that request bodies share.
+    pub bodies: BodyMemory,
+    /// Whether messages still find room in Redis.
+    pub redis_memory: RedisMemory,
+    /// Counts all requests.
+    pub throttle: Throttle,
+    /// Pushes to connections, wherever they are.
+    pub pushes: Pushes,
+    /// What users upload.
+    pub media: Media,
+    /// So many of those who read it may pause.
+    pub patient_downloads: Arc<Semaphore>,
+    /// What is counted.
+    pub metrics: Metrics,
+}

@@ -1,0 +1,118 @@
+//! The opening of a connection: the checks of ws.md §2, its registration, and the event that makes it its user's current
+//! one.
+
+use tracing::warn;
+
+use super::{
+    opening_order::OpeningPermit,
+    registry::Registration,
+    sockets::Sockets,
+    takeover::{TakeoverBarrier, takeover},
+};
+use crate::{
+    adapters::tokens::Claims,
+    commands::{
+        session::{CurrentConnection, Session, SessionCommand, SessionRejection},
+        user::{Account, User},
+    },
+    events::{Cause, DisconnectReason, Role, UserId},
+    executor::{CommandError, authority::Authority, authority::Unauthorized},
+};
+
+/// Somebody who may have a connection. It receives pushes already: a client that asks for its queue as soon as the socket
+/// is open (rest.md §21) must not be earlier than we are.
+pub struct Admitted {
+    claims: Claims,
+    pub(crate) account: Account,
+    registration: Registration,
+    permit: OpeningPermit,
+    cause: Cause,
+}
+
+/// Why a connection is not admitted.
+pub enum Refused {
+    /// For good: an error frame and a close (ws.md §2).
+    Text(&'static str),
+    /// Something is down: dropped without a close frame, so that the client comes back.
+    Later,
+}
+
+fn later(error: impl std::fmt::Display) -> Refused {
+    warn!(%error, "cannot open a connection now");
+    Refused::Later
+}
+
+/// The checks of ws.md §2, in their order.
+///
+/// # Errors
+/// What the client is told.
+pub async fn admit(
+    sockets: &Sockets,
+    token: Option<&str>,
+    cause: Cause,
+) -> Result<Box<Admitted>, Refused> {
+    let token = token.filter(|token| !token.is_empty()).ok_or(Refused::Text("缺少 token 参数"))?;
+    let unlawful = Refused::Text("Token 不合法");
+    let Some(claims) = sockets.app.tokens.read(token) else { return Err(unlawful) };
+    let Some(claims) = sockets.app.current(claims).await.map_err(later)? else {
+        return Err(unlawful);
+    };
+    let user = sockets.app.executor.state::<User>(claims.id).await.map_err(later)?;
+    let account = match user.state.account() {
+        None => return Err(Refused::Text("用户不存在")),
+        Some(account) if account.disabled => return Err(Refused::Text("你已被管理员禁用")),
+        Some(account) => account.clone(),
+    };
+    let permit = sockets.opening_order.wait(account.id).await;
+    let registration = sockets.registry.register(account.id, claims.jti);
+    sockets.subscriptions.confirm().await.map_err(later)?;
+    Ok(Box::new(Admitted { claims, account, registration, permit, cause }))
+}
+
+/// A connection that has become its user's current one.
+pub(super) struct Opened {
+    pub(super) user: UserId,
+    pub(super) role: Role,
+    pub(super) registration: Registration,
+    pub(super) account: Box<Account>,
+    pub(super) barrier: TakeoverBarrier,
+}
+
+/// The connection becomes the user's current one (ws.md §3).
+///
+/// # Errors
+/// What the client is told.
+pub(super) async fn open(sockets: &Sockets, admitted: Box<Admitted>) -> Result<Opened, Refused> {
+    let Admitted { claims, account, registration, permit: _permit, cause } = *admitted;
+    let (user, connection, node) = (account.id, registration.connection, sockets.app.executor.node);
+    let socket = CurrentConnection { connection, node, token: claims.jti, role: claims.role };
+    let connect = SessionCommand::Connect(socket);
+    let authority = Authority::of_user(user, claims.jti, &cause);
+    let mut before = None; // the socket that this one takes over from: the append was guarded by it
+    let look = |session: &Session| before = session.socket.as_ref().map(|socket| socket.node);
+    let done =
+        sockets.app.executor.execute_observing::<Session>(user, &connect, authority, look).await;
+    let position = match done {
+        Ok(done) => done.position,
+        Err(
+            CommandError::Rejected(SessionRejection::NotCurrent)
+            | CommandError::Unauthorized(Unauthorized::Token),
+        ) => return Err(Refused::Text("Token 不合法")),
+        Err(CommandError::Unauthorized(Unauthorized::Account)) => {
+            return Err(Refused::Text("你已被管理员禁用"));
+        }
+        Err(error) => {
+            // The log may have it nevertheless, and nobody else would ever say that this socket is gone.
+            registration.end(DisconnectReason::Closed);
+            return Err(later(error));
+        }
+    };
+    // Once this node has seen it, its older sockets are superseded, and have been alerted.
+    if !sockets.app.executor.wait_for_local(position).await {
+        registration.end(DisconnectReason::Closed);
+        return Err(later("this gateway lags behind the log"));
+    }
+    let elsewhere = before.filter(|other| *other != node);
+    let barrier = Box::pin(takeover(sockets.clone(), user, connection, position, elsewhere));
+    Ok(Opened { user, role: claims.role, registration, account: Box::new(account), barrier })
+}
