@@ -3,6 +3,7 @@
 //! Nothing is started here: each test reads files and fails with file and line.
 
 mod arrows;
+mod citations;
 mod contract;
 mod figures;
 mod golden;

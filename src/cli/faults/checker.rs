@@ -26,7 +26,7 @@ pub(super) enum Rule {
     OutOfOrder,
     /// Nothing comes that was never sent, was refused, or was not for this user.
     Unexpected,
-    /// A message that was taken back does not come after the word of that, which comes as any message does (§36).
+    /// A message that was taken back does not come after the word of that, which comes as any message (rest.md §36).
     Revoked,
     /// Who is online is so for everybody, 15 s after the last change that the server could notice.
     Presence,
