@@ -45,6 +45,7 @@ fn number(text: &str) -> Option<u64> {
         "GiB" => 1 << 30,
         "s" => 1000,
         "min" => 60_000,
+        "days" => 86_400_000,
         _ => 1, // milliseconds, or things
     };
     digits.parse::<u64>().ok().map(|number| number * each)
@@ -104,6 +105,7 @@ fn a_wrong_figure_is_found() {
         "| `a.b`, `limits.c` | 1 and 2 |",
         "| `log.replicas` | 3 or 5 |",
         "(`limits.login_window_s` 15 min)",
+        "(`log.fact_ttl_s`, 30 days)",
     ]
     .iter()
     .flat_map(|line| quoted(line))
@@ -113,6 +115,7 @@ fn a_wrong_figure_is_found() {
         ("limits.body_bytes", 1 << 20),
         ("limits.group_members", 2000),
         ("limits.login_window_s", 900_000),
+        ("log.fact_ttl_s", 2_592_000_000),
     ];
     assert_eq!(found, expected);
     assert_eq!(defaults("[a]\nb_s = 3 # c\nd = \"4\"").get("a.b_s"), Some(&3000));
