@@ -1,4 +1,4 @@
-//! The only reader of time and of chance; everything else is handed what it needs.
+//! The clock is the only reader of time and randomness; everything else is handed what it needs.
 #![expect(clippy::disallowed_methods, reason = "this is the one home of time and chance")]
 
 use time::OffsetDateTime;

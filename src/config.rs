@@ -1,4 +1,4 @@
-//! Every setting, typed. `config/default.toml` says what each means.
+//! The configuration is every setting, typed; `config/default.toml` says what each means.
 
 use std::{
     net::{IpAddr, SocketAddr},

@@ -1,4 +1,4 @@
-//! Logs, and what `/health` and `/metrics` say.
+//! Telemetry is the logs, what the start waits for, and what `/health` and `/metrics` say.
 
 use std::{
     collections::BTreeMap,

@@ -1,4 +1,4 @@
-//! `complaints list | show | close`.
+//! Complaints are listed, shown and closed: `complaints list | show | close`.
 
 use std::process::ExitCode;
 

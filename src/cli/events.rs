@@ -1,4 +1,4 @@
-//! `events tail | show | stats`.
+//! Events of the log are followed, shown and counted: `events tail | show | stats`.
 
 use std::{collections::BTreeMap, process::ExitCode};
 

@@ -1,4 +1,4 @@
-//! `groups list | show | dissolve | remove-member`.
+//! Groups are listed, shown, dissolved and rid of members: `groups list | show | dissolve | remove-member`.
 
 use std::process::ExitCode;
 

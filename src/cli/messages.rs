@@ -1,4 +1,4 @@
-//! `messages show | revoke`.
+//! Messages are shown, and revoked in their author's name: `messages show | revoke`.
 
 use std::process::ExitCode;
 

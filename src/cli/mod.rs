@@ -1,4 +1,4 @@
-//! The command line: one file per noun.
+//! The command line has one file per noun: what operators type, and nothing else.
 
 mod bench;
 mod complaints;

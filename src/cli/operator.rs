@@ -1,4 +1,4 @@
-//! What the commands have in common by which operators change something: who acts and why, and what it is done with.
+//! The operator is who changes something by a command: their name, their reason, and what the command works with.
 
 use std::sync::Arc;
 

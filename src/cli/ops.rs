@@ -1,4 +1,4 @@
-//! `migrate` and `check-config`: what a deployment needs before it serves.
+//! A deployment is laid out and compared with what it needs: `migrate` and `check-config`.
 
 use std::process::ExitCode;
 

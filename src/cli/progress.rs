@@ -1,4 +1,4 @@
-//! How far a long command is: a bar on a terminal, plain lines elsewhere, nothing where JSON is wanted.
+//! Progress of a long command is a bar on a terminal, plain lines elsewhere, and nothing where JSON is wanted.
 
 use std::{
     io::IsTerminal as _,

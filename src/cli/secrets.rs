@@ -1,4 +1,4 @@
-//! `secrets accept`: a secret was changed on purpose.
+//! Secrets that were changed on purpose are accepted as the new ones: `secrets accept`.
 
 use std::process::ExitCode;
 

@@ -1,4 +1,4 @@
-//! What is printed: in a form that no name can spoil a terminal with.
+//! Printed text has a form in which no name can spoil a terminal.
 
 use std::fmt::Write as _;
 

@@ -1,3 +1,4 @@
+//! Accounts are listed, shown, disabled, enabled and given passwords:
 //! `users show | list | disable | enable | set-password`.
 
 use std::{io::Read as _, process::ExitCode, time::Duration};

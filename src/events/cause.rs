@@ -1,4 +1,4 @@
-//! Because of what something happened: the request, the trace that it is part of, and the operator who wanted it.
+//! The cause of an event is the request, the trace that it is part of, and the operator who wanted it.
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! Bytes in and out. Old versions would be lifted to the newest here.
+//! The codec turns events into bytes and back; older versions would be lifted to the newest here.
 
 use serde::Serialize;
 

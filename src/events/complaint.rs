@@ -1,4 +1,6 @@
-//! Facts about a complaint.
+//! Complaint events say what a user complains about, and what became of it.
+
+#![expect(missing_docs, reason = "a field whose name says what it is needs no comment")]
 
 use serde::{Deserialize, Serialize};
 
@@ -14,29 +16,22 @@ pub enum ComplaintEvent {
     /// Somebody complained. The complaint's id is that of index 0 (`Position::numbered`).
     #[serde(rename = "complaint.filed.v1")]
     Filed {
-        /// Who complains.
         by: UserId,
         /// About whom or what.
         target: Accused,
-        /// Why.
         statement: Statement,
-        /// When.
         at: Timestamp,
     },
-    /// He said it in other words.
+    /// They said it in other words.
     #[serde(rename = "complaint.revised.v1")]
     Revised {
         /// All of it, as it is now.
         statement: Statement,
-        /// When.
         at: Timestamp,
     },
-    /// He took it back; read models drop what he told.
+    /// They took it back; read models drop what they told.
     #[serde(rename = "complaint.withdrawn.v1")]
-    Withdrawn {
-        /// When.
-        at: Timestamp,
-    },
+    Withdrawn { at: Timestamp },
     /// An operator has dealt with it.
     #[serde(rename = "complaint.closed.v1")]
     Closed {
@@ -44,7 +39,6 @@ pub enum ComplaintEvent {
         status: i16,
         /// What the operator says of it.
         note: String,
-        /// When.
         at: Timestamp,
     },
 }
@@ -63,7 +57,6 @@ pub struct Accused {
     pub kind: ChatKind,
     /// The number of the user or the group.
     pub id: i64,
-    /// The name.
     pub name: String,
 }
 

@@ -1,4 +1,6 @@
-//! Facts about what has been written to sockets.
+//! Delivery acknowledgements say what clients have received of what a gateway wrote to their connections.
+
+#![expect(missing_docs, reason = "a field whose name says what it is needs no comment")]
 
 use serde::{Deserialize, Serialize};
 
@@ -22,19 +24,16 @@ pub enum DeliveryEvent {
 /// What one user received.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Delivered {
-    /// Who.
     pub user: UserId,
-    /// Ranges of his queue numbers, both ends included.
+    /// Ranges of their queue numbers, both ends included.
     pub ranges: Vec<(u64, u64)>,
 }
 
 /// What some members of a large group received, all of them the same.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeliveredInGroup {
-    /// The group.
     pub group: GroupId,
     /// Ranges of the log, both ends included: what the timeline has there, they have.
     pub ranges: Vec<(u64, u64)>,
-    /// They.
     pub users: Vec<UserId>,
 }

@@ -1,4 +1,6 @@
-//! Facts about two users' address books: requests, edges and what is set on them.
+//! Friendship events are about two users' address books: requests, edges and what is set on them.
+
+#![expect(missing_docs, reason = "a field whose name says what it is needs no comment")]
 
 use serde::{Deserialize, Serialize};
 
@@ -21,7 +23,7 @@ pub enum FriendshipEvent {
         asker: Person,
         /// Who is asked.
         asked: Person,
-        /// How the asker introduces himself.
+        /// How the asker introduces themselves.
         text: String,
         /// The picture beside the notice.
         icon: String,
@@ -31,11 +33,8 @@ pub enum FriendshipEvent {
     /// The asked one answered.
     #[serde(rename = "friendship.answered.v1")]
     Answered {
-        /// The request.
         request: RequestId,
-        /// The answer.
         answer: Answer,
-        /// Who answered.
         caller: Person,
         /// Who had asked.
         other: Person,
@@ -49,9 +48,8 @@ pub enum FriendshipEvent {
     Befriended {
         /// Who did it.
         caller: Person,
-        /// The other.
         other: Person,
-        /// How the caller introduces himself.
+        /// How the caller introduces themselves.
         text: String,
         /// A pending request of the other side that this answers (clarification 8).
         agreed: Option<RequestId>,
@@ -69,26 +67,19 @@ pub enum FriendshipEvent {
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         keeps_block: bool,
     },
-    /// One put the other on the blacklist or took him off.
+    /// One put the other on the blacklist or took them off.
     #[serde(rename = "friendship.blacklist_set.v1")]
     BlacklistSet {
-        /// Whose edge.
         owner: UserId,
         /// On it now?
         blocked: bool,
     },
     /// One starred the other or took the star away.
     #[serde(rename = "friendship.star_set.v1")]
-    StarSet {
-        /// Whose edge.
-        owner: UserId,
-        /// Starred now?
-        starred: bool,
-    },
+    StarSet { owner: UserId, starred: bool },
     /// One chose who of the two sees the other's posts.
     #[serde(rename = "friendship.visibility_set.v1")]
     VisibilitySet {
-        /// Whose edge.
         owner: UserId,
         /// How it is now.
         visibility: Visibility,
@@ -136,7 +127,6 @@ impl Answer {
 /// A row added to an address book.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NewEdge {
-    /// Whose book.
     pub owner: UserId,
     /// Who is in it.
     pub friend: UserId,

@@ -1,4 +1,6 @@
-//! Facts about a group: its name and rules, and who is in it.
+//! Group events are about one group: its name and rules, and who is in it.
+
+#![expect(missing_docs, reason = "a field whose name says what it is needs no comment")]
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -15,16 +17,14 @@ use super::{
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", content = "data")]
 pub enum GroupEvent {
-    /// Somebody made it out of himself and his friends (rest.md §20).
+    /// Somebody made it out of themselves and their friends (rest.md §20).
     #[serde(rename = "group.created.v1")]
     Created {
-        /// Its number.
         id: GroupId,
         /// Its public identifier.
         uuid: Uuid,
         /// Whose it is.
         owner: Person,
-        /// Its name.
         name: String,
         /// Its picture: up to nine, joined by commas.
         avatar: String,
@@ -32,31 +32,26 @@ pub enum GroupEvent {
         members: Vec<UserId>,
         /// The notice G1.
         notice: MessageId,
-        /// When.
         at: Timestamp,
     },
     /// The owner gave it another name (rest.md §24).
     #[serde(rename = "group.renamed.v1")]
     Renamed {
-        /// The owner, by his name in the group.
+        /// The owner, by their name in the group.
         by: Person,
-        /// The name.
         name: String,
         /// The notice G2.
         notice: MessageId,
-        /// When.
         at: Timestamp,
     },
     /// The owner announced something (rest.md §25).
     #[serde(rename = "group.announced.v1")]
     Announced {
-        /// The owner, by his name in the group.
+        /// The owner, by their name in the group.
         by: Person,
-        /// The announcement.
         remark: String,
         /// The notice G3.
         notice: MessageId,
-        /// When.
         at: Timestamp,
     },
     /// The owner set how people get in (data.md §8).
@@ -64,101 +59,80 @@ pub enum GroupEvent {
     PolicySet {
         /// 0: anybody; 1: I approve; 2: registered users; 3 to 10: anybody, silently.
         policy: i16,
-        /// When.
         at: Timestamp,
     },
     /// Somebody is in at once (rest.md §29).
     #[serde(rename = "group.joined.v1")]
     Joined {
-        /// The group's picture with him.
+        /// The group's picture with them.
         avatar: String,
-        /// How he came, as the notice tells it.
+        /// How they came, as the notice tells it.
         entry: Entrance,
         /// The notice G4; none where the policy is a silent one.
         notice: Option<MessageId>,
-        /// When.
         at: Timestamp,
     },
     /// Somebody waits for the owner's word (rest.md §29).
     #[serde(rename = "group.applied.v1")]
     Applied {
-        /// How he came, as the notice tells it.
+        /// How they came, as the notice tells it.
         entry: Entrance,
-        /// What he or his inviter says.
+        /// What they or their inviter say.
         text: String,
-        /// The owner, by his name in the group.
+        /// The owner, by their name in the group.
         owner: Person,
         /// The notice G6.
         notice: MessageId,
-        /// When.
         at: Timestamp,
     },
     /// The owner let somebody in (rest.md §28).
     #[serde(rename = "group.approved.v1")]
     Approved {
-        /// Whom.
         user: Person,
-        /// The group's picture with him.
+        /// The group's picture with them.
         avatar: String,
         /// The picture beside the notice.
         icon: String,
         /// The notice G5.
         notice: MessageId,
-        /// When.
         at: Timestamp,
     },
     /// The owner did not let somebody in (rest.md §28).
     #[serde(rename = "group.refused.v1")]
-    Refused {
-        /// Whom.
-        user: UserId,
-        /// When.
-        at: Timestamp,
-    },
+    Refused { user: UserId, at: Timestamp },
     /// The owner put somebody out (rest.md §26).
     #[serde(rename = "group.member_removed.v1")]
     MemberRemoved {
-        /// Whom.
         user: UserId,
-        /// The group's picture without him.
+        /// The group's picture without them.
         avatar: String,
-        /// When.
         at: Timestamp,
     },
-    /// A member chose a name for himself in the group (rest.md §30).
+    /// A member chose a name for themselves in the group (rest.md §30).
     #[serde(rename = "group.nickname_set.v1")]
-    NicknameSet {
-        /// Who.
-        user: UserId,
-        /// The name.
-        nickname: String,
-        /// When.
-        at: Timestamp,
-    },
+    NicknameSet { user: UserId, nickname: String, at: Timestamp },
     /// Somebody left, or stopped waiting (rest.md §31).
     #[serde(rename = "group.left.v1")]
     Left {
-        /// Who, by his name in the group.
+        /// Who, by their name in the group.
         by: Person,
         /// The accounts of those who stay.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         roster: Vec<Card>,
         /// The notice G8.
         notice: MessageId,
-        /// When.
         at: Timestamp,
     },
     /// The owner left, and the group is no more (rest.md §31).
     #[serde(rename = "group.dissolved.v1")]
     Dissolved {
-        /// The owner, by his name in the group.
+        /// The owner, by their name in the group.
         by: Person,
         /// The accounts of the members.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         roster: Vec<Card>,
         /// The notice G7.
         notice: MessageId,
-        /// When.
         at: Timestamp,
     },
 }
@@ -166,15 +140,14 @@ pub enum GroupEvent {
 /// How somebody came to a group, and what the notices G4 and G6 show of accounts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entrance {
-    /// Who came.
     pub user: Applicant,
-    /// Who brought him; nobody if he came by himself.
+    /// Who brought them; nobody if they came by themselves.
     pub inviter: Option<Inviter>,
     /// The picture beside the notice.
     pub icon: String,
     /// The owner's account.
     pub owner: Card,
-    /// The accounts of the members, the new one included if he is one; left out where they are many
+    /// The accounts of the members, the new one included if they are one; left out where they are many
     /// (DEV-33).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub roster: Vec<Card>,
@@ -183,13 +156,11 @@ pub struct Entrance {
 /// Who joins a group, or asks to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Applicant {
-    /// Who.
     pub id: UserId,
     /// The public identifier.
     pub uuid: Uuid,
     /// Nickname, else username.
     pub name: String,
-    /// Picture.
     pub avatar: String,
     /// The row role (data.md §5.1).
     pub role: Role,
@@ -198,21 +169,18 @@ pub struct Applicant {
 /// A member who brings somebody.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Inviter {
-    /// Who.
     pub id: UserId,
-    /// His name in the group.
+    /// Their name in the group.
     pub name: String,
 }
 
 /// An account as a group's notices show it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Card {
-    /// Whose.
     pub id: UserId,
     /// The log-in name.
     pub username: Username,
     /// The display name; may be empty.
     pub nickname: String,
-    /// Picture.
     pub avatar: String,
 }

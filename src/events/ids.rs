@@ -1,4 +1,4 @@
-//! Identities, each a type of its own, and the subjects that aggregates live on.
+//! Identities are types of their own, and subjects say where in the log each aggregate lives.
 
 use std::fmt;
 

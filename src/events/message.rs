@@ -1,4 +1,6 @@
-//! Facts about messages: between two people, and to a group.
+//! Message events say what was sent and taken back, between two people and in groups.
+
+#![expect(missing_docs, reason = "a field whose name says what it is needs no comment")]
 
 use std::sync::Arc;
 
@@ -39,7 +41,6 @@ pub enum GroupChatEvent {
 /// C1, §6.3 C2).
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Sent<To = Person> {
-    /// The message.
     pub id: MessageId,
     /// The author, by the name that the recipients see.
     pub from: Person,
@@ -77,22 +78,18 @@ impl<To: PartialEq> PartialEq for Sent<To> {
 /// A message taken back (ws.md §6.3, V1).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Revocation<To = Person> {
-    /// The message.
     pub message: MessageId,
-    /// The author, by account name, or by his name in the group.
+    /// The author, by account name, or by their name in the group.
     pub by: Person,
     /// The recipient or the group, as the author's client named it.
     pub to: To,
-    /// When.
     pub at: Timestamp,
 }
 
 /// How a group appeared when something happened; messages keep it for ever.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Room {
-    /// Which.
     pub id: GroupId,
-    /// Its name.
     pub name: String,
     /// Its picture: up to nine, joined by commas.
     pub avatar: String,

@@ -1,4 +1,4 @@
-//! Facts: what has happened, as plain data without I/O, clock or randomness.
+//! Events say what has happened, as plain data without I/O, clock or randomness.
 
 mod cause;
 mod codec;

@@ -1,4 +1,4 @@
-//! Facts about running the service: what operators decided.
+//! Operations events say what operators decided about the running of the service.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,4 +1,6 @@
-//! Facts about the questions that somebody has answered beforehand.
+//! Quick replies are questions that a user has answered beforehand; these events change them.
+
+#![expect(missing_docs, reason = "a field whose name says what it is needs no comment")]
 
 use serde::{Deserialize, Serialize};
 
@@ -22,25 +24,19 @@ pub enum QuickReplyEvent {
         ask: String,
         /// What is answered.
         answer: String,
-        /// When.
         at: Timestamp,
     },
     /// Other words for a question, or another answer.
     #[serde(rename = "question.changed.v1")]
     Changed {
-        /// Which.
         id: QuickReplyId,
         /// What is asked.
         ask: String,
         /// What is answered.
         answer: String,
-        /// When.
         at: Timestamp,
     },
     /// It is answered no more.
     #[serde(rename = "question.removed.v1")]
-    Removed {
-        /// Which.
-        id: QuickReplyId,
-    },
+    Removed { id: QuickReplyId },
 }

@@ -1,4 +1,4 @@
-//! An event with its place in the log.
+//! A recorded event is an event with its place in the log.
 
 use uuid::Uuid;
 

@@ -1,4 +1,6 @@
-//! Facts about log-ins and sockets.
+//! Session events are about the log-ins and connections of one account.
+
+#![expect(missing_docs, reason = "a field whose name says what it is needs no comment")]
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -15,17 +17,13 @@ pub enum SessionEvent {
     /// A token was issued and became current (data.md §4.1).
     #[serde(rename = "session.logged_in.v1")]
     LoggedIn {
-        /// Which.
         token: TokenId,
         /// The role played with it.
         role: Role,
     },
     /// A token was given back.
     #[serde(rename = "session.logged_out.v1")]
-    LoggedOut {
-        /// Which.
-        token: TokenId,
-    },
+    LoggedOut { token: TokenId },
     /// All tokens were taken back but one, because the password changed; their sockets hear no more.
     #[serde(rename = "session.revoked.v1")]
     Revoked {
@@ -38,7 +36,6 @@ pub enum SessionEvent {
     /// A socket opened and became the account's socket (ws.md §3).
     #[serde(rename = "session.connected.v1")]
     Connected {
-        /// Which.
         connection: ConnectionId,
         /// The gateway that holds it.
         node: NodeId,
@@ -49,12 +46,7 @@ pub enum SessionEvent {
     },
     /// A socket ended.
     #[serde(rename = "session.disconnected.v1")]
-    Disconnected {
-        /// Which.
-        connection: ConnectionId,
-        /// Why.
-        reason: DisconnectReason,
-    },
+    Disconnected { connection: ConnectionId, reason: DisconnectReason },
 }
 
 /// Why a socket ended.

@@ -1,4 +1,6 @@
-//! Facts about an account.
+//! Account events are about one account: its name, its picture, what it allows, its uploads.
+
+#![expect(missing_docs, reason = "a field whose name says what it is needs no comment")]
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -15,7 +17,6 @@ pub enum UserEvent {
     /// The account came to be.
     #[serde(rename = "user.registered.v1")]
     Registered {
-        /// Its number.
         id: UserId,
         /// Its public identifier.
         uuid: Uuid,
@@ -27,7 +28,6 @@ pub enum UserEvent {
         device: Option<Device>,
         /// Its picture, until it is changed.
         avatar: String,
-        /// When.
         at: Timestamp,
     },
     /// A guest became a registered user (rest.md §5).
@@ -50,10 +50,7 @@ pub enum UserEvent {
     },
     /// Another picture.
     #[serde(rename = "user.avatar_changed.v1")]
-    AvatarChanged {
-        /// Its address.
-        avatar: String,
-    },
+    AvatarChanged { avatar: String },
     /// Another answer to "who may befriend me at once?" (data.md §6.2).
     #[serde(rename = "user.invite_confirm_changed.v1")]
     InviteConfirmChanged {
@@ -69,7 +66,7 @@ pub enum UserEvent {
     /// The password is another one; what it is stays in the vault.
     #[serde(rename = "user.password_changed.v1")]
     PasswordChanged,
-    /// A file of this user's is stored; its name on his device is not kept.
+    /// A file of this user's is stored; its name on their device is not kept.
     #[serde(rename = "user.file_uploaded.v1")]
     FileUploaded(Uploaded),
     /// An administrator shut the account.
@@ -87,7 +84,6 @@ pub struct Uploaded {
     pub place: UploadPlace,
     /// Where in that store: `Diy/chatImgs/20250924/1758692400000_48213377.png`.
     pub path: String,
-    /// Its length.
     pub bytes: u64,
     /// What it is, by its content.
     pub media_type: String,
@@ -113,13 +109,10 @@ pub struct Device {
     /// Kind of platform.
     #[serde(default)]
     pub uniplatform: String,
-    /// Model.
     #[serde(default)]
     pub model: String,
-    /// Operating system.
     #[serde(default)]
     pub os: String,
-    /// Brand.
     #[serde(default)]
     pub brand: String,
 }

@@ -1,4 +1,4 @@
-//! Values that several events share, parsed once and then always valid.
+//! Values that several events share are parsed once and then always valid.
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::{Deserialize, Serialize};

@@ -1,4 +1,4 @@
-//! Building a generation beside the live one, up to the same event, and what differs then.
+//! A blue-green rebuild builds a generation beside the live one, up to the same event, and compares the two.
 
 use std::time::Duration;
 

@@ -1,3 +1,4 @@
+//! Read models are listed, rebuilt, compared and switched while the service runs:
 //! `projections status | rebuild | verify | switch | skip`.
 
 mod beside;
