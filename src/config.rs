@@ -56,7 +56,7 @@ pub struct NatsSettings {
     pub analytics_password: SecretString,
 }
 
-/// When a command is acknowledged (DESIGN §3).
+/// When a command is acknowledged (`docs/design/log-and-group-commit.md`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Durability {

@@ -9,7 +9,7 @@ use sqlx::{
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 
-/// Where readers find the tables of the live generations (DESIGN §5).
+/// Where readers find the tables of the live generations (ADR 0005).
 pub const LIVE: &str = "live";
 
 /// A pool that reads the live read models. Connects when first used: the start does not wait.

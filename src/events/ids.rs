@@ -121,7 +121,7 @@ impl Pair {
     }
 }
 
-/// What an event is about: one aggregate, one exact subject (DESIGN §3).
+/// What an event is about: one aggregate, one exact subject (ADR 0001).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Subject {
     /// An account.

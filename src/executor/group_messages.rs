@@ -76,7 +76,7 @@ pub async fn send(
 
 /// Who has left meanwhile writes no more: the append depends on the group that the rules saw. Where
 /// many servers keep the log a guard that many share collapses; there the caches, which are at most
-/// milliseconds old, and the queue's membership at the message's position have to do (DESIGN §4).
+/// milliseconds old, and the queue's membership at the message's position have to do (ADR 0008, 0021).
 fn guard(group: GroupId, seen: Position, replicated: bool) -> Expect {
     if replicated { Expect::Anything } else { Expect::Last(Subject::Group(group), seen) }
 }

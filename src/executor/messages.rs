@@ -66,7 +66,7 @@ pub async fn send(
             unreachable!("sending an unsent message yields that it is sent")
         };
         // The append depends on what the rules saw: on a blacklist that has changed meanwhile, or
-        // on a first message that is not the first, no node accepts it (DESIGN §4).
+        // on a first message that is not the first, no node accepts it (ADR 0001).
         let expect = match quota {
             SendQuota::Unlimited => Expect::Last(Subject::Friendship(pair), between.version),
             SendQuota::First => Expect::Last(subject, Position(0)),

@@ -65,7 +65,7 @@ pub struct Executor {
     pub(super) contention: Arc<ContentionQueue>,
     /// This process.
     pub node: NodeId,
-    /// Is the log kept by several servers? Guards that many writers share collapse there (DESIGN §4).
+    /// Is the log kept by several servers? Guards that many writers share collapse there (ADR 0008).
     pub replicated: bool,
     /// What runs here, and by what it is judged.
     pub(super) commands: RunningCommands,

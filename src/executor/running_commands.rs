@@ -1,5 +1,5 @@
 //! The commands that are running: a gateway says that it has seen a position only once none runs that was judged by an
-//! older state (DESIGN §4, ADR 0020).
+//! older state (`docs/design/command-pipeline.md`, ADR 0020).
 
 use std::{
     collections::BTreeMap,

@@ -1,4 +1,4 @@
-//! Appends: what was given up never happens, and what happened counts once (DESIGN §3, ADR 0019).
+//! Appends: what was given up never happens, and what happened counts once (ADR 0019).
 
 use async_nats::{HeaderMap, jetstream};
 use hongyan::cli::rig::line::{Line, Mode};

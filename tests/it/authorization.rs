@@ -1,4 +1,4 @@
-//! What was taken back has ended, on every gateway, once the answer says so (clarification 18, DESIGN §4, ADR 0020).
+//! What was taken back has ended, on every gateway, once the answer says so (clarification 18, ADR 0020).
 
 use futures_util::future::join_all;
 use hongyan::{

@@ -1,4 +1,4 @@
-//! The load generator: what it says of promises, never how fast anything was (DESIGN §9).
+//! The load generator: what it says of promises, never how fast anything was (`docs/performance.md`).
 
 use serde_json::{Value, json};
 

@@ -1,4 +1,4 @@
-//! Several gateways: no user can tell on which one the others are (DESIGN §1.4, clarification 18).
+//! Several gateways: no user can tell on which one the others are (clarification 18).
 
 use futures_util::{StreamExt as _, future::join_all};
 use hongyan::{adapters::nats::hand_over::HandOverChannel, events::NodeId};

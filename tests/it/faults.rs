@@ -1,4 +1,4 @@
-//! Any part may die at any moment: what was acknowledged arrives, once and in order (DESIGN §1, §6; `ws.md` §7).
+//! Any part may die at any moment: what was acknowledged arrives, once and in order (`docs/promises.md`, `ws.md` §7).
 
 use hongyan::cli::rig::line::{Line, Mode};
 use tokio_util::task::TaskTracker;
@@ -31,7 +31,7 @@ async fn the_stores_die_in_the_middle_of_traffic() {
     let (mut app, traffic) = busy(&[]).await;
     for _ in 0..2 {
         app.servers.postgres.process().kill9();
-        traffic.flows().await; // messages need no database (DESIGN §4)
+        traffic.flows().await; // messages need no database (`docs/operate.md`)
         app.servers.postgres.start_again().await;
         traffic.flows().await;
         app.servers.redis.process().kill9();
@@ -144,7 +144,7 @@ async fn a_stop_drops_sockets_without_a_close_frame() {
     app.verify().await;
 }
 
-/// DESIGN §5: a Redis that comes back empty fills itself.
+/// ADR 0007: a Redis that comes back empty fills itself.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_emptied_redis_is_filled_again() {
     let (mut app, traffic) = busy(&[]).await;
@@ -223,7 +223,7 @@ async fn a_queue_that_is_being_built_anew_is_not_read() {
     app.verify().await;
 }
 
-/// DESIGN §3, §5: the read models in `PostgreSQL` can be thrown away, even the sequences can be lost.
+/// ADR 0005, 0014: the read models in `PostgreSQL` can be thrown away, even the sequences can be lost.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn lost_tables_are_rebuilt() {
     let mut app = App::start().await;
@@ -312,7 +312,7 @@ async fn a_rebuild_disturbs_nobody() {
     app.verify().await;
 }
 
-/// DESIGN §5: a read model that is not what the log says is noticed, and a rebuild repairs it.
+/// ADR 0005: a read model that is not what the log says is noticed, and a rebuild repairs it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn tampering_is_noticed_and_repaired() {
     let app = App::start().await;
@@ -347,7 +347,7 @@ async fn tampering_is_noticed_and_repaired() {
     assert_eq!(socket.texts_until("waits").await.len(), 2); // after "now friends"
 }
 
-/// DESIGN §6: presence is right again after a kill, and what was meant for the dead gateway waits.
+/// ADR 0006: presence is right again after a kill, and what was meant for the dead gateway waits.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_gateway_dies_and_its_users_are_offline() {
     let mut app = App::with_gateways(2).await;

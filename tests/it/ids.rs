@@ -1,4 +1,4 @@
-//! Ids are given once, whatever becomes of the database (ADR 0014, DESIGN §3).
+//! Ids are given once, whatever becomes of the database (ADR 0014).
 
 use futures_util::future::{join_all, try_join_all};
 use hongyan::{

@@ -1,4 +1,4 @@
-//! The log itself: what an event looks like there (DESIGN §3).
+//! The log itself: what an event looks like there (ADR 0001).
 
 use std::future::ready;
 
@@ -57,7 +57,7 @@ async fn every_event_says_what_it_is_and_why() {
     assert_eq!(header(&connected.headers, "Nats-TTL"), "2592000");
 }
 
-/// DESIGN §3, §5: connects and disconnects vanish by themselves. Read models that took them in are still what a
+/// ADR 0003: connects and disconnects vanish by themselves. Read models that took them in are still what a
 /// rebuild gives, and a socket that outlives its connect is not forgotten.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_rebuild_after_facts_have_expired_changes_nothing() {

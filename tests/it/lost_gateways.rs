@@ -1,4 +1,4 @@
-//! What becomes of the sockets of a gateway that is gone (DESIGN §6).
+//! What becomes of the sockets of a gateway that is gone (`docs/design/presence-and-liveness.md`).
 
 use std::time::Duration;
 

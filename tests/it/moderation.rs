@@ -1,4 +1,4 @@
-//! Moderation (README "Moderate"): what operators do about complaints, accounts, groups and messages. Each change names
+//! Moderation (`docs/operate.md`): what operators do about complaints, accounts, groups and messages. Each change names
 //! who decided it and why.
 
 use serde_json::{Value, json};

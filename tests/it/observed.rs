@@ -109,7 +109,7 @@ async fn a_log_filter_that_names_nothing_known_stops_the_start() {
     assert!(!served.success && served.stderr.contains("`inof` is no level"), "{served:?}");
 }
 
-/// README, "Secrets".
+/// `docs/configure.md`.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_secret_that_changed_stops_the_start_until_it_is_accepted() {
     let mut app = App::start().await;

@@ -1,4 +1,4 @@
-//! What operators do: the command line against a running service (DESIGN §5, §7).
+//! What operators do: the command line against a running service (`docs/operate.md`).
 
 use async_nats::jetstream;
 use futures_util::TryStreamExt;
@@ -63,7 +63,7 @@ async fn the_admin_listener_is_for_operators() {
     assert!(!served.success && served.stderr.contains("SERVER__ADMIN_TOKEN"), "{served:?}");
 }
 
-/// DESIGN §5: what can never be applied stops one read model, loudly, until an operator leaves it out. Rebuilds do, too.
+/// ADR 0010: what can never be applied stops one read model, loudly, until an operator leaves it out. Rebuilds do, too.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_poison_event_stops_one_read_model_until_it_is_skipped() {
     let app = App::start().await;
@@ -143,7 +143,7 @@ async fn gateways_tell_of_a_read_model_that_stands_still() {
     assert!(app.gateways[0].ready().await);
 }
 
-/// DESIGN §3, §5: read models of another shape, or ahead of the log, are built anew before anybody sees them.
+/// ADR 0005: read models of another shape, or ahead of the log, are built anew before anybody sees them.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn read_models_that_do_not_fit_are_built_anew() {
     let mut app = App::start().await;
@@ -263,7 +263,7 @@ async fn a_password_can_be_set_and_ends_all_sessions() {
     assert!(!nobody.success && nobody.stderr.contains("there is no user"), "{nobody:?}");
 }
 
-/// DESIGN §1.5: analysts pull a copy of the events, from a durable that is there from the start.
+/// `docs/operate.md`: analysts pull a copy of the events, from a durable that is there from the start.
 #[tokio::test]
 async fn analysts_replay_the_log() {
     let app = App::start().await;

@@ -1,4 +1,4 @@
-//! The power of the log's machine fails (DESIGN §3, `log.durability`). `./test power-loss` runs these; `docs/power-loss.md`
+//! The power of the log's machine fails (ADR 0002, `log.durability`). `./test power-loss` runs these; `docs/power-loss.md`
 //! says how, and with which result.
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -1,4 +1,4 @@
-//! A log on three servers (DESIGN §3, `log.durability = replicated`): any of them may die.
+//! A log on three servers (ADR 0002, `log.durability = replicated`): any of them may die.
 
 use futures_util::future::join_all;
 use serde_json::json;
@@ -29,7 +29,7 @@ async fn a_replicated_log_keeps_its_promises_when_servers_die() {
     app.verify().await;
 }
 
-/// Conflicts have two codes on replicated streams (`jetstream.md` §1.3), and both mean the same.
+/// Conflicts have two codes on replicated streams (ADR 0001), and both mean the same.
 async fn races_have_one_winner(app: &App) {
     let [ann, bob] = app.users(["ann", "bob"]).await;
     let sends = join_all((0..20).map(|_| bob.send(&ann, "the one"))).await;

@@ -1,4 +1,4 @@
-//! Who may do what with the servers (DESIGN §3, §7; SECURITY.md), and where secrets are not.
+//! Who may do what with the servers (SECURITY.md), and where secrets are not.
 
 use sqlx::{Connection, PgConnection, Row};
 
@@ -17,7 +17,7 @@ const OPERATORS_ONLY: [&str; 8] = [
     "$JS.API.CONSUMER.CREATE.KV_VAULT.spy",
 ];
 
-/// DESIGN §7: each user of the log has what it needs and nothing more.
+/// SECURITY.md, "Least privilege": each user of the log has what it needs and nothing more.
 #[tokio::test]
 async fn each_user_of_the_log_has_its_own_rights() {
     let Servers { nats, .. } = &Servers::start().await;
@@ -152,7 +152,7 @@ async fn strangers_do_not_get_in(nats: &Nats) {
     }
 }
 
-/// DESIGN §3: no password, hash or token is ever in EVENTS, in the copy, in the read models or in a log.
+/// SECURITY.md, "Secrets": no password, hash or token is ever in EVENTS, in the copy, in the read models or in a log.
 #[tokio::test]
 async fn secrets_stay_where_they_belong() {
     let app = App::start().await;
@@ -186,7 +186,7 @@ async fn the_log_holds_none(app: &App, secrets: &[&str]) {
     }
 }
 
-/// DESIGN §1.5: analysts have a copy.
+/// ADR 0001: analysts have a copy.
 async fn the_copy_is_filled(app: &App) {
     let client = app.servers.nats.connect("analytics-ops", "analyticsopspw").await;
     let context = async_nats::jetstream::new(client);

@@ -1,4 +1,4 @@
-//! The start (README "Operate it"): parts come in any order, and operators are told from the beginning what is waited for.
+//! The start (`docs/operate.md`): parts come in any order, and operators are told from the beginning what is waited for.
 
 use async_nats::jetstream;
 use serde_json::{Value, json};

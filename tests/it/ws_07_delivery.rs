@@ -168,7 +168,8 @@ async fn guest_mode_reads_the_accounts_queue(app: &App) {
     assert_eq!(socket.next_text().await, "to the owner");
 }
 
-/// DESIGN §6: who does not read is dropped without a close frame, holds nobody up, and finds the rest in the queue.
+/// `docs/design/connections.md`:
+/// who does not read is dropped without a close frame, holds nobody up, and finds the rest in the queue.
 #[tokio::test]
 async fn ws_07_a_socket_that_does_not_read_is_dropped() {
     const MESSAGES: u64 = 200; // more than the system's buffers hold
@@ -209,7 +210,8 @@ fn number_of(push: &Value) -> u64 {
     text_of(push).split(' ').next().and_then(|word| word.parse().ok()).expect("a number")
 }
 
-/// DESIGN §6: pushes that find no room on their way are dropped, the last ones too, but the queue has them all.
+/// `docs/design/offline-queue.md`:
+/// pushes that find no room on their way are dropped, the last ones too, but the queue has them all.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ws_07_a_burst_that_finds_no_room_arrives_whole() {
     const MESSAGES: u64 = 1600; // a subscription has room for 1024

@@ -130,7 +130,7 @@ impl EventLog {
                 Err(error) => error,
             };
             match error {
-                // The expectation is checked before the identity (`jetstream.md` §1.3), so a repeat of our own append
+                // The expectation is checked before the identity (ADR 0001), so a repeat of our own append
                 // looks like a conflict with it.
                 PublishError::Conflict => {
                     let own = self.stored(new, deadline).await?;

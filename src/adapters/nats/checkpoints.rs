@@ -1,4 +1,5 @@
-//! Who has seen how much of the log: projections and gateways tell each other (DESIGN §4).
+//! Who has seen how much of the log: projections and gateways tell each other
+//! (`docs/design/presence-and-liveness.md`).
 
 use std::{
     collections::HashMap,

@@ -14,7 +14,7 @@ use tracing::{info, warn};
 
 use super::{event_log::LogError, protocol::Servers, unbuffered_client::UnbufferedClient};
 
-/// Older servers ignore fields and headers that we rely on, or lose data (`jetstream.md` §0–2).
+/// Older servers ignore fields and headers that we rely on, or lose data (`docs/design/jetstream-pitfalls.md`).
 pub const OLDEST_SERVER: (u64, u64, u64) = (2, 14, 6);
 
 /// A connection, and counters of when it was not to be relied on.

@@ -1,4 +1,4 @@
-//! The envelope: CloudEvents 1.0 in NATS binary mode, and what the server is asked to check (DESIGN §3).
+//! The envelope: CloudEvents 1.0 in NATS binary mode, and what the server is asked to check (ADR 0001).
 
 use std::time::Duration;
 

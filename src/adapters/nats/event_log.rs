@@ -19,7 +19,7 @@ use crate::{
     },
 };
 
-/// The one stream: one total order (DESIGN §3).
+/// The one stream: one total order (ADR 0001).
 pub const STREAM: &str = "EVENTS";
 
 /// The event log.

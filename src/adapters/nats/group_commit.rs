@@ -1,4 +1,5 @@
-//! Group commit: one `syncfs` serves every command that waits (DESIGN §3, ADR 0002). One that failed closes it (ADR 0017).
+//! Group commit: one `syncfs` serves every command that waits (ADR 0002). One that failed closes it (ADR 0017):
+//! `docs/design/log-and-group-commit.md`.
 
 use std::{
     fs, io, iter,

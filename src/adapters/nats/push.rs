@@ -1,4 +1,4 @@
-//! Pushes: frames on their way to sockets. A push is a hint; the queue is the truth (DESIGN §6).
+//! Pushes: frames on their way to sockets. A push is a hint; the queue is the truth (ADR 0003).
 //!
 //! Each begins with a line that says what it is: `f` number connection, `d`, `s` position, entry before, audience version, who has
 //! told its own sockets, and author, or `w` and watermarks; then comes the frame.

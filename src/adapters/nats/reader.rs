@@ -23,7 +23,7 @@ use super::{
 use crate::events::{DecodeError, Event, Position, Recorded};
 
 /// A consumer that has been silent for this long is made anew: pull consumers have been seen to
-/// stop without a word (`jetstream.md` §9.3), and a new one costs a millisecond.
+/// stop without a word (`docs/design/jetstream-pitfalls.md`), and a new one costs a millisecond.
 const SILENCE: Duration = Duration::from_secs(30);
 
 /// With several filters the server goes through the subjects of a block to find each next event: 20 to 200 times the

@@ -1,4 +1,4 @@
-//! What each user has not received yet, in order (DESIGN §6). In Redis.
+//! What each user has not received yet, in order (`docs/design/offline-queue.md`). In Redis.
 //!
 //! Every message for a user enters his queue with a number of his own, whether he is online or not, and leaves when it
 //! was written to a socket. What is said to all of a large group enters the group's timeline instead, once, and each

@@ -1,5 +1,6 @@
 //! What flows from a user's queue, and from the timelines of his large groups, into one socket: live what came after
-//! it opened, by a drain what came before; none twice, none left out, in the order of the log (DESIGN §6, ADR 0011).
+//! it opened, by a drain what came before; none twice, none left out, in the order of the log:
+//! `docs/design/connections.md`, ADR 0011.
 
 use std::collections::{BTreeMap, HashMap};
 
