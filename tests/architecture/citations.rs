@@ -20,9 +20,6 @@ const NOT_READ: &[&str] = &[".sqlx/", "Cargo.lock", "docs/measured/", "tests/arc
 /// Documents of others, with sections that are not ours to resolve.
 const FOREIGN: &[&str] = &["RFC", "ISO/IEC", "Exif", "XMP"];
 
-/// Documents that comments cite and that are not here; each has a page in `docs/design/` or an ADR to be cited instead.
-const TO_BE_REPLACED: &[&str] = &["DESIGN", "jetstream.md"];
-
 /// Where a number without any page is one of `rest.md`.
 const OF_ROUTES: &[&str] = &["src/api/", "src/protocol/", "tests/it/"];
 
@@ -111,7 +108,7 @@ impl Cited {
         match self.sections.get(page) {
             Some(sections) if sections.contains(number) => None,
             Some(_) => Some(format!("`{page}` has no §{number}")),
-            None if file.starts_with(AS_THEY_WERE) || TO_BE_REPLACED.contains(&page) => None,
+            None if file.starts_with(AS_THEY_WERE) => None,
             None => Some(format!("`{page}` §{number} is not in this repository")),
         }
     }
@@ -254,12 +251,12 @@ mod tests {
 
     #[test]
     fn what_is_not_there_is_named_with_its_place() {
-        let text = "//! `rest.md` §36,\n//! §37, and `ws.md` §7.3.\n//! See `nats.md` §6 or `log.md` §1.\n\
+        let text = "//! `rest.md` §36,\n//! §37, and `ws.md` §7.3.\n//! See DESIGN §6 or `log.md` §1.\n\
                     /// DEV-4, clarification 14, ADR 0013, 0018, `docs/design/gone.md`.\n";
         let expected = [
             "src/a.rs:2: `rest.md` has no §37",
             "src/a.rs:2: `ws.md` has no §7.3",
-            "src/a.rs:3: `nats.md` §6 is not in this repository",
+            "src/a.rs:3: `DESIGN` §6 is not in this repository",
             "src/a.rs:3: `log.md` §1 is not in this repository",
             "src/a.rs:4: there is no DEV-4",
             "src/a.rs:4: there is no clarification 14",
