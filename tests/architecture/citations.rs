@@ -149,10 +149,11 @@ fn sections(text: &str) -> BTreeSet<String> {
     found
 }
 
-/// `rest.md` of `` (`rest.md`, ``; not a path to a document.
+/// `rest.md` of `` (`rest.md`, `` or `docs/contract/rest.md`; not a path to another document.
 fn page_of(word: &str) -> Option<&str> {
     let name = trimmed(word);
     let name = name.split_once('§').map_or(name, |(name, _)| name);
+    let name = name.rsplit_once(CONTRACT).map_or(name, |(_, name)| name);
     let stem = name.strip_suffix(".md")?;
     stem.bytes().all(|letter| letter.is_ascii_lowercase()).then_some(name)
 }
@@ -265,5 +266,7 @@ mod tests {
         ];
         assert_eq!(found("src/a.rs", text), expected);
         assert_eq!(found("a.md", "As §3 says.\n"), ["a.md:1: §3 names no page"]);
+        let text = "Of `rest.md`: see [ws](docs/contract/ws.md) §36.\n";
+        assert_eq!(found("a.md", text), ["a.md:1: `ws.md` has no §36"]);
     }
 }
