@@ -1,4 +1,5 @@
-//! Where a socket begins in its user's queue, once those before it have told what they delivered (DESIGN §6).
+//! Where a socket begins in its user's queue, once those before it have told what they delivered:
+//! `docs/design/connections.md`.
 
 use std::{pin::Pin, time::Duration};
 
