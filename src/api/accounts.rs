@@ -20,6 +20,7 @@ use crate::{
         user::{Account, DeviceReport},
     },
     events::{Role, Timestamp, TokenId, Username},
+    executor::Wait,
     executor::accounts::{AccountError, Accounts, Proven},
     state::App,
 };
@@ -49,7 +50,7 @@ pub async fn register(State(app): State<App>, origin: Origin, params: Params) ->
 pub async fn log_out(State(app): State<App>, caller: Caller) -> Result<Reply<bool>, Refusal> {
     let user = caller.account.id;
     let command = SessionCommand::LogOut(caller.claims.jti);
-    app.executor.execute_and_wait::<Session>(user, &command, caller.authority()).await?;
+    app.executor.execute::<Session>(user, &command, caller.authority(), Wait::Everywhere).await?;
     Ok(Reply(true))
 }
 

@@ -17,6 +17,7 @@ use crate::{
         quick_replies::{QuickReply, QuickReplyCommand, QuickReplyList, QuickReplyRejection},
     },
     events::{ChatKind, Position, QuickReplyEvent, QuickReplyId, UserId},
+    executor::Wait,
     projections::quick_replies,
     state::App,
 };
@@ -200,7 +201,8 @@ async fn change(
     use crate::executor::CommandError::Rejected;
     let me = caller.account.id;
     let before = app.executor.state::<QuickReplyList>(me).await?.state;
-    let done = app.executor.execute_and_wait::<QuickReplyList>(me, command, caller.authority());
+    let done =
+        app.executor.execute::<QuickReplyList>(me, command, caller.authority(), Wait::Everywhere);
     let done = done.await.map_err(|error| match error {
         Rejected(QuickReplyRejection::Unknown) => unknown(),
         other => other.into(),

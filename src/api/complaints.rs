@@ -15,9 +15,8 @@ use crate::{
     commands::complaint::{Complaint, ComplaintCommand, ComplaintRejection, Filed, Revision},
     events::{
         Accused, ChatKind, ComplaintEvent, ComplaintId, ComplaintKey, Event, Position, Statement,
-        Subject,
     },
-    executor::CommandError,
+    executor::{CommandError, Wait},
     projections::complaints,
     state::App,
 };
@@ -130,8 +129,8 @@ pub async fn delete(State(app): State<App>, caller: Caller, params: Params) -> A
 /// The complaint that clients know by this id, whosever it is.
 async fn key_of(app: &App, id: ComplaintId) -> Result<ComplaintKey, Refusal> {
     let filed = app.executor.log.made(id.0).await?;
-    match filed.map(|recorded| (recorded.subject, recorded.event)) {
-        Some((Subject::Complaint(key), Event::Complaint(ComplaintEvent::Filed { .. }))) => Ok(key),
+    match filed.map(|recorded| recorded.event) {
+        Some(Event::Complaint(key, ComplaintEvent::Filed { .. })) => Ok(key),
         _ => Err(ComplaintRejection::Unknown.into()),
     }
 }
@@ -160,7 +159,10 @@ async fn execute(
     key: ComplaintKey,
     command: &ComplaintCommand,
 ) -> Result<Position, CommandError<ComplaintRejection>> {
-    let done = app.executor.execute_and_wait::<Complaint>(key, command, caller.authority()).await?;
+    let done = app
+        .executor
+        .execute::<Complaint>(key, command, caller.authority(), Wait::Everywhere)
+        .await?;
     Ok(done.position)
 }
 

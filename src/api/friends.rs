@@ -17,7 +17,7 @@ use crate::{
     events::{
         Answer, Event, FriendshipEvent, MessageId, NewEdge, Pair, RequestId, UserId, Visibility,
     },
-    executor::CommandError,
+    executor::{CommandError, Wait},
     state::App,
 };
 
@@ -108,7 +108,7 @@ pub async fn answer(State(app): State<App>, caller: Caller, params: Params) -> D
 async fn asker_of(app: &App, id: RequestId, asked: UserId) -> Result<Option<UserId>, Refusal> {
     let made = app.executor.log.made(id.0).await?;
     Ok(made.and_then(|recorded| match recorded.event {
-        Event::Friendship(FriendshipEvent::Requested { asker, asked: other, .. })
+        Event::Friendship(_, FriendshipEvent::Requested { asker, asked: other, .. })
             if other.id == asked =>
         {
             Some(asker.id)
@@ -169,6 +169,8 @@ async fn run(
 ) -> Result<(), CommandError<FriendshipRejection>> {
     let me = caller.account.id;
     let pair = Pair::of(me, other);
-    app.executor.execute_and_wait::<Friendship>(pair, &command, caller.authority()).await?;
+    app.executor
+        .execute::<Friendship>(pair, &command, caller.authority(), Wait::Everywhere)
+        .await?;
     Ok(())
 }

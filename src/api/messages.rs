@@ -17,14 +17,11 @@ use crate::{
     adapters::nats::push::DrainAnswer,
     clock,
     commands::{
-        message::{MessageRejection, REVOKE_WINDOW_MS, Revoker},
+        message::{MessageContent, MessageRejection, REVOKE_WINDOW_MS, Revoker},
         session::Session,
     },
     events::{GroupId, MessageId, Person, Revocation, Room, UserId},
-    executor::{
-        group_messages,
-        messages::{self, MessageContent},
-    },
+    executor::messages::{self, SendToGroup, SendToPerson, SentToGroup},
     projections::message_object::{MessageObject, revoked_text, revoked_text_in_group},
     state::App,
 };
@@ -58,11 +55,12 @@ pub async fn send(State(app): State<App>, caller: Caller, params: Params) -> Obj
     let content = MessageContent { kind, data, options };
     let (executor, account, authority) = (&app.executor, &caller.account, caller.authority());
     let sent = if chat_type == "group" {
-        let posted =
-            group_messages::send(executor, account, GroupId(to), &content, authority).await?;
-        object(&MessageObject::group_chat(&posted.sent, posted.group.active()))
+        let action = SendToGroup { author: account, to: GroupId(to), content: &content };
+        let SentToGroup { sent, group } = action.run(executor, authority).await?;
+        object(&MessageObject::group_chat(&sent, group.active()))
     } else {
-        let sent = messages::send(executor, account, UserId(to), &content, authority).await?;
+        let action = SendToPerson { author: account, to: UserId(to), content: &content };
+        let sent = action.run(executor, authority).await?;
         object(&MessageObject::chat(&sent))
     };
     app.metrics.sent.inc();
@@ -106,7 +104,8 @@ pub async fn revoke(State(app): State<App>, caller: Caller, params: Params) -> O
     let (executor, account, authority) = (&app.executor, &caller.account, caller.authority());
     if chat_type == "group" {
         let to = Room { id: GroupId(to), name, avatar };
-        let revoked = group_messages::revoke(executor, account, (message, to), authority).await?;
+        let revoked =
+            messages::revoke_in_group(executor, account, (message, to), authority).await?;
         let text = revoked_text_in_group(&revoked);
         return object(&MessageObject::revoked_in_group(&revoked, &text));
     }

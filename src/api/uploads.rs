@@ -21,6 +21,7 @@ use crate::{
     clock,
     commands::user::{User, UserCommand},
     events::{UploadPlace, Uploaded, UserId},
+    executor::Wait,
     state::App,
 };
 
@@ -107,7 +108,7 @@ pub(super) async fn note(
     let uploaded = Uploaded { place, path: path.as_str().to_owned(), bytes, media_type, sha256 };
     let user = caller.account.id;
     let command = UserCommand::NoteUpload(uploaded);
-    app.executor.execute::<User>(user, &command, caller.authority()).await?;
+    app.executor.execute::<User>(user, &command, caller.authority(), Wait::Durable).await?;
     Ok(())
 }
 

@@ -18,6 +18,7 @@ use crate::{
         user::{User, UserCommand},
     },
     events::{Pair, Role, Timestamp, UserId},
+    executor::Wait,
     projections::user_directory::{self, Found, Profile},
     state::App,
 };
@@ -130,7 +131,8 @@ pub async fn update(
 
 async fn change(app: &App, caller: &Caller, command: UserCommand) -> Result<bool, Refusal> {
     let user = caller.account.id;
-    let done = app.executor.execute_and_wait::<User>(user, &command, caller.authority()).await?;
+    let done =
+        app.executor.execute::<User>(user, &command, caller.authority(), Wait::Everywhere).await?;
     Ok(done.event.is_some())
 }
 

@@ -46,7 +46,7 @@ use crate::{
     },
     config::Config,
     events::{NodeId, Position},
-    executor::{Executor, accounts::Accounts, cache_sync, reaper::Reaper},
+    executor::{Executor, accounts::Accounts, aggregates, reaper::Reaper},
     for_each_projection,
     projections::{
         self,
@@ -148,6 +148,15 @@ impl Process {
         self.keep(listen);
         let redis = Redis::open(&config.redis.url)?;
         let pool = postgres::writers(&config.postgres.url, config.postgres.max_connections)?;
+        let executor = Executor::new(
+            log.clone(),
+            checkpoints.clone(),
+            (pool.clone(), redis.clone()),
+            self.node,
+            config.log.is_replicated(),
+            config.wait(),
+            None,
+        );
         let parts = ProjectionParts {
             postgres: PostgresStore::new(pool),
             redis: RedisStore::new(redis.clone()),
@@ -167,8 +176,7 @@ impl Process {
         for_each_projection!(parts, |projection, store| {
             self.tasks.spawn(supervisor::run(projection, store, runners.clone()));
         });
-        let reaper =
-            Reaper::new(log.clone(), checkpoints.clone(), redis, self.health.clone(), self.node);
+        let reaper = Reaper::new(executor, self.health.clone());
         self.keep(reaper.run(nats.reconnects.clone()));
         let (pushes, mut reconnects) = (parts.pushes, nats.reconnects);
         self.keep(async move {
@@ -191,7 +199,7 @@ impl Process {
         let nats = self.nats(&config.nats.gateway_user, &config.nats.gateway_password).await?;
         let open = async || open_durable_log(nats.clone(), config, self.node).await;
         let log = self.until_ready(open).await?;
-        let tail = tail.unwrap_or_else(|| self.tail(&log, cache_sync::SUBJECTS));
+        let tail = tail.unwrap_or_else(|| self.tail(&log, aggregates::SUBJECTS));
         let app = Box::pin(self.app(&nats, log)).await?;
         let hand_overs = HandOverChannel::new(nats.client.clone());
         let (sockets, report_disconnects) = Sockets::start(app.clone(), hand_overs);

@@ -16,7 +16,7 @@ use crate::{
     commands::complaint::{Complaint, ComplaintCommand, Filed},
     config::Config,
     events::ComplaintId,
-    executor::{Executor, authority::Authority},
+    executor::{Executor, Wait, authority::Authority},
     projections::complaints::{self, Detail},
 };
 
@@ -65,7 +65,9 @@ pub(super) async fn run(
             let found = find(&executor, id).await?;
             let close = ComplaintCommand::Close { status: CLOSED, note, at: clock::now() };
             let authority = Authority::of_operator(&cause);
-            let done = executor.execute_and_wait::<Complaint>(found.key, &close, authority).await?;
+            let done = executor
+                .execute::<Complaint>(found.key, &close, authority, Wait::Everywhere)
+                .await?;
             let told = json!({"id": id, "status": CLOSED, "position": done.position});
             output.tell(&told, || format!("complaint {id} is closed"));
         }

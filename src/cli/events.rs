@@ -131,7 +131,7 @@ fn describe(recorded: &Recorded<Event>) -> Value {
         "position": recorded.position,
         "id": recorded.id,
         "time": recorded.at.iso_text(),
-        "subject": recorded.subject.to_string(),
+        "subject": recorded.subject().to_string(),
         "type": body["type"],
         "actor": recorded.actor,
         "cause": recorded.cause.request,

@@ -19,7 +19,7 @@ use crate::{
     config::Config,
     events::{Cause, GroupId},
     executor::{
-        Done, Executor,
+        Executed, Executor,
         authority::Authority,
         groups::{self, Change},
     },
@@ -100,7 +100,7 @@ async fn change(
     id: GroupId,
     action: GroupAction,
     cause: &Cause,
-) -> anyhow::Result<Done<Group>> {
+) -> anyhow::Result<Executed<Group>> {
     let group = executor.state::<Group>(id).await?.state;
     let group = group.active().with_context(|| format!("there is no group {id}"))?;
     let owner = executor.state::<User>(group.row.owner).await?.state;

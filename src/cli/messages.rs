@@ -72,8 +72,8 @@ async fn find(executor: &Executor, id: MessageId) -> anyhow::Result<(Recorded<Ev
 
 fn describe(sent: &Recorded<Event>, revoked: bool) -> anyhow::Result<Value> {
     let (kind, mut shown) = match &sent.event {
-        Event::Chat(ChatEvent::Sent(sent)) => (ChatKind::Single, fields(sent)),
-        Event::GroupChat(GroupChatEvent::Sent(sent)) => (ChatKind::Group, fields(sent)),
+        Event::Chat(_, ChatEvent::Sent(sent)) => (ChatKind::Single, fields(sent)),
+        Event::GroupChat(_, GroupChatEvent::Sent(sent)) => (ChatKind::Group, fields(sent)),
         _ => bail!("the event at {} is no message", sent.position),
     };
     shown["chat_type"] = kind.as_str().into();

@@ -26,7 +26,7 @@ use crate::{
     },
     config::Config,
     events::Cause,
-    executor::{Executor, accounts::Accounts, authority::Authority},
+    executor::{Executor, Wait, accounts::Accounts, authority::Authority},
     projections::{
         presence,
         user_directory::{self, Listed},
@@ -169,7 +169,7 @@ async fn change(
 ) -> anyhow::Result<()> {
     let account = operator::find(executor, user).await?;
     let authority = Authority::of_operator(cause);
-    let done = executor.execute_and_wait::<User>(account.id, &command, authority).await?;
+    let done = executor.execute::<User>(account.id, &command, authority, Wait::Everywhere).await?;
     let now = executor.state::<User>(account.id).await?.state;
     let status = now.account().map(Account::status);
     let text = if done.event.is_some() { "changed" } else { "was so already" };

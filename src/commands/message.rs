@@ -1,14 +1,14 @@
 //! The rules of a message: may it be sent to a person (data.md §6.3), may it be taken back?
 
-use std::sync::Arc;
+use std::{fmt::Debug, sync::Arc};
 
 use serde_json::{Value, value::RawValue};
 use uuid::Uuid;
 
-use super::{decider::Decider, friendship::Friendship, user::Account};
+use super::{decider::Decider, friendship::Friendship, group::Group, user::Account};
 use crate::events::{
-    ChatEvent, GroupId, MessageId, Person, Position, Revocation, Role, Room, Sent, Timestamp,
-    UserId,
+    AggregateEvent, ChatEvent, ChatKey, GroupChatEvent, GroupId, MessageId, Person, Position,
+    Revocation, Role, Room, Sent, Timestamp, UserId,
 };
 
 /// How long an author may take a message back.
@@ -46,27 +46,113 @@ pub enum Target {
     Group(GroupId),
 }
 
-impl From<&Person> for Target {
-    fn from(person: &Person) -> Self {
-        Self::User(person.id)
+/// What a message is sent to: a person or a group.
+pub trait Recipient: Debug + Clone + PartialEq + Send + Sync + 'static {
+    /// What happens to messages there.
+    type Event: AggregateEvent + Debug + Clone + PartialEq + Send + Sync;
+    /// What of the recipient the rules judge a draft by.
+    type Relation: Debug + Copy + Send + Sync;
+
+    /// Which it is.
+    fn target(&self) -> Target;
+    /// Where what `author` sends to it is in the log.
+    fn key(&self, author: UserId) -> <Self::Event as AggregateEvent>::Id;
+    /// May somebody with this role write to it?
+    ///
+    /// # Errors
+    /// The rule that says no.
+    fn may_write(relation: Self::Relation, role: Role) -> Result<(), MessageRejection>;
+    /// A message was sent to it.
+    fn sent(sent: Arc<Sent<Self>>) -> Self::Event;
+    /// One was taken back.
+    fn revoked(revocation: Revocation<Self>) -> Self::Event;
+    /// The reverse of both.
+    fn read(event: &Self::Event) -> SentOrRevoked<'_, Self>;
+}
+
+/// What happened to a message.
+#[derive(Debug, Clone, Copy)]
+pub enum SentOrRevoked<'a, To> {
+    /// It was sent.
+    Sent(&'a Arc<Sent<To>>),
+    /// It was taken back.
+    Revoked(&'a Revocation<To>),
+}
+
+impl Recipient for Person {
+    type Event = ChatEvent;
+    type Relation = SenderRelation;
+
+    fn target(&self) -> Target {
+        Target::User(self.id)
+    }
+
+    fn key(&self, author: UserId) -> ChatKey {
+        ChatKey::of(author, self.id)
+    }
+
+    fn may_write(relation: SenderRelation, role: Role) -> Result<(), MessageRejection> {
+        relation.may_write(role).map(drop)
+    }
+
+    fn sent(sent: Arc<Sent>) -> ChatEvent {
+        ChatEvent::Sent(sent)
+    }
+
+    fn revoked(revocation: Revocation) -> ChatEvent {
+        ChatEvent::Revoked(revocation)
+    }
+
+    fn read(event: &ChatEvent) -> SentOrRevoked<'_, Self> {
+        match event {
+            ChatEvent::Sent(sent) => SentOrRevoked::Sent(sent),
+            ChatEvent::Revoked(revocation) => SentOrRevoked::Revoked(revocation),
+        }
     }
 }
 
-impl From<&Room> for Target {
-    fn from(room: &Room) -> Self {
-        Self::Group(room.id)
+impl Recipient for Room {
+    type Event = GroupChatEvent;
+    /// A draft to a group is a member's: [`Draft::to_group`].
+    type Relation = ();
+
+    fn target(&self) -> Target {
+        Target::Group(self.id)
+    }
+
+    fn key(&self, _: UserId) -> GroupId {
+        self.id
+    }
+
+    fn may_write((): (), _: Role) -> Result<(), MessageRejection> {
+        Ok(())
+    }
+
+    fn sent(sent: Arc<Sent<Self>>) -> GroupChatEvent {
+        GroupChatEvent::Sent(sent)
+    }
+
+    fn revoked(revocation: Revocation<Self>) -> GroupChatEvent {
+        GroupChatEvent::Revoked(revocation)
+    }
+
+    fn read(event: &GroupChatEvent) -> SentOrRevoked<'_, Self> {
+        match event {
+            GroupChatEvent::Sent(sent) => SentOrRevoked::Sent(sent),
+            GroupChatEvent::Revoked(revocation) => SentOrRevoked::Revoked(revocation),
+        }
     }
 }
 
 /// What can be asked of a message.
 #[derive(Debug, Clone)]
-pub enum MessageCommand {
+pub enum MessageCommand<To: Recipient = Person> {
     /// Accept it.
-    Send(Draft),
+    Send(Draft<To>),
     /// Take it back.
     Revoke {
         /// What the recipient will be told.
-        revocation: Revocation,
+        revocation: Revocation<To>,
         /// Who wants it.
         revoker: Revoker,
     },
@@ -81,27 +167,34 @@ pub enum Revoker {
     Operator,
 }
 
-/// A message to be.
+/// What somebody wants to say.
 #[derive(Debug, Clone)]
-pub struct Draft {
-    /// Its id.
-    pub id: MessageId,
-    /// How the recipient regards the author.
-    pub standing: SenderRelation,
-    /// The author, by the name that the recipient sees, with his role.
-    pub from: Person,
-    /// The author's role on his row.
-    pub from_role: Role,
-    /// The author's public identifier.
-    pub from_uuid: Uuid,
-    /// The recipient, by the name that the author sees.
-    pub to: Person,
+pub struct MessageContent {
     /// `text`, `image` ….
     pub kind: String,
     /// JSON text, passed through.
     pub data: String,
     /// Extra parameters, passed through.
     pub options: Option<Box<RawValue>>,
+}
+
+/// A message to be.
+#[derive(Debug, Clone)]
+pub struct Draft<To: Recipient = Person> {
+    /// Its id.
+    pub id: MessageId,
+    /// How the recipient regards the author.
+    pub relation: To::Relation,
+    /// The author, by the name that the recipients see, with their role.
+    pub from: Person,
+    /// The author's role on their row.
+    pub from_role: Role,
+    /// The author's public identifier.
+    pub from_uuid: Uuid,
+    /// The recipient, by the name that the author sees.
+    pub to: To,
+    /// What is said.
+    pub content: MessageContent,
     /// Now.
     pub at: Timestamp,
 }
@@ -177,10 +270,7 @@ pub enum MessageRejection {
     RevokerNotInGroup,
 }
 
-impl<To: Clone> Message<To>
-where
-    for<'a> Target: From<&'a To>,
-{
+impl<To: Recipient> Message<To> {
     /// May it be taken back? `None`: it was already (rest.md §36, DEV-15).
     ///
     /// # Errors
@@ -193,8 +283,7 @@ where
         match self {
             Self::Unsent => Err(MessageRejection::NotYours),
             Self::Sent(message) | Self::Revoked(message, _)
-                if message.author != revocation.by.id
-                    || message.to != Target::from(&revocation.to) =>
+                if message.author != revocation.by.id || message.to != revocation.to.target() =>
             {
                 Err(MessageRejection::NotYours)
             }
@@ -253,34 +342,34 @@ impl SendCount {
     }
 }
 
-impl Decider for Message {
+impl<To: Recipient> Decider for Message<To> {
     type Id = MessageId;
-    type Command = MessageCommand;
-    type Event = ChatEvent;
+    type Command = MessageCommand<To>;
+    type Event = To::Event;
     type Rejection = MessageRejection;
 
-    fn decide(&self, command: &MessageCommand) -> Result<Option<ChatEvent>, MessageRejection> {
+    fn decide(&self, command: &MessageCommand<To>) -> Result<Option<To::Event>, MessageRejection> {
         match (self, command) {
             (Self::Unsent, MessageCommand::Send(draft)) => {
-                draft.standing.may_write(draft.from_role)?;
+                To::may_write(draft.relation, draft.from_role)?;
                 Ok(Some(draft.sent()))
             }
             (Self::Sent(_) | Self::Revoked(..), MessageCommand::Send(_)) => {
                 Err(MessageRejection::IdTaken)
             }
             (message, MessageCommand::Revoke { revocation, revoker }) => {
-                Ok(message.revoke(revocation, *revoker)?.map(ChatEvent::Revoked))
+                Ok(message.revoke(revocation, *revoker)?.map(To::revoked))
             }
         }
     }
 
-    fn evolve(&mut self, _: Position, event: &ChatEvent) {
-        *self = match (std::mem::take(self), event) {
-            (Self::Unsent, ChatEvent::Sent(sent)) => {
-                let (author, to) = (sent.from.id, Target::from(&sent.to));
+    fn evolve(&mut self, _: Position, event: &To::Event) {
+        *self = match (std::mem::take(self), To::read(event)) {
+            (Self::Unsent, SentOrRevoked::Sent(sent)) => {
+                let (author, to) = (sent.from.id, sent.to.target());
                 Self::Sent(Accepted { author, to, sent_at: sent.sent_at })
             }
-            (Self::Sent(message), ChatEvent::Revoked(revocation)) => {
+            (Self::Sent(message), SentOrRevoked::Revoked(revocation)) => {
                 Self::Revoked(message, revocation.clone())
             }
             (state, _) => state,
@@ -289,18 +378,82 @@ impl Decider for Message {
 }
 
 impl Draft {
-    fn sent(&self) -> ChatEvent {
-        ChatEvent::Sent(Arc::new(Sent {
+    /// What `author` wants to say to `recipient`, each called as the other knows them.
+    ///
+    /// # Errors
+    /// There is no such recipient, or they are disabled.
+    pub fn to_person(
+        author: &Account,
+        recipient: Option<&Account>,
+        between: &Friendship,
+        content: MessageContent,
+        (id, at): (MessageId, Timestamp),
+    ) -> Result<Self, MessageRejection> {
+        let relation = SenderRelation::of(author, recipient, between);
+        let recipient = recipient.ok_or(MessageRejection::RecipientGone)?;
+        Ok(Self {
+            id,
+            relation,
+            from: seen_by(between, recipient.id, author, author.role),
+            from_role: author.role,
+            from_uuid: author.uuid,
+            to: seen_by(between, author.id, recipient, author.role),
+            content,
+            at,
+        })
+    }
+}
+
+impl Draft<Room> {
+    /// What `author` wants to say to a group (rest.md §41).
+    ///
+    /// # Errors
+    /// There is no such group, or they are not in it.
+    pub fn to_group(
+        author: &Account,
+        group: &Group,
+        content: MessageContent,
+        (id, at): (MessageId, Timestamp),
+    ) -> Result<Self, MessageRejection> {
+        let group = group.active().ok_or(MessageRejection::GroupGone)?;
+        let member = group.member(author.id).ok_or(MessageRejection::NotInGroup)?;
+        Ok(Self {
+            id,
+            relation: (),
+            from: member.person(author),
+            from_role: author.role,
+            from_uuid: author.uuid,
+            to: group.room(),
+            content,
+            at,
+        })
+    }
+}
+
+impl<To: Recipient> Draft<To> {
+    fn sent(&self) -> To::Event {
+        let MessageContent { kind, data, options } = self.content.clone();
+        To::sent(Arc::new(Sent {
             id: self.id,
             from: self.from.clone(),
             from_uuid: self.from_uuid,
             to: self.to.clone(),
-            kind: self.kind.clone(),
-            data: self.data.clone(),
-            options: self.options.clone(),
+            kind,
+            data,
+            options,
             sent_at: self.at,
         }))
     }
+}
+
+/// How `viewer` knows `who`: by their remark, if they made one. In what guests write, remarks do not count (ws.md §6.2).
+fn seen_by(between: &Friendship, viewer: UserId, who: &Account, author: Role) -> Person {
+    let remark = between
+        .edge_of(viewer)
+        .filter(|_| author == Role::User && viewer != who.id)
+        .map(|edge| edge.remark.as_str())
+        .filter(|remark| !remark.is_empty());
+    who.person_called(remark.unwrap_or(who.name()))
 }
 
 #[cfg(test)]
@@ -314,17 +467,15 @@ mod tests {
         Person { id, name: "n".into(), avatar: "a".into() }
     }
 
-    fn send(standing: SenderRelation, role: Role) -> MessageCommand {
+    fn send(relation: SenderRelation, role: Role) -> MessageCommand {
         MessageCommand::Send(Draft {
             id: MessageId(Uuid::nil()),
-            standing,
+            relation,
             from: person(ANN),
             from_role: role,
             from_uuid: Uuid::nil(),
             to: person(BOB),
-            kind: "text".into(),
-            data: "{}".into(),
-            options: None,
+            content: MessageContent { kind: "text".into(), data: "{}".into(), options: None },
             at: Timestamp(1_000),
         })
     }

@@ -64,6 +64,8 @@ pub enum SessionCommand {
     },
     /// Make a socket the account's socket.
     Connect(CurrentConnection),
+    /// Say once more that this is the account's socket, if it is.
+    Renew(ConnectionId),
     /// Note that a socket ended.
     Disconnect(ConnectionId, DisconnectReason),
 }
@@ -95,6 +97,12 @@ impl Decider for Session {
             }
             SessionCommand::Connect(CurrentConnection { connection, node, token, role }) => {
                 Some(SessionEvent::Connected { connection, node, token, role })
+            }
+            SessionCommand::Renew(connection) => {
+                let current = self.socket.as_ref().filter(|socket| socket.connection == connection);
+                current.cloned().map(|CurrentConnection { connection, node, token, role }| {
+                    SessionEvent::Connected { connection, node, token, role }
+                })
             }
             SessionCommand::Disconnect(connection, reason) => {
                 Some(SessionEvent::Disconnected { connection, reason })

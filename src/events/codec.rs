@@ -1,6 +1,6 @@
 //! The codec turns events into bytes and back; older versions would be lifted to the newest here.
 
-use serde::Serialize;
+use serde::{Serialize, de::DeserializeOwned};
 
 use super::{Event, ids::Subject};
 
@@ -30,15 +30,15 @@ impl Event {
             serde_json::to_vec(event).expect("events are made of plain data")
         }
         match self {
-            Self::User(event) => json(event),
-            Self::Session(event) => json(event),
-            Self::Friendship(event) => json(event),
-            Self::Chat(event) => json(event),
-            Self::Group(event) => json(event),
-            Self::GroupChat(event) => json(event),
-            Self::QuickReplies(event) => json(event),
-            Self::Complaint(event) => json(event),
-            Self::Delivery(event) => json(event),
+            Self::User(_, event) => json(event),
+            Self::Session(_, event) => json(event),
+            Self::Friendship(_, event) => json(event),
+            Self::Chat(_, event) => json(event),
+            Self::Group(_, event) => json(event),
+            Self::GroupChat(_, event) => json(event),
+            Self::QuickReplies(_, event) => json(event),
+            Self::Complaint(_, event) => json(event),
+            Self::Delivery(_, event) => json(event),
             Self::Operations(event) => json(event),
         }
     }
@@ -48,17 +48,20 @@ impl Event {
     /// # Errors
     /// The body is not one of that aggregate's events.
     pub fn decode(subject: &Subject, body: &[u8]) -> Result<Self, DecodeError> {
+        fn read<T: DeserializeOwned>(body: &[u8]) -> serde_json::Result<T> {
+            serde_json::from_slice(body)
+        }
         match subject {
-            Subject::User(_) => serde_json::from_slice(body).map(Self::User),
-            Subject::Session(_) => serde_json::from_slice(body).map(Self::Session),
-            Subject::Friendship(_) => serde_json::from_slice(body).map(Self::Friendship),
-            Subject::Chat { .. } => serde_json::from_slice(body).map(Self::Chat),
-            Subject::Group(_) => serde_json::from_slice(body).map(Self::Group),
-            Subject::GroupChat(_) => serde_json::from_slice(body).map(Self::GroupChat),
-            Subject::QuickReplies(_) => serde_json::from_slice(body).map(Self::QuickReplies),
-            Subject::Complaint(_) => serde_json::from_slice(body).map(Self::Complaint),
-            Subject::Delivery(_) => serde_json::from_slice(body).map(Self::Delivery),
-            Subject::Operations => serde_json::from_slice(body).map(Self::Operations),
+            Subject::User(id) => read(body).map(|event| Self::User(*id, event)),
+            Subject::Session(id) => read(body).map(|event| Self::Session(*id, event)),
+            Subject::Friendship(id) => read(body).map(|event| Self::Friendship(*id, event)),
+            Subject::Chat(id) => read(body).map(|event| Self::Chat(*id, event)),
+            Subject::Group(id) => read(body).map(|event| Self::Group(*id, event)),
+            Subject::GroupChat(id) => read(body).map(|event| Self::GroupChat(*id, event)),
+            Subject::QuickReplies(id) => read(body).map(|event| Self::QuickReplies(*id, event)),
+            Subject::Complaint(id) => read(body).map(|event| Self::Complaint(*id, event)),
+            Subject::Delivery(id) => read(body).map(|event| Self::Delivery(*id, event)),
+            Subject::Operations => read(body).map(Self::Operations),
         }
         .map_err(|source| DecodeError::Body { subject: *subject, source })
     }

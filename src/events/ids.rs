@@ -121,6 +121,22 @@ impl Pair {
     }
 }
 
+/// What one of two people writes to the other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ChatKey {
+    /// Who talks.
+    pub pair: Pair,
+    /// Who of them writes.
+    pub sender: UserId,
+}
+
+impl ChatKey {
+    /// What `sender` writes to `to`.
+    pub fn of(sender: UserId, to: UserId) -> Self {
+        Self { pair: Pair::of(sender, to), sender }
+    }
+}
+
 /// What an event is about: one aggregate, one exact subject (ADR 0001).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Subject {
@@ -131,12 +147,7 @@ pub enum Subject {
     /// Two users' address books.
     Friendship(Pair),
     /// What one of two people wrote to the other.
-    Chat {
-        /// Who talks.
-        pair: Pair,
-        /// Who of them wrote.
-        sender: UserId,
-    },
+    Chat(ChatKey),
     /// A group: its name, its rules, who is in it.
     Group(GroupId),
     /// What its members wrote to it.
@@ -152,11 +163,6 @@ pub enum Subject {
 }
 
 impl Subject {
-    /// What `sender` wrote to `to`.
-    pub fn chat(sender: UserId, to: UserId) -> Self {
-        Self::Chat { pair: Pair::of(sender, to), sender }
-    }
-
     /// Reads a subject of the log back; `None` for one that this version does not know.
     pub fn parse(text: &str) -> Option<Self> {
         let user = |token: Option<&str>| token?.parse().ok().map(UserId);
@@ -171,7 +177,8 @@ impl Subject {
             "session" => Self::Session(user(next())?),
             "friendship" => Self::Friendship(Pair::of(user(next())?, user(next())?)),
             "chat" => {
-                Self::Chat { pair: Pair::of(user(next())?, user(next())?), sender: user(next())? }
+                let pair = Pair::of(user(next())?, user(next())?);
+                Self::Chat(ChatKey { pair, sender: user(next())? })
             }
             "group" => Self::Group(group(next())?),
             "groupchat" => Self::GroupChat(group(next())?),
@@ -191,7 +198,9 @@ impl fmt::Display for Subject {
             Self::User(id) => write!(f, "evt.user.{id}"),
             Self::Session(id) => write!(f, "evt.session.{id}"),
             Self::Friendship(pair) => write!(f, "evt.friendship.{}.{}", pair.lo, pair.hi),
-            Self::Chat { pair, sender } => write!(f, "evt.chat.{}.{}.{sender}", pair.lo, pair.hi),
+            Self::Chat(ChatKey { pair, sender }) => {
+                write!(f, "evt.chat.{}.{}.{sender}", pair.lo, pair.hi)
+            }
             Self::Group(id) => write!(f, "evt.group.{id}"),
             Self::GroupChat(id) => write!(f, "evt.groupchat.{id}"),
             Self::QuickReplies(owner) => write!(f, "evt.questions.{owner}"),
@@ -213,7 +222,7 @@ mod tests {
             Subject::User(ann),
             Subject::Session(bob),
             Subject::Friendship(Pair::of(bob, ann)),
-            Subject::chat(bob, ann),
+            Subject::Chat(ChatKey::of(bob, ann)),
             Subject::Group(GroupId(33)),
             Subject::GroupChat(GroupId(33)),
             Subject::QuickReplies(ann),

@@ -22,7 +22,7 @@ pub use delivery::{Delivered, DeliveredInGroup, DeliveryEvent};
 pub use friendship::{Answer, FriendshipEvent, NewEdge, Visibility};
 pub use group::{Applicant, Card, Entrance, GroupEvent, Inviter};
 pub use ids::{
-    ComplaintId, ComplaintKey, ConnectionId, EdgeId, GroupId, IDS_PER_EVENT, MembershipId,
+    ChatKey, ComplaintId, ComplaintKey, ConnectionId, EdgeId, GroupId, IDS_PER_EVENT, MembershipId,
     MessageId, NodeId, Pair, Position, QuickReplyId, RequestId, Subject, TokenId, UserId,
 };
 pub use message::{ChatEvent, GroupChatEvent, Revocation, Room, Sent};
@@ -33,27 +33,89 @@ pub use session::{DisconnectReason, SessionEvent};
 pub use user::{Device, UploadPlace, Uploaded, UserEvent};
 pub use values::{ChatKind, Person, Role, Timestamp, Username, enc};
 
-/// Any fact of the log.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Event {
+/// The events of one kind of aggregate, among all events.
+pub trait AggregateEvent: Sized {
+    /// What tells aggregates of this kind apart.
+    type Id: Copy;
+
+    /// Where the aggregate lives in the log.
+    fn subject(id: Self::Id) -> Subject;
+
+    /// The event of the aggregate `id`, as an event.
+    fn of(self, id: Self::Id) -> Event;
+
+    /// The reverse, if it is an event of this kind.
+    fn from_event(event: &Event) -> Option<(Self::Id, &Self)>;
+
+    /// The same by value.
+    fn into_own(event: Event) -> Option<(Self::Id, Self)>;
+}
+
+macro_rules! events {
+    ($($(#[$doc:meta])* $name:ident($id:ty, $event:ty);)+) => {
+        /// Any event of the log. It names its aggregate, so that an event and its subject cannot disagree.
+        #[derive(Debug, Clone, PartialEq)]
+        pub enum Event {
+            $($(#[$doc])* $name($id, $event),)+
+            /// About running the service.
+            Operations(OperationsEvent),
+        }
+
+        impl Event {
+            /// Where its aggregate lives in the log.
+            pub fn subject(&self) -> Subject {
+                match self {
+                    $(Self::$name(id, _) => Subject::$name(*id),)+
+                    Self::Operations(_) => Subject::Operations,
+                }
+            }
+        }
+
+        $(impl AggregateEvent for $event {
+            type Id = $id;
+
+            fn subject(id: $id) -> Subject {
+                Subject::$name(id)
+            }
+
+            fn of(self, id: $id) -> Event {
+                Event::$name(id, self)
+            }
+
+            fn from_event(event: &Event) -> Option<($id, &Self)> {
+                match event {
+                    Event::$name(id, event) => Some((*id, event)),
+                    _ => None,
+                }
+            }
+
+            fn into_own(event: Event) -> Option<($id, Self)> {
+                match event {
+                    Event::$name(id, event) => Some((id, event)),
+                    _ => None,
+                }
+            }
+        })+
+    };
+}
+
+events! {
     /// About an account.
-    User(UserEvent),
-    /// About log-ins and sockets of an account.
-    Session(SessionEvent),
+    User(UserId, UserEvent);
+    /// About log-ins and connections of an account.
+    Session(UserId, SessionEvent);
     /// About two users' address books.
-    Friendship(FriendshipEvent),
+    Friendship(Pair, FriendshipEvent);
     /// About one message between two people.
-    Chat(ChatEvent),
+    Chat(ChatKey, ChatEvent);
     /// About a group.
-    Group(GroupEvent),
+    Group(GroupId, GroupEvent);
     /// About one message to a group.
-    GroupChat(GroupChatEvent),
+    GroupChat(GroupId, GroupChatEvent);
     /// About what somebody has answered beforehand.
-    QuickReplies(QuickReplyEvent),
+    QuickReplies(UserId, QuickReplyEvent);
     /// About a complaint.
-    Complaint(ComplaintEvent),
-    /// About what has been written to sockets.
-    Delivery(DeliveryEvent),
-    /// About running the service.
-    Operations(OperationsEvent),
+    Complaint(ComplaintKey, ComplaintEvent);
+    /// About what has been written to connections of one gateway.
+    Delivery(NodeId, DeliveryEvent);
 }

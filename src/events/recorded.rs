@@ -3,6 +3,7 @@
 use uuid::Uuid;
 
 use super::{
+    AggregateEvent, Event,
     cause::Cause,
     ids::{Position, Subject, UserId},
     values::Timestamp,
@@ -18,8 +19,6 @@ pub struct Recorded<E> {
     pub event: E,
     /// Its place in the one total order.
     pub position: Position,
-    /// What it is about.
-    pub subject: Subject,
     /// `ce-id`: its identity, whatever its place.
     pub id: Uuid,
     /// `ce-time`: when it was decided.
@@ -30,6 +29,20 @@ pub struct Recorded<E> {
     pub actor: Option<UserId>,
     /// `hy-cause`, `traceparent`, `hy-operator` and `hy-reason`: what led to it.
     pub cause: Cause,
+}
+
+impl Recorded<Event> {
+    /// Where its aggregate lives in the log.
+    pub fn subject(&self) -> Subject {
+        self.event.subject()
+    }
+
+    /// The same of one kind of aggregate, if it is.
+    pub fn typed<E: AggregateEvent>(self) -> Option<Recorded<E>> {
+        let Self { event, position, id, at, stored_at, actor, cause } = self;
+        let (_, event) = E::into_own(event)?;
+        Some(Recorded { event, position, id, at, stored_at, actor, cause })
+    }
 }
 
 impl<E> Recorded<E> {

@@ -1,34 +1,117 @@
-//! The aggregates: where each lives in the log, where it is cached, and which read models show it.
+//! The aggregates that rules ask about are registered here: where each is cached, which read models show it, and what
+//! its read model says of it.
 
-use super::{Aggregate, Caches, Executor, state_cache::StateCache};
+use super::{Executor, state_cache::StateCache};
 use crate::{
+    adapters::nats::event_log::LogError,
     commands::{
-        complaint::Complaint, friendship::Friendship, group::Group, quick_replies::QuickReplyList,
-        session::Session, user::User,
+        complaint::Complaint, decider::Decider, footprint::Footprint, friendship::Friendship,
+        group::Group, quick_replies::QuickReplyList, session::Session, user::User,
     },
-    events::{ComplaintKey, Event, GroupId, Pair, Position, Subject, UserId},
+    events::{AggregateEvent, ComplaintKey, Event, GroupId, Pair, Position, Subject, UserId},
     projections::{
         address_book, complaints, group_roster, quick_replies, sessions, user_directory,
     },
 };
 
+/// An aggregate that lives in the log on a subject of its own, and is cached.
+pub trait Aggregate:
+    Decider<Event: AggregateEvent<Id = <Self as Decider>::Id> + Clone + Send + Sync> + Footprint
+{
+    /// The read models that show it; an answer waits for them.
+    const PROJECTIONS: &'static [&'static str];
+    /// May its events vanish from the log?
+    const EXPIRES: bool = false;
+
+    /// Where it lives.
+    fn subject(id: Self::Id) -> Subject {
+        Self::Event::subject(id)
+    }
+
+    /// Where it is cached.
+    fn cache(caches: &Caches) -> &StateCache<Self>;
+
+    /// What its read model says: it may lag, the log has the rest.
+    fn load_snapshot(
+        executor: &Executor,
+        id: Self::Id,
+    ) -> impl Future<Output = anyhow::Result<(Self, Position)>> + Send;
+}
+
+/// The unit of what caches may cost: all of them together 752.
+const MIB: usize = 1 << 20;
+
+/// Everything that is done with each of them: its cache, the events that it is kept up to date by, about how many
+/// aggregates it holds, and in how many MiB.
+macro_rules! aggregates {
+    ($($cache:ident: $aggregate:ty, $kind:ident on $subjects:literal, $count:literal in $mib:literal;)+) => {
+        /// The states of everything that rules ask about.
+        pub struct Caches {
+            $($cache: StateCache<$aggregate>,)+
+        }
+
+        /// What the caches are kept up to date by.
+        pub const SUBJECTS: &[&str] = &[$($subjects),+];
+
+        impl Default for Caches {
+            fn default() -> Self {
+                Self { $($cache: StateCache::new($count, $mib * MIB),)+ }
+            }
+        }
+
+        impl Caches {
+            /// Takes an event in, if its aggregate is held.
+            pub(super) fn apply(&self, at: Position, event: &Event) {
+                match event {
+                    $(Event::$kind(id, event) => self.$cache.apply(*id, at, event),)+
+                    _ => {}
+                }
+            }
+
+            /// Forgets one aggregate.
+            pub(super) fn forget(&self, subject: Subject) {
+                match subject {
+                    $(Subject::$kind(id) => self.$cache.forget(id),)+
+                    _ => {}
+                }
+            }
+
+            /// Forgets everything: nobody has kept it up to date.
+            pub(super) fn clear(&self) {
+                $(self.$cache.clear();)+
+            }
+        }
+
+        impl Executor {
+            /// Brings the cache up to the log after a conflict said that it is behind; `false` if the log has nothing new.
+            ///
+            /// # Errors
+            /// The log cannot be reached.
+            pub(super) async fn catch_up_with(
+                &self,
+                subject: Subject,
+                seen: Position,
+            ) -> Result<bool, LogError> {
+                match subject {
+                    $(Subject::$kind(id) => self.catch_up_cache::<$aggregate>(id, seen).await,)+
+                    _ => Ok(false),
+                }
+            }
+        }
+    };
+}
+
+aggregates! {
+    users: User, User on "evt.user.>", 200_000 in 192;
+    sessions: Session, Session on "evt.session.>", 200_000 in 96;
+    friendships: Friendship, Friendship on "evt.friendship.>", 400_000 in 192;
+    groups: Group, Group on "evt.group.>", 20_000 in 256;
+    quick_replies: QuickReplyList, QuickReplies on "evt.questions.>", 1_000 in 8;
+    complaints: Complaint, Complaint on "evt.complaint.>", 1_000 in 8;
+}
+
 impl Aggregate for User {
     const PROJECTIONS: &'static [&'static str] = &["user_directory"];
-
-    fn subject(id: UserId) -> Subject {
-        Subject::User(id)
-    }
-
-    fn wrap(event: Self::Event) -> Event {
-        Event::User(event)
-    }
-
-    fn own(event: &Event) -> Option<&Self::Event> {
-        match event {
-            Event::User(event) => Some(event),
-            _ => None,
-        }
-    }
 
     fn cache(caches: &Caches) -> &StateCache<Self> {
         &caches.users
@@ -43,21 +126,6 @@ impl Aggregate for Session {
     const PROJECTIONS: &'static [&'static str] = &[];
     const EXPIRES: bool = true; // connects and disconnects do
 
-    fn subject(id: UserId) -> Subject {
-        Subject::Session(id)
-    }
-
-    fn wrap(event: Self::Event) -> Event {
-        Event::Session(event)
-    }
-
-    fn own(event: &Event) -> Option<&Self::Event> {
-        match event {
-            Event::Session(event) => Some(event),
-            _ => None,
-        }
-    }
-
     fn cache(caches: &Caches) -> &StateCache<Self> {
         &caches.sessions
     }
@@ -69,21 +137,6 @@ impl Aggregate for Session {
 
 impl Aggregate for Friendship {
     const PROJECTIONS: &'static [&'static str] = &["address_book"];
-
-    fn subject(id: Pair) -> Subject {
-        Subject::Friendship(id)
-    }
-
-    fn wrap(event: Self::Event) -> Event {
-        Event::Friendship(event)
-    }
-
-    fn own(event: &Event) -> Option<&Self::Event> {
-        match event {
-            Event::Friendship(event) => Some(event),
-            _ => None,
-        }
-    }
 
     fn cache(caches: &Caches) -> &StateCache<Self> {
         &caches.friendships
@@ -97,21 +150,6 @@ impl Aggregate for Friendship {
 impl Aggregate for Group {
     const PROJECTIONS: &'static [&'static str] = &["group_roster"];
 
-    fn subject(id: GroupId) -> Subject {
-        Subject::Group(id)
-    }
-
-    fn wrap(event: Self::Event) -> Event {
-        Event::Group(event)
-    }
-
-    fn own(event: &Event) -> Option<&Self::Event> {
-        match event {
-            Event::Group(event) => Some(event),
-            _ => None,
-        }
-    }
-
     fn cache(caches: &Caches) -> &StateCache<Self> {
         &caches.groups
     }
@@ -124,23 +162,8 @@ impl Aggregate for Group {
 impl Aggregate for QuickReplyList {
     const PROJECTIONS: &'static [&'static str] = &["question_book"];
 
-    fn subject(id: UserId) -> Subject {
-        Subject::QuickReplies(id)
-    }
-
-    fn wrap(event: Self::Event) -> Event {
-        Event::QuickReplies(event)
-    }
-
-    fn own(event: &Event) -> Option<&Self::Event> {
-        match event {
-            Event::QuickReplies(event) => Some(event),
-            _ => None,
-        }
-    }
-
     fn cache(caches: &Caches) -> &StateCache<Self> {
-        &caches.questions
+        &caches.quick_replies
     }
 
     async fn load_snapshot(executor: &Executor, id: UserId) -> anyhow::Result<(Self, Position)> {
@@ -150,21 +173,6 @@ impl Aggregate for QuickReplyList {
 
 impl Aggregate for Complaint {
     const PROJECTIONS: &'static [&'static str] = &["complaint_box"];
-
-    fn subject(id: ComplaintKey) -> Subject {
-        Subject::Complaint(id)
-    }
-
-    fn wrap(event: Self::Event) -> Event {
-        Event::Complaint(event)
-    }
-
-    fn own(event: &Event) -> Option<&Self::Event> {
-        match event {
-            Event::Complaint(event) => Some(event),
-            _ => None,
-        }
-    }
 
     fn cache(caches: &Caches) -> &StateCache<Self> {
         &caches.complaints

@@ -5,7 +5,7 @@ use std::{future::pending, time::Duration};
 use tokio::time::{MissedTickBehavior, interval, sleep};
 use tracing::warn;
 
-use super::Executor;
+use super::{Executor, aggregates::SUBJECTS};
 use crate::{
     adapters::nats::{
         checkpoints::{Checkpoints, Heartbeat},
@@ -14,18 +14,8 @@ use crate::{
         reader::position_of,
         shared_log::SharedLogSubscription,
     },
-    events::{Event, Position, Recorded, Subject},
+    events::{Event, Position, Recorded},
 };
-
-/// What the caches depend on.
-pub const SUBJECTS: &[&str] = &[
-    "evt.user.>",
-    "evt.session.>",
-    "evt.friendship.>",
-    "evt.group.>",
-    "evt.questions.>",
-    "evt.complaint.>",
-];
 
 impl Executor {
     /// Keeps the caches fresh, for ever; `observe` hears every event after the caches, `begin` up to where it will
@@ -45,7 +35,7 @@ impl Executor {
                 };
                 if let Err(error) = ended {
                     warn!(%error, "the caches lost touch with the log");
-                    self.clear();
+                    self.caches.clear();
                     sleep(Duration::from_millis(200)).await;
                 }
             }
@@ -99,7 +89,7 @@ impl Executor {
             before => before.min(end.last),
         };
         let mut reader = tail.follow(SUBJECTS, Position(position.0 + 1)).await?;
-        self.clear(); // nothing that was cached before this reader began has been kept fresh
+        self.caches.clear(); // nothing that was cached before this reader began has been kept fresh
         if let (Some(liveness), Some(silences)) = (&self.liveness, silences) {
             liveness.caught_up(silences);
         }
@@ -109,40 +99,10 @@ impl Executor {
             for entry in reader.next_batch(1000).await? {
                 position = position_of(&entry);
                 if let Ok(recorded) = entry {
-                    self.take(&recorded);
+                    self.caches.apply(recorded.position, &recorded.event);
                     observe(&recorded);
                 }
             }
         }
-    }
-
-    fn take(&self, recorded: &Recorded<Event>) {
-        let at = recorded.position;
-        match (&recorded.event, recorded.subject) {
-            (Event::User(event), Subject::User(id)) => self.caches.users.apply(id, at, event),
-            (Event::Session(event), Subject::Session(id)) => {
-                self.caches.sessions.apply(id, at, event);
-            }
-            (Event::Friendship(event), Subject::Friendship(pair)) => {
-                self.caches.friendships.apply(pair, at, event);
-            }
-            (Event::Group(event), Subject::Group(id)) => self.caches.groups.apply(id, at, event),
-            (Event::QuickReplies(event), Subject::QuickReplies(id)) => {
-                self.caches.questions.apply(id, at, event);
-            }
-            (Event::Complaint(event), Subject::Complaint(id)) => {
-                self.caches.complaints.apply(id, at, event);
-            }
-            _ => {}
-        }
-    }
-
-    fn clear(&self) {
-        self.caches.users.clear();
-        self.caches.sessions.clear();
-        self.caches.friendships.clear();
-        self.caches.groups.clear();
-        self.caches.questions.clear();
-        self.caches.complaints.clear();
     }
 }

@@ -1,8 +1,13 @@
-//! Changing groups: the accounts that the rules ask about are fetched, and the answer is awaited.
+//! Changes of groups: the accounts that the rules ask about are loaded, and the answer is awaited.
 
 use futures_util::future::try_join_all;
 
-use super::{ATTEMPTS, Aggregate as _, CommandError, Done, Executor, authority::Authority, jitter};
+use super::{
+    CommandError, Executed, Executor, Wait,
+    aggregates::Aggregate as _,
+    authority::Authority,
+    pipeline::{Action, Judgement},
+};
 use crate::{
     adapters::{id_allocation::Sequence, nats::event_log::LogError},
     clock,
@@ -13,7 +18,7 @@ use crate::{
         },
         user::{Account, User},
     },
-    events::{GroupEvent, GroupId, MessageId, Room, UserId},
+    events::{GroupEvent, GroupId, MessageId, Room, Subject, UserId},
 };
 
 type Result<T> = std::result::Result<T, CommandError<GroupRejection>>;
@@ -77,22 +82,36 @@ pub async fn run(
     change: Change<'_>,
     id: GroupId,
     action: GroupAction,
-) -> Result<Done<Group>> {
-    let authority = change.authority;
-    let mut turn = None;
-    for attempt in 0..ATTEMPTS {
-        turn = executor.contention.wait(turn, attempt, Group::subject(id)).await;
-        let running = executor.begin(authority).await?;
-        let seen = executor.state::<Group>(id).await?;
-        let command = command(executor, change, &seen.state, &action).await?;
-        let done = executor.attempt::<Group>(id, seen, &command, authority, running).await?;
-        if let Some(done) = done {
-            executor.wait_for_all(done.position, Group::PROJECTIONS).await;
-            return Ok(done);
-        }
-        jitter(attempt).await;
+) -> Result<Executed<Group>> {
+    let on_group = OnGroup { id, change, action };
+    let done = executor.run(on_group, change.authority, Wait::Everywhere).await?;
+    let position = done.position;
+    Ok(Executed { event: done.event(), position })
+}
+
+/// What is done to a group: the accounts that its rules ask about are loaded anew for each attempt, for they depend on
+/// who is in it.
+struct OnGroup<'a> {
+    id: GroupId,
+    change: Change<'a>,
+    action: GroupAction,
+}
+
+impl Action for OnGroup<'_> {
+    type Outcome = ();
+    type Rejection = GroupRejection;
+    const PROJECTIONS: &'static [&'static str] = Group::PROJECTIONS;
+
+    fn contended(&self) -> Subject {
+        Group::subject(self.id)
     }
-    Err(CommandError::Contended)
+
+    async fn judge(&mut self, executor: &Executor) -> Result<Judgement<Self>> {
+        let group = executor.state::<Group>(self.id).await?;
+        let command = command(executor, self.change, &group.state, &self.action).await?;
+        let decided = group.decide(self.id, &command).map_err(CommandError::Rejected)?;
+        Ok(Judgement { outcome: (), decided })
+    }
 }
 
 async fn command(

@@ -1,177 +1,191 @@
-//! Sending and revoking: rules on cached state, and an append that depends on it.
+//! Messages: sending, to a person or a group, and taking back (rest.md §36, §41).
 
 use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
-use serde_json::value::RawValue;
+use uuid::Uuid;
 
-use super::{ATTEMPTS, CommandError, Executor, authority::Authority, jitter};
+use super::{
+    CommandError, Executor, Wait,
+    aggregates::Aggregate as _,
+    authority::Authority,
+    pipeline::{Action, Append, Decided, Guard, Judgement},
+};
 use crate::{
-    adapters::nats::event_log::{Appended, Expect, LogError, NewEvent},
     clock,
     commands::{
         decider::Decider as _,
         friendship::Friendship,
         group::{ActiveGroup, Group},
         message::{
-            Draft, Message, MessageCommand, MessageRejection, Revoker, SendQuota, SenderRelation,
-            Target,
+            Draft, Message, MessageCommand, MessageContent, MessageRejection, Recipient, Revoker,
+            SendQuota, SentOrRevoked,
         },
         user::{Account, User},
     },
     events::{
-        ChatEvent, Event, GroupChatEvent, MessageId, Pair, Person, Position, Revocation, Role,
-        Room, Sent, Subject, UserId,
+        AggregateEvent, ChatEvent, ChatKey, Event, GroupChatEvent, GroupId, MessageId, Pair,
+        Person, Position, Revocation, Room, Sent, Subject, UserId,
     },
     projections::message_history,
 };
 
 type Result<T> = std::result::Result<T, CommandError<MessageRejection>>;
 
-/// What somebody wants to say.
-#[derive(Debug, Clone)]
-pub struct MessageContent {
-    /// `text`, `image` ….
-    pub kind: String,
-    /// JSON text, passed through.
-    pub data: String,
-    /// Extra parameters, passed through.
-    pub options: Option<Box<RawValue>>,
+/// A message from one person to another.
+pub struct SendToPerson<'a> {
+    /// The author.
+    pub author: &'a Account,
+    /// The recipient.
+    pub to: UserId,
+    /// What is said.
+    pub content: &'a MessageContent,
 }
 
-/// Accepts a message from one person to another.
-///
-/// # Errors
-/// The rule table of data.md §6.3 or the log says no.
-pub async fn send(
-    executor: &Executor,
-    author: &Account,
-    to: UserId,
-    content: &MessageContent,
-    authority: Authority<'_>,
-) -> Result<Arc<Sent>> {
-    let pair = Pair::of(author.id, to);
-    let subject = Subject::chat(author.id, to);
-    for attempt in 0..ATTEMPTS {
-        let running = executor.begin(authority).await?;
-        let recipient = executor.state::<User>(to).await?;
+impl SendToPerson<'_> {
+    /// Has it accepted.
+    ///
+    /// # Errors
+    /// The rule table of data.md §6.3 or the log says no.
+    pub async fn run(self, executor: &Executor, authority: Authority<'_>) -> Result<Arc<Sent>> {
+        match executor.run(self, authority, Wait::Durable).await?.event() {
+            Some(ChatEvent::Sent(sent)) => Ok(sent),
+            _ => unreachable!("sending an unsent message yields that it is sent"),
+        }
+    }
+}
+
+impl Action for SendToPerson<'_> {
+    type Outcome = ();
+    type Rejection = MessageRejection;
+    const PROJECTIONS: &'static [&'static str] = &["message_history"];
+
+    fn contended(&self) -> Subject {
+        Friendship::subject(Pair::of(self.author.id, self.to))
+    }
+
+    async fn judge(&mut self, executor: &Executor) -> Result<Judgement<Self>> {
+        let (author, pair) = (self.author, Pair::of(self.author.id, self.to));
+        let recipient = executor.state::<User>(self.to).await?;
         let between = executor.state::<Friendship>(pair).await?;
-        let standing = SenderRelation::of(author, recipient.state.active(), &between.state);
-        let quota = standing.may_write(author.role).map_err(CommandError::Rejected)?;
-        let recipient = recipient.state.active().expect("a standing but `Gone` has a recipient");
-        let draft = draft(author, recipient, &between.state, standing, content);
-        let event =
-            Message::Unsent.decide(&MessageCommand::Send(draft)).map_err(CommandError::Rejected)?;
-        let Some(event @ ChatEvent::Sent(_)) = event else {
-            unreachable!("sending an unsent message yields that it is sent")
-        };
-        // The append depends on what the rules saw: on a blacklist that has changed meanwhile, or
-        // on a first message that is not the first, no node accepts it (ADR 0001).
-        let expect = match quota {
-            SendQuota::Unlimited => Expect::Last(Subject::Friendship(pair), between.version),
-            SendQuota::First => Expect::Last(subject, Position(0)),
-        };
-        let mut new = NewEvent::new(subject, Event::Chat(event), Some(author.id), authority.cause);
-        match executor.append(&mut new, expect, &running).await {
-            Ok(_) => return Ok(sent(new.event)),
-            Err(LogError::Conflict) => {
-                // Which of the two changed? A friendship that did not leaves the quota.
-                let last = executor.log.last_of(Subject::Friendship(pair)).await?;
-                if quota == SendQuota::First && last <= between.version {
-                    return Err(CommandError::Rejected(MessageRejection::QuotaUsed));
-                }
-                executor.refresh::<Friendship>(pair, between.version).await?;
-                jitter(attempt).await;
+        let stamp = (MessageId(clock::random_id()), clock::now());
+        let (recipient, friendship) = (recipient.state.active(), &between.state);
+        let draft = Draft::to_person(author, recipient, friendship, self.content.clone(), stamp);
+        let draft = draft.map_err(CommandError::Rejected)?;
+        let quota = draft.relation.may_write(author.role).map_err(CommandError::Rejected)?;
+        // On a block that came meanwhile, or as a first message that is not the first, no node accepts it.
+        let (key, judged) = (ChatKey::of(author.id, self.to), (self.contended(), between.version));
+        let guard = match quota {
+            SendQuota::Unlimited => Guard::version(judged.0, judged.1),
+            SendQuota::First => {
+                Guard::first_on(Subject::Chat(key), judged, MessageRejection::QuotaUsed)
             }
-            Err(error) => return Err(error.into()),
-        }
-    }
-    Err(CommandError::Contended)
-}
-
-fn sent(event: Event) -> Arc<Sent> {
-    match event {
-        Event::Chat(ChatEvent::Sent(sent)) => sent,
-        _ => unreachable!("made as such above"),
+        };
+        Ok(Judgement { outcome: (), decided: accept(draft, key, guard)? })
     }
 }
 
-fn draft(
-    author: &Account,
-    recipient: &Account,
-    between: &Friendship,
-    standing: SenderRelation,
-    content: &MessageContent,
-) -> Draft {
-    Draft {
-        id: MessageId(clock::random_id()),
-        standing,
-        from: seen_by(between, recipient.id, author, author.role),
-        from_role: author.role,
-        from_uuid: author.uuid,
-        to: seen_by(between, author.id, recipient, author.role),
-        kind: content.kind.clone(),
-        data: content.data.clone(),
-        options: content.options.clone(),
-        at: clock::now(),
-    }
+/// A message to a group.
+pub struct SendToGroup<'a> {
+    /// The author.
+    pub author: &'a Account,
+    /// The group.
+    pub to: GroupId,
+    /// What is said.
+    pub content: &'a MessageContent,
 }
 
-/// How `viewer` knows `who`: by his remark, if he made one. In what guests write, remarks do not
-/// count (ws.md §6.2).
-fn seen_by(between: &Friendship, viewer: UserId, who: &Account, author: Role) -> Person {
-    let remark = between
-        .edge_of(viewer)
-        .filter(|_| author == Role::User && viewer != who.id)
-        .map(|edge| edge.remark.as_str())
-        .filter(|remark| !remark.is_empty());
-    who.person_called(remark.unwrap_or(who.name()))
+/// A message that a group was sent, and the group as it was then.
+#[derive(Debug)]
+pub struct SentToGroup {
+    /// The message.
+    pub sent: Arc<Sent<Room>>,
+    /// The group.
+    pub group: Arc<Group>,
 }
 
-/// Where messages go that can be taken back.
-pub trait Revocable: DeserializeOwned + Clone
-where
-    for<'a> Target: From<&'a Self>,
-{
-    /// What `author` wrote there.
-    fn subject(&self, author: UserId) -> Subject;
-    /// The fact that one of it was taken back.
-    fn revoked(revocation: Revocation<Self>) -> Event;
-    /// The reverse.
-    fn revocation(event: Event) -> Option<Revocation<Self>>;
-}
-
-impl Revocable for Person {
-    fn subject(&self, author: UserId) -> Subject {
-        Subject::chat(author, self.id)
-    }
-
-    fn revoked(revocation: Revocation) -> Event {
-        Event::Chat(ChatEvent::Revoked(revocation))
-    }
-
-    fn revocation(event: Event) -> Option<Revocation> {
-        match event {
-            Event::Chat(ChatEvent::Revoked(revocation)) => Some(revocation),
-            _ => None,
+impl SendToGroup<'_> {
+    /// Has it accepted.
+    ///
+    /// # Errors
+    /// There is no such group, the author is not in it, or the log says no.
+    pub async fn run(self, executor: &Executor, authority: Authority<'_>) -> Result<SentToGroup> {
+        let mut done = executor.run(self, authority, Wait::Durable).await?;
+        let group = std::mem::take(&mut done.outcome);
+        match done.event() {
+            Some(GroupChatEvent::Sent(sent)) => Ok(SentToGroup { sent, group }),
+            _ => unreachable!("sending an unsent message yields that it is sent"),
         }
     }
 }
 
-impl Revocable for Room {
-    fn subject(&self, _: UserId) -> Subject {
-        Subject::GroupChat(self.id)
+impl Action for SendToGroup<'_> {
+    type Outcome = Arc<Group>;
+    type Rejection = MessageRejection;
+    const PROJECTIONS: &'static [&'static str] = &["message_history"];
+
+    fn contended(&self) -> Subject {
+        Subject::Group(self.to)
     }
 
-    fn revoked(revocation: Revocation<Self>) -> Event {
-        Event::GroupChat(GroupChatEvent::Revoked(revocation))
+    async fn judge(&mut self, executor: &Executor) -> Result<Judgement<Self>> {
+        let group = executor.state::<Group>(self.to).await?;
+        let stamp = (MessageId(clock::random_id()), clock::now());
+        let draft = Draft::to_group(self.author, &group.state, self.content.clone(), stamp);
+        let draft = draft.map_err(CommandError::Rejected)?;
+        let guard = guard_by_group(self.to, group.version, executor.replicated);
+        Ok(Judgement { outcome: group.state, decided: accept(draft, self.to, guard)? })
+    }
+}
+
+/// Who has left meanwhile writes no more: the append depends on the group that the rules saw. Where many servers keep
+/// the log a guard that many share collapses; there the caches, which are at most milliseconds old, and the queue's
+/// membership at the message's position have to do (ADR 0008, ADR 0021).
+fn guard_by_group<R>(group: GroupId, seen: Position, replicated: bool) -> Guard<R> {
+    if replicated { Guard::nothing() } else { Guard::version(Subject::Group(group), seen) }
+}
+
+fn accept<To: Recipient>(
+    draft: Draft<To>,
+    key: <To::Event as AggregateEvent>::Id,
+    guard: Guard<MessageRejection>,
+) -> Result<Decided<MessageRejection>> {
+    let command = MessageCommand::Send(draft);
+    let event = Message::Unsent.decide(&command).map_err(CommandError::Rejected)?;
+    let event = event.expect("an unsent message is not sent already").of(key);
+    Ok(Decided::Append(Append { event, id: None, guard }))
+}
+
+/// A message that is taken back.
+struct Revoke<To> {
+    message: Message<To>,
+    revocation: Revocation<To>,
+    revoker: Revoker,
+}
+
+impl<To: Recipient> Action for Revoke<To> {
+    type Outcome = ();
+    type Rejection = MessageRejection;
+    const PROJECTIONS: &'static [&'static str] = &["message_history"];
+
+    fn contended(&self) -> Subject {
+        To::Event::subject(self.revocation.to.key(self.revocation.by.id))
     }
 
-    fn revocation(event: Event) -> Option<Revocation<Self>> {
-        match event {
-            Event::GroupChat(GroupChatEvent::Revoked(revocation)) => Some(revocation),
-            _ => None,
-        }
+    async fn judge(&mut self, _: &Executor) -> Result<Judgement<Self>> {
+        let (revocation, revoker) = (self.revocation.clone(), self.revoker);
+        let key = revocation.to.key(revocation.by.id);
+        // Two at once become one: the identity of the event is that of the message.
+        let id = Some(Uuid::new_v5(&revocation.message.0, b"revoked"));
+        let command = MessageCommand::Revoke { revocation, revoker };
+        let event = self.message.decide(&command).map_err(CommandError::Rejected)?;
+        let decided = match event {
+            Some(event) => {
+                Decided::Append(Append { event: event.of(key), id, guard: Guard::nothing() })
+            }
+            None => Decided::AlreadySo(Position(0)),
+        };
+        Ok(Judgement { outcome: (), decided })
     }
 }
 
@@ -179,44 +193,55 @@ impl Revocable for Room {
 ///
 /// # Errors
 /// DEV-15, the five minutes, or the log.
-pub async fn revoke<To: Revocable>(
+pub async fn revoke<To: Recipient + DeserializeOwned>(
     executor: &Executor,
     revocation: Revocation<To>,
     revoker: Revoker,
     authority: Authority<'_>,
-) -> Result<Revocation<To>>
-where
-    for<'a> Target: From<&'a To>,
-{
-    let (author, id) = (revocation.by.id, revocation.message);
-    let subject = revocation.to.subject(author);
+) -> Result<Revocation<To>> {
+    let subject = To::Event::subject(revocation.to.key(revocation.by.id));
     // The history must know all of this chat before it is asked: what was sent a moment ago, and
     // whether another node revoked it already.
     if !executor.wait_for_projection(subject, "message_history").await? {
         return Err(CommandError::Unavailable("message_history lags".into()));
     }
-    let message = message_history::load::<To>(&executor.pool, id)
+    let message = message_history::load::<To>(&executor.pool, revocation.message)
         .await
         .map_err(|error| CommandError::Unavailable(error.to_string()))?;
-    let Some(revocation) = message.revoke(&revocation, revoker).map_err(CommandError::Rejected)?
-    else {
-        let Message::Revoked(_, first) = message else {
-            unreachable!("only a revoked message is revoked already")
-        };
-        return Ok(first);
+    let known = match &message {
+        Message::Revoked(_, first) => Some(first.clone()),
+        Message::Unsent | Message::Sent(_) => None,
     };
-    let running = executor.begin(authority).await?;
-    // Two at once become one: the identity of the fact is that of the message.
-    let id = uuid::Uuid::new_v5(&id.0, b"revoked");
-    let event = To::revoked(revocation);
-    let mut new =
-        NewEvent { id, ..NewEvent::new(subject, event, authority.actor, authority.cause) };
-    let appended = executor.append(&mut new, Expect::Anything, &running).await?;
-    let Appended { position, duplicate } = appended;
+    let action = Revoke { message, revocation, revoker };
+    let done = executor.run(action, authority, Wait::Durable).await?;
     // Whatever the log says now, the message is taken back.
-    let stored = if duplicate { executor.log.at(position).await.ok().flatten() } else { None };
-    let first = stored.and_then(|stored| To::revocation(stored.event));
-    Ok(first.or(To::revocation(new.event)).expect("revoking yields that it is revoked"))
+    let stored =
+        if done.duplicate { executor.log.at(done.position).await.ok().flatten() } else { None };
+    let first = stored.and_then(|stored| To::Event::into_own(stored.event));
+    let event = first.map(|(_, event)| event).or_else(|| done.event());
+    let appended = event.and_then(|event| match To::read(&event) {
+        SentOrRevoked::Revoked(revocation) => Some(revocation.clone()),
+        SentOrRevoked::Sent(_) => None,
+    });
+    Ok(appended.or(known).expect("a message that is revoked was revoked now or before"))
+}
+
+/// Takes a message to a group back; answers with what the members were told, the first time.
+///
+/// # Errors
+/// rest.md §36, in its order, or the log.
+pub async fn revoke_in_group(
+    executor: &Executor,
+    by: &Account,
+    (message, to): (MessageId, Room),
+    authority: Authority<'_>,
+) -> Result<Revocation<Room>> {
+    let group = executor.state::<Group>(to.id).await?.state;
+    let refuse = |rejection| CommandError::Rejected(rejection);
+    let active = group.active().ok_or(refuse(MessageRejection::NoGroupToRevokeIn))?;
+    let member = active.membership(by.id).ok_or(refuse(MessageRejection::RevokerNotInGroup))?;
+    let revocation = Revocation { message, by: member.person(by), to, at: clock::now() };
+    revoke(executor, revocation, Revoker::Author, authority).await
 }
 
 /// Takes back what was sent, in its author's name, for an operator; and waits until the history shows it.
@@ -230,13 +255,13 @@ pub async fn revoke_for_operator(
 ) -> Result<()> {
     let at = clock::now();
     match sent {
-        Event::Chat(ChatEvent::Sent(sent)) => {
+        Event::Chat(_, ChatEvent::Sent(sent)) => {
             let author = author(executor, sent.from.id).await?;
             let (by, to) = (author.person(), sent.to.clone());
-            let revocation = Revocation { message: sent.id, by, to, at };
+            let revocation: Revocation<Person> = Revocation { message: sent.id, by, to, at };
             revoke_visibly(executor, revocation, authority).await
         }
-        Event::GroupChat(GroupChatEvent::Sent(sent)) => {
+        Event::GroupChat(_, GroupChatEvent::Sent(sent)) => {
             let author = author(executor, sent.from.id).await?;
             let group = executor.state::<Group>(sent.to.id).await?.state;
             let member = group.active().and_then(|group| group.membership(author.id));
@@ -249,15 +274,12 @@ pub async fn revoke_for_operator(
     }
 }
 
-async fn revoke_visibly<To: Revocable>(
+async fn revoke_visibly<To: Recipient + DeserializeOwned>(
     executor: &Executor,
     revocation: Revocation<To>,
     authority: Authority<'_>,
-) -> Result<()>
-where
-    for<'a> Target: From<&'a To>,
-{
-    let subject = revocation.to.subject(revocation.by.id);
+) -> Result<()> {
+    let subject = To::Event::subject(revocation.to.key(revocation.by.id));
     revoke(executor, revocation, Revoker::Operator, authority).await?;
     _ = executor.wait_for_projection(subject, "message_history").await; // it is revoked all the same
     Ok(())
@@ -266,4 +288,18 @@ where
 async fn author(executor: &Executor, user: UserId) -> Result<Account> {
     let user = executor.state::<User>(user).await?.state;
     user.account().cloned().ok_or(CommandError::Rejected(MessageRejection::NotYours))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::adapters::nats::event_log::Expect;
+
+    #[test]
+    fn only_a_log_of_one_server_guards_messages_by_their_group() {
+        let (group, seen) = (GroupId(33), Position(7));
+        let guard = |replicated| guard_by_group::<MessageRejection>(group, seen, replicated);
+        assert_eq!(guard(false).expect(), Expect::Last(Subject::Group(group), seen));
+        assert_eq!(guard(true).expect(), Expect::Anything);
+    }
 }

@@ -1,4 +1,4 @@
-//! Says for a dead gateway what it cannot say itself: that its sockets ended.
+//! The reaper says for a lost gateway what it cannot say itself: that its connections have ended.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -6,19 +6,10 @@ use futures_util::future::join_all;
 use tokio::time::{Instant, sleep};
 use tracing::{info, warn};
 
-use super::Aggregate as _;
+use super::{Executor, connections::Disconnect};
 use crate::{
-    adapters::{
-        nats::{
-            checkpoints::{Checkpoints, LEASE},
-            event_log::{EventLog, Expect, LogError, NewEvent},
-        },
-        redis::Redis,
-    },
-    commands::session::Session,
-    events::{
-        Cause, ConnectionId, DisconnectReason, Event, NodeId, Position, SessionEvent, UserId,
-    },
+    adapters::nats::checkpoints::{Checkpoints, LEASE},
+    events::{Cause, ConnectionId, DisconnectReason, NodeId, Position, UserId},
     projections::presence,
     telemetry::ProjectionHealth,
 };
@@ -29,11 +20,8 @@ const AT_ONCE: usize = 256;
 /// Looks for gateways that are silent. Runs beside the `presence` runner, on every projector; only
 /// the one that holds the read model acts.
 pub struct Reaper {
-    log: EventLog,
-    checkpoints: Checkpoints,
-    redis: Redis,
+    executor: Executor,
     health: ProjectionHealth,
-    node: NodeId,
     /// How far the read model was, at most.
     seen: Position,
     /// Since when a node that was never heard of has been known to have sockets.
@@ -41,16 +29,9 @@ pub struct Reaper {
 }
 
 impl Reaper {
-    /// For the projector `node`.
-    pub fn new(
-        log: EventLog,
-        checkpoints: Checkpoints,
-        redis: Redis,
-        health: ProjectionHealth,
-        node: NodeId,
-    ) -> Self {
-        let (seen, unheard) = (Position(0), HashMap::new());
-        Self { log, checkpoints, redis, health, node, seen, unheard }
+    /// Of the projector that `executor` belongs to.
+    pub fn new(executor: Executor, health: ProjectionHealth) -> Self {
+        Self { executor, health, seen: Position(0), unheard: HashMap::new() }
     }
 
     /// Looks every second, for ever.
@@ -65,7 +46,8 @@ impl Reaper {
                 listening_since = Instant::now();
                 self.unheard.clear();
             }
-            let ours = self.checkpoints.active_runner("presence") == Some(self.node);
+            let ours =
+                self.executor.checkpoints.active_runner("presence") == Some(self.executor.node);
             if !ours || listening_since.elapsed() < LEASE {
                 continue;
             }
@@ -84,7 +66,7 @@ impl Reaper {
             self.seen = Position(0); // the log itself may be another one
             return Ok(0);
         }
-        let (position, nodes) = presence::nodes(&self.redis).await?;
+        let (position, nodes) = presence::nodes(&self.executor.redis).await?;
         if !self.is_whole(position) {
             return Ok(0);
         }
@@ -109,7 +91,7 @@ impl Reaper {
     async fn end_all(&mut self, node: NodeId) -> anyhow::Result<usize> {
         let (mut ended, mut last, mut from) = (0, Position(0), 0);
         loop {
-            let page = presence::connections_of(&self.redis, node, from, AT_ONCE).await?;
+            let page = presence::connections_of(&self.executor.redis, node, from, AT_ONCE).await?;
             if !self.is_whole(page.position) {
                 break;
             }
@@ -125,25 +107,19 @@ impl Reaper {
             }
         }
         // Until then the next look would end them again.
-        self.checkpoints.wait_for_projections(last, &["presence"], LEASE).await;
+        self.executor.checkpoints.wait_for_projections(last, &["presence"], LEASE).await;
         Ok(ended)
     }
 
     fn is_lost(&mut self, node: NodeId) -> bool {
-        match self.checkpoints.silence(&Checkpoints::gateway(node)) {
+        match self.executor.checkpoints.silence(&Checkpoints::gateway(node)) {
             Some(silence) => silence >= LEASE,
             None => self.unheard.entry(node).or_insert_with(Instant::now).elapsed() >= LEASE,
         }
     }
 
-    async fn end(&self, (user, connection): (UserId, ConnectionId)) -> Result<Position, LogError> {
-        let reason = DisconnectReason::NodeLost;
-        let event = Event::Session(SessionEvent::Disconnected { connection, reason });
-        let mut new = NewEvent {
-            // However often this is said, it is one fact.
-            id: uuid::Uuid::new_v5(&connection.0, b"node_lost"),
-            ..NewEvent::new(Session::subject(user), event, None, &Cause::own("reaper"))
-        };
-        Ok(self.log.append_unsynced(&mut new, Expect::Anything).await?.position)
+    async fn end(&self, (user, connection): (UserId, ConnectionId)) -> anyhow::Result<Position> {
+        let disconnect = Disconnect { user, connection, reason: DisconnectReason::NodeLost };
+        Ok(disconnect.run(&self.executor, &Cause::own("reaper")).await?)
     }
 }

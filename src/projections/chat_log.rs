@@ -39,12 +39,12 @@ impl Projection for ChatLog {
         let mut rewritten = logs_with_revokes(tx, batch).await?;
         for recorded in batch {
             match &recorded.event {
-                Event::Chat(ChatEvent::Sent(sent)) => {
+                Event::Chat(_, ChatEvent::Sent(sent)) => {
                     let object = MessageObject::chat(sent).json();
                     let key = pair_key(tx, sent.from.id, sent.to.id);
                     self.log(tx, &mut rewritten, &key, object);
                 }
-                Event::GroupChat(GroupChatEvent::Sent(sent)) => {
+                Event::GroupChat(_, GroupChatEvent::Sent(sent)) => {
                     // Without the group: who was in it then is not for this read model to know.
                     let object = MessageObject::group_chat(sent, None).json();
                     let key = group_key(tx, sent.to.id);
@@ -101,10 +101,10 @@ fn group_key(tx: &RedisTx, group: GroupId) -> String {
 /// Which message an event takes back, and the log that has it.
 fn revoked(tx: &RedisTx, event: &Event) -> Option<(MessageId, String)> {
     match event {
-        Event::Chat(ChatEvent::Revoked(told)) => {
+        Event::Chat(_, ChatEvent::Revoked(told)) => {
             Some((told.message, pair_key(tx, told.by.id, told.to.id)))
         }
-        Event::GroupChat(GroupChatEvent::Revoked(told)) => {
+        Event::GroupChat(_, GroupChatEvent::Revoked(told)) => {
             Some((told.message, group_key(tx, told.to.id)))
         }
         _ => None,

@@ -11,7 +11,7 @@ use crate::{
     commands::complaint::{Complaint, Filed},
     events::{
         Accused, ChatKind, ComplaintEvent, ComplaintId, ComplaintKey, Event, Position, Recorded,
-        Statement, Subject, Timestamp, UserId,
+        Statement, Timestamp, UserId,
     },
 };
 
@@ -33,9 +33,7 @@ impl Projection for Complaints {
         batch: &[Recorded<Event>],
     ) -> Result<Vec<()>, StoreError> {
         for recorded in batch {
-            if let (Event::Complaint(event), Subject::Complaint(key)) =
-                (&recorded.event, recorded.subject)
-            {
+            if let &Event::Complaint(key, ref event) = &recorded.event {
                 apply(tx, key, event, recorded.position).await?;
             }
         }

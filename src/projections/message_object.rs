@@ -5,7 +5,10 @@ use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use crate::{
-    commands::{group::ActiveGroup, message::Target},
+    commands::{
+        group::ActiveGroup,
+        message::{Recipient as _, Target},
+    },
     events::{MessageId, Person, Revocation, Room, Sent, Timestamp, UserId},
 };
 
@@ -159,12 +162,12 @@ impl Serialize for Group<'_> {
 
 impl<'a> MessageObject<'a> {
     fn single(id: MessageId, from: &'a Person, to: &'a Person, at: Timestamp) -> Self {
-        Self::notice(id, from, (to.into(), &to.name, &to.avatar), at)
+        Self::notice(id, from, (to.target(), &to.name, &to.avatar), at)
     }
 
     /// What is said in a group, or of it.
     pub fn in_group(id: MessageId, from: &'a Person, to: &'a Room, at: Timestamp) -> Self {
-        Self::notice(id, from, (to.into(), &to.name, &to.avatar), at)
+        Self::notice(id, from, (to.target(), &to.name, &to.avatar), at)
     }
 
     /// What all have in common; a notice of the server until more is said.

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     adapters::redis::{Redis, RedisFailure},
-    events::{ConnectionId, Event, NodeId, Position, Recorded, SessionEvent, Subject, UserId},
+    events::{ConnectionId, Event, NodeId, Position, Recorded, SessionEvent, UserId},
 };
 
 /// The read model.
@@ -53,8 +53,8 @@ impl Projection for Presence {
 }
 
 fn sessions(batch: &[Recorded<Event>]) -> impl Iterator<Item = (UserId, &SessionEvent)> {
-    batch.iter().filter_map(|recorded| match (&recorded.event, recorded.subject) {
-        (Event::Session(event), Subject::Session(user)) => Some((user, event)),
+    batch.iter().filter_map(|recorded| match &recorded.event {
+        Event::Session(user, event) => Some((*user, event)),
         _ => None,
     })
 }

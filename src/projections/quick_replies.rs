@@ -11,8 +11,7 @@ use super::{
 use crate::{
     commands::quick_replies::{QuickReply, QuickReplyList},
     events::{
-        ChatKind, Event, Position, QuickReplyEvent, QuickReplyId, Recorded, Subject, Timestamp,
-        UserId,
+        ChatKind, Event, Position, QuickReplyEvent, QuickReplyId, Recorded, Timestamp, UserId,
     },
 };
 
@@ -34,9 +33,7 @@ impl Projection for QuickReplies {
         batch: &[Recorded<Event>],
     ) -> Result<Vec<()>, StoreError> {
         for recorded in batch {
-            if let (Event::QuickReplies(event), Subject::QuickReplies(owner)) =
-                (&recorded.event, recorded.subject)
-            {
+            if let &Event::QuickReplies(owner, ref event) = &recorded.event {
                 apply(tx, owner, event, number(recorded.position)).await?;
             }
         }

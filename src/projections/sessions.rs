@@ -9,7 +9,7 @@ use super::{
 use crate::{
     adapters::redis::{Redis, RedisFailure},
     commands::{decider::Decider as _, session::Session},
-    events::{Event, Position, Recorded, Subject, UserId},
+    events::{Event, Position, Recorded, UserId},
 };
 
 /// The read model.
@@ -34,8 +34,8 @@ impl Projection for Sessions {
     ) -> Result<Vec<()>, StoreError> {
         let mut rows: BTreeMap<UserId, Row> = BTreeMap::new();
         for recorded in batch {
-            if let Subject::Session(user) = recorded.subject {
-                rows.entry(user).or_default();
+            if let Event::Session(user, _) = &recorded.event {
+                rows.entry(*user).or_default();
             }
         }
         let keys: Vec<String> = rows.keys().map(|user| key(tx, *user)).collect();
@@ -45,10 +45,8 @@ impl Projection for Sessions {
             *row = read(fields);
         }
         for recorded in batch {
-            if let (Event::Session(event), Subject::Session(user)) =
-                (&recorded.event, recorded.subject)
-            {
-                let row = rows.entry(user).or_default();
+            if let Event::Session(user, event) = &recorded.event {
+                let row = rows.entry(*user).or_default();
                 row.0.evolve(recorded.position, event);
                 row.1 = recorded.position;
             }

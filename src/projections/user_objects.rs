@@ -9,14 +9,14 @@ use crate::events::{
 pub(super) fn of(recorded: &Recorded<Event>) -> Vec<(UserId, String)> {
     let at = recorded.at;
     match &recorded.event {
-        Event::Chat(ChatEvent::Sent(sent)) => {
+        Event::Chat(_, ChatEvent::Sent(sent)) => {
             vec![(sent.to.id, MessageObject::chat(sent).json())]
         }
-        Event::Chat(ChatEvent::Revoked(revocation)) => {
+        Event::Chat(_, ChatEvent::Revoked(revocation)) => {
             let text = revoked_text(revocation);
             vec![(revocation.to.id, MessageObject::revoked(revocation, &text).json())]
         }
-        Event::Friendship(FriendshipEvent::Requested { asker, asked, icon, notice, .. }) => {
+        Event::Friendship(_, FriendshipEvent::Requested { asker, asked, icon, notice, .. }) => {
             let key = format!("redirect-applyFriend-{}", asker.id);
             let from =
                 Person { id: asker.id, name: "好友申请提醒".into(), avatar: icon.clone() };
@@ -26,6 +26,7 @@ pub(super) fn of(recorded: &Recorded<Event>) -> Vec<(UserId, String)> {
             vec![(asked.id, object.json())]
         }
         Event::Friendship(
+            _,
             FriendshipEvent::Answered { answer: Answer::Agree, caller, other, notice, .. }
             | FriendshipEvent::Befriended { caller, other, notice, .. },
         ) => now_friends(*notice, caller, other, at),

@@ -18,16 +18,10 @@ use super::{
     takeover::{RETRY, TakeoverBarrier},
 };
 use crate::{
-    adapters::{
-        client_stream::ClientConnection,
-        nats::event_log::{Expect, NewEvent},
-    },
+    adapters::client_stream::ClientConnection,
     clock,
-    commands::{
-        session::{CurrentConnection, Session},
-        user::{Account, User},
-    },
-    events::{Cause, DisconnectReason, Event, Role, SessionEvent, Subject, UserId},
+    commands::user::{Account, User},
+    events::{DisconnectReason, Role, UserId},
     projections::{address_book, group_roster, message_object},
 };
 
@@ -154,33 +148,14 @@ impl Connected {
                 }
                 _ = heartbeat.tick() => sink.send(frames::PING.to_owned()).await?,
                 () = sleep_until(Some(renewal)), if self.current => {
-                    Box::pin(self.renew(sockets)).await;
+                    let renewed =
+                        sockets.app.executor.renew(self.user, self.registration.connection);
+                    if let Err(error) = Box::pin(renewed).await {
+                        debug!(%error, user.id = %self.user, "cannot renew a connection of user `{}`", self.user);
+                    }
                     renewal += sockets.app.config.renewal();
                 }
             }
-        }
-    }
-
-    /// Tells the log of this socket again, if it is still the account's: the first event expires, and a rebuild would
-    /// not know of it.
-    async fn renew(&self, sockets: &Sockets) {
-        let user = self.user;
-        let Ok(session) = sockets.app.executor.state::<Session>(user).await else { return };
-        let Some(CurrentConnection { connection, node, token, role }) =
-            session.state.socket.clone()
-        else {
-            return;
-        };
-        if connection != self.registration.connection {
-            return;
-        }
-        let event = Event::Session(SessionEvent::Connected { connection, node, token, role });
-        let subject = Subject::Session(user);
-        let mut new = NewEvent::new(subject, event, Some(user), &Cause::own("renewal"));
-        // Only as long as nothing has happened to the session: a newer socket must stay the newest.
-        let expect = Expect::Last(subject, session.version);
-        if let Err(error) = sockets.app.executor.log.append_unsynced(&mut new, expect).await {
-            debug!(%error, user.id = %user, "the socket of user `{user}` was not told again");
         }
     }
 

@@ -12,8 +12,8 @@ use tracing::warn;
 
 use super::delivery_acks::DeliveryAcks;
 use crate::{
-    adapters::nats::event_log::{EventLog, Expect, NewEvent},
-    events::{Cause, ConnectionId, DisconnectReason, Event, SessionEvent, Subject, UserId},
+    events::Cause,
+    executor::{Executor, connections::Disconnect},
 };
 
 /// From one attempt to append to the next.
@@ -21,13 +21,6 @@ const PAUSE: Duration = Duration::from_millis(500);
 
 /// So many are appended at once.
 const AT_ONCE: usize = 256;
-
-/// A connection that ended.
-pub(super) struct Disconnect {
-    pub(super) user: UserId,
-    pub(super) connection: ConnectionId,
-    pub(super) reason: DisconnectReason,
-}
 
 /// Where connections report their ends.
 pub(super) struct DisconnectReporter {
@@ -38,12 +31,12 @@ pub(super) struct DisconnectReporter {
 impl DisconnectReporter {
     /// Run the returned future.
     pub(super) fn start(
-        log: EventLog,
+        executor: Executor,
         delivery_acks: DeliveryAcks,
     ) -> (Self, impl Future<Output = ()> + Send + 'static) {
         let (queue, ended) = mpsc::unbounded_channel();
         let pending = watch::channel(0).0;
-        (Self { queue, pending: pending.clone() }, run(log, delivery_acks, ended, pending))
+        (Self { queue, pending: pending.clone() }, run(executor, delivery_acks, ended, pending))
     }
 
     /// A connection, of which the log knows, has ended.
@@ -69,7 +62,7 @@ impl DisconnectReporter {
 }
 
 async fn run(
-    log: EventLog,
+    executor: Executor,
     delivery_acks: DeliveryAcks,
     mut ended: mpsc::UnboundedReceiver<Disconnect>,
     pending: watch::Sender<usize>,
@@ -81,15 +74,13 @@ async fn run(
             warn!(%error, "cannot append disconnects yet; {count} pending");
             sleep(PAUSE).await;
         }
-        join_all(batch.drain(..).map(|disconnect| append(&log, disconnect))).await;
+        join_all(batch.drain(..).map(|disconnect| append(&executor, disconnect))).await;
         pending.send_modify(|left| *left -= count);
     }
 }
 
-async fn append(log: &EventLog, Disconnect { user, connection, reason }: Disconnect) {
-    let event = Event::Session(SessionEvent::Disconnected { connection, reason });
-    let mut new = NewEvent::new(Subject::Session(user), event, Some(user), &Cause::own("socket"));
-    while let Err(error) = log.append_unsynced(&mut new, Expect::Anything).await {
+async fn append(executor: &Executor, disconnect: Disconnect) {
+    while let Err(error) = disconnect.run(executor, &Cause::own("socket")).await {
         warn!(%error, "cannot append a disconnect yet");
         sleep(PAUSE).await;
     }

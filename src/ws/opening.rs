@@ -16,7 +16,7 @@ use crate::{
         user::{Account, User},
     },
     events::{Cause, DisconnectReason, Role, UserId},
-    executor::{CommandError, authority::Authority, authority::Unauthorized},
+    executor::{CommandError, Wait, authority::Authority, authority::Unauthorized},
 };
 
 /// Somebody who may have a connection. It receives pushes already: a client that asks for its queue as soon as the socket
@@ -90,8 +90,11 @@ pub(super) async fn open(sockets: &Sockets, admitted: Box<Admitted>) -> Result<O
     let authority = Authority::of_user(user, claims.jti, &cause);
     let mut before = None; // the socket that this one takes over from: the append was guarded by it
     let look = |session: &Session| before = session.socket.as_ref().map(|socket| socket.node);
-    let done =
-        sockets.app.executor.execute_observing::<Session>(user, &connect, authority, look).await;
+    let done = sockets
+        .app
+        .executor
+        .execute_observing::<Session>(user, &connect, authority, Wait::Durable, look)
+        .await;
     let position = match done {
         Ok(done) => done.position,
         Err(

@@ -16,22 +16,21 @@ use tokio_util::task::TaskTracker;
 use bytes::Bytes;
 
 use super::{
-    delivery_acks::DeliveryAcks,
-    disconnect_reporter::{Disconnect, DisconnectReporter},
-    group_subscriptions::GroupFrame,
-    mailbox::Mailbox,
+    delivery_acks::DeliveryAcks, disconnect_reporter::DisconnectReporter,
+    group_subscriptions::GroupFrame, mailbox::Mailbox,
 };
 use crate::{
     adapters::nats::{
-        event_log::{EventLog, LogError},
+        event_log::LogError,
         push::subscribe_user,
         subscriptions::{Subscription, Subscriptions},
     },
     clock,
     events::{
         ConnectionId, DisconnectReason, Event, GroupEvent, GroupId, Person, Position, Recorded,
-        Role, SessionEvent, Subject, TokenId, UserEvent, UserId,
+        Role, SessionEvent, TokenId, UserEvent, UserId,
     },
+    executor::{Executor, connections::Disconnect},
 };
 
 /// After a missed push so many users' sockets look at once, and then the next: 6,400 in a second.
@@ -164,12 +163,12 @@ impl ConnectionCommand {
 impl ConnectionRegistry {
     /// With at most `most_per_user` sockets per user; run the returned future.
     pub fn start(
-        log: EventLog,
+        executor: Executor,
         delivery_acks: DeliveryAcks,
         subscriptions: Subscriptions,
         most_per_user: usize,
     ) -> (Arc<Self>, impl Future<Output = ()> + Send + 'static) {
-        let (disconnects, report) = DisconnectReporter::start(log, delivery_acks.clone());
+        let (disconnects, report) = DisconnectReporter::start(executor, delivery_acks.clone());
         let registry = Self {
             sockets: Mutex::default(),
             tasks: TaskTracker::new(),
@@ -251,25 +250,25 @@ impl ConnectionRegistry {
     pub fn on_event(&self, recorded: &Recorded<Event>) {
         let mut sockets = self.lock();
         let users = &mut sockets.users;
-        match (&recorded.event, recorded.subject) {
-            (Event::Session(event), Subject::Session(user)) => {
-                if let Some(handles) = users.get_mut(&user) {
+        match &recorded.event {
+            Event::Session(user, event) => {
+                if let Some(handles) = users.get_mut(user) {
                     on_session_event(handles, event);
                 }
             }
-            (Event::User(UserEvent::Disabled), Subject::User(user)) => {
-                for handle in users.get(&user).into_iter().flatten() {
+            Event::User(user, UserEvent::Disabled) => {
+                for handle in users.get(user).into_iter().flatten() {
                     handle.send(ConnectionCommand::Close);
                 }
             }
-            (Event::Group(event), Subject::Group(group)) => {
+            Event::Group(group, event) => {
                 let (GroupEvent::Left { by: Person { id: user, .. }, .. }
                 | GroupEvent::MemberRemoved { user, .. }) = event
                 else {
                     return;
                 };
                 for handle in users.get(user).into_iter().flatten() {
-                    handle.send(ConnectionCommand::LeftGroup(group, recorded.position));
+                    handle.send(ConnectionCommand::LeftGroup(*group, recorded.position));
                 }
             }
             _ => {}

@@ -55,11 +55,10 @@ impl Sockets {
         hand_overs: HandOverChannel,
     ) -> (Self, impl Future<Output = ()> + Send + 'static) {
         let executor = &app.executor;
-        let (log, node) = (executor.log.clone(), executor.node);
-        let delivery_acks = DeliveryAcks::new(log.clone(), node);
+        let delivery_acks = DeliveryAcks::new(executor.log.clone(), executor.node);
         let subscriptions = Subscriptions::default();
         let (registry, reporter) = ConnectionRegistry::start(
-            log,
+            executor.clone(),
             delivery_acks.clone(),
             subscriptions.clone(),
             app.config.limits.sockets_per_user,

@@ -5,8 +5,7 @@ use hongyan::{
     adapters::nats::event_log::{Expect, NewEvent},
     cli::rig::line::{Line, Mode},
     events::{
-        Cause, Event, GroupChatEvent, GroupId, MessageId, Person, Room, Sent, Subject, Timestamp,
-        UserId,
+        Cause, Event, GroupChatEvent, GroupId, MessageId, Person, Room, Sent, Timestamp, UserId,
     },
 };
 use serde_json::json;
@@ -202,9 +201,8 @@ async fn what_somebody_writes_who_is_not_in_the_group_reaches_nobody() {
         options: None,
         sent_at: Timestamp(1_758_675_907_004),
     };
-    let subject = Subject::GroupChat(sent.to.id);
-    let event = Event::GroupChat(GroupChatEvent::Sent(std::sync::Arc::new(sent)));
-    let mut new = NewEvent::new(subject, event, None, &Cause::own("a test"));
+    let event = Event::GroupChat(sent.to.id, GroupChatEvent::Sent(std::sync::Arc::new(sent)));
+    let mut new = NewEvent::new(event, None, &Cause::own("a test"));
     app.log().await.append(&mut new, Expect::Anything).await.expect("the log takes it");
     ann.say(group, "from inside").await.ok();
     assert_eq!(socket.next_text().await, "from inside");

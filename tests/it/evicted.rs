@@ -9,8 +9,8 @@ use hongyan::{
         redis::{Redis, cmd},
     },
     events::{
-        Cause, ChatEvent, ConnectionId, Event, GroupId, MessageId, NodeId, Person, Position,
-        Recorded, Role, Sent, SessionEvent, Subject, Timestamp, TokenId, UserId,
+        Cause, ChatEvent, ChatKey, ConnectionId, Event, GroupId, MessageId, NodeId, Person,
+        Position, Recorded, Role, Sent, SessionEvent, Timestamp, TokenId, UserId,
     },
     projections::{
         engine::generation::{Generation, Store as _},
@@ -191,7 +191,7 @@ fn text(number: u128, bytes: usize) -> String {
 }
 
 /// A message of so many bytes.
-fn message(number: u128, (from, to): (UserId, UserId), bytes: usize) -> (Subject, Event) {
+fn message(number: u128, (from, to): (UserId, UserId), bytes: usize) -> Event {
     let person = |id| Person { id, name: format!("user {id}"), avatar: String::new() };
     let sent = Sent {
         id: MessageId(Uuid::from_u128(number)),
@@ -203,7 +203,7 @@ fn message(number: u128, (from, to): (UserId, UserId), bytes: usize) -> (Subject
         options: None,
         sent_at: Timestamp(1_758_675_907_004),
     };
-    (Subject::chat(from, to), Event::Chat(ChatEvent::Sent(sent.into())))
+    Event::Chat(ChatKey::of(from, to), ChatEvent::Sent(sent.into()))
 }
 
 /// So many messages of so many bytes to somebody whose socket is open.
@@ -211,12 +211,11 @@ fn messages(count: u128, bytes: usize) -> (ConnectionId, Vec<Recorded<Event>>) {
     let connection = ConnectionId(Uuid::from_u128(1));
     let (node, token) = (NodeId(Uuid::from_u128(2)), TokenId(Uuid::from_u128(3)));
     let connected = SessionEvent::Connected { connection, node, token, role: Role::User };
-    let mut events = vec![(Subject::Session(US), Event::Session(connected))];
+    let mut events = vec![Event::Session(US, connected)];
     events.extend((0..count).map(|number| message(number, (UserId(2), US), bytes)));
-    let recorded = events.into_iter().zip(1..).map(|((subject, event), position)| Recorded {
+    let recorded = events.into_iter().zip(1..).map(|(event, position)| Recorded {
         event,
         position: Position(position),
-        subject,
         id: Uuid::from_u128(u128::from(position) + 1_000_000),
         at: Timestamp(1_758_675_907_004),
         stored_at: Timestamp(1_758_675_907_004),
@@ -229,9 +228,9 @@ fn messages(count: u128, bytes: usize) -> (ConnectionId, Vec<Recorded<Event>>) {
 /// 250 messages of 100 KB are not read at once: everybody's log-in would wait.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_read_at_once_is_bounded_in_bytes() {
-    const FANOUT_ON_READ_ABOVE: usize = 100_000;
+    const LARGE_BYTES: usize = 100_000;
     let stores = Stores::start().await;
-    let (connection, log) = messages(250, FANOUT_ON_READ_ABOVE);
+    let (connection, log) = messages(250, LARGE_BYTES);
     let bounds = Bounds { large: 50, quota: ALL };
     let queue = OfflineQueue::bounded(stores.parts.pushes.clone(), bounds);
     go_live(&queue, &stores.parts.redis, &log, &vec![(8, Fate::Smooth)]).await;
@@ -370,7 +369,7 @@ async fn many_messages_leave_redis_as_it_is() {
     let (log, chat) = (app.log().await, (id(&ann), id(&bob)));
     let mut events: Vec<NewEvent> = (0..COUNT)
         .map(|number| message(number, chat, 1000))
-        .map(|(subject, event)| NewEvent::new(subject, event, None, &Cause::own("a test")))
+        .map(|event| NewEvent::new(event, None, &Cause::own("a test")))
         .collect();
     // Many at once come into the log in any order.
     let mut order = Vec::new();

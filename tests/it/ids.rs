@@ -7,7 +7,7 @@ use hongyan::{
         nats::event_log::{Expect, NewEvent},
         postgres,
     },
-    events::{Cause, Event, Position, Role, Subject, Timestamp, UserEvent, UserId, Username},
+    events::{Cause, Event, Position, Role, Timestamp, UserEvent, UserId, Username},
 };
 use serde_json::json;
 use tokio::task::JoinSet;
@@ -85,7 +85,7 @@ async fn ids_in_use_are_skipped_ever_further() {
     let log = app.log().await;
     let mut crowd: Vec<NewEvent> = (1..=300).map(registered).collect();
     let appends = crowd.iter_mut().map(|new| {
-        let first = Expect::Last(new.subject, Position(0));
+        let first = Expect::Last(new.event.subject(), Position(0));
         log.append_unsynced(new, first)
     });
     try_join_all(appends).await.expect("the log takes them");
@@ -115,5 +115,5 @@ fn registered(id: i64) -> NewEvent {
         avatar: String::new(),
         at: Timestamp(1_758_675_907_004),
     };
-    NewEvent::new(Subject::User(UserId(id)), Event::User(event), None, &Cause::own("a test"))
+    NewEvent::new(Event::User(UserId(id), event), None, &Cause::own("a test"))
 }

@@ -12,8 +12,7 @@ use hongyan::{
         shared_log::SharedLogSubscription,
     },
     events::{
-        Cause, DeliveryEvent, Event, NodeId, Position, Subject, UploadPlace, Uploaded, UserEvent,
-        UserId,
+        Cause, DeliveryEvent, Event, NodeId, Position, UploadPlace, Uploaded, UserEvent, UserId,
     },
 };
 use reqwest::Method;
@@ -124,8 +123,8 @@ async fn a_reader_that_falls_behind_is_sent_all_events() {
     let mut reports: Vec<NewEvent> = (0..MANY)
         .map(|_| {
             let event = DeliveryEvent::Written { users: Vec::new(), groups: Vec::new() };
-            let subject = Subject::Delivery(NodeId(uuid::Uuid::nil()));
-            NewEvent::new(subject, Event::Delivery(event), None, &Cause::own("a test"))
+            let node = NodeId(uuid::Uuid::nil());
+            NewEvent::new(Event::Delivery(node, event), None, &Cause::own("a test"))
         })
         .collect();
     for some in reports.chunks_mut(50) {
@@ -203,8 +202,8 @@ async fn what_comes_while_a_follower_gathers_comes_along() {
 /// Appends something, and tells where it is.
 async fn report(log: &EventLog) -> Position {
     let event = DeliveryEvent::Written { users: Vec::new(), groups: Vec::new() };
-    let subject = Subject::Delivery(NodeId(uuid::Uuid::nil()));
-    let mut new = NewEvent::new(subject, Event::Delivery(event), None, &Cause::own("a test"));
+    let node = NodeId(uuid::Uuid::nil());
+    let mut new = NewEvent::new(Event::Delivery(node, event), None, &Cause::own("a test"));
     log.append_unsynced(&mut new, Expect::Anything).await.expect("the log takes it").position
 }
 
@@ -216,15 +215,15 @@ async fn two_hundred_megabytes_are_read_without_a_break() {
     let app = App::start().await;
     let ann = app.register("ann").await;
     let log = app.log().await;
-    let subject = Subject::User(UserId(i64::try_from(ann.id).expect("an id")));
+    let user = UserId(i64::try_from(ann.id).expect("an id"));
     let path = "x".repeat(1_000_000);
     for _ in 0..MANY / 4 {
         let appended = join_all((0..4).map(async |_| {
             let (place, path) = (UploadPlace::Folder, path.clone());
             let (media_type, sha256) = (String::new(), String::new());
             let file = Uploaded { place, path, bytes: 1, media_type, sha256 };
-            let event = Event::User(UserEvent::FileUploaded(file));
-            let mut new = NewEvent::new(subject, event, None, &Cause::own("a test"));
+            let event = Event::User(user, UserEvent::FileUploaded(file));
+            let mut new = NewEvent::new(event, None, &Cause::own("a test"));
             log.append_unsynced(&mut new, Expect::Anything).await
         }));
         for appended in appended.await {

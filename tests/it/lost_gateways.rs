@@ -11,12 +11,11 @@ use hongyan::{
             event_log::{EventLog, Expect, NewEvent, Promises},
             shared_log::SharedLogSubscription,
         },
+        postgres,
         redis::Redis,
     },
-    events::{
-        Cause, ConnectionId, Event, NodeId, Position, Role, SessionEvent, Subject, TokenId, UserId,
-    },
-    executor::reaper::Reaper,
+    events::{Cause, ConnectionId, Event, NodeId, Position, Role, SessionEvent, TokenId, UserId},
+    executor::{Executor, reaper::Reaper},
     projections::{
         Projection as _,
         engine::{
@@ -54,9 +53,14 @@ async fn thousands_of_sockets_of_a_lost_gateway_are_ended_once_presence_is_whole
     let half = connect(&runners.log, node, 0).await;
     let last = connect(&runners.log, node, SOCKETS / 2).await;
     build(&redis, &runners, last).await;
+    let url = app.servers.postgres.reader_url().into();
+    let pool = postgres::readers(&url, 1).expect("a URL");
     let reaper = |health: &ProjectionHealth| {
         let (log, checkpoints) = (runners.log.clone(), runners.checkpoints.clone());
-        Reaper::new(log, checkpoints, redis.clone(), health.clone(), NodeId(Uuid::new_v4()))
+        let stores = (pool.clone(), redis.clone());
+        let node = NodeId(Uuid::new_v4());
+        let executor = Executor::new(log, checkpoints, stores, node, false, second, None);
+        Reaper::new(executor, health.clone())
     };
     let (caught_up, begun) = (ProjectionHealth::default(), ProjectionHealth::default());
     caught_up.live("presence");
@@ -89,8 +93,8 @@ async fn build(redis: &Redis, runners: &RunnerContext, to: Position) {
     let store = RedisStore::new(redis.clone());
     let created = runners.log.end().await.expect("the log").created;
     let generation = store.live(Presence::NAME, created).await.expect("a generation");
-    let mut work = Runner::new(&Presence, &store, runners);
-    work.build(&generation, to, |_, _| ()).await.expect("nobody else builds it");
+    let mut runner = Runner::new(&Presence, &store, runners);
+    runner.build(&generation, to, |_, _| ()).await.expect("nobody else builds it");
 }
 
 /// Half of the sockets of one gateway, as the log tells of them; answers where the last one is.
@@ -102,8 +106,8 @@ async fn connect(log: &EventLog, node: NodeId, first: usize) -> Position {
             let connection = ConnectionId(Uuid::new_v4());
             let (token, role) = (TokenId(Uuid::new_v4()), Role::User);
             let event = SessionEvent::Connected { connection, node, token, role };
-            let (subject, cause) = (Subject::Session(*user), Cause::own("test"));
-            let mut new = NewEvent::new(subject, Event::Session(event), Some(*user), &cause);
+            let cause = Cause::own("test");
+            let mut new = NewEvent::new(Event::Session(*user, event), Some(*user), &cause);
             log.append_unsynced(&mut new, Expect::Anything).await.expect("an event").position
         });
         last = join_all(connected).await.into_iter().fold(last, Position::max);

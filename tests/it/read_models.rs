@@ -138,7 +138,7 @@ async fn facts_that_have_expired_leave_nothing_behind() {
         let expired = |at: usize, recorded: &Recorded<Event>| {
             use SessionEvent::{Connected, Disconnected};
             let fact = &recorded.event;
-            at < old && matches!(fact, Event::Session(Connected { .. } | Disconnected { .. }))
+            at < old && matches!(fact, Event::Session(_, Connected { .. } | Disconnected { .. }))
         };
         let events = world.log.iter().enumerate();
         let left: Vec<Recorded<Event>> = events
@@ -260,7 +260,7 @@ pub async fn build<P: Projection>(
 }
 
 fn is_wanted<P: Projection>(recorded: &Recorded<Event>) -> bool {
-    let subject = recorded.subject.to_string();
+    let subject = recorded.subject().to_string();
     P::SUBJECTS.iter().any(|wanted| subject.starts_with(wanted.trim_end_matches('>')))
 }
 

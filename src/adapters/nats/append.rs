@@ -104,7 +104,7 @@ impl EventLog {
         let body = new.event.encode();
         let settings = &self.settings;
         let headers = envelope::headers(new, &body, expect, &settings.source, settings.fact_ttl);
-        let subject = new.subject.to_string();
+        let subject = new.event.subject().to_string();
         let deadline = Instant::now() + settings.timeout;
         let before = Position(settings.seen.load(Ordering::Relaxed));
         let mut pause = Duration::from_millis(20);
@@ -162,8 +162,8 @@ impl EventLog {
     ) -> Result<Option<Position>, LogError> {
         let Some(after) = new.maybe_after else { return Ok(None) };
         let look = async {
-            let first = self.raw_next(new.subject, Position(after.0 + 1)).await?;
-            self.find(new.subject, new.id, first, Position(u64::MAX)).await
+            let first = self.raw_next(new.event.subject(), Position(after.0 + 1)).await?;
+            self.find(new.event.subject(), new.id, first, Position(u64::MAX)).await
         };
         timeout_at(deadline, look).await.unwrap_or_else(|_| Err(unavailable("it does not answer")))
     }

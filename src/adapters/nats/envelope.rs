@@ -32,7 +32,8 @@ pub(super) fn headers(
     headers.add("ce-id", new.id);
     headers.add("ce-type", Event::type_name(body));
     headers.add("ce-source", source);
-    headers.add("ce-subject", new.subject);
+    let own = new.event.subject();
+    headers.add("ce-subject", own);
     headers.add("ce-time", new.at.iso_text());
     if let Some(actor) = new.actor {
         headers.add("hy-actor", actor);
@@ -47,7 +48,7 @@ pub(super) fn headers(
     }
     if let Expect::Last(subject, position) = expect {
         headers.add(EXPECTED, position);
-        if subject != new.subject {
+        if subject != own {
             headers.add(EXPECTED_ON, subject);
         }
     }
@@ -61,7 +62,7 @@ pub(super) fn headers(
 /// would deliver again (ADR 0003).
 fn is_short_lived(event: &Event) -> bool {
     use crate::events::SessionEvent::{Connected, Disconnected};
-    matches!(event, Event::Session(Connected { .. } | Disconnected { .. }))
+    matches!(event, Event::Session(_, Connected { .. } | Disconnected { .. }))
 }
 
 /// An event out of what the stream stores.
@@ -82,7 +83,6 @@ pub(super) fn read(
     Ok(Recorded {
         event: Event::decode(&subject, body)?,
         position,
-        subject,
         id: required("ce-id")?.parse().map_err(|_| DecodeError::Header("ce-id"))?,
         at: Timestamp::of(at),
         stored_at: Timestamp::of(stored_at),

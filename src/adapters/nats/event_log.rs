@@ -14,8 +14,8 @@ use super::{connect::Nats, envelope, group_commit::GroupCommit, lookup::Lookup, 
 use crate::{
     clock,
     events::{
-        Cause, DecodeError, Event, NodeId, OperationsEvent, Position, Recorded, Subject, Timestamp,
-        UserId,
+        AggregateEvent, Cause, DecodeError, Event, NodeId, OperationsEvent, Position, Recorded,
+        Subject, Timestamp, UserId,
     },
 };
 
@@ -54,8 +54,6 @@ pub struct Promises {
 /// A fact on its way into the log.
 #[derive(Debug, Clone)]
 pub struct NewEvent {
-    /// What it is about.
-    pub subject: Subject,
     /// The fact.
     pub event: Event,
     /// On whose behalf.
@@ -72,9 +70,8 @@ pub struct NewEvent {
 
 impl NewEvent {
     /// A fact with a new identity.
-    pub fn new(subject: Subject, event: Event, actor: Option<UserId>, cause: &Cause) -> Self {
+    pub fn new(event: Event, actor: Option<UserId>, cause: &Cause) -> Self {
         Self {
-            subject,
             event,
             actor,
             cause: cause.clone(),
@@ -192,6 +189,19 @@ impl EventLog {
         self.raw_next(subject, from).await?.as_ref().map(recorded).transpose()
     }
 
+    /// The first event of one aggregate at `from` or later.
+    ///
+    /// # Errors
+    /// As [`EventLog::next_of`].
+    pub async fn next<E: AggregateEvent>(
+        &self,
+        id: E::Id,
+        from: Position,
+    ) -> Result<Option<Recorded<E>>, LogError> {
+        let recorded = self.next_of(E::subject(id), from).await?;
+        Ok(recorded.map(|recorded| recorded.typed().expect("a subject has events of its own kind")))
+    }
+
     pub(super) async fn raw_next(
         &self,
         subject: Subject,
@@ -214,9 +224,9 @@ impl EventLog {
     /// # Errors
     /// The server cannot be reached.
     pub async fn is_repeat(&self, recorded: &Recorded<Event>) -> Result<bool, LogError> {
-        let Recorded { subject, id, position, .. } = recorded;
+        let (subject, Recorded { id, position, .. }) = (recorded.subject(), recorded);
         let first = self.lookup.first_since(&subject.to_string(), recorded.at).await?;
-        let found = self.find(*subject, *id, first, *position).await?;
+        let found = self.find(subject, *id, first, *position).await?;
         if found.is_some() {
             warn!(event.id = %id, %position, "the log holds an event twice, which counts once");
         }

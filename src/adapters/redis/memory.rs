@@ -16,7 +16,7 @@ use super::{Redis, RedisFailure, cmd};
 use crate::telemetry::Metrics;
 
 /// How often Redis is asked.
-const MIN_BATCH_INTERVAL: Duration = Duration::from_secs(1);
+const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 /// An operator is told when so much of `maxmemory` is used; in percent.
 const TOLD_PERCENT: u64 = 75;
 /// From here on no message is accepted. What is left is for those under way, and for what the queues' own work needs.
@@ -71,7 +71,7 @@ impl RedisMemory {
                 }
                 Err(error) => debug!(%error, "cannot ask Redis for its memory"),
             }
-            sleep(MIN_BATCH_INTERVAL).await;
+            sleep(CHECK_INTERVAL).await;
         }
     }
 }

@@ -26,7 +26,7 @@ use crate::{
     boot::{self, ProjectionParts},
     clock,
     config::Config,
-    events::{Cause, Event, NodeId, OperationsEvent, Position, Subject},
+    events::{Cause, Event, NodeId, OperationsEvent, Position},
     for_each_projection,
     projections::{
         self, Projection,
@@ -328,9 +328,8 @@ impl Tools {
             position,
             reason: reason.to_owned(),
         };
-        let subject = Subject::Operations;
         let cause = Cause::own("hongyan projections skip");
-        let mut new = NewEvent::new(subject, Event::Operations(event), None, &cause);
+        let mut new = NewEvent::new(Event::Operations(event), None, &cause);
         self.runners.log.append(&mut new, Expect::Anything).await?;
         let text = format!("{:<16} leaves out {position}; it goes on within ten seconds", P::NAME);
         Ok(json!({"name": P::NAME, "skipped": position, "reason": reason, "text": text}))

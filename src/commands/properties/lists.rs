@@ -10,7 +10,7 @@ use crate::{
 };
 
 properties!(
-    quick_replies: QuickReplyList, quick_replies_command(), Subject::QuickReplies(ANN), QuickReplies,
+    quick_replies: QuickReplyList, quick_replies_command(), ANN,
     |command| match command {
         QuickReplyCommand::Put { .. } | QuickReplyCommand::Change { .. } => Repeat::AlreadySo,
         QuickReplyCommand::Remove { .. } => Repeat::Refused,
@@ -18,7 +18,7 @@ properties!(
 );
 
 properties!(
-    complaint: Complaint, complaint_command(), Subject::Complaint(ComplaintKey(Uuid::nil())), Complaint,
+    complaint: Complaint, complaint_command(), ComplaintKey(Uuid::nil()),
     |command| match command {
         ComplaintCommand::Revise { .. } => Repeat::AlreadySo,
         ComplaintCommand::File { .. }

@@ -9,7 +9,7 @@ use crate::{
     clock,
     commands::user::{Account, DeviceReport, User, UserCommand},
     events::{Cause, Device, Role, Username},
-    executor::authority::Authority,
+    executor::{Wait, authority::Authority},
 };
 
 impl Accounts {
@@ -81,7 +81,7 @@ impl Accounts {
         }
         let describe = UserCommand::DescribeDevice(report.clone());
         let authority = Authority::without_token(account.id, cause);
-        self.executor.execute::<User>(account.id, &describe, authority).await?;
+        self.executor.execute::<User>(account.id, &describe, authority, Wait::Durable).await?;
         self.account(account.id).await?.ok_or(AccountError::Gone)
     }
 

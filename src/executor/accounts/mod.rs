@@ -1,7 +1,7 @@
-//! Accounts come to be, and prove who they are: claims in the vault, facts in the log.
+//! Accounts: registration, log-in and credentials. Reservations are in the credential store, events in the log.
 //!
-//! The claim on a name or a device is made first and holds all that is needed to finish, so a
-//! process that dies in between leaves nothing half done: whoever meets the claim completes it.
+//! The reservation of a name or a device is made first and holds all that is needed to finish, so a process that dies in
+//! between leaves nothing half done: whoever meets the reservation completes it.
 
 mod guests;
 pub mod passwords;
@@ -10,9 +10,10 @@ use tracing::warn;
 use uuid::Uuid;
 
 use super::{
-    ATTEMPTS, CommandError, Executor,
+    CommandError, Executor, Wait,
+    aggregates::Aggregate as _,
     authority::{Authority, Unauthorized},
-    jitter,
+    pipeline::{Action, Judgement},
 };
 use crate::{
     adapters::{
@@ -31,7 +32,7 @@ use crate::{
         session::{Session, SessionCommand, SessionRejection},
         user::{Account, User, UserCommand, UserRejection},
     },
-    events::{Cause, Device, Role, TokenId, UserId, Username},
+    events::{Cause, Device, Role, Subject, TokenId, UserId, Username},
 };
 
 /// What makes and opens accounts.
@@ -83,6 +84,12 @@ impl<R: std::error::Error> From<CommandError<R>> for AccountError {
             CommandError::Unauthorized(error) => Self::Unauthorized(error),
             other => Self::Busy(other.to_string()),
         }
+    }
+}
+
+impl From<SessionRejection> for AccountError {
+    fn from(rejection: SessionRejection) -> Self {
+        Self::Busy(rejection.to_string())
     }
 }
 
@@ -189,7 +196,8 @@ impl Accounts {
                 Some(guest) => {
                     let upgrade = UserCommand::Upgrade(reservation.username.clone());
                     let authority = Authority::without_token(guest.id, cause);
-                    let done = self.executor.execute::<User>(guest.id, &upgrade, authority);
+                    let done =
+                        self.executor.execute::<User>(guest.id, &upgrade, authority, Wait::Durable);
                     return match done.await {
                         Ok(_) | Err(CommandError::Rejected(_)) => {
                             self.account(guest.id).await?.ok_or(AccountError::Gone)
@@ -237,7 +245,11 @@ impl Accounts {
             at: clock::now(),
         };
         let authority = Authority::without_token(reservation.user, cause);
-        match self.executor.execute::<User>(reservation.user, &command, authority).await {
+        match self
+            .executor
+            .execute::<User>(reservation.user, &command, authority, Wait::Durable)
+            .await
+        {
             Ok(_) => self.account(reservation.user).await,
             Err(CommandError::Rejected(UserRejection::IdTaken)) => Ok(None),
             Err(error) => Err(error.into()),
@@ -300,27 +312,50 @@ impl Accounts {
         role: Role,
         cause: &Cause,
     ) -> Result<()> {
-        let (user, command) = (proven.account.id, SessionCommand::LogIn { token, role });
+        let user = proven.account.id;
+        let command = SessionCommand::LogIn { token, role };
+        let log_in = LogIn { accounts: self, proven, command };
         let authority = Authority::without_token(user, cause);
-        for attempt in 0..ATTEMPTS {
-            let running = self.executor.begin::<SessionRejection>(authority).await?;
-            // Before the credential and the account: whoever changes one of them takes the tokens back after that, so
-            // either we see the change, or they end the token, or there is a conflict.
-            let seen = self.executor.state::<Session>(user).await?;
-            self.still_holds(proven).await?;
-            let done = self.executor.attempt::<Session>(user, seen, &command, authority, running);
-            if let Some(done) = done.await? {
-                // The account itself must be found by the next call, too, also on another node.
-                self.executor.wait_for_all(done.position, &["user_directory"]).await;
-                return Ok(());
-            }
-            jitter(attempt).await;
+        match self.executor.run(log_in, authority, Wait::Everywhere).await {
+            Ok(_) => Ok(()),
+            Err(CommandError::Rejected(error)) => Err(error),
+            Err(error) => Err(error.into()),
         }
-        Err(CommandError::<SessionRejection>::Contended.into())
     }
 
     /// An id for a new account, after `refused` ids in a row that were another's.
     async fn next_id(&self, refused: u32) -> Result<UserId> {
         Ok(UserId(Sequence::Users.allocate(&self.executor.pool, refused).await?))
+    }
+}
+
+/// A log-in, which is judged by the credential and the account beside the session.
+struct LogIn<'a> {
+    accounts: &'a Accounts,
+    proven: &'a Proven,
+    command: SessionCommand,
+}
+
+impl Action for LogIn<'_> {
+    type Outcome = ();
+    type Rejection = AccountError;
+    /// The account itself must be found by the next call, too, also on another node.
+    const PROJECTIONS: &'static [&'static str] = User::PROJECTIONS;
+
+    fn contended(&self) -> Subject {
+        Session::subject(self.proven.account.id)
+    }
+
+    async fn judge(
+        &mut self,
+        executor: &Executor,
+    ) -> std::result::Result<Judgement<Self>, CommandError<AccountError>> {
+        let user = self.proven.account.id;
+        // Before the credential and the account: whoever changes one of them takes the tokens back after that, so
+        // either we see the change, or they end the token, or there is a conflict.
+        let session = executor.state::<Session>(user).await?;
+        self.accounts.still_holds(self.proven).await.map_err(CommandError::Rejected)?;
+        let decided = session.decide(user, &self.command).map_err(AccountError::from);
+        Ok(Judgement { outcome: (), decided: decided.map_err(CommandError::Rejected)? })
     }
 }

@@ -18,7 +18,7 @@ use crate::{
         user::{Account, User, UserCommand},
     },
     events::{Cause, TokenId, UserId, Username},
-    executor::authority::Authority,
+    executor::{Wait, authority::Authority},
 };
 
 impl Accounts {
@@ -124,9 +124,11 @@ impl Accounts {
         let Some(change) = unfinished else { return Ok(held) };
         let PasswordChange { id, kept, actor, .. } = change;
         let authority = Authority { actor, token: None, cause };
-        self.executor.execute::<User>(user, &UserCommand::ChangePassword, authority).await?;
+        self.executor
+            .execute::<User>(user, &UserCommand::ChangePassword, authority, Wait::Durable)
+            .await?;
         let revoke = SessionCommand::Revoke { kept, change: id };
-        self.executor.execute_and_wait::<Session>(user, &revoke, authority).await?;
+        self.executor.execute::<Session>(user, &revoke, authority, Wait::Everywhere).await?;
         let finished = PasswordChange { unfinished: false, ..change };
         let reservation = UsernameReservation { change: Some(finished), ..held.reservation };
         let replaced = self.credentials.replace(folded, &reservation, held.revision).await?;

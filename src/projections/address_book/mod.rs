@@ -13,8 +13,8 @@ use super::{
 use crate::{
     commands::friendship::{Edge, Friendship, Request},
     events::{
-        EdgeId, Event, FriendshipEvent, NewEdge, Pair, Position, Recorded, RequestId, Subject,
-        Timestamp, UserId, Visibility,
+        EdgeId, Event, FriendshipEvent, NewEdge, Pair, Position, Recorded, RequestId, Timestamp,
+        UserId, Visibility,
     },
 };
 
@@ -39,9 +39,7 @@ impl Projection for AddressBook {
     ) -> Result<Vec<()>, StoreError> {
         let mut versions = BTreeMap::new();
         for recorded in batch {
-            if let (Event::Friendship(event), Subject::Friendship(pair)) =
-                (&recorded.event, recorded.subject)
-            {
+            if let &Event::Friendship(pair, ref event) = &recorded.event {
                 apply(tx, pair, event, (recorded.position, recorded.at)).await?;
                 versions.insert(pair, number(recorded.position));
             }

@@ -9,7 +9,7 @@ use self::changes::Changes;
 use super::{Page, Projection, StoreError, engine::postgres::PostgresStore};
 use crate::{
     commands::group::{Group, GroupRow, Member},
-    events::{Event, GroupId, MembershipId, Position, Recorded, Subject, Timestamp, UserId},
+    events::{Event, GroupId, MembershipId, Position, Recorded, Timestamp, UserId},
 };
 
 pub use listing::{Outline, listed, outline};
@@ -33,9 +33,7 @@ impl Projection for GroupRoster {
     ) -> Result<Vec<()>, StoreError> {
         let mut changes = Changes::default();
         for recorded in batch {
-            if let (Event::Group(event), Subject::Group(group)) =
-                (&recorded.event, recorded.subject)
-            {
+            if let &Event::Group(group, ref event) = &recorded.event {
                 changes.take(group, event, recorded.position);
             }
         }

@@ -9,7 +9,7 @@ use sqlx::PgConnection;
 
 use crate::{
     commands::group::{ActiveGroup, Group, Member, command::ROSTER},
-    events::{Event, GroupEvent, GroupId, Position, Recorded, Subject, UserId},
+    events::{Event, GroupEvent, GroupId, Position, Recorded, UserId},
     projections::{
         StoreError,
         engine::postgres::{column, number},
@@ -46,14 +46,14 @@ impl Groups {
         let mut events: HashMap<GroupId, usize> = HashMap::new();
         let (mut groups, mut users) = (Vec::new(), Vec::new());
         for recorded in batch {
-            match (&recorded.event, recorded.subject) {
-                (Event::Group(event), Subject::Group(id)) => {
-                    *events.entry(id).or_default() += 1;
+            match &recorded.event {
+                Event::Group(id, event) => {
+                    *events.entry(*id).or_default() += 1;
                     let changed = changed_by(event);
                     groups.extend(changed.iter().map(|_| id.0));
                     users.extend(changed.iter().map(|user| user.0));
                 }
-                (_, Subject::GroupChat(id)) => _ = events.entry(id).or_default(),
+                Event::GroupChat(id, _) => _ = events.entry(*id).or_default(),
                 _ => {}
             }
         }

@@ -28,7 +28,7 @@ use crate::{
     commands::message::{Accepted, Message, Target},
     events::{
         ChatEvent, Event, GroupChatEvent, GroupId, MessageId, Pair, Person, Recorded, Revocation,
-        Sent, Subject, Timestamp, UserId,
+        Sent, Timestamp, UserId,
     },
 };
 
@@ -57,29 +57,29 @@ impl Projection for MessageHistory {
         let (mut rows, mut revoked, mut notices) = (Vec::new(), Vec::new(), Vec::new());
         for recorded in batch {
             let at = recorded.position;
-            match (&recorded.event, recorded.subject) {
-                (Event::Chat(ChatEvent::Sent(sent)), _) => {
+            match &recorded.event {
+                Event::Chat(_, ChatEvent::Sent(sent)) => {
                     let chat = Chat::Pair(Pair::of(sent.from.id, sent.to.id));
                     let object = MessageObject::chat(sent).json();
                     let row = Row::of(recorded, sent, chat, (object, None));
                     rows.push(Row { recipient: Some(sent.to.id), ..row });
                 }
-                (Event::GroupChat(GroupChatEvent::Sent(sent)), _) => {
+                Event::GroupChat(_, GroupChatEvent::Sent(sent)) => {
                     let object = MessageObject::without_group(sent).json();
                     let shown = (object, groups.shown(sent.to.id, at));
                     rows.push(Row::of(recorded, sent, Chat::Group(sent.to.id), shown));
                 }
-                (Event::GroupChat(GroupChatEvent::Revoked(revocation)), _) => {
+                Event::GroupChat(_, GroupChatEvent::Revoked(revocation)) => {
                     revoked.push(told(revocation));
                     let text = revoked_text_in_group(revocation);
                     let object = MessageObject::revoked_in_group(revocation, &text).json();
                     notices.push(Notice { at, audience: Audience::All(revocation.to.id), object });
                 }
-                (Event::Group(event), Subject::Group(id)) => {
-                    notices.extend(Notice::in_group(&mut groups, id, event, at));
+                Event::Group(id, event) => {
+                    notices.extend(Notice::in_group(&mut groups, *id, event, at));
                 }
-                (event, _) => {
-                    if let Event::Chat(ChatEvent::Revoked(revocation)) = event {
+                event => {
+                    if let Event::Chat(_, ChatEvent::Revoked(revocation)) = event {
                         revoked.push(told(revocation));
                     }
                     notices.extend(user_objects::of(recorded).into_iter().map(|(user, object)| {

@@ -12,8 +12,7 @@ use super::{
 use crate::{
     adapters::nats::push::GroupPush,
     events::{
-        DeliveryEvent, Event, GroupChatEvent, GroupEvent, GroupId, Position, Recorded, Subject,
-        UserId,
+        DeliveryEvent, Event, GroupChatEvent, GroupEvent, GroupId, Position, Recorded, UserId,
     },
     projections::{
         StoreError,
@@ -39,12 +38,12 @@ pub(super) struct BatchApplier<'a> {
 impl BatchApplier<'_> {
     pub(super) async fn apply(&mut self, recorded: &Recorded<Event>) -> Result<(), StoreError> {
         let at = recorded.position;
-        match (&recorded.event, recorded.subject) {
-            (Event::Session(event), Subject::Session(user)) => {
+        match &recorded.event {
+            Event::Session(user, event) => {
                 self.audience_version = at;
-                self.cursors.note(user, event, at);
+                self.cursors.note(*user, event, at);
             }
-            (Event::Delivery(DeliveryEvent::Written { users, groups }), _) => {
+            Event::Delivery(_, DeliveryEvent::Written { users, groups }) => {
                 for delivered in users {
                     store::acknowledge(self.tx, delivered.user, &delivered.ranges);
                 }
@@ -56,11 +55,11 @@ impl BatchApplier<'_> {
                     }
                 }
             }
-            (Event::Group(event), Subject::Group(id)) => {
+            Event::Group(id, event) => {
                 self.audience_version = at;
-                self.apply_group(id, event, recorded).await?;
+                self.apply_group(*id, event, recorded).await?;
             }
-            (Event::GroupChat(GroupChatEvent::Sent(sent)), _) => {
+            Event::GroupChat(_, GroupChatEvent::Sent(sent)) => {
                 let Some(group) = self.groups.get(sent.to.id) else { return Ok(()) };
                 // On a replicated log nothing guards a message by its group (ADR 0021).
                 if group.member(sent.from.id).is_none() {
@@ -69,7 +68,7 @@ impl BatchApplier<'_> {
                 let object = MessageObject::group_chat(sent, Some(group)).json();
                 self.fan_out(sent.to.id, Some(sent.from.id), &[], object, at).await?;
             }
-            (Event::GroupChat(GroupChatEvent::Revoked(revocation)), _) => {
+            Event::GroupChat(_, GroupChatEvent::Revoked(revocation)) => {
                 let text = revoked_text_in_group(revocation);
                 let object = MessageObject::revoked_in_group(revocation, &text).json();
                 self.fan_out(revocation.to.id, None, &[], object, at).await?;

@@ -15,7 +15,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use super::store::group;
 use crate::{
     commands::group::{ActiveGroup, Group, GroupRow, Member},
-    events::{Event, GroupEvent, GroupId, Position, Recorded, Subject, UserId},
+    events::{Event, GroupEvent, GroupId, Position, Recorded, UserId},
     projections::{
         StoreError,
         engine::redis::{NONE, RedisTx, command},
@@ -76,8 +76,8 @@ impl GroupMembers {
         tx: &mut RedisTx,
         batch: &[Recorded<Event>],
     ) -> Result<(), StoreError> {
-        let touched = batch.iter().filter_map(|recorded| match recorded.subject {
-            Subject::Group(id) | Subject::GroupChat(id) => Some(id),
+        let touched = batch.iter().filter_map(|recorded| match &recorded.event {
+            Event::Group(id, _) | Event::GroupChat(id, _) => Some(*id),
             _ => None,
         });
         self.touched = touched.collect();
@@ -136,7 +136,7 @@ impl GroupMembers {
         let known = small.filter(|group| group.count() <= most).flat_map(ActiveGroup::memberships);
         let known = known.map(|member| member.user);
         let new = batch.iter().flat_map(|recorded| match &recorded.event {
-            Event::Group(event) => changed_by(event),
+            Event::Group(_, event) => changed_by(event),
             _ => Vec::new(),
         });
         known.chain(new).collect()

@@ -25,7 +25,7 @@ use crate::{
         watermarks::Pushed,
     },
     clock,
-    events::{ChatEvent, ConnectionId, Event, GroupChatEvent, Position, Recorded, Subject, UserId},
+    events::{ChatEvent, ConnectionId, Event, GroupChatEvent, Position, Recorded, UserId},
 };
 
 use self::{
@@ -130,8 +130,8 @@ impl Projection for OfflineQueue {
         const BYTES: usize = 1024 * 1024;
         let (mut of_groups, mut bytes) = (0, 0);
         let goes_beyond = |recorded: &Recorded<Event>| {
-            let subject = recorded.subject;
-            of_groups += usize::from(matches!(subject, Subject::Group(_) | Subject::GroupChat(_)));
+            let event = &recorded.event;
+            of_groups += usize::from(matches!(event, Event::Group(..) | Event::GroupChat(..)));
             bytes += content_bytes(&recorded.event);
             of_groups > OF_GROUPS || bytes > BYTES
         };
@@ -258,8 +258,8 @@ async fn read_audience_version(tx: &mut RedisTx) -> Result<Position, StoreError>
 fn content_bytes(event: &Event) -> usize {
     let options = |options: Option<&RawValue>| options.map_or(0, |raw| raw.get().len());
     match event {
-        Event::Chat(ChatEvent::Sent(sent)) => sent.data.len() + options(sent.options.as_deref()),
-        Event::GroupChat(GroupChatEvent::Sent(sent)) => {
+        Event::Chat(_, ChatEvent::Sent(sent)) => sent.data.len() + options(sent.options.as_deref()),
+        Event::GroupChat(_, GroupChatEvent::Sent(sent)) => {
             sent.data.len() + options(sent.options.as_deref())
         }
         _ => 0,
@@ -267,11 +267,11 @@ fn content_bytes(event: &Event) -> usize {
 }
 
 fn touched(recorded: &Recorded<Event>) -> Vec<UserId> {
-    match (&recorded.event, recorded.subject) {
-        (Event::Session(_), Subject::Session(user)) => vec![user],
-        (Event::Chat(ChatEvent::Sent(sent)), _) => vec![sent.to.id],
-        (Event::Chat(ChatEvent::Revoked(revocation)), _) => vec![revocation.to.id],
-        (Event::Friendship(_), Subject::Friendship(pair)) => vec![pair.lo(), pair.hi()],
+    match &recorded.event {
+        Event::Session(user, _) => vec![*user],
+        Event::Chat(_, ChatEvent::Sent(sent)) => vec![sent.to.id],
+        Event::Chat(_, ChatEvent::Revoked(revocation)) => vec![revocation.to.id],
+        Event::Friendship(pair, _) => vec![pair.lo(), pair.hi()],
         _ => Vec::new(),
     }
 }

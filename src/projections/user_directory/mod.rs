@@ -15,8 +15,8 @@ use super::{
 use crate::{
     commands::user::{Account, User},
     events::{
-        Device, Event, Position, Recorded, Role, SessionEvent, Subject, Timestamp, UserEvent,
-        UserId, Username,
+        Device, Event, Position, Recorded, Role, SessionEvent, Timestamp, UserEvent, UserId,
+        Username,
     },
 };
 
@@ -42,13 +42,13 @@ impl Projection for UserDirectory {
         let (mut registered, mut changed) = (Vec::new(), Vec::new());
         let mut signed_in = BTreeMap::new();
         for recorded in batch {
-            match (&recorded.event, recorded.subject) {
-                (Event::User(event @ UserEvent::Registered { id, .. }), _) => {
+            match &recorded.event {
+                Event::User(_, event @ UserEvent::Registered { id, .. }) => {
                     signed_in.remove(&id.0); // nobody was there yet
                     registered.extend(Registered::of(event, recorded.position));
                 }
-                (Event::User(event), Subject::User(user)) => changed.push((user, event, recorded)),
-                (Event::Session(SessionEvent::LoggedIn { .. }), Subject::Session(user)) => {
+                Event::User(user, event) => changed.push((user, event, recorded)),
+                Event::Session(user, SessionEvent::LoggedIn { .. }) => {
                     let at = recorded.at.date_time();
                     let (last, latest) = signed_in.entry(user.0).or_insert((at, at));
                     (*last, *latest) = (at, at.max(*latest)); // clocks may differ
@@ -59,7 +59,7 @@ impl Projection for UserDirectory {
         // An account is registered before anything else happens to it, and the rest are different columns.
         insert(tx, &registered).await?;
         for (user, event, recorded) in changed {
-            change(tx, user, event, recorded).await?;
+            change(tx, *user, event, recorded).await?;
         }
         sign_in(tx, signed_in).await?;
         Ok(Vec::new())

@@ -19,7 +19,7 @@ use crate::{
         client_stream::ClientConnection,
         nats::event_log::{EventLog, Expect, LogError, NewEvent},
     },
-    events::{Cause, ConnectionId, Event, NodeId, Position, Subject, UserId},
+    events::{Cause, ConnectionId, Event, NodeId, Position, UserId},
 };
 
 /// How often deliveries are told.
@@ -132,11 +132,11 @@ impl DeliveryAcks {
 
     fn next_reports(&self) -> impl Iterator<Item = NewEvent> {
         let delivered = self.with(|written| std::mem::take(&mut written.delivered));
-        let (subject, cause) = (Subject::Delivery(self.node), Cause::own("delivery"));
+        let (node, cause) = (self.node, Cause::own("delivery"));
         delivered
             .into_reports()
             .into_iter()
-            .map(move |report| NewEvent::new(subject, Event::Delivery(report), None, &cause))
+            .map(move |report| NewEvent::new(Event::Delivery(node, report), None, &cause))
     }
 
     /// Tells the log now and then, for ever.

@@ -10,8 +10,8 @@ use hongyan::{
         event_log::{EventLog, Expect, NewEvent, Promises},
     },
     events::{
-        Applicant, Card, Cause, Entrance, Event, GroupEvent, GroupId, NodeId, Role, Subject,
-        Timestamp, UserEvent, UserId, Username,
+        Applicant, Card, Cause, Entrance, Event, GroupEvent, GroupId, NodeId, Role, Timestamp,
+        UserEvent, UserId, Username,
     },
 };
 use serde_json::{Value, json};
@@ -76,7 +76,7 @@ impl App {
                 notice: None,
                 at: Timestamp(1_758_675_907_004),
             };
-            NewEvent::new(Subject::Group(id), Event::Group(event), None, &Cause::own("a test"))
+            NewEvent::new(Event::Group(id, event), None, &Cause::own("a test"))
         });
         let mut joins: Vec<NewEvent> = joins.collect();
         for join in
@@ -101,8 +101,8 @@ impl App {
                 avatar: asset("user.jpg"),
                 at: Timestamp(1_758_675_907_004),
             };
-            let subject = Subject::User(stranger_in(id, stranger));
-            NewEvent::new(subject, Event::User(event), None, &Cause::own("a test"))
+            let user = stranger_in(id, stranger);
+            NewEvent::new(Event::User(user, event), None, &Cause::own("a test"))
         });
         let mut accounts: Vec<NewEvent> = accounts.collect();
         for some in accounts.chunks_mut(200) {

@@ -7,7 +7,7 @@ use hongyan::{
         complaint::{Complaint, ComplaintCommand, Revision},
         quick_replies::{QuickReplyCommand, QuickReplyList},
     },
-    events::{Accused, ChatKind, ComplaintKey, Event, QuickReplyId, Statement, Subject, UserId},
+    events::{Accused, ChatKind, ComplaintKey, Event, QuickReplyId, Statement, UserId},
 };
 
 use super::steps::{Step, one_of, recent, text};
@@ -49,7 +49,7 @@ impl World {
             if let hongyan::events::QuickReplyEvent::Added { id, .. } = event {
                 self.lists.asked.push((who, id));
             }
-            self.record(Subject::QuickReplies(who), Event::QuickReplies(event));
+            self.record(Event::QuickReplies(who, event));
         }
     }
 
@@ -79,7 +79,7 @@ impl World {
         let position = self.next_position();
         let complaint = self.lists.complaints.entry(id).or_default();
         if let Some(event) = judge(complaint, position, &command) {
-            self.record(Subject::Complaint(id), Event::Complaint(event));
+            self.record(Event::Complaint(id, event));
         }
     }
 }

@@ -7,15 +7,17 @@ use hongyan::{
         decider::Decider,
         friendship::{Friendship, FriendshipCommand},
         group::Group,
-        message::{Draft, Message, MessageCommand, Revoker, SendQuota, SenderRelation},
+        message::{
+            Draft, Message, MessageCommand, MessageContent, Revoker, SendQuota, SenderRelation,
+        },
         session::{CurrentConnection, Session, SessionCommand},
         user::{Account, User, UserCommand},
     },
     events::{
-        Answer, Cause, ChatEvent, ConnectionId, Delivered, DeliveredInGroup, DeliveryEvent, Device,
-        DisconnectReason, Event, FriendshipEvent, GroupId, MessageId, NewEdge, Pair, Position,
-        Recorded, RequestId, Revocation, Room, SessionEvent, Subject, Timestamp, TokenId, UserId,
-        Username, Visibility,
+        Answer, Cause, ChatEvent, ChatKey, ConnectionId, Delivered, DeliveredInGroup,
+        DeliveryEvent, Device, DisconnectReason, Event, FriendshipEvent, GroupId, MessageId,
+        NewEdge, Pair, Position, Recorded, RequestId, Revocation, Room, Subject, Timestamp,
+        TokenId, UserId, Username, Visibility,
     },
 };
 use serde_json::value::RawValue;
@@ -71,14 +73,9 @@ impl World {
     /// Tells of each account's socket again, as gateways do before the first event expires; all others end.
     pub fn renew_sockets(&mut self) {
         for (user, connection) in self.connections.clone() {
-            let socket = self.sessions.get(&user).and_then(|session| session.socket.clone());
-            if let Some(socket) = socket.filter(|socket| socket.connection == connection) {
-                // Whatever its token is by now.
-                let CurrentConnection { connection, node, token, role } = socket;
-                let event = SessionEvent::Connected { connection, node, token, role };
-                let position = self.next_position();
-                self.sessions.entry(user).or_default().evolve(position, &event);
-                self.record(Subject::Session(user), Event::Session(event));
+            let socket = self.sessions.get(&user).and_then(|session| session.socket.as_ref());
+            if socket.is_some_and(|socket| socket.connection == connection) {
+                self.session(user, &SessionCommand::Renew(connection));
             } else {
                 let ended = SessionCommand::Disconnect(connection, DisconnectReason::Closed);
                 self.session(user, &ended);
@@ -93,7 +90,7 @@ impl World {
 
     /// The last event about something.
     pub fn version(&self, subject: Subject) -> Position {
-        let last = self.log.iter().rev().find(|recorded| recorded.subject == subject);
+        let last = self.log.iter().rev().find(|recorded| recorded.subject() == subject);
         last.map_or(Position(0), |recorded| recorded.position)
     }
 
@@ -154,13 +151,13 @@ impl World {
         Timestamp(self.now)
     }
 
-    pub(super) fn record(&mut self, subject: Subject, event: Event) {
+    pub(super) fn record(&mut self, event: Event) {
         let hear = hears(&event);
-        self.tell(subject, event, hear);
+        self.tell(event, hear);
     }
 
     /// An event, and whose queues get an entry of it.
-    pub(super) fn tell(&mut self, subject: Subject, event: Event, hear: Vec<UserId>) {
+    pub(super) fn tell(&mut self, event: Event, hear: Vec<UserId>) {
         for user in hear {
             *self.queued.entry(user).or_default() += 1;
         }
@@ -168,7 +165,6 @@ impl World {
         self.log.push(Recorded {
             event,
             position,
-            subject,
             id,
             at: self.now(),
             stored_at: self.now(),
@@ -190,7 +186,7 @@ impl World {
     fn user(&mut self, user: UserId, command: &UserCommand) {
         let position = self.next_position();
         if let Some(event) = judge(self.users.entry(user).or_default(), position, command) {
-            self.record(Subject::User(user), Event::User(event));
+            self.record(Event::User(user, event));
         }
     }
 
@@ -215,7 +211,7 @@ impl World {
     fn session(&mut self, user: UserId, command: &SessionCommand) {
         let position = self.next_position();
         if let Some(event) = judge(self.sessions.entry(user).or_default(), position, command) {
-            self.record(Subject::Session(user), Event::Session(event));
+            self.record(Event::Session(user, event));
         }
     }
 
@@ -290,7 +286,7 @@ impl World {
         };
         let pair = Pair::of(who, whom);
         if let Some(event) = judge(self.friendships.entry(pair).or_default(), position, &command) {
-            self.record(Subject::Friendship(pair), Event::Friendship(event));
+            self.record(Event::Friendship(pair, event));
         }
     }
 
@@ -300,23 +296,25 @@ impl World {
             return;
         };
         let between = self.friendships.entry(Pair::of(author.id, recipient.id)).or_default();
-        let standing =
+        let relation =
             SenderRelation::of(&author, Some(&recipient).filter(|it| !it.disabled), between);
-        let first = standing.may_write(author.role) == Ok(SendQuota::First);
+        let first = relation.may_write(author.role) == Ok(SendQuota::First);
         if first && self.spoken.contains(&(author.id, recipient.id)) {
             return;
         }
         let options = one_of(&[None, Some("{}"), Some(r#"{"n": 1.50, "list":[null]}"#)], step.pick);
         let draft = Draft {
             id: MessageId(self.id()),
-            standing,
+            relation,
             from: author.person(),
             from_role: author.role,
             from_uuid: author.uuid,
             to: recipient.person(),
-            kind: "text".to_owned(),
-            data: format!("{}\0{}", text(step.pick), step.pick),
-            options: options.map(|text| RawValue::from_string(text.to_owned()).expect("JSON")),
+            content: MessageContent {
+                kind: "text".to_owned(),
+                data: format!("{}\0{}", text(step.pick), step.pick),
+                options: options.map(|text| RawValue::from_string(text.to_owned()).expect("JSON")),
+            },
             at: self.now(),
         };
         let id = draft.id;
@@ -325,7 +323,7 @@ impl World {
         if let Some(event) = judge(&mut message, position, &MessageCommand::Send(draft)) {
             let (by, to) = (author.person(), recipient.person());
             self.spoken.insert((by.id, to.id));
-            self.record(Subject::chat(by.id, to.id), Event::Chat(event));
+            self.record(Event::Chat(ChatKey::of(by.id, to.id), event));
             self.messages.push((message, Revocation { message: id, by, to, at: self.now() }));
         }
     }
@@ -339,11 +337,11 @@ impl World {
             return;
         };
         revocation.at = at;
-        let subject = Subject::chat(revocation.by.id, revocation.to.id);
+        let key = ChatKey::of(revocation.by.id, revocation.to.id);
         let command =
             MessageCommand::Revoke { revocation: revocation.clone(), revoker: Revoker::Author };
         if let Some(event) = judge(message, position, &command) {
-            self.record(subject, Event::Chat(event));
+            self.record(Event::Chat(key, event));
         }
     }
 
@@ -368,8 +366,8 @@ impl World {
         });
         let groups: Vec<DeliveredInGroup> = groups.collect();
         if !users.is_empty() || !groups.is_empty() {
-            let event = Event::Delivery(DeliveryEvent::Written { users, groups });
-            self.record(Subject::Delivery(node(step.pick)), event);
+            let event = DeliveryEvent::Written { users, groups };
+            self.record(Event::Delivery(node(step.pick), event));
         }
     }
 }
@@ -387,10 +385,11 @@ pub(super) fn judge<A: Decider>(
 /// Whose queue gets an entry.
 fn hears(event: &Event) -> Vec<UserId> {
     match event {
-        Event::Chat(ChatEvent::Sent(sent)) => vec![sent.to.id],
-        Event::Chat(ChatEvent::Revoked(revocation)) => vec![revocation.to.id],
-        Event::Friendship(FriendshipEvent::Requested { asked, .. }) => vec![asked.id],
+        Event::Chat(_, ChatEvent::Sent(sent)) => vec![sent.to.id],
+        Event::Chat(_, ChatEvent::Revoked(revocation)) => vec![revocation.to.id],
+        Event::Friendship(_, FriendshipEvent::Requested { asked, .. }) => vec![asked.id],
         Event::Friendship(
+            _,
             FriendshipEvent::Answered { answer: Answer::Agree, caller, other, .. }
             | FriendshipEvent::Befriended { caller, other, .. },
         ) => vec![caller.id, other.id],

@@ -7,13 +7,10 @@ use hongyan::{
         group::{
             Group,
             command::{GroupAction, GroupCommand, People},
-            rules::may_write,
         },
-        message::{Accepted, Message, Revoker, Target},
+        message::{Draft, Message, MessageCommand, MessageContent, Revoker},
     },
-    events::{
-        Event, GroupChatEvent, GroupEvent, GroupId, MessageId, Revocation, Sent, Subject, UserId,
-    },
+    events::{Event, GroupEvent, GroupId, MessageId, Revocation, UserId},
     projections::group_notices,
 };
 use serde_json::value::RawValue;
@@ -94,35 +91,31 @@ impl World {
         let notice = shown.active().and_then(|group| group_notices::of(&event, group));
         let hear = notice.map(|(users, _)| users).unwrap_or_default();
         self.groups.insert(id, group);
-        self.tell(Subject::Group(id), Event::Group(event), hear);
+        self.tell(Event::Group(id, event), hear);
     }
 
     fn say(&mut self, id: GroupId, author: UserId, pick: u16) {
         let Some(account) = self.account(author) else { return };
         let group = self.groups.get(&id).cloned().unwrap_or_default();
-        let Ok((active, member)) = may_write(&group, author) else { return };
         let options = one_of(&[None, Some("{}")], pick);
-        let sent = Sent {
-            id: MessageId(self.id()),
-            from: member.person(&account),
-            from_uuid: account.uuid,
-            to: active.room(),
+        let content = MessageContent {
             kind: "text".to_owned(),
             data: format!("{}\0{pick}", text(pick)),
             options: options.map(|text| RawValue::from_string(text.to_owned()).expect("JSON")),
-            sent_at: self.now(),
         };
-        let accepted = Accepted { author, to: Target::Group(id), sent_at: sent.sent_at };
-        let (by, to) = (sent.from.clone(), sent.to.clone());
-        let told = Revocation { message: sent.id, by, to, at: sent.sent_at };
-        self.said.push((Message::Sent(accepted), told));
+        let stamp = (MessageId(self.id()), self.now());
+        let Ok(draft) = Draft::to_group(&account, &group, content, stamp) else { return };
+        let (message, by, to) = (draft.id, draft.from.clone(), draft.to.clone());
+        let mut said = Message::default();
+        let position = self.next_position();
+        let Some(event) = judge(&mut said, position, &MessageCommand::Send(draft)) else { return };
+        self.said.push((said, Revocation { message, by, to, at: stamp.1 }));
         let others = members(&group).into_iter().filter(|user| *user != author).collect();
-        let event = GroupChatEvent::Sent(Arc::new(sent));
-        self.tell(Subject::GroupChat(id), Event::GroupChat(event), others);
+        self.tell(Event::GroupChat(id, event), others);
     }
 
     fn take_back(&mut self, pick: u16) {
-        let at = self.now();
+        let (at, position) = (self.now(), self.next_position());
         let index = self.said.len().wrapping_sub(1 + usize::from(pick % 4));
         let Some((message, revocation)) = self.said.get_mut(index) else { return };
         let Some(group) = self.groups.get(&revocation.to.id).filter(|group| {
@@ -131,12 +124,12 @@ impl World {
             return;
         };
         revocation.at = at;
-        let Ok(Some(told)) = message.revoke(revocation, Revoker::Author) else { return };
-        if let Message::Sent(accepted) = *message {
-            *message = Message::Revoked(accepted, told.clone());
+        let (id, hear) = (revocation.to.id, members(group));
+        let command =
+            MessageCommand::Revoke { revocation: revocation.clone(), revoker: Revoker::Author };
+        if let Some(event) = judge(message, position, &command) {
+            self.tell(Event::GroupChat(id, event), hear);
         }
-        let (id, hear) = (told.to.id, members(group));
-        self.tell(Subject::GroupChat(id), Event::GroupChat(GroupChatEvent::Revoked(told)), hear);
     }
 }
 

@@ -7,7 +7,7 @@ use super::{
     command::{GroupAction, GroupCommand, GroupRejection, NAME_CHARS, OwnersTask},
 };
 use crate::{
-    commands::{decider::Decider, message::MessageRejection, user::Account},
+    commands::{decider::Decider, user::Account},
     events::{
         Applicant, Card, Entrance, GroupEvent, GroupId, IDS_PER_EVENT, Inviter, Person, Position,
         Role, UserId,
@@ -230,19 +230,6 @@ impl GroupCommand {
 
 fn waiting(group: &ActiveGroup, user: UserId) -> Result<&Member, GroupRejection> {
     group.membership(user).filter(|member| member.waiting).ok_or(GroupRejection::NotWaiting)
-}
-
-/// May `author` write to the group? (rest.md §41)
-///
-/// # Errors
-/// There is no such group, or he is not in it.
-pub fn may_write(
-    group: &Group,
-    author: UserId,
-) -> Result<(&ActiveGroup, &Member), MessageRejection> {
-    let group = group.active().ok_or(MessageRejection::GroupGone)?;
-    let member = group.member(author).ok_or(MessageRejection::NotInGroup)?;
-    Ok((group, member))
 }
 
 #[cfg(test)]

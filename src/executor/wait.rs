@@ -1,0 +1,60 @@
+//! Waiting until others have seen a position of the log: read models, all live gateways, or this process.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep, timeout};
+use tracing::warn;
+
+use super::Executor;
+use crate::{
+    adapters::nats::event_log::LogError,
+    events::{Position, Subject},
+    projections::engine::postgres,
+};
+
+impl Executor {
+    /// Waits until `read_models` and all gateways have passed `position`. Bounded: what was
+    /// appended counts, even if it shows later.
+    pub async fn wait_for_all(&self, position: Position, read_models: &[&str]) {
+        let shown = self.checkpoints.wait_for_projections(position, read_models, self.wait);
+        let (shown, ()) = tokio::join!(shown, self.checkpoints.wait_for_gateways(position));
+        if !shown {
+            warn!(%position, "an effect was not visible everywhere in time");
+        }
+    }
+
+    /// Waits a while for a read model to pass `position`.
+    pub async fn catch_up_to(&self, position: Position, read_model: &str) {
+        self.checkpoints.wait_for_projections(position, &[read_model], self.wait).await;
+    }
+
+    /// Waits until a read model in PostgreSQL has seen all that the log holds on `subject`; `false` if that takes too
+    /// long.
+    ///
+    /// # Errors
+    /// The log cannot be reached.
+    pub async fn wait_for_projection(
+        &self,
+        subject: Subject,
+        read_model: &str,
+    ) -> Result<bool, LogError> {
+        let last = self.log.last_of(subject).await?;
+        let deadline = Instant::now() + self.wait;
+        while self.checkpoints.wait_for_projections(last, &[read_model], self.wait).await {
+            // What was heard of the read model may be older than a restore of its database.
+            match postgres::has_seen(&self.pool, read_model, last).await {
+                Ok(true) => return Ok(true),
+                Ok(false) if Instant::now() < deadline => sleep(Duration::from_millis(5)).await,
+                Ok(false) | Err(_) => return Ok(false),
+            }
+        }
+        Ok(false)
+    }
+
+    /// Waits until the caches of this process have taken `position` in; `false` if that takes too long.
+    pub async fn wait_for_local(&self, position: Position) -> bool {
+        let mut applied = self.commands.subscribe();
+        let seen = timeout(self.wait, applied.wait_for(|applied| *applied >= position)).await;
+        matches!(seen, Ok(Ok(_)))
+    }
+}
