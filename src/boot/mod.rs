@@ -149,7 +149,7 @@ pub async fn open_durable_log(
 }
 
 /// Returns when the process is told to end.
-pub async fn stop_signal() {
+async fn stop_signal() {
     use tokio::signal::unix::{SignalKind, signal};
     let mut terminate = signal(SignalKind::terminate()).expect("signals can be watched");
     let mut interrupt = signal(SignalKind::interrupt()).expect("signals can be watched");

@@ -1,17 +1,13 @@
 //! The command line has one file per noun: what operators type, and nothing else.
 
-mod bench;
 mod complaints;
 mod events;
-mod faults;
 mod groups;
-mod load;
 mod messages;
 mod operator;
 mod ops;
 mod progress;
 mod projections;
-pub mod rig;
 mod secrets;
 mod text;
 mod users;
@@ -70,11 +66,6 @@ enum Command {
     /// The log
     #[command(subcommand)]
     Events(events::EventsCommand),
-    /// Load on a deployment, as clients would make it, and what it costs
-    #[command(subcommand)]
-    Bench(bench::Command),
-    /// Break every part of a private stack while people use it, and check what they were promised
-    Faults(faults::Options),
     /// This program's version
     Version,
 }
@@ -128,8 +119,6 @@ impl Cli {
             Command::Complaints(command) => complaints::run(command, &config, output).await,
             Command::Secrets(command) => secrets::run(command, &config, output).await,
             Command::Events(command) => events::run(command, &config, output).await,
-            Command::Bench(command) => Box::pin(bench::run(command, &config, output)).await,
-            Command::Faults(options) => Box::pin(faults::run(options, output)).await,
             Command::Version => Ok(ExitCode::SUCCESS),
         }
     }

@@ -16,8 +16,6 @@ const LINES: Duration = Duration::from_secs(5);
 pub(super) struct Progress {
     bar: ProgressBar,
     name: &'static str,
-    /// Of what.
-    unit: &'static str,
     plain: bool,
     begun: Instant,
     told: Instant,
@@ -26,14 +24,9 @@ pub(super) struct Progress {
 impl Progress {
     /// Of events.
     pub(super) fn new(name: &'static str, total: u64, output: Output) -> Self {
-        Self::of(name, "events", total, output)
-    }
-
-    /// Of anything else.
-    pub(super) fn of(name: &'static str, unit: &'static str, total: u64, output: Output) -> Self {
-        let style = ProgressStyle::with_template(&format!(
-            "{{prefix:<16}} {{wide_bar}} {{pos}}/{{len}} {unit}  {{per_sec}}  {{eta}}",
-        ));
+        let style = ProgressStyle::with_template(
+            "{prefix:<16} {wide_bar} {pos}/{len} events  {per_sec}  {eta}",
+        );
         let bar = match output {
             Output::Text => ProgressBar::new(total),
             Output::Json => ProgressBar::hidden(),
@@ -41,7 +34,7 @@ impl Progress {
         let plain = output == Output::Text && !std::io::stderr().is_terminal();
         let now = Instant::now();
         let bar = bar.with_style(style.expect("a valid template")).with_prefix(name);
-        Self { bar, name, unit, plain, begun: now, told: now }
+        Self { bar, name, plain, begun: now, told: now }
     }
 
     pub(super) fn set(&mut self, done: u64) {
@@ -51,8 +44,8 @@ impl Progress {
             let total = self.bar.length().unwrap_or(done).max(done);
             let per_second = done / self.begun.elapsed().as_secs().max(1);
             let left = (total - done) / per_second.max(1);
-            let Self { name, unit, .. } = self;
-            eprintln!("{name}: {done} of {total} {unit}, {per_second}/s, {left} s to go");
+            let name = self.name;
+            eprintln!("{name}: {done} of {total} events, {per_second}/s, {left} s to go");
         }
     }
 }

@@ -1,5 +1,5 @@
-//! The arrows: `main → cli → boot → api, ws → state → executor → projections → adapters → commands → events`, and who alone may
-//! do what.
+//! The arrows between folders: `main → cli → boot → api, ws → state → executor → projections → adapters → commands →
+//! events`, and who alone may do what.
 
 use crate::names::{Named, named};
 use crate::tree::{Complaint, none_of, texts};
@@ -108,6 +108,18 @@ const RULES: &[Rule] = &[
         except: &[("src/adapters/media/", "crate::config", "is handed its section as a whole")],
     },
     Rule {
+        because: "the product has no tools in it",
+        of: &["src/"],
+        never: "chaos loadgen testkit",
+        except: &[],
+    },
+    Rule {
+        because: "tools know the service as its clients and operators do",
+        of: &["tools/"],
+        never: "hongyan",
+        except: &[],
+    },
+    Rule {
         because: "what everybody uses knows nobody",
         of: &["src/clock.rs", "src/config.rs", "src/telemetry.rs"],
         never: "crate::adapters crate::api crate::boot crate::cli crate::commands crate::executor \
@@ -160,7 +172,7 @@ fn covers((except, path): (&str, &str), file: &str, named: &Named) -> bool {
 
 #[test]
 fn arrows_point_down() {
-    let sources = texts("src", &[".rs"]);
+    let sources = [texts("src", &[".rs"]), texts("tools", &[".rs"])].concat();
     let complaints: Vec<_> =
         sources.iter().flat_map(|(file, source)| complaints(file, source)).collect();
     none_of(&complaints);
@@ -251,6 +263,10 @@ mod tests {
             source,
             "src/api/users.rs:1: names `crate::boot::ProcessRole`: `boot`",
         );
+        let source = "use testkit::clock;";
+        refused("src/boot/mod.rs", source, "src/boot/mod.rs:1: names `testkit::clock`: the product");
+        let source = "fn f() { hongyan::clock::now() }";
+        refused("tools/chaos/src/main.rs", source, "tools/chaos/src/main.rs:1: names `hongyan::");
         let source = "fn f() { crate::clock::now() }";
         let expected = "src/projections/chat_log.rs:1: names `crate::clock::now`: a read model";
         refused("src/projections/chat_log.rs", source, expected);

@@ -24,7 +24,6 @@ const TO_COME: &[&str] = &[
     "src/ws/group_subscriptions.rs",
     "src/ws/registry.rs",
     "src/ws/takeover.rs",
-    "tools",
 ];
 
 /// Does this file or folder, from the root of the repository, exist?

@@ -27,7 +27,8 @@ impl Named {
 /// It is no Rust.
 pub fn named(file: &str, source: &str) -> Vec<Named> {
     let tokens = tokens(file, source);
-    let mut reader = Reader { module: module(file), ..Reader::default() };
+    let is_tool = file.starts_with("tools/");
+    let mut reader = Reader { is_tool, module: module(file), ..Reader::default() };
     reader.read(&tokens); // once for the imports, which may come after their use
     reader.found.clear();
     reader.read(&tokens);
@@ -52,6 +53,8 @@ fn module(file: &str) -> Vec<String> {
 
 #[derive(Default)]
 struct Reader {
+    /// To a tool the service is a crate like any other.
+    is_tool: bool,
     module: Vec<String>,
     /// Name here → path.
     imports: BTreeMap<String, Vec<String>>,
@@ -146,7 +149,7 @@ impl Reader {
         match path.first().map(String::as_str) {
             _ if up > 0 => rest(up, base),
             Some("self") if path.len() > 1 => rest(1, base),
-            Some("hongyan") => rest(1, vec!["crate".to_owned()]),
+            Some("hongyan") if !self.is_tool => rest(1, vec!["crate".to_owned()]),
             Some(first) if path.len() > 1 && self.imports.contains_key(first) => {
                 rest(1, self.imports[first].clone())
             }

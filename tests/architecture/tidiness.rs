@@ -66,7 +66,7 @@ fn begins_with_folder(line: &str, folder: &str) -> bool {
 
 #[test]
 fn every_source_says_what_it_holds_and_is_not_too_long() {
-    let sources = [texts("src", &[".rs"]), texts("tests", &[".rs"])].concat();
+    let sources = ["src", "tests", "tools"].map(|folder| texts(folder, &[".rs"])).concat();
     let complaints: Vec<_> =
         sources.iter().flat_map(|(file, text)| of_source(file, text)).collect();
     none_of(&complaints);

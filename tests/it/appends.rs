@@ -1,7 +1,7 @@
 //! Appends: what was given up never happens, and what happened counts once (ADR 0019).
 
 use async_nats::{HeaderMap, jetstream};
-use hongyan::cli::rig::line::{Line, Mode};
+use testkit::proxy::{Line, Mode};
 use tokio_util::task::TaskTracker;
 
 use crate::support::{App, User, until};

@@ -3,12 +3,12 @@
 use futures_util::future::join_all;
 use hongyan::{
     adapters::nats::event_log::{Expect, NewEvent},
-    cli::rig::line::{Line, Mode},
     events::{
         Cause, Event, GroupChatEvent, GroupId, MessageId, Person, Room, Sent, Timestamp, UserId,
     },
 };
 use serde_json::json;
+use testkit::proxy::{Line, Mode};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,

@@ -1,6 +1,6 @@
 //! Any part may die at any moment: what was acknowledged arrives, once and in order (`docs/promises.md`, `ws.md` §7).
 
-use hongyan::cli::rig::line::{Line, Mode};
+use testkit::proxy::{Line, Mode};
 use tokio_util::task::TaskTracker;
 
 use crate::support::{App, Arrival, Traffic, until};

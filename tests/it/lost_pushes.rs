@@ -1,6 +1,6 @@
 //! A push is a hint that may get lost; who missed it looks (ADR 0022).
 
-use hongyan::cli::rig::line::Line;
+use testkit::proxy::Line;
 use tokio_util::task::TaskTracker;
 
 use crate::support::{App, text_of};

@@ -34,7 +34,7 @@ impl Checkout {
         let ran = Command::new(self.0.path().join("run"))
             .args(arguments)
             .env("HONGYAN_BIN", env!("CARGO_BIN_EXE_hongyan"))
-            .env("NATS_SERVER_BIN", nats::binary())
+            .env("NATS_SERVER_BIN", nats::programs().nats)
             .envs((first..).zip(&ports).map(|(port, name)| (name, port.to_string())))
             .output()
             .expect("it runs");

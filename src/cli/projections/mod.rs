@@ -96,16 +96,6 @@ pub(super) async fn run(
     Ok(if equal { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Builds one read model anew, or all; tells how long each took.
-pub(super) async fn rebuild(
-    name: Option<String>,
-    config: &Config,
-    output: Output,
-) -> anyhow::Result<Vec<Value>> {
-    let all = name.is_none();
-    results(&ProjectionsCommand::Rebuild { name, all }, config, output).await
-}
-
 async fn results(
     command: &ProjectionsCommand,
     config: &Config,

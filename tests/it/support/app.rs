@@ -10,7 +10,7 @@ use super::api::Api;
 use super::process::until;
 use super::raw::Raw;
 use super::servers::Servers;
-use super::service::{Ran, Service, Settings, cli, settings};
+use super::service::{Ran, Service, Settings, cli, settings, tool};
 use super::signed::signed_call;
 use super::user::{PASSWORD, User};
 
@@ -144,6 +144,11 @@ impl App {
     pub async fn another_projector(&self, name: &str) -> Service {
         let folder = self.servers.folder();
         Service::start(name, "projector", self.settings.clone(), folder).await
+    }
+
+    /// Runs a program of `tools/`.
+    pub async fn tool(&self, name: &str, arguments: &[&str]) -> Ran {
+        tool(name, &self.settings, arguments).await
     }
 
     /// Runs the binary as a command line.

@@ -8,7 +8,9 @@ use reqwest::Method;
 use reqwest::multipart::{Form, Part};
 use serde_json::Value;
 
-use super::process::{find_in_path, run};
+use testkit::process::find_in_path;
+
+use super::process::run;
 use super::{Api, App, Reply, User, send};
 
 /// The route of `rest.md` §33, without its folder.

@@ -7,12 +7,14 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use hongyan::{cli::rig::ports::Port, clock, events::Timestamp};
+use hongyan::clock;
+use hongyan::events::Timestamp;
 use serde_json::json;
+use testkit::{ports::Port, servers::NATS_PASSWORDS};
 
 use super::api::{Api, client};
 use super::disk::{Cache, Disk};
-use super::nats::{self, PASSWORDS};
+use super::nats::programs;
 use super::postgres::Postgres;
 use super::process::{Process, mortal, run, until};
 use super::redis::Redis;
@@ -171,7 +173,7 @@ impl Machine {
         let sources = Path::new(env!("CARGO_MANIFEST_DIR"));
         copy(&sources.join("tests/guest/init"), &root.join("init"));
         copy(&sources.join("nats.conf"), &root.join("nats.conf"));
-        copy(&nats::binary(), &root.join("bin/nats-server"));
+        copy(&programs().nats, &root.join("bin/nats-server"));
         let program = std::env::var("HONGYAN_TEST_GUEST_PROGRAM");
         let program = program.as_deref().unwrap_or(env!("CARGO_BIN_EXE_hongyan"));
         run(Command::new("strip")
@@ -185,7 +187,8 @@ impl Machine {
 
     fn write_settings(&self, durability: &str) {
         let mut settings = self.settings(HOST, format!("nats://{GUEST}:{}", GUEST_PORTS[2]));
-        settings.extend(PASSWORDS.map(|(name, password)| (name.to_owned(), password.to_owned())));
+        settings
+            .extend(NATS_PASSWORDS.map(|(name, password)| (name.to_owned(), password.to_owned())));
         for (key, value) in [
             ("LOG__DURABILITY", durability),
             ("LOG__STORE_DIR", "/log/nats"),
@@ -217,7 +220,7 @@ impl Machine {
         ];
         let users = ["GATEWAY", "PROJECTOR", "OPS", "ANALYTICS"];
         let names = users.map(|user| format!("NATS__{user}_PASSWORD"));
-        let passwords = names.iter().zip(PASSWORDS);
+        let passwords = names.iter().zip(NATS_PASSWORDS);
         settings
             .extend(passwords.map(|(name, (_, password))| (name.as_str(), password.to_owned())));
         settings.into_iter().map(|(key, value)| (format!("HONGYAN__{key}"), value)).collect()

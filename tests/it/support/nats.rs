@@ -1,19 +1,10 @@
 //! A private nats-server with the repository's `nats.conf`.
 
-use hongyan::cli::rig::ports::Port;
 use std::path::{Path, PathBuf};
 
-use super::process::{Process, find_in_path, mortal, until};
+use testkit::{ports::Port, programs::Programs, servers};
 
-/// The accounts of `nats.conf`: the variable that holds a password, and the password in tests.
-pub const PASSWORDS: [(&str, &str); 6] = [
-    ("HONGYAN_NATS_GATEWAY_PASSWORD", "gatewaypw"),
-    ("HONGYAN_NATS_PROJECTOR_PASSWORD", "projectorpw"),
-    ("HONGYAN_NATS_OPS_PASSWORD", "opspw"),
-    ("HONGYAN_NATS_ANALYTICS_OPS_PASSWORD", "analyticsopspw"),
-    ("HONGYAN_NATS_ANALYST_PASSWORD", "analystpw"),
-    ("HONGYAN_NATS_SYS_PASSWORD", "syspw"),
-];
+use super::process::{Process, until};
 
 /// The event log's server.
 #[derive(Debug)]
@@ -103,29 +94,12 @@ impl Nats {
 }
 
 fn spawn(folder: &Path, port: u16) -> Process {
-    let mut command = mortal(binary());
-    command.arg("-c").arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("nats.conf"));
-    command.args(["-a", "127.0.0.1", "-p", &port.to_string(), "-sd"]).arg(folder).envs(PASSWORDS);
+    let configuration = Path::new(env!("CARGO_MANIFEST_DIR")).join("nats.conf");
+    let mut command = servers::nats(&programs(), &configuration, folder, port).command();
     Process::spawn("nats-server", &mut command, &folder.with_extension("log"))
 }
 
-/// The program.
-pub fn binary() -> PathBuf {
-    let named =
-        ["HONGYAN_TEST_NATS_SERVER", "NATS_SERVER_BIN"].into_iter().find_map(std::env::var_os);
-    named
-        .map(PathBuf::from)
-        .or_else(newest_of_ours)
-        .or_else(|| find_in_path("nats-server"))
-        .expect("nats-server: none in HONGYAN_TEST_NATS_SERVER, .hongyan/bin or PATH; `scripts/setup` brings one")
-}
-
-/// What `scripts/setup` brought: its name ends with its version.
-fn newest_of_ours() -> Option<PathBuf> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(".hongyan/bin");
-    let files = std::fs::read_dir(folder).ok()?.flatten().map(|file| file.path());
-    let name = |file: &PathBuf| {
-        file.file_name().is_some_and(|name| name.to_string_lossy().starts_with("nats-server"))
-    };
-    files.filter(name).max()
+/// The programs of the servers.
+pub fn programs() -> Programs {
+    Programs::find().expect("`scripts/setup --test` brings the servers")
 }

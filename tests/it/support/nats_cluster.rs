@@ -1,10 +1,13 @@
 //! Three nats-servers that replicate, each write synced: what `log.durability = replicated` is for.
 
-use hongyan::cli::rig::ports::Port;
 use std::path::{Path, PathBuf};
 
-use super::nats::{PASSWORDS, binary};
-use super::process::{Process, mortal, until};
+use testkit::{ports::Port, servers};
+
+use super::{
+    nats::programs,
+    process::{Process, until},
+};
 
 /// The cluster.
 #[derive(Debug)]
@@ -101,10 +104,9 @@ fn spawn(
     all: &[String],
 ) -> Process {
     let name = folder.file_name().expect("it has a name").to_string_lossy().into_owned();
-    let mut command = mortal(binary());
-    command.arg("-c").arg(configuration).arg("-sd").arg(folder);
-    command.args(["-a", "127.0.0.1", "-p", &clients.number().to_string(), "--name", &name]);
-    command.args(["--cluster_name", "hongyan", "--cluster", &route(routes)]);
-    command.args(["--routes", &all.join(",")]).envs(PASSWORDS);
+    let recipe = servers::nats(&programs(), configuration, folder, clients.number());
+    let mut command = recipe.command();
+    command.args(["--name", &name, "--cluster_name", "hongyan", "--cluster", &route(routes)]);
+    command.args(["--routes", &all.join(",")]);
     Process::spawn(&name, &mut command, &folder.with_extension("log"))
 }

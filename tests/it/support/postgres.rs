@@ -1,13 +1,15 @@
 //! A private PostgreSQL, made by copying a template.
 
-use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
-use hongyan::cli::rig::ports::Port;
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, Row};
 
-use super::process::{Process, mortal_as, run, until};
+use testkit::{ports::Port, servers};
+
+use super::{
+    nats::programs,
+    process::{Process, until},
+};
 
 /// The store of the SQL read models.
 #[derive(Debug)]
@@ -20,7 +22,7 @@ pub struct Postgres {
 impl Postgres {
     /// Starts one in `folder`, with an empty database `hongyan`.
     pub async fn start(folder: &Path) -> Self {
-        copy_template(folder);
+        servers::postgres_data(&programs(), folder).expect("PostgreSQL's data can be made");
         loop {
             let port = Port::take().expect("a free port");
             let mut postgres =
@@ -128,102 +130,7 @@ impl Postgres {
 }
 
 fn spawn(folder: &Path, port: u16) -> Process {
-    let mut command = mortal_as(&account(), binaries().join("postgres"));
-    command.arg("-D").arg(folder).args(["-p", &port.to_string()]);
-    for setting in [
-        "listen_addresses=127.0.0.1",
-        "unix_socket_directories=",
-        "fsync=off",
-        "full_page_writes=off",
-        "max_connections=60",
-        "shared_buffers=32MB",
-        "autovacuum=off",
-    ] {
-        command.args(["-c", setting]);
-    }
+    let own = ["max_connections=60", "shared_buffers=32MB", "autovacuum=off"];
+    let mut command = servers::postgres(&programs(), folder, port, &own).command();
     Process::spawn("PostgreSQL", &mut command, &folder.with_extension("log"))
-}
-
-/// The account that PostgreSQL runs as, since it refuses root.
-fn account() -> String {
-    std::env::var("HONGYAN_TEST_PG_USER").unwrap_or_else(|_| "postgres".to_owned())
-}
-
-fn binaries() -> PathBuf {
-    let named = std::env::var_os("HONGYAN_TEST_POSTGRES_BIN").map(PathBuf::from);
-    named
-        .or_else(newest_debian)
-        .or_else(in_path)
-        .expect("PostgreSQL: none in HONGYAN_TEST_POSTGRES_BIN or installed")
-}
-
-fn newest_debian() -> Option<PathBuf> {
-    let versions = fs::read_dir("/usr/lib/postgresql").ok()?.flatten();
-    let newest =
-        versions.filter_map(|folder| folder.file_name().to_str()?.parse::<u32>().ok()).max()?;
-    Some(format!("/usr/lib/postgresql/{newest}/bin").into())
-}
-
-fn in_path() -> Option<PathBuf> {
-    super::process::find_in_path("postgres")
-        .and_then(|file| Some(file.canonicalize().ok()?.parent()?.to_owned()))
-}
-
-fn copy_template(folder: &Path) {
-    let template =
-        std::env::var_os("HONGYAN_TEST_PG_TEMPLATE").map_or_else(own_template, PathBuf::from);
-    run(Command::new("cp").args(["-a", "--reflink=auto"]).arg(template).arg(folder));
-    hand_over(folder);
-    run(Command::new("chmod").arg("0700").arg(folder));
-}
-
-/// Gives a folder to the account that PostgreSQL runs as.
-fn hand_over(folder: &Path) {
-    if rustix::process::geteuid().is_root() {
-        run(Command::new("chown").arg("-R").arg(account()).arg(folder));
-    }
-}
-
-/// A template of our own, made once and shared by all test processes of this account.
-fn own_template() -> PathBuf {
-    let uid = rustix::process::geteuid().as_raw();
-    let home = std::env::temp_dir().join(format!("hongyan-test-template-{uid}"));
-    fs::create_dir_all(&home).expect("the template's home can be made");
-    let lock = File::create(home.join("lock")).expect("the template's lock can be made");
-    lock.lock().expect("the template's lock can be taken");
-    let finished = home.join("data");
-    if !finished.join("PG_VERSION").exists() {
-        let draft = home.join("draft");
-        let _ = fs::remove_dir_all(&draft);
-        make_template(&draft);
-        fs::rename(&draft, &finished).expect("the template can be put in place");
-    }
-    finished
-}
-
-fn make_template(folder: &Path) {
-    fs::create_dir_all(folder).expect("the template can be made");
-    hand_over(folder);
-    let mut initdb = mortal_as(&account(), binaries().join("initdb"));
-    initdb.args([
-        "--username=postgres",
-        "--encoding=UTF8",
-        "--lc-collate=C",
-        "--lc-ctype=C.UTF-8",
-        "--auth=trust",
-        "--no-sync",
-    ]);
-    run(initdb.args(["--wal-segsize=1", "-D"]).arg(folder).current_dir("/"));
-    let access = "host all postgres 127.0.0.1/32 trust\nhost all all 127.0.0.1/32 scram-sha-256\n";
-    fs::write(folder.join("pg_hba.conf"), access).expect("the access rules can be written");
-    let roles = folder.join("roles.sql");
-    let statements = "create role hongyan_owner login password 'owner';\n\
-                      create role hongyan_gateway login password 'gateway';\n\
-                      create database hongyan owner hongyan_owner;\n";
-    fs::write(&roles, statements).expect("the roles can be written");
-    let mut single = mortal_as(&account(), binaries().join("postgres"));
-    single.args(["--single", "-c", "fsync=off", "-D"]).arg(folder).arg("postgres").current_dir("/");
-    single.stdin(File::open(&roles).expect("the roles can be read"));
-    let output = single.output().expect("PostgreSQL starts alone");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }

@@ -5,9 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-pub use hongyan::cli::rig::find_in_path;
-use hongyan::cli::rig::{self, signal_family};
 use rustix::process::{Pid, Signal, kill_process};
+use testkit::process::signal_family;
 
 /// How long anything may take before a test fails instead of hanging: a minute, or as many seconds as
 /// `HONGYAN_TEST_PATIENCE` says. Never the subject of an assertion.
@@ -110,15 +109,9 @@ impl Drop for Process {
     }
 }
 
-/// A command for `program` that dies with the test. Call `spawn` on the test's own thread only.
+/// A command for `program` that ends with the test. Call `spawn` on the test's own thread only.
 pub fn mortal(program: impl AsRef<Path>) -> Command {
-    rig::mortal(program.as_ref(), None)
-}
-
-/// Like [`mortal`], as another account if we are root: some servers refuse to run as root.
-pub fn mortal_as(account: &str, program: impl AsRef<Path>) -> Command {
-    let account = rustix::process::geteuid().is_root().then_some(account);
-    rig::mortal(program.as_ref(), account)
+    testkit::process::mortal(program.as_ref(), None)
 }
 
 /// Runs a command to its end and insists that it succeeds.

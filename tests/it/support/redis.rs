@@ -1,9 +1,13 @@
 //! A private Redis.
 
-use hongyan::cli::rig::ports::Port;
 use std::path::{Path, PathBuf};
 
-use super::process::{Process, mortal, until};
+use testkit::{ports::Port, servers};
+
+use super::{
+    nats::programs,
+    process::{Process, until},
+};
 
 /// The store of sessions, presence, queues and chat logs.
 #[derive(Debug)]
@@ -78,19 +82,6 @@ impl Redis {
 
 fn spawn(folder: &Path, port: u16) -> Process {
     std::fs::create_dir_all(folder).expect("the folder can be made");
-    let named = std::env::var_os("HONGYAN_TEST_REDIS_SERVER").map(PathBuf::from);
-    let mut command = mortal(named.unwrap_or_else(|| PathBuf::from("redis-server")));
-    command.args([
-        "--bind",
-        "127.0.0.1",
-        "--port",
-        &port.to_string(),
-        "--save",
-        "",
-        "--appendonly",
-        "yes",
-        "--dir",
-    ]);
-    command.arg(folder);
+    let mut command = servers::redis(&programs(), folder, port).command();
     Process::spawn("Redis", &mut command, &folder.with_extension("log"))
 }

@@ -4,10 +4,9 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use hongyan::cli::rig::ports::Port;
 use serde_json::Value;
+use testkit::{ports::Port, servers::NATS_PASSWORDS};
 
-use super::nats::PASSWORDS;
 use super::process::{Process, mortal, patience, until};
 use super::servers::Servers;
 
@@ -112,7 +111,7 @@ pub fn settings(servers: &Servers, own: &[(&str, &str)]) -> Settings {
     let mut set = |key: &str, value: String| settings.push((format!("HONGYAN__{key}"), value));
     set("NATS__URL", servers.nats.url());
     for (user, index) in [("GATEWAY", 0), ("PROJECTOR", 1), ("OPS", 2), ("ANALYTICS", 3)] {
-        set(&format!("NATS__{user}_PASSWORD"), PASSWORDS[index].1.to_owned());
+        set(&format!("NATS__{user}_PASSWORD"), NATS_PASSWORDS[index].1.to_owned());
     }
     set("POSTGRES__URL", servers.postgres.owner_url());
     set("POSTGRES__READER_URL", servers.postgres.reader_url());
@@ -161,7 +160,17 @@ impl Ran {
 
 /// Runs the binary with `arguments` and `input` to its end.
 pub async fn cli(settings: &Settings, arguments: &[&str], input: &str) -> Ran {
-    let mut command = hongyan(settings);
+    run_to_end(hongyan(settings), arguments, input).await
+}
+
+/// Runs a program of `tools/` to its end, told of the servers as the binary is.
+pub async fn tool(name: &str, settings: &Settings, arguments: &[&str]) -> Ran {
+    let program = Path::new(env!("CARGO_BIN_EXE_hongyan")).with_file_name(name);
+    assert!(program.is_file(), "{} is not built: cargo build --workspace", program.display());
+    run_to_end(with_settings(&program, settings), arguments, "").await
+}
+
+async fn run_to_end(mut command: Command, arguments: &[&str], input: &str) -> Ran {
     command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let input = input.to_owned();
     let finished = tokio::task::spawn_blocking(move || {
@@ -171,8 +180,7 @@ pub async fn cli(settings: &Settings, arguments: &[&str], input: &str) -> Ran {
         child.wait_with_output()
     });
     let output = tokio::time::timeout(patience(), finished).await;
-    let output =
-        output.unwrap_or_else(|_| panic!("`hongyan {}` does not end", arguments.join(" ")));
+    let output = output.unwrap_or_else(|_| panic!("`{}` does not end", arguments.join(" ")));
     let output = output.expect("waiting does not panic").expect("the binary starts");
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     Ran {
@@ -191,7 +199,11 @@ fn spawn(role: &str, settings: &Settings, log: &Path, listen: &Port, admin: &Por
 }
 
 fn hongyan(settings: &Settings) -> Command {
-    let mut command = mortal(env!("CARGO_BIN_EXE_hongyan"));
+    with_settings(Path::new(env!("CARGO_BIN_EXE_hongyan")), settings)
+}
+
+fn with_settings(program: &Path, settings: &Settings) -> Command {
+    let mut command = mortal(program);
     for (key, _) in std::env::vars().filter(|(key, _)| key.starts_with("HONGYAN__")) {
         command.env_remove(key);
     }

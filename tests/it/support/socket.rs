@@ -3,8 +3,8 @@
 use std::collections::VecDeque;
 
 use futures_util::{SinkExt, StreamExt};
-use hongyan::cli::rig::host;
 use serde_json::Value;
+use testkit::host;
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::{Error, Message, protocol::CloseFrame};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};

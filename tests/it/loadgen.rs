@@ -1,0 +1,128 @@
+//! The load generator: what it says of promises, never how fast anything was (`docs/performance.md`).
+
+use serde_json::{Value, json};
+
+use crate::support::App;
+
+/// Messages were acknowledged, and each arrived once and in order.
+#[track_caller]
+fn is_good(result: &Value) {
+    let messages = &result["messages"];
+    assert!(messages["acknowledged"].as_u64() > Some(0), "{result}");
+    for promise in ["lost", "doubled", "out_of_order", "unexpected", "refused", "unknown"] {
+        assert_eq!(messages[promise], 0, "{promise} in {result}");
+    }
+    assert_eq!((&result["good"], &messages["arrived"]), (&json!(true), &messages["due"]));
+}
+
+impl App {
+    /// Runs the load generator against the first gateway.
+    async fn bench(&self, arguments: &[&str]) -> Value {
+        let gateway = &self.gateways[0];
+        let (url, admin) = (gateway.origin(), gateway.admin_origin());
+        let target = ["--url", &url, "--admin", &admin, "--json"];
+        self.tool("loadgen", &[arguments, &target].concat()).await.json()
+    }
+}
+
+/// `loadgen send`: in a closed loop to sockets, and at a rate into queues that are read at the end, by the same accounts.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_senders_are_promised_is_checked() {
+    let app = App::start().await;
+    let file = app.servers.folder().join("users");
+    let file = ["--users-file", file.to_str().expect("a path")];
+    let send =
+        ["send", "--warm-up", "200ms", "--senders", "4", "--in-flight", "2", "--seconds", "2"];
+    let result = app.bench(&[&send, &file[..]].concat()).await;
+    is_good(&result);
+    assert_eq!(result["accounts"], json!({"made": 4, "kept": 0}));
+    let server = &result["setting"]["server"];
+    assert_eq!(server["durability"], "acked");
+    for part in ["hongyan", "nats", "postgres", "redis"] {
+        assert!(server["versions"][part].is_string(), "{part} in {server}");
+    }
+    let measured = &result["measured"];
+    assert!(measured["answer_ms"]["p99_9"].is_number(), "{result}");
+    assert!(measured["frame_ms"]["max"].is_number(), "{result}");
+    let send = [
+        "send",
+        "--warm-up",
+        "200ms",
+        "--senders",
+        "3",
+        "--offline",
+        "--rate",
+        "50",
+        "--seconds",
+        "1",
+    ];
+    let result = app.bench(&[&send, &file[..]].concat()).await;
+    is_good(&result);
+    assert_eq!(result["accounts"], json!({"made": 0, "kept": 3}));
+    assert_eq!(result["messages"]["acknowledged"], 60, "{result}");
+    assert_eq!((&result["online"], &result["measured"]["frame_ms"]), (&json!(0), &Value::Null));
+    app.verify().await;
+}
+
+/// `loadgen chat`: people and groups.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_people_and_groups_write_is_checked() {
+    let app = App::start().await;
+    let chat = [
+        "chat",
+        "--warm-up",
+        "200ms",
+        "--users",
+        "6",
+        "--rate",
+        "100",
+        "--seconds",
+        "2",
+        "--groups",
+        "2",
+    ];
+    let shares = ["--group-size", "4", "--group-share", "0.5", "--connections", "3"];
+    let result = app.bench(&[&chat[..], &shares].concat()).await;
+    is_good(&result);
+    let messages = &result["messages"];
+    assert!(messages["due"].as_u64() > messages["acknowledged"].as_u64(), "{result}");
+    app.verify().await;
+}
+
+/// `loadgen connect`: sockets are opened, held and counted.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sockets_are_opened_and_held() {
+    let app = App::start().await;
+    let connect = ["connect", "--sockets", "40", "--rate", "200", "--hold", "500ms"];
+    let result = app.bench(&connect).await;
+    let counted = ["opened", "failed", "dropped"].map(|key| &result[key]);
+    assert_eq!(counted, [&json!(40), &json!(0), &json!(0)], "{result}");
+    assert!(result["gateway_memory"]["after_bytes"].as_u64() > Some(0), "{result}");
+    assert_eq!(result["open_ms"]["count"], 40);
+}
+
+/// `loadgen storm`: everybody is back, with what waited.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn everybody_comes_back_to_what_waited() {
+    let app = App::start().await;
+    let result = app.bench(&["storm", "--sockets", "20", "--waiting", "2"]).await;
+    is_good(&result);
+    assert_eq!((&result["back"], &result["messages"]["due"]), (&json!(20), &json!(40)));
+    app.verify().await;
+}
+
+/// `loadgen group`: members with a socket at once, the others when they come. `loadgen rebuild`: what all that becomes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_groups_members_get_everything_online_or_not() {
+    let app = App::start().await;
+    let group = ["group", "--members", "5", "--online", "3", "--senders", "2", "--rate", "20"];
+    let times = ["--warm-up", "200ms", "--seconds", "1"];
+    let result = app.bench(&[&group[..], &times].concat()).await;
+    is_good(&result);
+    let messages = &result["messages"];
+    assert_eq!((&messages["acknowledged"], &messages["due"]), (&json!(24), &json!(96)));
+    let rebuilt = app.tool("loadgen", &["rebuild", "message_history", "--json"]).await.json();
+    assert_eq!(rebuilt["read_models"][0]["name"], "message_history");
+    assert!(rebuilt["events"].as_f64() >= Some(24.0), "{rebuilt}");
+    app.verify().await;
+}

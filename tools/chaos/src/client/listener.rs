@@ -1,0 +1,190 @@
+//! Reads one socket to its end, and notes what comes.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use serde_json::Value;
+use tokio::{
+    sync::oneshot,
+    time::{sleep, timeout},
+};
+
+use super::World;
+use crate::history::{End, Record, Time, What};
+use testkit::client::socket::{Arrival, Socket};
+
+/// How long the server may take to answer a close.
+const PATIENCE: Duration = Duration::from_secs(15);
+
+/// Where a message's number stands in its text; no JSON has to escape it.
+pub(crate) const MARK: &str = "hy-fault:";
+
+/// So long a vanished host does not come back.
+const AWAY: Duration = Duration::from_secs(90);
+
+/// What has been received is read within this time.
+const RECEIVED: Duration = Duration::from_millis(100);
+
+/// How a client leaves.
+#[derive(Debug)]
+enum Leave {
+    Close,
+    Vanish,
+}
+
+/// A socket that is being read.
+pub(super) struct Listener {
+    pub(super) socket: u32,
+    /// Has it been asked to bring what waits?
+    pub(super) drained: bool,
+    over: Arc<AtomicBool>,
+    leave: oneshot::Sender<Leave>,
+    ended: oneshot::Receiver<()>,
+}
+
+impl Listener {
+    pub(super) fn start(
+        world: &Arc<World>,
+        stream: Socket,
+        (user, gateway): (u32, usize),
+        begin: Time,
+    ) -> Self {
+        let (socket, end) = (world.history.socket(), world.history.now());
+        let gateway = u32::try_from(gateway).unwrap_or_default();
+        world.history.note(&Record::Open { socket, user, gateway, begin, end });
+        let (leave, leaving) = oneshot::channel();
+        let (done, ended) = oneshot::channel();
+        let over = Arc::new(AtomicBool::new(false));
+        let (told, world) = (Arc::clone(&over), Arc::clone(world));
+        let tasks = world.tasks.clone();
+        tasks.spawn(async move {
+            let how = read(&world, socket, stream, leaving).await;
+            told.store(true, Ordering::Relaxed);
+            world.history.note(&Record::Ended { socket, at: world.history.now(), how });
+            _ = done.send(());
+        });
+        Self { socket, drained: false, over, leave, ended }
+    }
+
+    pub(super) fn is_over(&self) -> bool {
+        self.over.load(Ordering::Relaxed)
+    }
+
+    /// Closes it as a client does, and returns when all has been read.
+    pub(super) async fn close(self) {
+        _ = self.leave.send(Leave::Close);
+        _ = self.ended.await;
+    }
+
+    /// Its host vanishes; returns when all has been read that the system had acknowledged by then.
+    pub(super) async fn vanish(self) {
+        _ = self.leave.send(Leave::Vanish);
+        _ = self.ended.await;
+    }
+}
+
+async fn read(
+    world: &World,
+    socket: u32,
+    mut stream: Socket,
+    mut leaving: oneshot::Receiver<Leave>,
+) -> End {
+    let how = loop {
+        let arrival = tokio::select! {
+            arrival = stream.arrival() => arrival,
+            // Told to, or forgotten at the end of the run.
+            how = &mut leaving => break how.unwrap_or(Leave::Close),
+        };
+        if let Some(end) = take(world, socket, &arrival) {
+            return end;
+        }
+    };
+    if matches!(how, Leave::Vanish) && stream.vanish().is_ok() {
+        while let Ok(arrival) = timeout(RECEIVED, stream.arrival()).await {
+            if let Some(end) = take(world, socket, &arrival) {
+                return end;
+            }
+        }
+        world.tasks.spawn(async move {
+            sleep(AWAY).await;
+            drop(stream);
+        });
+        return End::Vanished;
+    }
+    let rest = async {
+        stream.begin_close().await;
+        // The server need not answer a close with one.
+        while let Arrival::Frame(frame) = stream.arrival().await {
+            hear(world, socket, &frame);
+        }
+    };
+    match timeout(PATIENCE, rest).await {
+        Ok(()) => End::Closed,
+        Err(_) => End::Dropped,
+    }
+}
+
+/// Notes what came, or says that it was the end, for which the client had not asked.
+fn take(world: &World, socket: u32, arrival: &Arrival) -> Option<End> {
+    match arrival {
+        Arrival::Frame(frame) => {
+            hear(world, socket, frame);
+            None
+        }
+        Arrival::Closed => Some(End::LoggedOut),
+        Arrival::Dropped => Some(End::Dropped),
+    }
+}
+
+fn hear(world: &World, socket: u32, frame: &str) {
+    let Some(what) = what(frame) else { return };
+    world.counts.arrived.fetch_add(1, Ordering::Relaxed);
+    world.history.note(&Record::Frame { socket, at: world.history.now(), what });
+}
+
+/// What a frame says, if it is of the kinds that are accounted for.
+fn what(frame: &str) -> Option<What> {
+    if let Some(found) = frame.find(MARK) {
+        let digits = &frame[found + MARK.len()..];
+        return Some(What::Message(digits[..digits.find(';')?].parse().ok()?));
+    }
+    if !frame.contains("systemNotice") {
+        return None;
+    }
+    let mut frame: Value = serde_json::from_str(frame).ok()?;
+    let data = frame["data"].take();
+    if data["actionType"] == "revoke" {
+        return Some(What::Revoked(data["id"].as_str()?.to_owned()));
+    }
+    let says = data["data"]["data"].as_str()?;
+    let friends = data["chatType"] == "single" && says.starts_with("我们已经是好友了");
+    friends.then(|| data["from_id"].as_i64()).flatten().map(What::Friends)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_revocations_and_friendships_are_told_from_all_else() {
+        let text =
+            r#"{"type":"singleChat","data":{"id":"x","data":"{\"data\":\"hy-fault:17;...\"}"}}"#;
+        assert_eq!(what(text), Some(What::Message(17)));
+        let notice = |more: &str| {
+            format!(r#"{{"type":"singleChat","data":{{"type":"systemNotice","id":"a",{more}}}}}"#)
+        };
+        let revoked = notice(r#""actionType":"revoke","data":{"data":"x"}"#);
+        assert_eq!(what(&revoked), Some(What::Revoked("a".to_owned())));
+        let says = r#""data":{"data":"我们已经是好友了，可以开始聊天了"}"#;
+        let friends = notice(&format!(r#""chatType":"single","from_id":7,{says}"#));
+        assert_eq!(what(&friends), Some(What::Friends(7)));
+        let joined = notice(r#""chatType":"group","from_id":"x","data":{"data":"加入了群聊"}"#);
+        assert_eq!(what(&joined), None);
+        assert_eq!(what(r#"{"type":"ping"}"#), None);
+    }
+}

@@ -1,0 +1,187 @@
+//! A gateway that breaks a promise: it stands between clients and a real one. A run against it must fail, or the checker
+//! sees nothing.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use clap::ValueEnum;
+use tokio::{
+    io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader, copy},
+    net::{
+        TcpListener, TcpStream,
+        tcp::{OwnedReadHalf, OwnedWriteHalf},
+    },
+    time::sleep,
+};
+use tokio_util::task::TaskTracker;
+
+use testkit::client::http::Origin;
+
+use super::client::MARK;
+
+/// One of so many calls or frames is lied about.
+const EVERY: u64 = 50;
+
+/// How long a frame is held back, if no later one of the same sender comes.
+const LATE: Duration = Duration::from_millis(500);
+
+/// The promise that is broken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Lie {
+    /// Messages are acknowledged and not accepted
+    Swallow,
+    /// Frames are counted as delivered and not written
+    Lose,
+    /// Frames are written twice
+    Double,
+    /// Frames are written after later ones of the same sender
+    Delay,
+}
+
+/// Lies about some of what goes to and comes from a gateway.
+pub(super) struct Liar {
+    lie: Lie,
+    gateway: Arc<Origin>,
+    seen: AtomicU64,
+}
+
+type Input = BufReader<OwnedReadHalf>;
+
+impl Liar {
+    /// Stands before a gateway; answers with where clients find it.
+    pub(super) async fn before(
+        gateway: &Arc<Origin>,
+        lie: Lie,
+        tasks: &TaskTracker,
+    ) -> anyhow::Result<Arc<Origin>> {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let origin = Origin::resolve(&format!("http://{}", listener.local_addr()?)).await?;
+        let liar = Arc::new(Self { lie, gateway: Arc::clone(gateway), seen: AtomicU64::new(0) });
+        let own = tasks.clone();
+        tasks.spawn(async move {
+            while let Ok((client, _)) = listener.accept().await {
+                let liar = Arc::clone(&liar);
+                own.spawn(async move { _ = liar.serve(client).await });
+            }
+        });
+        Ok(origin)
+    }
+
+    fn is_time(&self) -> bool {
+        self.seen.fetch_add(1, Ordering::Relaxed) % EVERY == EVERY - 1
+    }
+
+    async fn serve(&self, client: TcpStream) -> std::io::Result<()> {
+        let server = TcpStream::connect(self.gateway.address).await?;
+        client.set_nodelay(true)?;
+        server.set_nodelay(true)?;
+        let ((asks, mut told), (answers, mut asked)) = (client.into_split(), server.into_split());
+        let (mut asks, mut answers) = (BufReader::new(asks), BufReader::new(answers));
+        loop {
+            let (head, body) = message(&mut asks).await?;
+            if self.lie == Lie::Swallow && head.contains("/socket/sendmessage") && self.is_time() {
+                let said = r#"{"msg":"ok","data":{}}"#;
+                let length = said.len();
+                let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n{said}");
+                told.write_all(answer.as_bytes()).await?;
+                continue;
+            }
+            asked.write_all(head.as_bytes()).await?;
+            asked.write_all(&body).await?;
+            let (answer, body) = message(&mut answers).await?;
+            told.write_all(answer.as_bytes()).await?;
+            told.write_all(&body).await?;
+            if answer.starts_with("HTTP/1.1 101") {
+                tokio::select! {
+                    done = copy(&mut asks, &mut asked) => return done.map(drop),
+                    done = self.frames(&mut answers, &mut told) => return done,
+                }
+            }
+        }
+    }
+
+    /// Of a socket, on their way to the client (RFC 6455 §5.2).
+    async fn frames(&self, from: &mut Input, to: &mut OwnedWriteHalf) -> std::io::Result<()> {
+        let mut late: Option<(String, Vec<u8>)> = None;
+        loop {
+            let next = frame(from);
+            tokio::pin!(next);
+            let frame = tokio::select! {
+                frame = &mut next => frame?,
+                () = sleep(LATE), if late.is_some() => {
+                    if let Some((_, held)) = late.take() {
+                        to.write_all(&held).await?;
+                    }
+                    next.await?
+                }
+            };
+            let Some(sender) = sender(&frame) else {
+                to.write_all(&frame).await?;
+                continue;
+            };
+            match self.lie {
+                Lie::Lose if self.is_time() => {}
+                Lie::Double if self.is_time() => {
+                    to.write_all(&[&frame[..], &frame].concat()).await?;
+                }
+                Lie::Delay if late.is_none() && self.is_time() => late = Some((sender, frame)),
+                _ => {
+                    to.write_all(&frame).await?;
+                    if let Some((_, held)) = late.take_if(|(of, _)| *of == sender) {
+                        to.write_all(&held).await?;
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The head of a request or of an answer, and its body.
+async fn message(from: &mut Input) -> std::io::Result<(String, Vec<u8>)> {
+    let mut head = String::new();
+    while !head.ends_with("\r\n\r\n") {
+        if from.read_line(&mut head).await? == 0 {
+            return Err(std::io::ErrorKind::UnexpectedEof.into());
+        }
+    }
+    let lines = head.lines().filter_map(|line| line.split_once(':'));
+    let mut lengths = lines.filter(|(name, _)| name.eq_ignore_ascii_case("content-length"));
+    let length = lengths.next().and_then(|(_, value)| value.trim().parse().ok());
+    let mut body = vec![0; length.unwrap_or(0)];
+    from.read_exact(&mut body).await?;
+    Ok((head, body))
+}
+
+async fn frame(from: &mut Input) -> std::io::Result<Vec<u8>> {
+    let mut frame = vec![0; 2];
+    from.read_exact(&mut frame).await?;
+    let more = match frame[1] & 0x7f {
+        126 => 2,
+        127 => 8,
+        _ => 0,
+    };
+    let mut length = u64::from(frame[1] & 0x7f);
+    if more > 0 {
+        frame.resize(2 + more, 0);
+        from.read_exact(&mut frame[2..]).await?;
+        length = frame[2..].iter().fold(0, |length, byte| length << 8 | u64::from(*byte));
+    }
+    let begin = frame.len();
+    frame.resize(begin + usize::try_from(length).unwrap_or_default(), 0);
+    from.read_exact(&mut frame[begin..]).await?;
+    Ok(frame)
+}
+
+/// Who sent the message in a frame, in which kind of chat; `None` for other frames.
+fn sender(frame: &[u8]) -> Option<String> {
+    let text = String::from_utf8_lossy(frame);
+    let after = |mark: &str| Some(text[text.find(mark)? + mark.len()..].to_owned());
+    after(MARK)?;
+    let from: String = after("\"from_id\":")?.chars().take_while(char::is_ascii_digit).collect();
+    Some(from + &after("\"chatType\":")?[..4])
+}

@@ -1,0 +1,208 @@
+//! A line between two parts that can be cut, or go dead without a word, also at a chosen message.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{
+        TcpListener, TcpStream,
+        tcp::{OwnedReadHalf, OwnedWriteHalf},
+    },
+    sync::{oneshot, watch},
+};
+use tokio_util::task::TaskTracker;
+
+use crate::ports::Port;
+
+/// What a line does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// Carries everything.
+    Open,
+    /// Carries nothing, and says nothing of it.
+    Dead,
+    /// Ends all connections and takes no new ones.
+    Cut,
+}
+
+/// A line to a port of 127.0.0.1.
+#[derive(Debug)]
+pub struct Line {
+    mode: watch::Sender<Mode>,
+    there: Trap,
+    back: Trap,
+    port: Port,
+}
+
+/// What the line does when it sees something pass, in one direction.
+type Trap = Arc<Mutex<Option<Armed>>>;
+
+#[derive(Debug)]
+struct Armed {
+    pattern: Vec<u8>,
+    then: Then,
+    sprung: oneshot::Sender<()>,
+}
+
+#[derive(Debug)]
+enum Then {
+    Set(Mode, watch::Sender<Mode>),
+    /// It arrives as something else.
+    Replace(Vec<u8>),
+}
+
+/// Springs the trap if its pattern is in these bytes.
+fn spring(trap: &Trap, bytes: &mut [u8]) {
+    let mut trap = trap.lock().unwrap_or_else(PoisonError::into_inner);
+    let Some(armed) = trap.as_ref().filter(|armed| !armed.sprung.is_closed()) else { return };
+    let length = armed.pattern.len();
+    let Some(at) = bytes.windows(length).position(|part| part == armed.pattern) else { return };
+    let Some(Armed { then, sprung, .. }) = trap.take() else { return };
+    match then {
+        Then::Set(mode, line) => _ = line.send_replace(mode),
+        Then::Replace(with) => bytes[at..at + length].copy_from_slice(&with),
+    }
+    _ = sprung.send(());
+}
+
+impl Line {
+    /// Listens at a port of its own, for as long as the value lives.
+    ///
+    /// # Errors
+    /// There is no port.
+    pub async fn to(target: u16, tasks: &TaskTracker) -> anyhow::Result<Self> {
+        let port = Port::take()?;
+        let (mode, seen) = watch::channel(Mode::Open);
+        let listener = TcpListener::bind(("127.0.0.1", port.number())).await?;
+        let (there, back) = (Trap::default(), Trap::default());
+        let traps = (Arc::clone(&there), Arc::clone(&back));
+        tasks.spawn(listen(listener, target, seen, traps, tasks.clone()));
+        Ok(Self { mode, there, back, port })
+    }
+
+    /// Where it begins.
+    pub fn port(&self) -> u16 {
+        self.port.number()
+    }
+
+    /// From now on it does this.
+    pub fn set(&self, mode: Mode) {
+        self.mode.send_replace(mode);
+    }
+
+    /// Does this once `pattern` is on its way to the port, before it arrives there; resolves then. If what it returns is
+    /// dropped before, nothing happens any more.
+    pub fn set_at(&self, pattern: &str, then: Mode) -> oneshot::Receiver<()> {
+        arm(&self.there, pattern, Then::Set(then, self.mode.clone()))
+    }
+
+    /// Has `pattern`, once, arrive from the port as `with`, which is as long; resolves then.
+    ///
+    /// # Panics
+    /// They are not equally long.
+    pub fn replace_next(&self, pattern: &str, with: &str) -> oneshot::Receiver<()> {
+        assert_eq!(pattern.len(), with.len(), "what comes after it stays in its place");
+        arm(&self.back, pattern, Then::Replace(with.into()))
+    }
+}
+
+fn arm(trap: &Trap, pattern: &str, then: Then) -> oneshot::Receiver<()> {
+    let (sprung, seen) = oneshot::channel();
+    let armed = Armed { pattern: pattern.into(), then, sprung };
+    *trap.lock().unwrap_or_else(PoisonError::into_inner) = Some(armed);
+    seen
+}
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        self.there.lock().unwrap_or_else(PoisonError::into_inner).take();
+    }
+}
+
+async fn listen(
+    listener: TcpListener,
+    target: u16,
+    mut mode: watch::Receiver<Mode>,
+    traps: (Trap, Trap),
+    tasks: TaskTracker,
+) {
+    loop {
+        let stream = tokio::select! {
+            accepted = listener.accept() => accepted,
+            // Whoever had the line is gone.
+            () = gone(&mut mode) => return,
+        };
+        let Ok((near, _)) = stream else { continue };
+        if *mode.borrow() != Mode::Cut {
+            tasks.spawn(carry(near, target, mode.clone(), traps.clone()));
+        }
+    }
+}
+
+async fn gone(mode: &mut watch::Receiver<Mode>) {
+    while mode.changed().await.is_ok() {}
+}
+
+/// Carries both ways until either side ends, or the line is cut.
+async fn carry(
+    near: TcpStream,
+    target: u16,
+    mut mode: watch::Receiver<Mode>,
+    (trap_there, trap_back): (Trap, Trap),
+) {
+    let Ok(far) = TcpStream::connect(("127.0.0.1", target)).await else { return };
+    _ = (near.set_nodelay(true), far.set_nodelay(true));
+    let ((near_in, near_out), (far_in, far_out)) = (near.into_split(), far.into_split());
+    let there = pump(near_in, far_out, mode.clone(), |bytes| spring(&trap_there, bytes));
+    let back = pump(far_in, near_out, mode.clone(), |bytes| spring(&trap_back, bytes));
+    tokio::select! {
+        () = there => {}
+        () = back => {}
+        _ = mode.wait_for(|mode| *mode == Mode::Cut) => {}
+    }
+}
+
+async fn pump(
+    mut from: OwnedReadHalf,
+    mut to: OwnedWriteHalf,
+    mut mode: watch::Receiver<Mode>,
+    see: impl Fn(&mut [u8]),
+) {
+    let mut buffer = vec![0; 64 * 1024];
+    loop {
+        let Ok(length @ 1..) = from.read(&mut buffer).await else { return };
+        see(&mut buffer[..length]);
+        match mode.wait_for(|mode| *mode != Mode::Dead).await.as_deref() {
+            Ok(Mode::Cut) | Err(_) => return,
+            Ok(_) => {}
+        }
+        if to.write_all(&buffer[..length]).await.is_err() {
+            return;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_nobody_waits_for_any_more_changes_nothing() {
+        let tasks = TaskTracker::new();
+        let there = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
+        let target = there.local_addr().expect("it has one").port();
+        let line = Line::to(target, &tasks).await.expect("it listens");
+        let mut near = TcpStream::connect(("127.0.0.1", line.port())).await.expect("it listens");
+        let (mut far, _) = there.accept().await.expect("the line connects");
+        let mut bytes = [0; 4];
+
+        drop(line.set_at("over", Mode::Cut));
+        near.write_all(b"over").await.expect("the line is open");
+        far.read_exact(&mut bytes).await.expect("the line is open");
+
+        let sprung = line.set_at("over", Mode::Cut);
+        near.write_all(b"over").await.expect("the line is open");
+        sprung.await.expect("it was on its way");
+        assert!(far.read_exact(&mut bytes).await.is_err(), "the line is cut");
+    }
+}
