@@ -1,7 +1,7 @@
 //! Appends: what was given up never happens, and what happened counts once (ADR 0019).
 
 use async_nats::{HeaderMap, jetstream};
-use testkit::proxy::{Line, Mode};
+use testkit::chaos_proxy::{ChaosProxy, Mode};
 use tokio_util::task::TaskTracker;
 
 use crate::support::{App, User, until};
@@ -9,8 +9,8 @@ use crate::support::{App, User, until};
 const DRAIN: &str = "/api/chat/chatGetmessageOffLine";
 
 /// A gateway more, whose line to the log can be cut.
-async fn behind_a_line(app: &mut App) -> Line {
-    let line = Line::to(app.servers.nats.port(), &TaskTracker::new()).await.expect("a port");
+async fn behind_a_line(app: &mut App) -> ChaosProxy {
+    let line = ChaosProxy::to(app.servers.nats.port(), &TaskTracker::new()).await.expect("a port");
     app.another_gateway("behind-a-line", line.port()).await;
     line
 }

@@ -8,7 +8,7 @@ use hongyan::{
     },
 };
 use serde_json::json;
-use testkit::proxy::{Line, Mode};
+use testkit::chaos_proxy::{ChaosProxy, Mode};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
@@ -33,9 +33,9 @@ async fn set_password(user: &User, old: &str, new: &str) -> bool {
 }
 
 /// Two gateways, the second one behind a line.
-async fn two_gateways() -> (App, Line) {
+async fn two_gateways() -> (App, ChaosProxy) {
     let mut app = App::with_gateways(1).await;
-    let line = Line::to(app.servers.nats.port(), &TaskTracker::new()).await.expect("a port");
+    let line = ChaosProxy::to(app.servers.nats.port(), &TaskTracker::new()).await.expect("a port");
     app.another_gateway("behind-a-line", line.port()).await;
     (app, line)
 }
@@ -69,7 +69,7 @@ async fn a_change_of_password_is_finished_by_whoever_meets_the_account_next() {
     let (mut app, line) = two_gateways().await;
     let ann = app.register("ann").await;
     let other = ann.clone();
-    let sprung = line.set_at(&format!("HPUB evt.user.{} ", ann.id), Mode::Dead);
+    let sprung = line.set_at(&format!("HPUB evt.user.{} ", ann.id), Mode::Blackhole);
     let elsewhere = there(&app, &ann);
     let changing = tokio::spawn(async move {
         set_password(&elsewhere, PASSWORD, NEW_PASSWORD).await;
@@ -113,7 +113,7 @@ async fn a_token_is_judged_again_once_the_body_has_come() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_gateway_that_is_cut_off_honours_nothing_that_was_taken_back() {
     let (mut app, line) = two_gateways().await;
-    for mode in [Mode::Cut, Mode::Dead] {
+    for mode in [Mode::Cut, Mode::Blackhole] {
         let ann = app.register("ann").await;
         let elsewhere = there(&app, &ann);
         elsewhere.drain().await;
@@ -172,7 +172,7 @@ async fn an_answer_waits_for_calls_in_progress() {
     let (app, line) = two_gateways().await;
     let [ann, bob] = app.friends(["ann", "bob"]).await;
     let (lo, hi) = (ann.id.min(bob.id), ann.id.max(bob.id));
-    let sprung = line.set_at(&format!("HPUB evt.chat.{lo}.{hi}.{} ", ann.id), Mode::Dead);
+    let sprung = line.set_at(&format!("HPUB evt.chat.{lo}.{hi}.{} ", ann.id), Mode::Blackhole);
     let (elsewhere, to) = (there(&app, &ann), bob.clone());
     let sending = tokio::spawn(async move { elsewhere.send(&to, "on its way").await.status });
     sprung.await.expect("the message is on the line");

@@ -1,6 +1,6 @@
 //! Any part may die at any moment: what was acknowledged arrives, once and in order (`docs/promises.md`, `ws.md` §7).
 
-use testkit::proxy::{Line, Mode};
+use testkit::chaos_proxy::{ChaosProxy, Mode};
 use tokio_util::task::TaskTracker;
 
 use crate::support::{App, Arrival, Traffic, until};
@@ -393,7 +393,7 @@ async fn the_projector_dies_in_the_middle_of_traffic() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_gateway_that_was_cut_off_learns_what_became_of_its_sockets() {
     let mut app = App::with_gateways(1).await;
-    let line = Line::to(app.servers.nats.port(), &TaskTracker::new()).await.expect("a port");
+    let line = ChaosProxy::to(app.servers.nats.port(), &TaskTracker::new()).await.expect("a port");
     app.another_gateway("far", line.port()).await;
     let far = app.gateways[1].origin();
     let [ann, bob, cat] = app.users(["ann", "bob", "cat"]).await;

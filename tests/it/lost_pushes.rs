@@ -1,6 +1,6 @@
 //! A push is a hint that may get lost; who missed it looks (ADR 0022).
 
-use testkit::proxy::Line;
+use testkit::chaos_proxy::ChaosProxy;
 use tokio_util::task::TaskTracker;
 
 use crate::support::{App, text_of};
@@ -12,7 +12,7 @@ const SMALL: i64 = 50;
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whatever_is_lost_on_the_way_arrives() {
     let mut app = App::with_gateways(1).await;
-    let line = Line::to(app.servers.nats.port(), &TaskTracker::new()).await.expect("a port");
+    let line = ChaosProxy::to(app.servers.nats.port(), &TaskTracker::new()).await.expect("a port");
     app.another_gateway("far", line.port()).await;
     let [ann, bob] = app.users(["ann", "bob"]).await;
     bob.let_strangers_send(2).await;

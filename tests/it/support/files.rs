@@ -7,7 +7,6 @@ use async_nats::jetstream;
 use reqwest::Method;
 use reqwest::multipart::{Form, Part};
 use serde_json::Value;
-
 use testkit::process::find_in_path;
 
 use super::process::run;

@@ -16,7 +16,7 @@ use super::api::{Api, client};
 use super::disk::{Cache, Disk};
 use super::nats::programs;
 use super::postgres::Postgres;
-use super::process::{Process, mortal, run, until};
+use super::process::{Process, ends_with_parent, run, until};
 use super::redis::Redis;
 use super::service::{Ran, Settings, cli};
 use super::user::{PASSWORD, User};
@@ -67,7 +67,7 @@ impl Machine {
             format!("hostfwd=tcp:127.0.0.1:{}-:{}", self.ports[index].number(), GUEST_PORTS[index])
         });
         // Emulation alone: KVM inside of a virtual machine cannot be relied on.
-        let mut qemu = mortal("qemu-system-x86_64");
+        let mut qemu = ends_with_parent("qemu-system-x86_64");
         qemu.args(["-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-m", "1024"]);
         qemu.args(["-nodefaults", "-no-user-config", "-no-reboot", "-display", "none"]);
         qemu.args(["-serial", "stdio", "-append", "console=ttyS0 quiet panic=-1"]);

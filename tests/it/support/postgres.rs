@@ -3,7 +3,6 @@
 use std::path::{Path, PathBuf};
 
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, Row};
-
 use testkit::{ports::Port, servers};
 
 use super::{

@@ -6,7 +6,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
-use testkit::process::signal_family;
+use testkit::process::signal_tree;
 
 /// How long anything may take before a test fails instead of hanging: a minute, or as many seconds as
 /// `HONGYAN_TEST_PATIENCE` says. Never the subject of an assertion.
@@ -56,7 +56,7 @@ impl Process {
 
     /// Kills it and its children at once, as the kernel's out-of-memory killer would.
     pub fn kill9(&mut self) {
-        signal_family(&mut self.child, Signal::KILL);
+        signal_tree(&mut self.child, Signal::KILL);
         self.child.wait().expect("a killed child ends");
     }
 
@@ -75,12 +75,12 @@ impl Process {
 
     /// Freezes it and its children.
     pub fn stop_signal(&mut self) {
-        signal_family(&mut self.child, Signal::STOP);
+        signal_tree(&mut self.child, Signal::STOP);
     }
 
     /// Lets it and its children go on.
     pub fn cont_signal(&mut self) {
-        signal_family(&mut self.child, Signal::CONT);
+        signal_tree(&mut self.child, Signal::CONT);
     }
 
     /// The end of its log.
@@ -104,14 +104,14 @@ impl Drop for Process {
         if std::thread::panicking() || std::env::var_os("HONGYAN_TEST_LOGS").is_some() {
             eprintln!("──── end of the log of {} ────\n{}", self.name, self.log_tail());
         }
-        signal_family(&mut self.child, Signal::KILL);
+        signal_tree(&mut self.child, Signal::KILL);
         let _ = self.child.wait();
     }
 }
 
 /// A command for `program` that ends with the test. Call `spawn` on the test's own thread only.
-pub fn mortal(program: impl AsRef<Path>) -> Command {
-    testkit::process::mortal(program.as_ref(), None)
+pub fn ends_with_parent(program: impl AsRef<Path>) -> Command {
+    testkit::process::ends_with_parent(program.as_ref(), None)
 }
 
 /// Runs a command to its end and insists that it succeeds.

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use serde_json::Value;
 use testkit::{ports::Port, servers::NATS_PASSWORDS};
 
-use super::process::{Process, mortal, patience, until};
+use super::process::{Process, ends_with_parent, patience, until};
 use super::servers::Servers;
 
 /// Settings of a service, as environment variables.
@@ -203,7 +203,7 @@ fn hongyan(settings: &Settings) -> Command {
 }
 
 fn with_settings(program: &Path, settings: &Settings) -> Command {
-    let mut command = mortal(program);
+    let mut command = ends_with_parent(program);
     for (key, _) in std::env::vars().filter(|(key, _)| key.starts_with("HONGYAN__")) {
         command.env_remove(key);
     }

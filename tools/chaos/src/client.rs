@@ -1,4 +1,4 @@
-//! Somebody who lives through a run: writes, takes back, comes and goes, logs in and out, makes friends, joins and leaves.
+//! One client of a run: sends, revokes, connects and disconnects, logs in and out, makes friends, joins and leaves groups.
 
 mod calls;
 mod listener;
@@ -7,34 +7,34 @@ mod sessions;
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use serde_json::Value;
+use testkit::client::{
+    account::Account,
+    http::{Connection, Origin},
+};
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use self::listener::Listener;
-pub(super) use self::listener::MARK;
+pub(super) use self::listener::MESSAGE_TAG;
 use super::{
-    history::{Fate, History, Record, Time, To},
-    rng::Dice,
-};
-use testkit::client::{
-    account::Account,
-    http::{Connection, Origin},
+    history::{History, Outcome, Record, Time, To},
+    rng::Rng,
 };
 
 /// After something failed, so that what is away is not asked all the time.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// What all people know.
-pub(super) struct World {
+/// What all clients share.
+pub(super) struct SharedState {
     pub(super) history: History,
     pub(super) origins: Vec<Arc<Origin>>,
     /// The ids that the server knows.
     pub(super) ids: Vec<i64>,
     pub(super) groups: Vec<i64>,
     pub(super) tasks: TaskTracker,
-    /// Do clients speak to the gateways themselves? Who stands between acknowledges what they do not.
+    /// Do clients reach the gateways without a faulty proxy, which acknowledges what these do not?
     pub(super) is_direct: bool,
-    /// So long one person waits from one call to the next.
+    /// So long one client waits from one call to the next.
     pub(super) pace: Duration,
     pub(super) counts: Counts,
 }
@@ -47,7 +47,7 @@ pub(super) struct Counts {
 }
 
 /// A message that can still be taken back.
-struct Said {
+struct SentMessage {
     n: u64,
     to: To,
     at: Time,
@@ -55,142 +55,142 @@ struct Said {
     object: Value,
 }
 
-/// One of them.
-pub(super) struct Person {
+/// A client with an account of its own.
+pub(super) struct Client {
     pub(super) number: u32,
     pub(super) account: Account,
-    pub(super) dice: Dice,
+    pub(super) rng: Rng,
     /// To each gateway.
     http: Vec<Connection>,
     /// The newest is the last.
     sockets: Vec<Listener>,
-    said: VecDeque<Said>,
+    sent: VecDeque<SentMessage>,
     /// Who is a friend already, or was asked.
     met: Vec<u32>,
-    /// Those he was in from the beginning, and whether he is now.
+    /// Those it was in from the beginning, and whether it is now.
     pub(super) groups: Vec<(u32, bool)>,
 }
 
-impl Person {
-    pub(super) fn new(number: u32, account: Account, dice: Dice, http: Vec<Connection>) -> Self {
-        let (sockets, said) = (Vec::new(), VecDeque::new());
-        Self { number, account, dice, http, sockets, said, met: Vec::new(), groups: Vec::new() }
+impl Client {
+    pub(super) fn new(number: u32, account: Account, rng: Rng, http: Vec<Connection>) -> Self {
+        let (sockets, sent) = (Vec::new(), VecDeque::new());
+        Self { number, account, rng, http, sockets, sent, met: Vec::new(), groups: Vec::new() }
     }
 
-    /// Lives until told to stop.
-    pub(super) async fn live(mut self, world: Arc<World>, stop: CancellationToken) -> Self {
-        let mut next = Instant::now() + self.dice.millis(0, 1000);
+    /// Acts until it is stopped.
+    pub(super) async fn run(mut self, shared: Arc<SharedState>, stop: CancellationToken) -> Self {
+        let mut next = Instant::now() + self.rng.millis(0, 1000);
         while !stop.is_cancelled() {
             tokio::select! {
                 () = stop.cancelled() => break,
                 () = sleep_until(next) => {}
             }
-            // Nobody makes up for what he could not say.
-            next = (next + world.pace).max(Instant::now());
-            if self.act(&world, &stop).await == Fate::Unknown {
+            // What could not be sent in time is not made up for.
+            next = (next + shared.pace).max(Instant::now());
+            if self.step(&shared, &stop).await == Outcome::Unknown {
                 sleep(PAUSE).await;
             }
         }
         self
     }
 
-    async fn act(&mut self, world: &Arc<World>, stop: &CancellationToken) -> Fate {
+    async fn step(&mut self, shared: &Arc<SharedState>, stop: &CancellationToken) -> Outcome {
         if self.lost_socket() {
-            return self.connect(world).await;
+            return self.connect(shared).await;
         }
-        match self.dice.roll(1000) {
-            0..10 => self.take_back(world).await,
-            10..15 => self.come_or_go(world).await,
-            15..17 => self.ask_again(world).await,
-            17..18 => self.join_or_leave(world, stop).await,
-            18..20 => self.make_a_friend(world, stop).await,
-            20..22 => self.change_session(world).await,
-            22..140 => self.write_to_group(world).await,
-            _ => self.write_to_somebody(world).await,
+        match self.rng.below(1000) {
+            0..10 => self.revoke_recent(shared).await,
+            10..15 => self.reconnect(shared).await,
+            15..17 => self.drain_again(shared).await,
+            17..18 => self.join_or_leave(shared, stop).await,
+            18..20 => self.add_friend(shared, stop).await,
+            20..22 => self.change_session(shared).await,
+            22..140 => self.send_to_group(shared).await,
+            _ => self.send_to_user(shared).await,
         }
     }
 
-    async fn write_to_somebody(&mut self, world: &World) -> Fate {
-        let to = self.dice.roll(world.ids.len());
-        let to = if to == self.number as usize { (to + 1) % world.ids.len() } else { to };
-        self.write(world, To::User(u32::try_from(to).unwrap_or_default())).await
+    async fn send_to_user(&mut self, shared: &SharedState) -> Outcome {
+        let to = self.rng.below(shared.ids.len());
+        let to = if to == self.number as usize { (to + 1) % shared.ids.len() } else { to };
+        self.send_message(shared, To::User(u32::try_from(to).unwrap_or_default())).await
     }
 
-    /// Sometimes also to one that he has left, which is refused.
-    async fn write_to_group(&mut self, world: &World) -> Fate {
-        match self.dice.pick(&self.groups).copied() {
-            Some((group, is_in)) if is_in || self.dice.chance(50) => {
-                self.write(world, To::Group(group)).await
+    /// Sometimes also to one that it has left, which is refused.
+    async fn send_to_group(&mut self, shared: &SharedState) -> Outcome {
+        match self.rng.choose(&self.groups).copied() {
+            Some((group, is_in)) if is_in || self.rng.chance(50) => {
+                self.send_message(shared, To::Group(group)).await
             }
-            _ => self.write_to_somebody(world).await,
+            _ => self.send_to_user(shared).await,
         }
     }
 
-    async fn write(&mut self, world: &World, to: To) -> Fate {
-        let (n, begin) = (world.history.call(), world.history.now());
-        let (fate, object) = self.send(world, to, n).await;
-        let (by, end) = (self.number, world.history.now());
-        world.history.note(&Record::Send { by, to, n, begin, end, fate });
-        if fate == Fate::Done {
-            world.counts.acknowledged.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    async fn send_message(&mut self, shared: &SharedState, to: To) -> Outcome {
+        let (n, begin) = (shared.history.call(), shared.history.now());
+        let (outcome, object) = self.send(shared, to, n).await;
+        let (by, end) = (self.number, shared.history.now());
+        shared.history.record(&Record::Send { by, to, n, begin, end, outcome });
+        if outcome == Outcome::Done {
+            shared.counts.acknowledged.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         }
-        if let Some(object) = object.filter(|_| self.dice.chance(60)) {
-            self.said.push_back(Said { n, to, at: end, object });
-            if self.said.len() > 8 {
-                self.said.pop_front();
+        if let Some(object) = object.filter(|_| self.rng.chance(60)) {
+            self.sent.push_back(SentMessage { n, to, at: end, object });
+            if self.sent.len() > 8 {
+                self.sent.pop_front();
             }
         }
-        fate
+        outcome
     }
 
-    /// Something that he said in the last minute.
-    async fn take_back(&mut self, world: &World) -> Fate {
-        let now = world.history.now();
-        self.said.retain(|said| {
+    /// Takes back something that it sent in the last minute.
+    async fn revoke_recent(&mut self, shared: &SharedState) -> Outcome {
+        let now = shared.history.now();
+        self.sent.retain(|sent| {
             let is_in = |group| self.groups.iter().any(|(known, is_in)| *known == group && *is_in);
-            let may = match said.to {
+            let may = match sent.to {
                 To::User(_) => true,
                 To::Group(group) => is_in(group),
             };
-            may && now - said.at < 60_000_000
+            may && now - sent.at < 60_000_000
         });
-        let Some(said) = self.said.pop_front() else {
-            return self.write_to_somebody(world).await;
+        let Some(sent) = self.sent.pop_front() else {
+            return self.send_to_user(shared).await;
         };
-        let (n, begin) = (world.history.call(), world.history.now());
-        let fate = self.revoke(world, &said).await;
-        let (by, of, end) = (self.number, said.n, world.history.now());
-        let id = said.object["id"].as_str().unwrap_or_default().to_owned();
-        world.history.note(&Record::Revoke { by, of, id, n, begin, end, fate });
-        if fate == Fate::Unknown {
-            self.said.push_front(said); // again: it is told once, however often it is asked for
+        let (n, begin) = (shared.history.call(), shared.history.now());
+        let outcome = self.revoke(shared, &sent).await;
+        let (by, of, end) = (self.number, sent.n, shared.history.now());
+        let id = sent.object["id"].as_str().unwrap_or_default().to_owned();
+        shared.history.record(&Record::Revoke { by, of, id, n, begin, end, outcome });
+        if outcome == Outcome::Unknown {
+            self.sent.push_front(sent); // again: recipients are told once, however often it is asked for
         }
-        fate
+        outcome
     }
 
     /// Goes online, offline, or to a newer socket while the older one stays open (ws.md §5).
-    async fn come_or_go(&mut self, world: &Arc<World>) -> Fate {
+    async fn reconnect(&mut self, shared: &Arc<SharedState>) -> Outcome {
         match self.sockets.last() {
-            None => self.connect(world).await,
-            Some(_) if self.dice.chance(500) => {
-                let fate = self.connect(world).await;
-                if self.sockets.len() > 2 || self.dice.chance(500) {
+            None => self.connect(shared).await,
+            Some(_) if self.rng.chance(500) => {
+                let outcome = self.connect(shared).await;
+                if self.sockets.len() > 2 || self.rng.chance(500) {
                     self.close_all_but(1).await;
                 }
-                fate
+                outcome
             }
-            Some(_) if world.is_direct && self.dice.chance(300) => {
+            Some(_) if shared.is_direct && self.rng.chance(300) => {
                 self.vanish().await;
-                Fate::Done
+                Outcome::Done
             }
             Some(_) => {
                 self.close_all_but(0).await;
-                Fate::Done
+                Outcome::Done
             }
         }
     }
 
-    /// Has he just lost the socket that counts? Those before it do not count either.
+    /// Has it just lost the socket that counts? Those before it do not count either.
     fn lost_socket(&mut self) -> bool {
         let lost = self.sockets.last().is_some_and(Listener::is_over);
         self.sockets.retain(|listener| !lost && !listener.is_over());
@@ -213,61 +213,61 @@ impl Person {
     }
 
     /// Opens a socket and, nearly always, asks for what waits.
-    pub(super) async fn connect(&mut self, world: &Arc<World>) -> Fate {
-        let gateway = self.dice.roll(world.origins.len());
-        let Some(listener) = self.open(world, gateway).await else {
+    pub(super) async fn connect(&mut self, shared: &Arc<SharedState>) -> Outcome {
+        let gateway = self.rng.below(shared.origins.len());
+        let Some(listener) = self.open(shared, gateway).await else {
             // It may have taken over nevertheless.
             self.close_all_but(0).await;
-            return Fate::Unknown;
+            return Outcome::Unknown;
         };
         self.sockets.push(listener);
-        if self.dice.chance(100) { Fate::Done } else { self.ask(world).await }
+        if self.rng.chance(100) { Outcome::Done } else { self.drain(shared).await }
     }
 
-    /// Somebody who is online asks for what waits, as a client may at any time.
-    async fn ask_again(&mut self, world: &Arc<World>) -> Fate {
-        if self.sockets.is_empty() { self.connect(world).await } else { self.ask(world).await }
+    /// Asks while it is online for what waits, as a client may at any time.
+    async fn drain_again(&mut self, shared: &Arc<SharedState>) -> Outcome {
+        if self.sockets.is_empty() { self.connect(shared).await } else { self.drain(shared).await }
     }
 
     /// Has a socket that was asked to bring what waits.
-    pub(super) async fn be_online(&mut self, world: &Arc<World>) {
+    pub(super) async fn ensure_online(&mut self, shared: &Arc<SharedState>) {
         while self.lost_socket() || !self.sockets.last().is_some_and(|newest| newest.drained) {
-            let fate = match self.sockets.last() {
-                None => self.connect(world).await,
-                Some(_) => self.ask(world).await,
+            let outcome = match self.sockets.last() {
+                None => self.connect(shared).await,
+                Some(_) => self.drain(shared).await,
             };
-            if fate != Fate::Done {
+            if outcome != Outcome::Done {
                 sleep(PAUSE).await;
             }
         }
     }
 
-    async fn make_a_friend(&mut self, world: &World, stop: &CancellationToken) -> Fate {
+    async fn add_friend(&mut self, shared: &SharedState, stop: &CancellationToken) -> Outcome {
         // The one with the lower number asks, so that each two become friends once.
         let others: Vec<u32> = (self.number + 1
-            ..u32::try_from(world.ids.len()).unwrap_or_default())
+            ..u32::try_from(shared.ids.len()).unwrap_or_default())
             .filter(|other| !self.met.contains(other))
             .collect();
-        match self.dice.pick(&others) {
-            Some(other) => self.befriend(world, *other, stop).await,
-            None => self.write_to_somebody(world).await,
+        match self.rng.choose(&others) {
+            Some(other) => self.befriend(shared, *other, stop).await,
+            None => self.send_to_user(shared).await,
         }
     }
 
-    async fn join_or_leave(&mut self, world: &World, stop: &CancellationToken) -> Fate {
+    async fn join_or_leave(&mut self, shared: &SharedState, stop: &CancellationToken) -> Outcome {
         if self.groups.is_empty() {
-            return self.write_to_somebody(world).await;
+            return self.send_to_user(shared).await;
         }
-        let which = self.dice.roll(self.groups.len());
+        let which = self.rng.below(self.groups.len());
         let (group, is_in) = self.groups[which];
-        // Each group is made by the person with its number, and who leaves his own group ends it.
+        // Each group is made by the client with its number, and an owner who leaves ends the group.
         if is_in && group == self.number {
-            return self.write_to_group(world).await;
+            return self.send_to_group(shared).await;
         }
-        let fate = self.change_membership(world, group, !is_in, stop).await;
-        if fate == Fate::Done {
+        let outcome = self.change_membership(shared, group, !is_in, stop).await;
+        if outcome == Outcome::Done {
             self.groups[which].1 = !is_in;
         }
-        fate
+        outcome
     }
 }

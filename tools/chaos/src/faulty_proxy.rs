@@ -1,4 +1,4 @@
-//! A gateway that breaks a promise: it stands between clients and a real one. A run against it must fail, or the checker
+//! The faulty proxy: stands between clients and a gateway and breaks a promise. A run through it must fail, or the checker
 //! sees nothing.
 
 use std::{
@@ -10,6 +10,7 @@ use std::{
 };
 
 use clap::ValueEnum;
+use testkit::client::http::Origin;
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader, copy},
     net::{
@@ -20,11 +21,9 @@ use tokio::{
 };
 use tokio_util::task::TaskTracker;
 
-use testkit::client::http::Origin;
+use super::client::MESSAGE_TAG;
 
-use super::client::MARK;
-
-/// One of so many calls or frames is lied about.
+/// One of so many calls or frames is corrupted.
 const EVERY: u64 = 50;
 
 /// How long a frame is held back, if no later one of the same sender comes.
@@ -32,7 +31,7 @@ const LATE: Duration = Duration::from_millis(500);
 
 /// The promise that is broken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(super) enum Lie {
+pub(super) enum Corruption {
     /// Messages are acknowledged and not accepted
     Swallow,
     /// Frames are counted as delivered and not written
@@ -43,36 +42,37 @@ pub(super) enum Lie {
     Delay,
 }
 
-/// Lies about some of what goes to and comes from a gateway.
-pub(super) struct Liar {
-    lie: Lie,
+/// Corrupts some of what goes to and comes from a gateway.
+pub(super) struct FaultyProxy {
+    corruption: Corruption,
     gateway: Arc<Origin>,
     seen: AtomicU64,
 }
 
 type Input = BufReader<OwnedReadHalf>;
 
-impl Liar {
+impl FaultyProxy {
     /// Stands before a gateway; answers with where clients find it.
     pub(super) async fn before(
         gateway: &Arc<Origin>,
-        lie: Lie,
+        corruption: Corruption,
         tasks: &TaskTracker,
     ) -> anyhow::Result<Arc<Origin>> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let origin = Origin::resolve(&format!("http://{}", listener.local_addr()?)).await?;
-        let liar = Arc::new(Self { lie, gateway: Arc::clone(gateway), seen: AtomicU64::new(0) });
+        let proxy =
+            Arc::new(Self { corruption, gateway: Arc::clone(gateway), seen: AtomicU64::new(0) });
         let own = tasks.clone();
         tasks.spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                let liar = Arc::clone(&liar);
-                own.spawn(async move { _ = liar.serve(client).await });
+                let proxy = Arc::clone(&proxy);
+                own.spawn(async move { _ = proxy.serve(client).await });
             }
         });
         Ok(origin)
     }
 
-    fn is_time(&self) -> bool {
+    fn is_next(&self) -> bool {
         self.seen.fetch_add(1, Ordering::Relaxed) % EVERY == EVERY - 1
     }
 
@@ -80,26 +80,31 @@ impl Liar {
         let server = TcpStream::connect(self.gateway.address).await?;
         client.set_nodelay(true)?;
         server.set_nodelay(true)?;
-        let ((asks, mut told), (answers, mut asked)) = (client.into_split(), server.into_split());
-        let (mut asks, mut answers) = (BufReader::new(asks), BufReader::new(answers));
+        let ((from_client, mut to_client), (from_server, mut to_server)) =
+            (client.into_split(), server.into_split());
+        let (mut from_client, mut from_server) =
+            (BufReader::new(from_client), BufReader::new(from_server));
         loop {
-            let (head, body) = message(&mut asks).await?;
-            if self.lie == Lie::Swallow && head.contains("/socket/sendmessage") && self.is_time() {
-                let said = r#"{"msg":"ok","data":{}}"#;
-                let length = said.len();
-                let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n{said}");
-                told.write_all(answer.as_bytes()).await?;
+            let (head, body) = message(&mut from_client).await?;
+            if self.corruption == Corruption::Swallow
+                && head.contains("/socket/sendmessage")
+                && self.is_next()
+            {
+                let reply = r#"{"msg":"ok","data":{}}"#;
+                let length = reply.len();
+                let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n{reply}");
+                to_client.write_all(answer.as_bytes()).await?;
                 continue;
             }
-            asked.write_all(head.as_bytes()).await?;
-            asked.write_all(&body).await?;
-            let (answer, body) = message(&mut answers).await?;
-            told.write_all(answer.as_bytes()).await?;
-            told.write_all(&body).await?;
+            to_server.write_all(head.as_bytes()).await?;
+            to_server.write_all(&body).await?;
+            let (answer, body) = message(&mut from_server).await?;
+            to_client.write_all(answer.as_bytes()).await?;
+            to_client.write_all(&body).await?;
             if answer.starts_with("HTTP/1.1 101") {
                 tokio::select! {
-                    done = copy(&mut asks, &mut asked) => return done.map(drop),
-                    done = self.frames(&mut answers, &mut told) => return done,
+                    done = copy(&mut from_client, &mut to_server) => return done.map(drop),
+                    done = self.frames(&mut from_server, &mut to_client) => return done,
                 }
             }
         }
@@ -124,12 +129,14 @@ impl Liar {
                 to.write_all(&frame).await?;
                 continue;
             };
-            match self.lie {
-                Lie::Lose if self.is_time() => {}
-                Lie::Double if self.is_time() => {
+            match self.corruption {
+                Corruption::Lose if self.is_next() => {}
+                Corruption::Double if self.is_next() => {
                     to.write_all(&[&frame[..], &frame].concat()).await?;
                 }
-                Lie::Delay if late.is_none() && self.is_time() => late = Some((sender, frame)),
+                Corruption::Delay if late.is_none() && self.is_next() => {
+                    late = Some((sender, frame));
+                }
                 _ => {
                     to.write_all(&frame).await?;
                     if let Some((_, held)) = late.take_if(|(of, _)| *of == sender) {
@@ -181,7 +188,7 @@ async fn frame(from: &mut Input) -> std::io::Result<Vec<u8>> {
 fn sender(frame: &[u8]) -> Option<String> {
     let text = String::from_utf8_lossy(frame);
     let after = |mark: &str| Some(text[text.find(mark)? + mark.len()..].to_owned());
-    after(MARK)?;
+    after(MESSAGE_TAG)?;
     let from: String = after("\"from_id\":")?.chars().take_while(char::is_ascii_digit).collect();
     Some(from + &after("\"chatType\":")?[..4])
 }

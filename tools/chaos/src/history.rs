@@ -1,4 +1,4 @@
-//! What clients did and saw, a line of JSON each: all that the checker knows of a run.
+//! The history of a run, a line of JSON for each thing that a client did or saw: all that the checker knows.
 
 use std::{
     fs::File,
@@ -13,16 +13,15 @@ use std::{
 
 use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
-
 use testkit::lock;
 
 /// Microseconds since the run began.
 pub(super) type Time = u64;
 
-/// What became of a call.
+/// The outcome of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum Fate {
+pub(super) enum Outcome {
     /// 200: it is so.
     Done,
     /// 4xx: it is not so.
@@ -42,7 +41,7 @@ pub(super) enum To {
 /// What a frame says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum What {
+pub(super) enum Content {
     /// The message with this number.
     Message(u64),
     /// The message with this id of the server's was taken back.
@@ -73,25 +72,25 @@ pub(super) enum Record {
     /// A user, and the id that the server knows.
     User { user: u32, id: i64 },
     /// A call to send, made after the answer to the one before.
-    Send { by: u32, to: To, n: u64, begin: Time, end: Time, fate: Fate },
+    Send { by: u32, to: To, n: u64, begin: Time, end: Time, outcome: Outcome },
     /// A call to take back the message `of`, whose id the server calls `id`.
-    Revoke { by: u32, of: u64, id: String, n: u64, begin: Time, end: Time, fate: Fate },
+    Revoke { by: u32, of: u64, id: String, n: u64, begin: Time, end: Time, outcome: Outcome },
     /// Calls to become friends, until one was answered.
-    Befriend { by: u32, with: u32, begin: Time, end: Time, fate: Fate },
+    Befriend { by: u32, with: u32, begin: Time, end: Time, outcome: Outcome },
     /// Calls to join or to leave a group, until one was answered.
-    Member { user: u32, group: u32, joins: bool, begin: Time, end: Time, fate: Fate },
+    Member { user: u32, group: u32, joins: bool, begin: Time, end: Time, outcome: Outcome },
     /// Calls to log in again, or out, until one was answered: the token before has ended.
-    Session { user: u32, logs_in: bool, begin: Time, end: Time, fate: Fate },
+    Session { user: u32, logs_in: bool, begin: Time, end: Time, outcome: Outcome },
     /// A call with a token that had ended before, as its client had been told.
     Stale { user: u32, at: Time, accepted: bool },
     /// A socket was opened at a gateway.
     Open { socket: u32, user: u32, gateway: u32, begin: Time, end: Time },
     /// What waits was asked for while this was the user's socket.
-    Drain { socket: u32, begin: Time, end: Time, fate: Fate },
+    Drain { socket: u32, begin: Time, end: Time, outcome: Outcome },
     /// It is over.
     Ended { socket: u32, at: Time, how: End },
     /// It brought something.
-    Frame { socket: u32, at: Time, what: What },
+    Frame { socket: u32, at: Time, what: Content },
     /// Something was refused that no client had to expect: it would believe it.
     Refusal { user: u32, at: Time, call: String, said: String },
     /// Something was broken from `begin` until it answered again.
@@ -143,8 +142,8 @@ impl History {
     }
 
     /// # Panics
-    /// The disk is full: a history with a hole would accuse the innocent.
-    pub(super) fn note(&self, record: &Record) {
+    /// The disk is full: a history with a hole would show violations that are none.
+    pub(super) fn record(&self, record: &Record) {
         let mut line = serde_json::to_vec(record).expect("plain data");
         line.push(b'\n');
         lock(&self.file).write_all(&line).expect("the history can be written");

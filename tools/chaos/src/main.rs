@@ -1,4 +1,4 @@
-//! Chaos: breaks every part of a private stack while people use it, and checks what they were promised.
+//! Chaos: breaks every part of a private stack while clients use it, and checks what they were promised.
 
 mod checker;
 mod client;
@@ -21,12 +21,6 @@ use std::{
 use anyhow::{Context as _, ensure};
 use clap::Parser;
 use futures_util::future::{join_all, try_join_all};
-use tokio::{
-    signal::unix::{SignalKind, signal},
-    time::{Instant, sleep},
-};
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
-
 use testkit::{
     client::{
         account::{self, Account},
@@ -34,14 +28,19 @@ use testkit::{
     },
     output::Output,
 };
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    time::{Instant, sleep},
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use self::{
-    checker::{Rule, Verdict},
-    client::{Counts, Person, World},
-    faulty_proxy::{Liar, Lie},
+    checker::{Report, Rule},
+    client::{Client, Counts, SharedState},
+    faulty_proxy::{Corruption, FaultyProxy},
     history::{History, Record},
-    nemesis::{Kind, LONGEST_PAUSE, Trouble},
-    rng::Dice,
+    nemesis::{FaultKind, LONGEST_PAUSE, Nemesis},
+    rng::Rng,
     stack::Stack,
 };
 
@@ -54,7 +53,7 @@ const WATERMARKS: Duration = Duration::from_secs(7);
 /// After so long everybody must know who is online.
 const PRESENCE: Duration = Duration::from_secs(15);
 
-/// Breaks every part of a private stack while people use it, and checks what they were promised.
+/// Breaks every part of a private stack while clients use it, and checks what they were promised.
 #[derive(Debug, Parser)]
 #[command(version, about)]
 struct Options {
@@ -72,14 +71,14 @@ struct Options {
     seed: u64,
     /// Only faults of these kinds
     #[arg(long, value_name = "KIND,…", value_delimiter = ',', value_enum)]
-    only: Vec<Kind>,
+    only: Vec<FaultKind>,
     /// How many seconds a part is away at most, now and then; more than 16 also after a kill
     #[arg(long, value_name = "S", default_value_t = LONGEST_PAUSE.as_secs())]
     longest_pause: u64,
     /// People
     #[arg(long, value_name = "N", default_value_t = 52)]
-    people: u32,
-    /// Groups: one of everybody, which is a large one with more than 50, and others of a third of the people each
+    clients: u32,
+    /// Groups: one of everybody, which is a large one with more than 50, and others of a third of the clients each
     #[arg(long, value_name = "N", default_value_t = 5)]
     groups: u32,
     /// Calls a second, of all together, if the stack keeps up
@@ -91,12 +90,12 @@ struct Options {
     /// Keep the history here, even if all is well; a history with a violation is always kept
     #[arg(long, value_name = "FILE")]
     history: Option<PathBuf>,
-    /// Judge the history of an earlier run, and do nothing else
+    /// Check the history of an earlier run, and do nothing else
     #[arg(long, value_name = "FILE", conflicts_with_all = ["minutes", "history"])]
     check: Option<PathBuf>,
-    /// Put somebody between clients and gateways who breaks a promise: the run must then fail
-    #[arg(long, value_name = "LIE", value_enum)]
-    lie: Option<Lie>,
+    /// Put a proxy between clients and gateways that breaks a promise: the run must then fail
+    #[arg(long, value_name = "CORRUPTION", value_enum)]
+    corrupt: Option<Corruption>,
     /// Leave the stack's folder behind, with the logs of all parts
     #[arg(long)]
     keep: bool,
@@ -128,66 +127,66 @@ async fn stop_signal() {
 }
 
 async fn run(options: Options, output: Output) -> anyhow::Result<ExitCode> {
-    let verdict = if let Some(file) = &options.check {
-        checker::judge(&history::read(file)?)
+    let report = if let Some(file) = &options.check {
+        checker::check(&history::read(file)?)
     } else {
         let enough = CancellationToken::new();
-        let mut run = pin!(broken(&options, &enough));
+        let mut run = pin!(run_and_check(&options, &enough));
         loop {
             tokio::select! {
-                verdict = &mut run => break verdict?,
+                report = &mut run => break report?,
                 () = stop_signal() => {
                     // What was started ends with it.
                     anyhow::ensure!(!enough.is_cancelled(), "interrupted");
-                    eprintln!("faults: enough; what is left is the judgement");
+                    eprintln!("chaos: enough; what is left is the check");
                     enough.cancel();
                 }
             }
         }
     };
-    report::print(&options, &verdict, output);
-    Ok(if verdict.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    report::print(&options, &report, output);
+    Ok(if report.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Makes a stack, breaks it, and judges.
-async fn broken(options: &Options, enough: &CancellationToken) -> anyhow::Result<Verdict> {
+/// Makes a stack, breaks it, and checks the history.
+async fn run_and_check(options: &Options, enough: &CancellationToken) -> anyhow::Result<Report> {
     let mut folder = tempfile::Builder::new().prefix("hongyan-faults-").tempdir()?;
     // PostgreSQL may run as another account and must get in.
     std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755))?;
     if options.keep {
         folder.disable_cleanup(true);
-        eprintln!("faults: the stack is in {}", folder.path().display());
+        eprintln!("chaos: the stack is in {}", folder.path().display());
     }
     let tasks = TaskTracker::new();
-    let Options { only, lie, durability, .. } = options;
-    let fills_disk = lie.is_none() && (only.is_empty() || only.contains(&Kind::FullDisk));
+    let Options { only, corrupt, durability, .. } = options;
+    let fills_disk = corrupt.is_none() && (only.is_empty() || only.contains(&FaultKind::FullDisk));
     let stack = Stack::start(folder.path(), durability, fills_disk, &tasks).await;
     let stack = Arc::new(stack.context("the stack does not start")?);
-    let result = judged(options, enough, &stack, &tasks, folder.path()).await;
+    let result = run_on(options, enough, &stack, &tasks, folder.path()).await;
     stack.end().await;
     result
 }
 
-async fn judged(
+async fn run_on(
     options: &Options,
     enough: &CancellationToken,
     stack: &Arc<Stack>,
     tasks: &TaskTracker,
     folder: &Path,
-) -> anyhow::Result<Verdict> {
+) -> anyhow::Result<Report> {
     let place = folder.join("history.jsonl");
-    let (world, people) = populate(options, stack, tasks, place).await?;
-    eprintln!("faults: {} people in {} groups", people.len(), world.groups.len());
+    let (shared, clients) = populate(options, stack, tasks, place).await?;
+    eprintln!("chaos: {} clients in {} groups", clients.len(), shared.groups.len());
     let stop = CancellationToken::new();
-    let lives = people.into_iter().map(|person| {
-        let life = person.live(Arc::clone(&world), stop.clone());
-        tasks.spawn(life)
+    let runs = clients.into_iter().map(|client| {
+        let running = client.run(Arc::clone(&shared), stop.clone());
+        tasks.spawn(running)
     });
-    let lives: Vec<_> = lives.collect();
-    let mut trouble = Trouble::new(
+    let runs: Vec<_> = runs.collect();
+    let mut nemesis = Nemesis::new(
         Arc::clone(stack),
-        Arc::clone(&world),
-        Dice::new(options.seed, u64::MAX),
+        Arc::clone(&shared),
+        Rng::new(options.seed, u64::MAX),
         Duration::from_secs(options.longest_pause),
         &options.only,
     );
@@ -195,93 +194,94 @@ async fn judged(
     let done = |faults| {
         let all = Instant::now() >= end
             && faults >= options.faults
-            && world.counts.acknowledged.load(Ordering::Relaxed) >= options.sends;
+            && shared.counts.acknowledged.load(Ordering::Relaxed) >= options.sends;
         all || enough.is_cancelled()
     };
     while !done(faults) {
-        if options.lie.is_some() {
+        if options.corrupt.is_some() {
             sleep(Duration::from_millis(100)).await; // one evil at a time
             continue;
         }
-        faults += trouble.strike().await?;
+        faults += nemesis.inject_next().await?;
     }
     stop.cancel();
-    let people: Result<Vec<Person>, _> = join_all(lives).await.into_iter().collect();
-    let lies = options.lie.is_some();
-    finish(stack, &world, people.context("a person's task failed")?, lies).await?;
-    let verdict = checker::judge(&world.history.read()?);
+    let clients: Result<Vec<Client>, _> = join_all(runs).await.into_iter().collect();
+    let corrupted = options.corrupt.is_some();
+    settle(stack, &shared, clients.context("a client's task failed")?, corrupted).await?;
+    let report = checker::check(&shared.history.read()?);
     if let Some(place) = &options.history {
-        std::fs::copy(world.history.path(), place)?;
-    } else if !verdict.is_good() {
+        std::fs::copy(shared.history.path(), place)?;
+    } else if !report.is_good() {
         let kept =
             std::env::temp_dir().join(format!("hongyan-faults-{}.jsonl", std::process::id()));
-        std::fs::copy(world.history.path(), &kept)?;
-        eprintln!("faults: the history is kept in {}", kept.display());
+        std::fs::copy(shared.history.path(), &kept)?;
+        eprintln!("chaos: the history is kept in {}", kept.display());
     }
-    Ok(verdict)
+    Ok(report)
 }
 
-/// People with accounts, and groups that they are in, before anything breaks.
+/// Clients with accounts, and groups that they are in, before anything breaks.
 async fn populate(
     options: &Options,
     stack: &Stack,
     tasks: &TaskTracker,
     history: PathBuf,
-) -> anyhow::Result<(Arc<World>, Vec<Person>)> {
-    let (count, groups) = (options.people, options.groups);
-    ensure!(count >= 4 && groups < count, "at least 4 people, and fewer groups than people");
+) -> anyhow::Result<(Arc<SharedState>, Vec<Client>)> {
+    let (count, groups) = (options.clients, options.groups);
+    ensure!(count >= 4 && groups < count, "at least 4 clients, and fewer groups than clients");
     let accounts = (0..count).map(async |number| {
         let origin = &stack.origins[number as usize % stack.origins.len()];
         let mut http = Connection::to(origin);
-        let mut account = Account::invent(account::Kind::Registered);
+        let mut account = Account::generate(account::AccountKind::Registered);
         account.prepare(&mut http, "").await?;
         anyhow::Ok(account)
     });
     let accounts = try_join_all(accounts).await?;
-    let mut world = World {
+    let mut shared = SharedState {
         history: History::begin(history)?,
         origins: clients_see(options, stack, tasks).await?,
         ids: accounts.iter().map(|account| account.id).collect(),
         groups: Vec::new(),
         tasks: tasks.clone(),
-        is_direct: options.lie.is_none(),
+        is_direct: options.corrupt.is_none(),
         pace: Duration::from_secs_f64(f64::from(count) / options.rate.max(1.0)),
         counts: Counts::default(),
     };
     for (user, account) in (0..).zip(&accounts) {
-        world.history.note(&Record::User { user, id: account.id });
+        shared.history.record(&Record::User { user, id: account.id });
     }
     let never = CancellationToken::new();
-    let mut people: Vec<Person> = (0..)
+    let mut clients: Vec<Client> = (0..)
         .zip(accounts)
         .map(|(number, account)| {
-            let http = world.origins.iter().map(|origin| Connection::to(origin).patient(PATIENCE));
-            let dice = Dice::new(options.seed, u64::from(number));
-            Person::new(number, account, dice, http.collect())
+            let http =
+                shared.origins.iter().map(|origin| Connection::to(origin).with_timeout(PATIENCE));
+            let rng = Rng::new(options.seed, u64::from(number));
+            Client::new(number, account, rng, http.collect())
         })
         .collect();
     for group in 0..groups {
         let (owner, friend) = (group as usize, group + 1);
-        people[owner].befriend(&world, friend, &never).await;
-        let begin = world.history.now();
-        let id = people[owner].make_group(world.ids[friend as usize]).await?;
-        world.groups.push(id);
-        let end = world.history.now();
+        clients[owner].befriend(&shared, friend, &never).await;
+        let begin = shared.history.now();
+        let id = clients[owner].make_group(shared.ids[friend as usize]).await?;
+        shared.groups.push(id);
+        let end = shared.history.now();
         for user in [group, friend] {
-            let (joins, fate) = (true, history::Fate::Done);
-            world.history.note(&Record::Member { user, group, joins, begin, end, fate });
-            people[user as usize].groups.push((group, true));
+            let (joins, outcome) = (true, history::Outcome::Done);
+            shared.history.record(&Record::Member { user, group, joins, begin, end, outcome });
+            clients[user as usize].groups.push((group, true));
         }
         let others = (0..count).filter(|user| group == 0 || user % 3 == group % 3);
         for user in others.filter(|user| ![group, friend].contains(user)) {
-            let person = &mut people[user as usize];
-            person.change_membership(&world, group, true, &never).await;
-            person.groups.push((group, true));
+            let client = &mut clients[user as usize];
+            client.change_membership(&shared, group, true, &never).await;
+            client.groups.push((group, true));
         }
     }
-    let world = Arc::new(world);
-    join_all(people.iter_mut().map(|person| person.be_online(&world))).await;
-    Ok((world, people))
+    let shared = Arc::new(shared);
+    join_all(clients.iter_mut().map(|client| client.ensure_online(&shared))).await;
+    Ok((shared, clients))
 }
 
 /// The gateways, or those who stand before them.
@@ -290,87 +290,96 @@ async fn clients_see(
     stack: &Stack,
     tasks: &TaskTracker,
 ) -> anyhow::Result<Vec<Arc<Origin>>> {
-    match options.lie {
+    match options.corrupt {
         None => Ok(stack.origins.clone()),
-        Some(lie) => {
-            try_join_all(stack.origins.iter().map(|origin| Liar::before(origin, lie, tasks))).await
+        Some(corruption) => {
+            try_join_all(
+                stack.origins.iter().map(|origin| FaultyProxy::before(origin, corruption, tasks)),
+            )
+            .await
         }
     }
 }
 
 /// Nothing breaks any more: everything that is due has to arrive, and all must know who is online.
-async fn finish(
+async fn settle(
     stack: &Stack,
-    world: &Arc<World>,
-    mut people: Vec<Person>,
-    lies: bool,
+    shared: &Arc<SharedState>,
+    mut clients: Vec<Client>,
+    corrupted: bool,
 ) -> anyhow::Result<()> {
-    eprintln!("faults: {:>7.1} s  all is whole again", seconds(world));
-    join_all(people.iter_mut().map(|person| person.be_online(world))).await;
-    quiet(stack, world).await;
-    if !lies && is_missing(world)? {
-        eprintln!("faults: something has not come yet, waiting for watermarks");
+    eprintln!("chaos: {:>7.1} s  all is whole again", seconds(shared));
+    join_all(clients.iter_mut().map(|client| client.ensure_online(shared))).await;
+    wait_until_quiet(stack, shared).await;
+    if !corrupted && is_missing(shared)? {
+        eprintln!("chaos: something has not come yet, waiting for watermarks");
         sleep(WATERMARKS).await;
-        quiet(stack, world).await;
+        wait_until_quiet(stack, shared).await;
     }
-    if lies {
+    if corrupted {
         return Ok(()); // found out by now, or never
     }
-    world.history.note(&Record::Quiet { at: world.history.now() });
-    if is_missing(world)? {
-        eprintln!("faults: something has not come, everybody comes again");
-        join_all(people.iter_mut().map(async |person| {
-            person.close_all_but(0).await;
-            person.be_online(world).await;
+    shared.history.record(&Record::Quiet { at: shared.history.now() });
+    if is_missing(shared)? {
+        eprintln!("chaos: something has not come, all clients reconnect");
+        join_all(clients.iter_mut().map(async |client| {
+            client.close_all_but(0).await;
+            client.ensure_online(shared).await;
         }))
         .await;
-        quiet(stack, world).await;
+        wait_until_quiet(stack, shared).await;
     }
-    let (staying, leaving) = people.split_at_mut(world.ids.len() / 2);
-    join_all(staying.iter_mut().map(|person| person.close_all_but(1))).await;
-    join_all(leaving.iter_mut().map(|person| person.close_all_but(0))).await;
+    let (staying, leaving) = clients.split_at_mut(shared.ids.len() / 2);
+    join_all(staying.iter_mut().map(|client| client.close_all_but(1))).await;
+    join_all(leaving.iter_mut().map(|client| client.close_all_but(0))).await;
     sleep(PRESENCE).await;
-    for some in (0..).zip(&world.ids).collect::<Vec<_>>().chunks(4) {
-        try_join_all(some.iter().map(|(user, id)| look(stack, world, *user, **id))).await?;
+    for some in (0..).zip(&shared.ids).collect::<Vec<_>>().chunks(4) {
+        try_join_all(some.iter().map(|(user, id)| record_presence(stack, shared, *user, **id)))
+            .await?;
     }
-    join_all(people.iter_mut().map(|person| person.close_all_but(0))).await;
-    quiet(stack, world).await;
+    join_all(clients.iter_mut().map(|client| client.close_all_but(0))).await;
+    wait_until_quiet(stack, shared).await;
     let verified = stack.command(&["projections", "verify", "--json"]).await;
     let clean = verified.is_ok();
     let said = verified.unwrap_or_else(|error| format!("{error:#}"));
-    world.history.note(&Record::Verified { clean, said });
+    shared.history.record(&Record::Verified { clean, said });
     Ok(())
 }
 
-/// Notes whether an operator sees a user online, in the session and in the read model.
-async fn look(stack: &Stack, world: &World, user: u32, id: i64) -> anyhow::Result<()> {
+/// Records whether an operator sees a user online, in the session and in the read model.
+async fn record_presence(
+    stack: &Stack,
+    shared: &SharedState,
+    user: u32,
+    id: i64,
+) -> anyhow::Result<()> {
     let shown = stack.command(&["users", "show", &id.to_string(), "--json"]).await?;
     let shown: serde_json::Value = serde_json::from_str(&shown)?;
     let session = shown["online"].as_bool().context("`users show` says nothing of online")?;
     for online in [session, shown["sockets"].as_u64() > Some(0)] {
-        world.history.note(&Record::Presence { user, at: world.history.now(), online });
+        shared.history.record(&Record::Presence { user, at: shared.history.now(), online });
     }
     Ok(())
 }
 
-fn seconds(world: &World) -> f64 {
-    Duration::from_micros(world.history.now()).as_secs_f64()
+fn seconds(shared: &SharedState) -> f64 {
+    Duration::from_micros(shared.history.now()).as_secs_f64()
 }
 
-fn is_missing(world: &World) -> anyhow::Result<bool> {
-    let verdict = checker::judge(&world.history.read()?);
-    let missing = |rule| verdict.violations.contains_key(rule);
+fn is_missing(shared: &SharedState) -> anyhow::Result<bool> {
+    let report = checker::check(&shared.history.read()?);
+    let missing = |rule| report.violations.contains_key(rule);
     Ok([Rule::Lost, Rule::Revoked].iter().any(missing))
 }
 
 /// Waits until the read models have all that the log has, and nothing comes any more.
-async fn quiet(stack: &Stack, world: &World) {
-    let arrived = || world.counts.arrived.load(Ordering::Relaxed);
+async fn wait_until_quiet(stack: &Stack, shared: &SharedState) {
+    let arrived = || shared.counts.arrived.load(Ordering::Relaxed);
     let (mut seen, mut since, begun) = (arrived(), Instant::now(), Instant::now());
     while since.elapsed() < SILENCE || !stack.has_caught_up().await {
         if begun.elapsed() > Duration::from_mins(10) {
             let what = "the read models do not catch up, or frames never end".to_owned();
-            return world.history.note(&Record::Stuck { at: world.history.now(), what });
+            return shared.history.record(&Record::Stuck { at: shared.history.now(), what });
         }
         sleep(Duration::from_millis(100)).await;
         if arrived() != seen {

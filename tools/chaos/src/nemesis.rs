@@ -1,4 +1,4 @@
-//! What is done to the stack while people use it.
+//! The nemesis: chooses faults, injects them into the stack while clients use it, and waits until it has recovered.
 
 use std::{
     sync::{Arc, atomic::Ordering},
@@ -8,18 +8,18 @@ use std::{
 use anyhow::Context as _;
 use clap::ValueEnum;
 use rustix::process::Signal;
+use testkit::chaos_proxy::Mode;
 use tokio::{
     sync::Mutex,
     time::{Instant, sleep, timeout},
 };
 
 use super::{
-    client::World,
+    client::SharedState,
     history::Record,
-    rng::Dice,
+    rng::Rng,
     stack::{Part, Stack},
 };
-use testkit::proxy::Mode;
 
 /// How long the stack may take until messages flow again. Read models may have to be built anew.
 const PATIENCE: Duration = Duration::from_mins(15);
@@ -33,7 +33,7 @@ const WRONG: [i64; 7] = [-28, -10, -2, 0, 2, 10, 28];
 
 /// A kind of fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, ValueEnum)]
-pub(super) enum Kind {
+pub(super) enum FaultKind {
     KillNats,
     FreezeNats,
     /// The log's disk is full for some seconds
@@ -52,20 +52,20 @@ pub(super) enum Kind {
     FreezeProjector,
     /// No connection between a gateway and nats-server
     CutGateway,
-    /// The connection between a gateway and nats-server carries nothing and says nothing
-    SilenceGateway,
+    /// The connection between a gateway and nats-server carries nothing and does not end
+    BlackholeGateway,
     /// The same, when the end or the beginning of a session is on its way to the log
     CutAtAppend,
-    SilenceAtAppend,
+    BlackholeAtAppend,
     CutProjector,
-    SilenceProjector,
+    BlackholeProjector,
     /// The clock of a part jumps
     JumpClock,
 }
 
 /// A fault that was chosen.
-struct Blow {
-    kind: Kind,
+struct Fault {
+    kind: FaultKind,
     /// Which of several.
     number: usize,
     pause: Duration,
@@ -75,60 +75,60 @@ struct Blow {
     seconds: i64,
 }
 
-/// Chooses faults and commits them.
-pub(super) struct Trouble {
+/// Chooses faults and injects them.
+pub(super) struct Nemesis {
     pub(super) stack: Arc<Stack>,
-    pub(super) world: Arc<World>,
-    dice: Dice,
+    pub(super) shared: Arc<SharedState>,
+    rng: Rng,
     /// How long a part is away at most, now and then.
     longest_pause: Duration,
-    kinds: Vec<Kind>,
-    committed: usize,
+    kinds: Vec<FaultKind>,
+    injected: usize,
 }
 
-impl Trouble {
+impl Nemesis {
     /// Of these kinds, or of all that can be had here.
     pub(super) fn new(
         stack: Arc<Stack>,
-        world: Arc<World>,
-        dice: Dice,
+        shared: Arc<SharedState>,
+        rng: Rng,
         longest_pause: Duration,
-        only: &[Kind],
+        only: &[FaultKind],
     ) -> Self {
-        let all = if only.is_empty() { Kind::value_variants() } else { only };
+        let all = if only.is_empty() { FaultKind::value_variants() } else { only };
         let (has_disk, has_clocks) = (stack.disk.is_some(), !stack.with_clocks().is_empty());
         if !has_clocks {
-            eprintln!("faults: clocks that jump are LEFT OUT: there is no libfaketime");
+            eprintln!("chaos: clocks that jump are LEFT OUT: there is no libfaketime");
         }
         let kinds = all.iter().copied().filter(|kind| match kind {
-            Kind::FullDisk => has_disk,
-            Kind::JumpClock => has_clocks,
+            FaultKind::FullDisk => has_disk,
+            FaultKind::JumpClock => has_clocks,
             _ => true,
         });
-        Self { stack, world, dice, longest_pause, kinds: kinds.collect(), committed: 0 }
+        Self { stack, shared, rng, longest_pause, kinds: kinds.collect(), injected: 0 }
     }
 
-    /// Breaks something, or two things at once, and waits until all is well. Answers with how many faults that was.
-    pub(super) async fn strike(&mut self) -> anyhow::Result<u64> {
-        sleep(self.dice.millis(300, 2500)).await;
+    /// Injects a fault, or two at once, and waits until the stack has recovered. Returns how many faults that was.
+    pub(super) async fn inject_next(&mut self) -> anyhow::Result<u64> {
+        sleep(self.rng.millis(300, 2500)).await;
         // Each kind once before any comes again, then by chance.
-        let kind = match self.kinds.get(self.committed) {
+        let kind = match self.kinds.get(self.injected) {
             Some(kind) => Some(*kind),
             None => self.choose(|_| true),
         };
         let kind = kind.context("no kind of fault can be had here")?;
-        self.committed += 1;
-        let first = self.blow(kind);
+        self.injected += 1;
+        let first = self.fault(kind);
         let mut second = None;
-        if self.committed > self.kinds.len() && self.dice.chance(200) {
+        if self.injected > self.kinds.len() && self.rng.chance(200) {
             let second_kind = self.choose(|other| other.part() != kind.part());
-            second = second_kind.map(|kind| self.blow(kind));
+            second = second_kind.map(|kind| self.fault(kind));
         }
-        let later = self.dice.millis(0, 1500);
-        let (first, second) = tokio::join!(self.commit(first), async {
+        let later = self.rng.millis(0, 1500);
+        let (first, second) = tokio::join!(self.inject(first), async {
             sleep(later).await;
             match second {
-                Some(second) => self.commit(second).await.map(|()| 1),
+                Some(second) => self.inject(second).await.map(|()| 1),
                 None => Ok(0),
             }
         });
@@ -139,29 +139,30 @@ impl Trouble {
     }
 
     /// One of these kinds; seldom one that has read models built anew, which takes minutes with a large log.
-    fn choose(&mut self, is_one: impl Fn(Kind) -> bool) -> Option<Kind> {
-        let kinds: Vec<Kind> = self.kinds.iter().copied().filter(|kind| is_one(*kind)).collect();
-        let kind = self.dice.pick(&kinds).copied();
-        let is_slow = matches!(kind, Some(Kind::EmptyRedis | Kind::RestorePostgres));
-        if is_slow && self.dice.chance(750) { self.dice.pick(&kinds).copied() } else { kind }
+    fn choose(&mut self, is_one: impl Fn(FaultKind) -> bool) -> Option<FaultKind> {
+        let kinds: Vec<FaultKind> =
+            self.kinds.iter().copied().filter(|kind| is_one(*kind)).collect();
+        let kind = self.rng.choose(&kinds).copied();
+        let is_slow = matches!(kind, Some(FaultKind::EmptyRedis | FaultKind::RestorePostgres));
+        if is_slow && self.rng.chance(750) { self.rng.choose(&kinds).copied() } else { kind }
     }
 
-    fn blow(&mut self, kind: Kind) -> Blow {
-        // Now and then longer than the lease by which others know that somebody lives.
-        let long = self.dice.chance(200);
+    fn fault(&mut self, kind: FaultKind) -> Fault {
+        // Now and then longer than the liveness time-out.
+        let long = self.rng.chance(200);
         let longest = usize::try_from(self.longest_pause.as_millis()).unwrap_or(usize::MAX);
         let pause = if long { (9_000.min(longest), longest) } else { (200, 4_000) };
-        Blow {
+        Fault {
             kind,
-            number: self.dice.roll(64),
-            pause: self.dice.millis(pause.0, pause.1),
-            other: self.dice.chance(500),
-            seconds: self.dice.pick(&WRONG).copied().unwrap_or_default(),
+            number: self.rng.below(64),
+            pause: self.rng.millis(pause.0, pause.1),
+            other: self.rng.chance(500),
+            seconds: self.rng.choose(&WRONG).copied().unwrap_or_default(),
         }
     }
 
-    async fn commit(&self, blow: Blow) -> anyhow::Result<()> {
-        let Blow { kind, number, .. } = blow;
+    async fn inject(&self, fault: Fault) -> anyhow::Result<()> {
+        let Fault { kind, number, .. } = fault;
         let stack = &self.stack;
         let (gateway, projector) = (number % stack.gateways.len(), number % stack.projectors.len());
         let part = match kind.part() {
@@ -171,48 +172,57 @@ impl Trouble {
             part => part.to_owned(),
         };
         let is_long = self.longest_pause > LONGEST_PAUSE;
-        let away = blow.pause.min(Duration::from_secs(if is_long { u64::MAX } else { 4 }));
-        let begin = self.world.history.now();
+        let away = fault.pause.min(Duration::from_secs(if is_long { u64::MAX } else { 4 }));
+        let begin = self.shared.history.now();
         eprintln!(
-            "faults: {:>7.1} s  {kind:?} of {part}; {} sends acknowledged so far",
+            "chaos: {:>7.1} s  {kind:?} of {part}; {} sends acknowledged so far",
             seconds(begin),
             self.acknowledged()
         );
         match kind {
-            Kind::KillNats => kill(&stack.nats, blow.other, away).await?,
-            Kind::KillPostgres => kill(&stack.postgres, blow.other, away).await?,
-            Kind::KillRedis => kill(&stack.redis, blow.other, away).await?,
-            Kind::KillGateway => kill(&stack.gateways[gateway], blow.other, away).await?,
-            Kind::KillProjector => {
-                kill(&stack.projectors[projector], blow.other, away).await?;
+            FaultKind::KillNats => kill(&stack.nats, fault.other, away).await?,
+            FaultKind::KillPostgres => kill(&stack.postgres, fault.other, away).await?,
+            FaultKind::KillRedis => kill(&stack.redis, fault.other, away).await?,
+            FaultKind::KillGateway => kill(&stack.gateways[gateway], fault.other, away).await?,
+            FaultKind::KillProjector => {
+                kill(&stack.projectors[projector], fault.other, away).await?;
             }
-            Kind::FreezeNats => freeze(&stack.nats, blow.pause).await,
-            Kind::FreezePostgres => freeze(&stack.postgres, blow.pause).await,
-            Kind::FreezeRedis => freeze(&stack.redis, blow.pause).await,
-            Kind::FreezeGateway => freeze(&stack.gateways[gateway], blow.pause).await,
-            Kind::FreezeProjector => freeze(&stack.projectors[projector], blow.pause).await,
-            Kind::EmptyRedis => stack.empty_redis(blow.other).await?,
-            Kind::RestorePostgres => {
+            FaultKind::FreezeNats => freeze(&stack.nats, fault.pause).await,
+            FaultKind::FreezePostgres => freeze(&stack.postgres, fault.pause).await,
+            FaultKind::FreezeRedis => freeze(&stack.redis, fault.pause).await,
+            FaultKind::FreezeGateway => freeze(&stack.gateways[gateway], fault.pause).await,
+            FaultKind::FreezeProjector => freeze(&stack.projectors[projector], fault.pause).await,
+            FaultKind::EmptyRedis => stack.empty_redis(fault.other).await?,
+            FaultKind::RestorePostgres => {
                 // The first time there is nothing to come back to.
-                if !stack.restore_postgres(number).await? || blow.other {
+                if !stack.restore_postgres(number).await? || fault.other {
                     stack.copy_postgres().await?;
                 }
             }
-            Kind::CutGateway => self.line(gateway, Mode::Cut, blow.pause).await,
-            Kind::SilenceGateway => self.line(gateway, Mode::Dead, blow.pause).await,
-            Kind::CutAtAppend => self.line_at_append(gateway, Mode::Cut, blow.pause).await,
-            Kind::SilenceAtAppend => self.line_at_append(gateway, Mode::Dead, blow.pause).await,
-            Kind::CutProjector => {
-                self.line(stack.gateways.len() + projector, Mode::Cut, blow.pause).await;
+            FaultKind::CutGateway => self.interrupt(gateway, Mode::Cut, fault.pause).await,
+            FaultKind::BlackholeGateway => {
+                self.interrupt(gateway, Mode::Blackhole, fault.pause).await;
             }
-            Kind::SilenceProjector => {
-                self.line(stack.gateways.len() + projector, Mode::Dead, blow.pause).await;
+            FaultKind::CutAtAppend => {
+                self.interrupt_at_append(gateway, Mode::Cut, fault.pause).await;
             }
-            Kind::FullDisk => self.fill_disk(away).await?,
-            Kind::JumpClock => self.clock(number).lock().await.set_clock(blow.seconds).await?,
+            FaultKind::BlackholeAtAppend => {
+                self.interrupt_at_append(gateway, Mode::Blackhole, fault.pause).await;
+            }
+            FaultKind::CutProjector => {
+                self.interrupt(stack.gateways.len() + projector, Mode::Cut, fault.pause).await;
+            }
+            FaultKind::BlackholeProjector => {
+                self.interrupt(stack.gateways.len() + projector, Mode::Blackhole, fault.pause)
+                    .await;
+            }
+            FaultKind::FullDisk => self.fill_disk(away).await?,
+            FaultKind::JumpClock => {
+                self.clock(number).lock().await.set_clock(fault.seconds).await?;
+            }
         }
-        let (end, kind) = (self.world.history.now(), kind.name());
-        self.world.history.note(&Record::Fault { kind, part, begin, end });
+        let (end, kind) = (self.shared.history.now(), kind.name());
+        self.shared.history.record(&Record::Fault { kind, part, begin, end });
         Ok(())
     }
 
@@ -221,17 +231,17 @@ impl Trouble {
         clocks[number % clocks.len()]
     }
 
-    async fn line(&self, number: usize, mode: Mode, pause: Duration) {
-        self.stack.lines[number].set(mode);
+    async fn interrupt(&self, number: usize, mode: Mode, pause: Duration) {
+        self.stack.proxies[number].set(mode);
         sleep(pause).await;
-        self.stack.lines[number].set(Mode::Open);
+        self.stack.proxies[number].set(Mode::Open);
     }
 
-    async fn line_at_append(&self, number: usize, mode: Mode, pause: Duration) {
-        let line = &self.stack.lines[number];
-        let sprung = line.set_at("HPUB evt.session.", mode);
-        _ = timeout(pause, sprung).await; // nobody may come or go
-        self.line(number, mode, pause).await;
+    async fn interrupt_at_append(&self, number: usize, mode: Mode, pause: Duration) {
+        let proxy = &self.stack.proxies[number];
+        let fired = proxy.set_at("HPUB evt.session.", mode);
+        _ = timeout(pause, fired).await; // perhaps no session begins or ends
+        self.interrupt(number, mode, pause).await;
     }
 
     /// nats-server may have given up its storage; then an operator starts it again.
@@ -247,20 +257,20 @@ impl Trouble {
                 return Ok(());
             }
         }
-        eprintln!("faults: nats-server does not write again by itself, starting it again");
+        eprintln!("chaos: nats-server does not write again by itself, starting it again");
         let mut nats = self.stack.nats.lock().await;
         nats.stop(Signal::TERM).await?;
         nats.start().await
     }
 
     fn acknowledged(&self) -> u64 {
-        self.world.counts.acknowledged.load(Ordering::Relaxed)
+        self.shared.counts.acknowledged.load(Ordering::Relaxed)
     }
 
     /// Waits until all parts are ready and messages flow again, from beginning to end.
     async fn recover(&self, after: &str) {
         let begun = Instant::now();
-        let arrived = || self.world.counts.arrived.load(Ordering::Relaxed);
+        let arrived = || self.shared.counts.arrived.load(Ordering::Relaxed);
         let before = (self.acknowledged(), arrived());
         loop {
             let flows = self.acknowledged() > before.0 + 20 && arrived() > before.1 + 20;
@@ -275,7 +285,7 @@ impl Trouble {
                     arrived() - before.1,
                     self.stack.is_ready().await
                 );
-                self.world.history.note(&Record::Stuck { at: self.world.history.now(), what });
+                self.shared.history.record(&Record::Stuck { at: self.shared.history.now(), what });
                 return;
             }
             sleep(Duration::from_millis(50)).await;
@@ -283,7 +293,7 @@ impl Trouble {
     }
 }
 
-impl Kind {
+impl FaultKind {
     /// What it is done to.
     fn part(self) -> &'static str {
         match self {
@@ -293,13 +303,13 @@ impl Kind {
             Self::KillGateway
             | Self::FreezeGateway
             | Self::CutGateway
-            | Self::SilenceGateway
+            | Self::BlackholeGateway
             | Self::CutAtAppend
-            | Self::SilenceAtAppend => "gateway",
+            | Self::BlackholeAtAppend => "gateway",
             Self::KillProjector
             | Self::FreezeProjector
             | Self::CutProjector
-            | Self::SilenceProjector => "projector",
+            | Self::BlackholeProjector => "projector",
             Self::JumpClock => "clock",
         }
     }
@@ -327,5 +337,5 @@ async fn freeze(part: &Mutex<Part>, pause: Duration) {
     let mut part = part.lock().await;
     part.freeze();
     sleep(pause).await;
-    part.thaw();
+    part.resume();
 }

@@ -1,41 +1,41 @@
-//! What a run has shown, told.
+//! The report of a run, printed.
 
 use serde_json::json;
-
-use super::{Options, checker::Verdict};
 use testkit::output::Output;
 
-pub(super) fn print(options: &Options, verdict: &Verdict, output: Output) {
-    let told = json!({"seed": options.seed, "good": verdict.is_good(), "verdict": verdict});
-    output.print(&told, || as_text(options, verdict));
+use super::{Options, checker::Report};
+
+pub(super) fn print(options: &Options, report: &Report, output: Output) {
+    let json = json!({"seed": options.seed, "good": report.is_good(), "report": report});
+    output.print(&json, || as_text(options, report));
 }
 
-fn as_text(options: &Options, verdict: &Verdict) -> String {
-    let faults: u64 = verdict.faults.values().sum();
-    let kinds = verdict.faults.iter().map(|(kind, count)| format!("{kind} {count}"));
+fn as_text(options: &Options, report: &Report) -> String {
+    let faults: u64 = report.faults.values().sum();
+    let kinds = report.faults.iter().map(|(kind, count)| format!("{kind} {count}"));
     let mut lines = vec![
         format!("seed             {}", options.seed),
         format!("faults           {faults}: {}", kinds.collect::<Vec<_>>().join(", ")),
         format!(
             "sends            {} acknowledged, {} refused, {} without an answer",
-            verdict.acknowledged, verdict.refused, verdict.unknown
+            report.acknowledged, report.refused, report.unknown
         ),
-        format!("other calls      {} acknowledged", verdict.other_calls),
+        format!("other calls      {} acknowledged", report.other_calls),
         format!(
             "sockets          {}, of which {} were dropped, and the hosts of {} vanished",
-            verdict.sockets, verdict.dropped, verdict.vanished
+            report.sockets, report.dropped, report.vanished
         ),
         format!(
             "frames           {} for {} that were due; {} came again next to a fault of their gateway or the log",
-            verdict.arrived, verdict.due, verdict.repeated
+            report.arrived, report.due, report.repeated
         ),
     ];
-    if verdict.violations.is_empty() {
+    if report.violations.is_empty() {
         lines.push("violations       none".to_owned());
     }
-    for (rule, count) in &verdict.violations {
+    for (rule, count) in &report.violations {
         lines.push(format!("VIOLATED         {rule:?}: {count} times"));
     }
-    lines.extend(verdict.shown.iter().map(|words| format!("  {words}")));
+    lines.extend(report.shown.iter().map(|words| format!("  {words}")));
     lines.join("\n")
 }

@@ -1,17 +1,17 @@
-//! Chance that can be repeated: the same seed gives the same choices.
+//! The random numbers of a run: the same seed gives the same choices.
 
 use std::time::Duration;
 
 /// `SplitMix64` (Steele, Lea, Flood 2014).
 #[derive(Debug, Clone)]
-pub(super) struct Dice(u64);
+pub(super) struct Rng(u64);
 
-impl Dice {
-    /// Those of one thrower; throwers with other numbers throw other things.
-    pub(super) fn new(seed: u64, thrower: u64) -> Self {
-        let mut dice = Self(seed ^ thrower.wrapping_mul(0xa076_1d64_78bd_642f));
-        dice.next();
-        dice
+impl Rng {
+    /// One stream of numbers; those of other streams are others.
+    pub(super) fn new(seed: u64, stream: u64) -> Self {
+        let mut rng = Self(seed ^ stream.wrapping_mul(0xa076_1d64_78bd_642f));
+        rng.next();
+        rng
     }
 
     fn next(&mut self) -> u64 {
@@ -22,25 +22,25 @@ impl Dice {
         mixed ^ (mixed >> 31)
     }
 
-    /// One of 0, 1, … `sides` − 1.
-    pub(super) fn roll(&mut self, sides: usize) -> usize {
-        let wide = u128::from(self.next()) * sides as u128;
+    /// One of 0, 1, … `end` − 1.
+    pub(super) fn below(&mut self, end: usize) -> usize {
+        let wide = u128::from(self.next()) * end as u128;
         usize::try_from(wide >> 64).unwrap_or_default()
     }
 
     /// True so many times in a thousand.
     pub(super) fn chance(&mut self, in_thousand: usize) -> bool {
-        self.roll(1000) < in_thousand
+        self.below(1000) < in_thousand
     }
 
     /// One of several.
-    pub(super) fn pick<'a, T>(&mut self, among: &'a [T]) -> Option<&'a T> {
-        if among.is_empty() { None } else { among.get(self.roll(among.len())) }
+    pub(super) fn choose<'a, T>(&mut self, among: &'a [T]) -> Option<&'a T> {
+        if among.is_empty() { None } else { among.get(self.below(among.len())) }
     }
 
     /// A time in milliseconds.
     pub(super) fn millis(&mut self, from: usize, to: usize) -> Duration {
-        Duration::from_millis((from + self.roll(to - from)) as u64)
+        Duration::from_millis((from + self.below(to - from)) as u64)
     }
 }
 
@@ -49,17 +49,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_same_seed_gives_the_same_choices_and_another_thrower_others() {
-        let throw = |seed, thrower| {
-            let mut dice = Dice::new(seed, thrower);
-            [(); 8].map(|()| dice.roll(6))
+    fn the_same_seed_gives_the_same_choices_and_another_stream_others() {
+        let draw = |seed, stream| {
+            let mut rng = Rng::new(seed, stream);
+            [(); 8].map(|()| rng.below(6))
         };
-        assert_eq!(throw(7, 1), throw(7, 1));
-        assert_ne!(throw(7, 1), throw(7, 2));
-        assert_ne!(throw(7, 1), throw(8, 1));
-        let mut dice = Dice::new(1, 1);
+        assert_eq!(draw(7, 1), draw(7, 1));
+        assert_ne!(draw(7, 1), draw(7, 2));
+        assert_ne!(draw(7, 1), draw(8, 1));
+        let mut rng = Rng::new(1, 1);
         let mut seen = [0; 6];
-        (0..6000).for_each(|_| seen[dice.roll(6)] += 1);
+        (0..6000).for_each(|_| seen[rng.below(6)] += 1);
         assert!(seen.iter().all(|count| (800..1200).contains(count)), "{seen:?}");
     }
 }

@@ -1,4 +1,4 @@
-//! A private stack of real servers in a folder of its own: all that a deployment has, to be broken.
+//! The stack of a run: real servers in a folder of its own: all that a deployment has, to be broken.
 
 mod disk;
 mod part;
@@ -16,17 +16,17 @@ use futures_util::future::{join_all, try_join_all};
 use rustix::process::Signal;
 use serde_json::Value;
 use testkit::{
+    chaos_proxy::{ChaosProxy, Mode},
     client::http::{Connection, Origin},
     ports::Port,
     programs::{self, Programs},
-    proxy::{Line, Mode},
-    servers::{self, Recipe},
+    servers::{self, CommandSpec},
 };
 use tokio::{io::AsyncWriteExt as _, process::Command, sync::Mutex, task::block_in_place};
 use tokio_util::task::TaskTracker;
 
 pub(super) use self::part::Part;
-use self::{disk::Disk, part::Sign};
+use self::{disk::Disk, part::ReadyCheck};
 
 /// Asks PostgreSQL for a session of its superuser: length, version 3.0 of the protocol, parameters.
 const POSTGRES_STARTUP: &[u8] = b"\0\0\0\x29\0\x03\0\0user\0postgres\0database\0postgres\0\0";
@@ -46,10 +46,10 @@ pub(super) struct Stack {
     pub(super) gateways: Vec<Mutex<Part>>,
     pub(super) projectors: Vec<Mutex<Part>>,
     /// Between nats-server and each gateway, then each projector.
-    pub(super) lines: Vec<Line>,
+    pub(super) proxies: Vec<ChaosProxy>,
     /// Where clients find the gateways.
     pub(super) origins: Vec<Arc<Origin>>,
-    /// Where the projectors tell how far they are.
+    /// Where the projectors answer how far they are.
     admins: Vec<Arc<Origin>>,
     /// Copies of PostgreSQL's data, the oldest first.
     copies: Mutex<Vec<PathBuf>>,
@@ -93,16 +93,16 @@ impl Stack {
         tokio::try_join!(nats.start(), redis.start(), postgres.start())?;
         let settings = settings(folder, redis_port, postgres_port, &log_folder, durability);
         let faketime = programs::faketime();
-        let mut lines = Vec::new();
+        let mut proxies = Vec::new();
         for _ in 0..GATEWAYS + PROJECTORS {
-            lines.push(Line::to(nats_port, tasks).await?);
+            proxies.push(ChaosProxy::to(nats_port, tasks).await?);
         }
         let (mut gateways, mut projectors) = (Vec::new(), Vec::new());
         let (mut origins, mut admins) = (Vec::new(), Vec::new());
-        for (number, line) in lines.iter().enumerate() {
+        for (number, proxy) in proxies.iter().enumerate() {
             let mut own = settings.clone();
             let mut set = |key: &str, value: String| own.push((format!("HONGYAN__{key}"), value));
-            set("NATS__URL", format!("nats://127.0.0.1:{}", line.port()));
+            set("NATS__URL", format!("nats://127.0.0.1:{}", proxy.port()));
             let (role, name) = if number < GATEWAYS {
                 let listen = port();
                 set("SERVER__LISTEN", format!("127.0.0.1:{listen}"));
@@ -116,11 +116,11 @@ impl Stack {
                 admins.push(Origin::resolve(&format!("http://127.0.0.1:{admin}/positions")).await?);
             }
             set("SERVER__ADMIN_LISTEN", format!("127.0.0.1:{admin}"));
-            let mut recipe = Recipe::new(&hongyan, ["serve", "--role", role]);
-            recipe.environment = own;
-            let sign = Sign::Answers(ARE_YOU_READY, b"HTTP/1.1 200");
+            let mut spec = CommandSpec::new(&hongyan, ["serve", "--role", role]);
+            spec.environment = own;
+            let ready_check = ReadyCheck::Answers(ARE_YOU_READY, b"HTTP/1.1 200");
             let part =
-                Part::new(&name, recipe, admin, sign, folder).with_clock(faketime.as_deref());
+                Part::new(&name, spec, admin, ready_check, folder).with_clock(faketime.as_deref());
             if role == "gateway" { &mut gateways } else { &mut projectors }.push(part);
         }
         let stack = Self {
@@ -129,7 +129,7 @@ impl Stack {
             postgres: Mutex::new(postgres),
             gateways: gateways.into_iter().map(Mutex::new).collect(),
             projectors: projectors.into_iter().map(Mutex::new).collect(),
-            lines,
+            proxies,
             origins,
             admins,
             copies: Mutex::default(),
@@ -155,9 +155,9 @@ impl Stack {
         let mut environment = self.settings.clone();
         let nats = format!("nats://127.0.0.1:{}", self.nats_port);
         environment.push(("HONGYAN__NATS__URL".to_owned(), nats));
-        let mut recipe = Recipe::new(&self.hongyan, arguments.iter().copied());
-        recipe.environment = environment;
-        let mut command = Command::from(recipe.command());
+        let mut spec = CommandSpec::new(&self.hongyan, arguments.iter().copied());
+        spec.environment = environment;
+        let mut command = Command::from(spec.command());
         let output = command.stderr(Stdio::piped()).output().await?;
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
         let (said, complained) = (text(&output.stdout), text(&output.stderr));
@@ -217,7 +217,7 @@ impl Stack {
         ready.into_iter().all(|ready| ready)
     }
 
-    /// The read models have all that the log has: each is somebody's, whose word counts.
+    /// The read models have all that the log has: each is run by one projector, whose position counts.
     pub(super) async fn has_caught_up(&self) -> bool {
         let mut lags: BTreeMap<String, u64> = BTreeMap::new();
         for admin in &self.admins {
@@ -239,8 +239,8 @@ impl Stack {
 
     /// Ends everything, in order.
     pub(super) async fn end(&self) {
-        for line in &self.lines {
-            line.set(Mode::Cut);
+        for proxy in &self.proxies {
+            proxy.set(Mode::Cut);
         }
         let servers = [&self.nats, &self.redis, &self.postgres];
         for part in self.gateways.iter().chain(&self.projectors).chain(servers) {
@@ -255,22 +255,22 @@ impl Stack {
 fn nats(programs: &Programs, port: u16, folder: &Path, store: &Path) -> anyhow::Result<Part> {
     let configuration = folder.join("nats.conf");
     fs::write(&configuration, servers::NATS_CONF)?;
-    let recipe = servers::nats(programs, &configuration, store, port);
-    Ok(Part::new("nats-server", recipe, port, Sign::Greets, folder))
+    let spec = servers::nats(programs, &configuration, store, port);
+    Ok(Part::new("nats-server", spec, port, ReadyCheck::Greets, folder))
 }
 
 fn redis(programs: &Programs, port: u16, folder: &Path, data: &Path) -> anyhow::Result<Part> {
     fs::create_dir_all(data)?;
-    let recipe = servers::redis(programs, data, port);
-    Ok(Part::new("redis", recipe, port, Sign::Answers(b"PING\r\n", b"+PONG"), folder))
+    let spec = servers::redis(programs, data, port);
+    Ok(Part::new("redis", spec, port, ReadyCheck::Answers(b"PING\r\n", b"+PONG"), folder))
 }
 
 fn postgres(programs: &Programs, port: u16, folder: &Path, data: &Path) -> anyhow::Result<Part> {
     servers::postgres_data(programs, data)?;
     let own = ["max_connections=100", "shared_buffers=64MB"];
-    let recipe = servers::postgres(programs, data, port, &own);
-    let sign = Sign::Answers(POSTGRES_STARTUP, POSTGRES_WELCOME);
-    Ok(Part::new("postgres", recipe, port, sign, folder))
+    let spec = servers::postgres(programs, data, port, &own);
+    let ready_check = ReadyCheck::Answers(POSTGRES_STARTUP, POSTGRES_WELCOME);
+    Ok(Part::new("postgres", spec, port, ready_check, folder))
 }
 
 async fn run(program: &str, arguments: &[&str]) -> anyhow::Result<()> {
@@ -281,7 +281,7 @@ async fn run(program: &str, arguments: &[&str]) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What every process of the service is told.
+/// The settings of every process of the service.
 fn settings(
     folder: &Path,
     redis: u16,

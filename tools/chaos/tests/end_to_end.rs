@@ -1,4 +1,4 @@
-//! Whole runs: a private stack is broken while people use it, and nothing that they were promised is.
+//! Whole runs: a private stack is broken while clients use it, and nothing that they were promised is.
 
 use std::{path::Path, process::Stdio};
 
@@ -10,7 +10,7 @@ async fn faults(arguments: &[&str]) -> (bool, Value) {
     let service = program.with_file_name("hongyan");
     assert!(service.is_file(), "{} is not built: cargo build --workspace", service.display());
     let mut command = tokio::process::Command::new(program);
-    command.args(["--json", "--people", "12", "--groups", "2", "--durability", "acked"]);
+    command.args(["--json", "--clients", "12", "--groups", "2", "--durability", "acked"]);
     command.args(arguments).env("HONGYAN_BIN", service).kill_on_drop(true);
     let output = command.stdin(Stdio::null()).output().await.expect("it starts");
     let said = String::from_utf8_lossy(&output.stdout);
@@ -29,43 +29,43 @@ async fn faults_break_no_promise() {
     let arguments = [&run[..], &["--only", KINDS]].concat();
     let (good, said) = faults(&arguments).await;
     assert!(good, "{said:#}");
-    let verdict = &said["verdict"];
-    assert!(verdict["acknowledged"].as_u64() > Some(100), "{said:#}");
-    assert_eq!(verdict["faults"]["empty-redis"], 1, "{said:#}");
+    let report = &said["report"];
+    assert!(report["acknowledged"].as_u64() > Some(100), "{said:#}");
+    assert_eq!(report["faults"]["empty-redis"], 1, "{said:#}");
     if cfg!(target_os = "linux") {
-        assert_eq!(verdict["faults"]["jump-clock"], 1, "libfaketime is missing: {said:#}");
+        assert_eq!(report["faults"]["jump-clock"], 1, "libfaketime is missing: {said:#}");
     }
 }
 
 /// Insists that a run in which this is done to clients is found to break a promise, and which one.
-async fn is_found_out(lie: &str, rule: &str) {
-    let arguments = ["--minutes", "0.05", "--rate", "300", "--seed", "3", "--lie", lie];
+async fn is_detected(corruption: &str, rule: &str) {
+    let arguments = ["--minutes", "0.05", "--rate", "300", "--seed", "3", "--corrupt", corruption];
     let (good, said) = faults(&arguments).await;
-    let violations = &said["verdict"]["violations"];
+    let violations = &said["report"]["violations"];
     assert_eq!((good, violations[rule].as_u64() > Some(0)), (false, true), "{said:#}");
-    // What is late may come after the word that it was taken back, or never, if the socket is closed meanwhile.
+    // What is late may come after its revocation, or never, if the socket is closed meanwhile.
     let allowed: &[&str] =
-        if lie == "delay" { &[rule, "revoked", "lost"] } else { &[rule, "revoked"] };
+        if corruption == "delay" { &[rule, "revoked", "lost"] } else { &[rule, "revoked"] };
     let mut others = violations.as_object().expect("an object").keys();
     assert!(others.all(|other| allowed.contains(&other.as_str())), "{said:#}");
 }
 
 #[tokio::test]
-async fn who_acknowledges_without_accepting_is_found_out() {
-    is_found_out("swallow", "lost").await;
+async fn an_acknowledged_message_that_was_not_accepted_is_detected() {
+    is_detected("swallow", "lost").await;
 }
 
 #[tokio::test]
-async fn who_loses_a_frame_is_found_out() {
-    is_found_out("lose", "lost").await;
+async fn a_lost_frame_is_detected() {
+    is_detected("lose", "lost").await;
 }
 
 #[tokio::test]
-async fn who_writes_a_frame_twice_is_found_out() {
-    is_found_out("double", "doubled").await;
+async fn a_frame_that_comes_twice_is_detected() {
+    is_detected("double", "doubled").await;
 }
 
 #[tokio::test]
-async fn who_writes_a_frame_late_is_found_out() {
-    is_found_out("delay", "out_of_order").await;
+async fn a_late_frame_is_detected() {
+    is_detected("delay", "out_of_order").await;
 }

@@ -13,7 +13,7 @@ use anyhow::Context as _;
 use futures_util::future::try_join_all;
 use serde::Serialize;
 
-pub(super) use testkit::client::account::{Account, Kind, done};
+pub(super) use testkit::client::account::{Account, AccountKind, call};
 use testkit::{
     client::http::{Connection, Origin},
     lock,
@@ -24,7 +24,7 @@ use super::{progress::Progress, target::Target};
 
 /// Where accounts came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub(super) struct Origins {
+pub(super) struct AccountCounts {
     /// Made for this run.
     pub(super) made: usize,
     /// Read from the file.
@@ -35,13 +35,13 @@ pub(super) struct Origins {
 pub(super) async fn ready(
     target: &Target,
     servers: &[Arc<Origin>],
-    (count, kind): (usize, Kind),
+    (count, kind): (usize, AccountKind),
     output: Output,
-) -> anyhow::Result<(Vec<Account>, Origins)> {
+) -> anyhow::Result<(Vec<Account>, AccountCounts)> {
     let (mut accounts, others) = read(target.users_file.as_deref(), kind)?;
     let spare = accounts.split_off(count.min(accounts.len()));
     let kept = accounts.len();
-    accounts.extend((kept..count).map(|_| Account::invent(kind)));
+    accounts.extend((kept..count).map(|_| Account::generate(kind)));
     let progress = Mutex::new(Progress::of("accounts", "accounts", count as u64, output));
     let (next, done) = (AtomicUsize::new(0), AtomicUsize::new(0));
     let places: Vec<Mutex<Option<Account>>> =
@@ -73,11 +73,11 @@ pub(super) async fn ready(
         write(file, known.chain(&spare).chain(&others))?;
     }
     prepared?;
-    Ok((accounts, Origins { made: count - kept, kept }))
+    Ok((accounts, AccountCounts { made: count - kept, kept }))
 }
 
 /// The accounts of one kind, and the others.
-fn read(file: Option<&Path>, kind: Kind) -> anyhow::Result<(Vec<Account>, Vec<Account>)> {
+fn read(file: Option<&Path>, kind: AccountKind) -> anyhow::Result<(Vec<Account>, Vec<Account>)> {
     let Some(file) = file else { return Ok((Vec::new(), Vec::new())) };
     let text = match std::fs::read_to_string(file) {
         Ok(text) => text,
@@ -113,10 +113,14 @@ mod tests {
         use std::os::unix::fs::PermissionsExt as _;
         let folder = tempfile::tempdir().expect("a folder");
         let file = folder.path().join("users");
-        assert_eq!(read(Some(&file), Kind::Guests).expect("no file is no accounts").0.len(), 0);
-        let all = [Kind::Guests, Kind::Registered, Kind::Guests].map(Account::invent);
+        assert_eq!(
+            read(Some(&file), AccountKind::Guests).expect("no file is no accounts").0.len(),
+            0
+        );
+        let all = [AccountKind::Guests, AccountKind::Registered, AccountKind::Guests]
+            .map(Account::generate);
         write(&file, all.iter()).expect("written");
-        let (guests, others) = read(Some(&file), Kind::Guests).expect("read");
+        let (guests, others) = read(Some(&file), AccountKind::Guests).expect("read");
         let names = |accounts: &[Account]| {
             accounts.iter().map(|account| account.name.clone()).collect::<Vec<_>>()
         };

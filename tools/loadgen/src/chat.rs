@@ -1,20 +1,19 @@
-//! `bench chat`: how long a message takes from one person to the other.
+//! `loadgen chat`: how long a message takes from one user to the other.
 
 use std::process::ExitCode;
 
 use anyhow::ensure;
 use clap::Args;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
-
 use testkit::output::Output;
 
 use super::{
-    accounts::{self, Kind},
+    accounts::{self, AccountKind},
     checker::To,
-    groups, outcome,
+    groups, results,
     run::{self, Load},
     target::Target,
-    traffic::{Author, Cast, Group},
+    traffic::{Author, Group, Scenario},
 };
 
 /// After so many messages somebody begins again with the first target.
@@ -28,7 +27,7 @@ pub(super) struct Options {
     pub(super) target: Target,
     #[command(flatten)]
     load: Load,
-    /// People, all of whom are online and write in turn
+    /// Users, all of whom are online and write in turn
     #[arg(long, value_name = "N", default_value_t = 200)]
     users: usize,
     /// Messages a second, of all together
@@ -40,7 +39,7 @@ pub(super) struct Options {
     /// Groups
     #[arg(long, value_name = "N", default_value_t = 0)]
     groups: usize,
-    /// Members of each; people are in several where there are more members than people
+    /// Members of each; users are in several where there are more members than users
     #[arg(long, value_name = "N", default_value_t = 20)]
     group_size: usize,
     /// Which part of the messages of those who are in a group goes to groups
@@ -51,7 +50,7 @@ pub(super) struct Options {
     connections: usize,
     /// Who they are
     #[arg(long, value_enum, default_value = "registered")]
-    accounts: Kind,
+    accounts: AccountKind,
 }
 
 pub(super) async fn run(options: &Options, output: Output) -> anyhow::Result<ExitCode> {
@@ -62,7 +61,7 @@ pub(super) async fn run(options: &Options, output: Output) -> anyhow::Result<Exi
             .await?;
     let size = options.group_size.clamp(2, count);
     ensure!(
-        options.groups == 0 || options.accounts == Kind::Registered,
+        options.groups == 0 || options.accounts == AccountKind::Registered,
         "guests cannot make groups: leave out --accounts guests"
     );
     let members = |group: usize| (0..size).map(|place| (group * size + place) % count).collect();
@@ -72,33 +71,35 @@ pub(super) async fn run(options: &Options, output: Output) -> anyhow::Result<Exi
         let own = groups.iter().enumerate().filter(|(_, group)| group.members.contains(&user));
         let own: Vec<To> = own.map(|(index, _)| To::Group(index)).collect();
         let contacts = 1..=options.contacts.clamp(1, count - 1);
-        let people: Vec<To> = contacts.map(|far| To::User((user + far) % count)).collect();
-        let mut to = mixed(&people, &own, options.group_share);
+        let contacts: Vec<To> = contacts.map(|far| To::User((user + far) % count)).collect();
+        let mut to = mixed(&contacts, &own, options.group_share);
         to.rotate_left(user % TURNS); // not everybody to a group at the same time
         Author { user, to }
     };
     let authors = (0..count).map(author).collect();
-    let lanes = options.connections.clamp(1, count);
-    let cast = Cast {
+    let connections = options.connections.clamp(1, count);
+    let scenario = Scenario {
         users,
         groups,
         authors,
-        connections: (0..lanes).map(|lane| (lane..count).step_by(lanes).collect()).collect(),
+        connections: (0..connections)
+            .map(|connection| (connection..count).step_by(connections).collect())
+            .collect(),
         online: count,
     };
-    let pace = outcome::pace(Some(options.rate))?;
-    let run = run::run(server, cast, &options.load, pace, output).await?;
+    let pace = results::pace(Some(options.rate))?;
+    let run = run::run(server, scenario, &options.load, pace, output).await?;
     let title = format!(
-        "chat: {count} people online, {} groups of {size}, {} messages a second",
+        "chat: {count} users online, {} groups of {size}, {} messages a second",
         options.groups, options.rate
     );
-    Ok(outcome::tell(&title, &run, origins, output))
+    Ok(results::print(&title, &run, origins, output))
 }
 
-/// Whom somebody writes to in turn: people, and groups in their share, evenly spread.
-fn mixed(people: &[To], groups: &[To], share: f64) -> Vec<To> {
+/// Whom somebody writes to in turn: contacts, and groups in their share, evenly spread.
+fn mixed(contacts: &[To], groups: &[To], share: f64) -> Vec<To> {
     let share = if groups.is_empty() { 0.0 } else { share.clamp(0.0, 1.0) };
-    let (mut people, mut groups) = (people.iter().cycle(), groups.iter().cycle());
+    let (mut contacts, mut groups) = (contacts.iter().cycle(), groups.iter().cycle());
     let mut owed = 0.0;
     let mut next = || {
         owed += share;
@@ -107,7 +108,7 @@ fn mixed(people: &[To], groups: &[To], share: f64) -> Vec<To> {
             owed -= 1.0;
             groups.next().copied()
         } else {
-            people.next().copied()
+            contacts.next().copied()
         }
     };
     (0..TURNS).filter_map(|_| next()).collect()
@@ -119,14 +120,14 @@ mod tests {
 
     #[test]
     fn groups_get_their_share_and_everybody_a_turn() {
-        let (people, groups) = ([To::User(1), To::User(2)], [To::Group(7), To::Group(8)]);
-        let turns = mixed(&people, &groups, 0.2);
+        let (contacts, groups) = ([To::User(1), To::User(2)], [To::Group(7), To::Group(8)]);
+        let turns = mixed(&contacts, &groups, 0.2);
         assert_eq!(turns.len(), TURNS);
         let of = |to: To| turns.iter().filter(|turn| **turn == to).count();
         assert_eq!(of(To::Group(7)) + of(To::Group(8)), TURNS / 5);
         assert_eq!(of(To::Group(7)), of(To::Group(8)));
         assert_eq!(of(To::User(1)), of(To::User(2)));
-        assert!(mixed(&people, &[], 0.2).iter().all(|to| matches!(to, To::User(_))));
-        assert!(mixed(&people, &groups, 1.0).iter().all(|to| matches!(to, To::Group(_))));
+        assert!(mixed(&contacts, &[], 0.2).iter().all(|to| matches!(to, To::User(_))));
+        assert!(mixed(&contacts, &groups, 1.0).iter().all(|to| matches!(to, To::Group(_))));
     }
 }

@@ -4,9 +4,9 @@ use std::collections::HashMap;
 
 use serde::Serialize;
 
-/// What became of a call.
+/// The outcome of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Fate {
+pub(super) enum Outcome {
     /// 200: it must arrive.
     Acknowledged,
     /// 4xx: it must not.
@@ -25,7 +25,7 @@ pub(super) enum To {
 /// All that one author sent: each call after the answer to the one before, so that their order is known.
 #[derive(Debug, Default)]
 pub(super) struct Sent {
-    pub(super) calls: Vec<(To, Fate)>,
+    pub(super) calls: Vec<(To, Outcome)>,
 }
 
 /// What has reached one user.
@@ -108,9 +108,9 @@ impl Arrived {
     }
 }
 
-/// What a run has shown.
+/// What a run shows of the promises.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize)]
-pub(super) struct Verdict {
+pub(super) struct Report {
     /// Calls answered with 200.
     pub(super) acknowledged: u64,
     /// Calls answered with 4xx.
@@ -133,7 +133,7 @@ pub(super) struct Verdict {
     pub(super) unexpected: u64,
 }
 
-impl Verdict {
+impl Report {
     /// Was something acknowledged, and was every promise kept?
     pub(super) fn is_good(&self) -> bool {
         let broken = self.lost + self.doubled + self.out_of_order + self.unexpected;
@@ -143,53 +143,53 @@ impl Verdict {
 
 /// Compares what was sent with what has arrived at those users who were looked at. `readers` are the users that a
 /// message of an author is to.
-pub(super) fn judge<'a>(
+pub(super) fn check<'a>(
     sent: &[Sent],
     arrived: &[Option<Arrived>],
     readers: impl Fn(usize, To) -> Box<dyn Iterator<Item = usize> + 'a>,
-) -> Verdict {
+) -> Report {
     let looked_at = || arrived.iter().flatten();
-    let mut verdict = Verdict {
+    let mut report = Report {
         doubled: looked_at().map(|user| user.doubled).sum(),
         repeated: looked_at().map(|user| user.repeated).sum(),
         out_of_order: looked_at().map(|user| user.out_of_order).sum(),
-        ..Verdict::default()
+        ..Report::default()
     };
     let mut accounted_for = 0;
     for (author, sent) in sent.iter().enumerate() {
-        for (number, (to, fate)) in sent.calls.iter().enumerate() {
-            let count = match fate {
-                Fate::Acknowledged => &mut verdict.acknowledged,
-                Fate::Refused => &mut verdict.refused,
-                Fate::Unknown => &mut verdict.unknown,
+        for (number, (to, outcome)) in sent.calls.iter().enumerate() {
+            let count = match outcome {
+                Outcome::Acknowledged => &mut report.acknowledged,
+                Outcome::Refused => &mut report.refused,
+                Outcome::Unknown => &mut report.unknown,
             };
             *count += 1;
-            if *fate == Fate::Refused {
+            if *outcome == Outcome::Refused {
                 continue;
             }
             for user in readers(author, *to).filter_map(|user| arrived[user].as_ref()) {
                 let has = user.has(author, number);
                 accounted_for += u64::from(has);
-                if *fate == Fate::Acknowledged {
-                    verdict.due += 1;
-                    verdict.arrived += u64::from(has);
-                    verdict.lost += u64::from(!has);
+                if *outcome == Outcome::Acknowledged {
+                    report.due += 1;
+                    report.arrived += u64::from(has);
+                    report.lost += u64::from(!has);
                 }
             }
         }
     }
     let distinct: u64 = looked_at().map(|user| user.distinct).sum();
-    verdict.unexpected = distinct - accounted_for;
-    verdict
+    report.unexpected = distinct - accounted_for;
+    report
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use Fate::{Acknowledged, Refused, Unknown};
+    use Outcome::{Acknowledged, Refused, Unknown};
 
     /// Author 0 is user 0 and writes to user 1 or to group 0, whose members are users 0, 1 and 2.
-    fn judged(calls: &[(To, Fate)], arrivals: [&[usize]; 3]) -> Verdict {
+    fn checked(calls: &[(To, Outcome)], arrivals: [&[usize]; 3]) -> Report {
         let sent = [Sent { calls: calls.to_vec() }];
         let arrived = arrivals.map(|numbers| {
             let mut user = Arrived::default();
@@ -198,7 +198,7 @@ mod tests {
             }
             Some(user)
         });
-        judge(&sent, &arrived, |_, to| match to {
+        check(&sent, &arrived, |_, to| match to {
             To::User(user) => Box::new(std::iter::once(user)),
             To::Group(_) => Box::new([1, 2].into_iter()),
         })
@@ -208,31 +208,31 @@ mod tests {
 
     #[test]
     fn all_that_was_acknowledged_once_and_in_order_is_good() {
-        let verdict =
-            judged(&[(ONE, Acknowledged); 200], [&[], &(0..200).collect::<Vec<_>>(), &[]]);
-        assert!(verdict.is_good());
-        assert_eq!((verdict.acknowledged, verdict.due, verdict.arrived), (200, 200, 200));
+        let report =
+            checked(&[(ONE, Acknowledged); 200], [&[], &(0..200).collect::<Vec<_>>(), &[]]);
+        assert!(report.is_good());
+        assert_eq!((report.acknowledged, report.due, report.arrived), (200, 200, 200));
     }
 
     #[test]
     fn what_was_acknowledged_and_has_not_arrived_is_lost() {
-        let verdict = judged(&[(ONE, Acknowledged); 3], [&[], &[0, 2], &[]]);
-        assert_eq!((verdict.lost, verdict.out_of_order), (1, 0));
-        assert!(!verdict.is_good());
+        let report = checked(&[(ONE, Acknowledged); 3], [&[], &[0, 2], &[]]);
+        assert_eq!((report.lost, report.out_of_order), (1, 0));
+        assert!(!report.is_good());
     }
 
     #[test]
     fn what_comes_again_is_doubled_and_not_counted_as_arrived() {
-        let verdict = judged(&[(ONE, Acknowledged); 2], [&[], &[0, 1, 0], &[]]);
-        assert_eq!((verdict.doubled, verdict.arrived, verdict.out_of_order), (1, 2, 0));
-        assert!(!verdict.is_good());
+        let report = checked(&[(ONE, Acknowledged); 2], [&[], &[0, 1, 0], &[]]);
+        assert_eq!((report.doubled, report.arrived, report.out_of_order), (1, 2, 0));
+        assert!(!report.is_good());
     }
 
     #[test]
     fn what_comes_after_a_later_one_is_out_of_order() {
-        let verdict = judged(&[(ONE, Acknowledged); 3], [&[], &[0, 2, 1], &[]]);
-        assert_eq!((verdict.out_of_order, verdict.lost), (1, 0));
-        assert!(!verdict.is_good());
+        let report = checked(&[(ONE, Acknowledged); 3], [&[], &[0, 2, 1], &[]]);
+        assert_eq!((report.out_of_order, report.lost), (1, 0));
+        assert!(!report.is_good());
     }
 
     #[test]
@@ -254,35 +254,35 @@ mod tests {
     #[test]
     fn a_call_without_an_answer_may_arrive_or_not_but_not_twice() {
         let calls = [(ONE, Acknowledged), (ONE, Unknown), (ONE, Unknown)];
-        let verdict = judged(&calls, [&[], &[0, 1], &[]]);
-        assert!(verdict.is_good());
-        assert_eq!((verdict.unknown, verdict.due), (2, 1));
-        assert_eq!(judged(&calls, [&[], &[0, 1, 1], &[]]).doubled, 1);
+        let report = checked(&calls, [&[], &[0, 1], &[]]);
+        assert!(report.is_good());
+        assert_eq!((report.unknown, report.due), (2, 1));
+        assert_eq!(checked(&calls, [&[], &[0, 1, 1], &[]]).doubled, 1);
     }
 
     #[test]
     fn a_refused_call_and_somebody_elses_message_must_not_arrive() {
         let calls = [(ONE, Acknowledged), (ONE, Refused)];
-        assert_eq!(judged(&calls, [&[], &[0, 1], &[]]).unexpected, 1);
-        let verdict = judged(&calls, [&[], &[0], &[0]]);
-        assert_eq!((verdict.unexpected, verdict.is_good()), (1, false));
+        assert_eq!(checked(&calls, [&[], &[0, 1], &[]]).unexpected, 1);
+        let report = checked(&calls, [&[], &[0], &[0]]);
+        assert_eq!((report.unexpected, report.is_good()), (1, false));
     }
 
     #[test]
     fn a_groups_message_is_due_to_each_member_but_its_author() {
         let calls = [(To::Group(0), Acknowledged), (ONE, Acknowledged)];
-        let verdict = judged(&calls, [&[], &[0, 1], &[0]]);
-        assert_eq!((verdict.due, verdict.arrived, verdict.is_good()), (3, 3, true));
-        assert_eq!(judged(&calls, [&[], &[0, 1], &[]]).lost, 1);
+        let report = checked(&calls, [&[], &[0, 1], &[0]]);
+        assert_eq!((report.due, report.arrived, report.is_good()), (3, 3, true));
+        assert_eq!(checked(&calls, [&[], &[0, 1], &[]]).lost, 1);
     }
 
     #[test]
-    fn who_was_not_looked_at_is_not_judged_and_silence_is_not_good() {
+    fn who_was_not_looked_at_is_not_checked_and_silence_is_not_good() {
         let sent = [Sent { calls: vec![(ONE, Acknowledged)] }];
         let to_one =
             |_: usize, _: To| -> Box<dyn Iterator<Item = usize>> { Box::new(std::iter::once(1)) };
-        let verdict = judge(&sent, &[None, None], to_one);
-        assert_eq!((verdict.due, verdict.lost, verdict.is_good()), (0, 0, true));
-        assert!(!judge(&[], &[None, None], to_one).is_good());
+        let report = check(&sent, &[None, None], to_one);
+        assert_eq!((report.due, report.lost, report.is_good()), (0, 0, true));
+        assert!(!check(&[], &[None, None], to_one).is_good());
     }
 }

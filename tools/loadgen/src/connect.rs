@@ -1,4 +1,4 @@
-//! `bench connect`: what a socket costs on which nothing happens.
+//! `loadgen connect`: what a socket costs on which nothing happens.
 
 use std::{
     process::ExitCode,
@@ -13,17 +13,15 @@ use anyhow::ensure;
 use clap::Args;
 use hdrhistogram::Histogram;
 use serde_json::{Value, json};
+use testkit::{client::socket::Socket, lock, output::Output};
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use testkit::{client::socket::Socket, lock, output::Output};
-
 use super::{
-    accounts::{self, Account, Kind},
-    deployment, environment,
+    accounts::{self, Account, AccountKind},
+    deployment, environment, format,
     processes::{self, Sample, spent},
     progress::Progress,
-    report,
     target::{Server, Target},
 };
 
@@ -48,7 +46,7 @@ pub(super) struct Options {
     pid: Option<u32>,
     /// Who they are; guests cost no password hashes
     #[arg(long, value_enum, default_value = "guests")]
-    accounts: Kind,
+    accounts: AccountKind,
 }
 
 /// Sockets that are opened one after the other and then only held.
@@ -65,7 +63,7 @@ struct Ramp {
 }
 
 /// What the gateway and all servers used at some moment.
-struct Moment {
+struct Snapshot {
     at: Instant,
     gateway: Option<(Duration, u64)>,
     servers: Sample,
@@ -80,8 +78,8 @@ pub(super) async fn run(options: &Options, output: Output) -> anyhow::Result<Exi
     let pid = options.pid.or_else(|| {
         address.ip().is_loopback().then(|| deployment::listener(address.port())).flatten()
     });
-    let lacks = environment::lacks(count / server.origins.len(), address.ip(), pid);
-    ensure!(lacks.is_empty(), "{}", lacks.join("\n"));
+    let obstacles = environment::obstacles(count / server.origins.len(), address.ip(), pid);
+    ensure!(obstacles.is_empty(), "{}", obstacles.join("\n"));
     environment::raise_files(count as u64 + 200)?;
     let (users, origins) =
         accounts::ready(&options.target, &server.origins, (count, options.accounts), output)
@@ -96,20 +94,20 @@ pub(super) async fn run(options: &Options, output: Output) -> anyhow::Result<Exi
         opened: AtomicUsize::new(0),
         failed: Mutex::default(),
         dropped: AtomicUsize::new(0),
-        times: Mutex::new(report::histogram()),
+        times: Mutex::new(format::histogram()),
     });
     // The first sockets bring what is there only once: threads' stacks, pools, pages of the program.
     let base = (count / 20).clamp(1, 200);
     let mut progress = Progress::of("sockets", "sockets", count as u64, output);
     ramp.open(0..base, &mut progress).await;
     sleep(REST).await;
-    let first = ramp.moment(pid).await;
+    let first = ramp.snapshot(pid).await;
     ramp.open(base..count, &mut progress).await;
     drop(progress);
     sleep(REST).await;
-    let opened = ramp.moment(pid).await;
+    let opened = ramp.snapshot(pid).await;
     sleep(options.hold).await;
-    let held = ramp.moment(pid).await;
+    let held = ramp.snapshot(pid).await;
     let mut shown = ramp.shown(&first, &opened, &held, count - base);
     ramp.stop.cancel();
     ramp.tasks.close();
@@ -137,11 +135,11 @@ impl Ramp {
         let until = sockets.end;
         for (index, number) in sockets.enumerate() {
             #[expect(clippy::cast_precision_loss, reason = "far from 2^52 sockets")]
-            let due = begun + Duration::from_secs_f64(index as f64 / self.rate);
-            self.tasks.spawn(Arc::clone(self).hold(number, due));
+            let scheduled_at = begun + Duration::from_secs_f64(index as f64 / self.rate);
+            self.tasks.spawn(Arc::clone(self).hold(number, scheduled_at));
             if index % 100 == 99 {
                 progress.set(self.opened.load(Ordering::Relaxed) as u64);
-                sleep_until(due).await; // not all tasks at once
+                sleep_until(scheduled_at).await; // not all tasks at once
             }
         }
         while self.opened.load(Ordering::Relaxed) + self.failures() < until {
@@ -154,8 +152,8 @@ impl Ramp {
         lock(&self.failed).len()
     }
 
-    async fn hold(self: Arc<Self>, number: usize, due: Instant) {
-        sleep_until(due).await;
+    async fn hold(self: Arc<Self>, number: usize, scheduled_at: Instant) {
+        sleep_until(scheduled_at).await;
         let origin = self.server.origin(number);
         let from = environment::source(number / self.server.origins.len(), origin.address.ip());
         let mut socket = match Socket::open(origin, &self.users[number].token, from).await {
@@ -164,7 +162,7 @@ impl Ramp {
                 return lock(&self.failed).push(format!("{error:#}"));
             }
         };
-        report::record(&mut lock(&self.times), due.elapsed());
+        format::record(&mut lock(&self.times), scheduled_at.elapsed());
         self.opened.fetch_add(1, Ordering::Relaxed);
         tokio::select! {
             () = self.stop.cancelled() => {}
@@ -174,10 +172,10 @@ impl Ramp {
         }
     }
 
-    async fn moment(&self, pid: Option<u32>) -> Moment {
+    async fn snapshot(&self, pid: Option<u32>) -> Snapshot {
         let processes = self.server.processes.clone();
         let sampled = tokio::task::spawn_blocking(move || processes.sample()).await;
-        Moment {
+        Snapshot {
             at: Instant::now(),
             gateway: pid.and_then(processes::of),
             servers: sampled.unwrap_or_default(),
@@ -185,7 +183,7 @@ impl Ramp {
         }
     }
 
-    fn shown(&self, first: &Moment, opened: &Moment, held: &Moment, between: usize) -> Value {
+    fn shown(&self, first: &Snapshot, opened: &Snapshot, held: &Snapshot, between: usize) -> Value {
         let open = self.opened.load(Ordering::Relaxed);
         let time = held.at - opened.at;
         let memory = match (first.gateway, opened.gateway, held.gateway) {
@@ -206,7 +204,7 @@ impl Ramp {
             };
             after.iter().map(of).collect()
         };
-        let (by_name, cpu) = report::cpu(&spent(&opened.servers, &held.servers));
+        let (by_name, cpu) = format::cpu(&spent(&opened.servers, &held.servers));
         let failed = lock(&self.failed);
         json!({
             "title": format!("connect: {open} idle sockets"),
@@ -215,10 +213,10 @@ impl Ramp {
             "failed": failed.len(),
             "first_failure": failed.first(),
             "dropped": self.dropped.load(Ordering::Relaxed),
-            "open_ms": report::quantiles(&lock(&self.times)),
+            "open_ms": format::quantiles(&lock(&self.times)),
             "gateway_memory": memory,
             "memory_growth_per_socket_kib": growth(&first.servers, &opened.servers),
-            "idle_s": report::rounded(time.as_secs_f64(), 3),
+            "idle_s": format::rounded(time.as_secs_f64(), 3),
             "idle_server_cpu": {
                 "by_name": by_name,
                 "microseconds_per_socket_and_s": micros_each(cpu, time, open),
@@ -231,22 +229,22 @@ impl Ramp {
 
 #[expect(clippy::cast_precision_loss, reason = "far from 2^52")]
 fn kib(bytes: u64, sockets: usize) -> f64 {
-    report::rounded(bytes as f64 / 1024.0 / sockets.max(1) as f64, 2)
+    format::rounded(bytes as f64 / 1024.0 / sockets.max(1) as f64, 2)
 }
 
 #[expect(clippy::cast_precision_loss, reason = "far from 2^52")]
 fn micros_each(cpu: Duration, time: Duration, sockets: usize) -> f64 {
-    report::rounded(cpu.as_secs_f64() * 1e6 / time.as_secs_f64() / sockets.max(1) as f64, 2)
+    format::rounded(cpu.as_secs_f64() * 1e6 / time.as_secs_f64() / sockets.max(1) as f64, 2)
 }
 
 fn as_text(shown: &Value, rate: f64) -> String {
-    let mut lines = report::about(&shown["setting"]);
+    let mut lines = format::about(&shown["setting"]);
     let opened = format!(
         "{} at {rate}/s, {} failed, {} dropped while held",
         shown["opened"], shown["failed"], shown["dropped"]
     );
     lines.push(("opened", opened));
-    lines.push(("until welcomed", report::quantiles_text(&shown["open_ms"])));
+    lines.push(("until welcomed", format::quantiles_text(&shown["open_ms"])));
     let memory = &shown["gateway_memory"];
     let text = if memory.is_null() {
         "unknown".to_owned()
@@ -279,5 +277,5 @@ fn as_text(shown: &Value, rate: f64) -> String {
             lines.push(("note", text.to_owned()));
         }
     }
-    report::table(shown["title"].as_str().unwrap_or_default(), &lines)
+    format::table(shown["title"].as_str().unwrap_or_default(), &lines)
 }

@@ -43,10 +43,10 @@ pub(super) fn source(number: usize, to: IpAddr) -> Option<IpAddr> {
 }
 
 /// What stands in the way of so many sockets.
-pub(super) fn lacks(sockets: usize, to: IpAddr, server: Option<u32>) -> Vec<String> {
-    let mut lacks = Vec::new();
+pub(super) fn obstacles(sockets: usize, to: IpAddr, server: Option<u32>) -> Vec<String> {
+    let mut obstacles = Vec::new();
     if !matches!(to, IpAddr::V4(to) if to.is_loopback()) && sockets > ports() {
-        lacks.push(format!(
+        obstacles.push(format!(
             "one address has {} local ports, for {sockets} sockets: widen net.ipv4.ip_local_port_range, give more \
              gateways with --url, or run generators on several machines",
             ports()
@@ -56,12 +56,12 @@ pub(super) fn lacks(sockets: usize, to: IpAddr, server: Option<u32>) -> Vec<Stri
     if let Some(most) = limits.as_deref().and_then(open_files)
         && most < sockets as u64 + 100
     {
-        lacks.push(format!(
+        obstacles.push(format!(
             "the gateway may have {most} open files, too few for {sockets} sockets: raise its limit \
              (`ulimit -n`, LimitNOFILE=) and start it again"
         ));
     }
-    lacks
+    obstacles
 }
 
 fn ports() -> usize {

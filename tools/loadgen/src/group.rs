@@ -1,18 +1,17 @@
-//! `bench group`: what one large group costs.
+//! `loadgen group`: what one large group costs.
 
 use std::process::ExitCode;
 
 use clap::Args;
-
 use testkit::output::Output;
 
 use super::{
-    accounts::{self, Kind},
+    accounts::{self, AccountKind},
     checker::To,
-    groups, outcome,
+    groups, results,
     run::{self, Load},
     target::Target,
-    traffic::{Author, Cast},
+    traffic::{Author, Scenario},
 };
 
 #[derive(Debug, Args)]
@@ -37,25 +36,25 @@ pub(super) struct Options {
 
 pub(super) async fn run(options: &Options, output: Output) -> anyhow::Result<ExitCode> {
     let members = options.members.max(2);
-    let pace = outcome::pace(options.rate)?;
+    let pace = results::pace(options.rate)?;
     let server = options.target.find().await?;
-    let wanted = (members, Kind::Registered);
+    let wanted = (members, AccountKind::Registered);
     let (users, origins) =
         accounts::ready(&options.target, &server.origins, wanted, output).await?;
     let group = groups::make(&server, &users, (0..members).collect()).await?;
     let senders = options.senders.clamp(1, members);
     let online = options.online.unwrap_or(members).min(members);
-    let cast = Cast {
+    let scenario = Scenario {
         users,
         groups: vec![group],
         authors: (0..senders).map(|user| Author { user, to: vec![To::Group(0)] }).collect(),
         connections: (0..senders).map(|author| vec![author]).collect(),
         online,
     };
-    let run = run::run(server, cast, &options.load, pace, output).await?;
+    let run = run::run(server, scenario, &options.load, pace, output).await?;
     let title = format!(
         "group: {members} members, {online} online, {senders} senders, {}",
-        outcome::pace_text(pace)
+        results::pace_text(pace)
     );
-    Ok(outcome::tell(&title, &run, origins, output))
+    Ok(results::print(&title, &run, origins, output))
 }

@@ -4,11 +4,10 @@ use anyhow::{Context as _, ensure};
 use futures_util::future::try_join_all;
 use hyper::http::uri::PathAndQuery;
 use serde_json::{Value, json};
-
 use testkit::client::http::Connection;
 
 use super::{
-    accounts::{Account, done},
+    accounts::{Account, call},
     target::Server,
     traffic::Group,
 };
@@ -16,7 +15,7 @@ use super::{
 /// How new members get in when nobody is to be told (data.md §8, 3–10): a notice for each would make load of its own.
 const SILENTLY: u8 = 3;
 
-/// So many join at once: each waits until his membership is seen everywhere.
+/// So many join at once: each waits until their membership is seen everywhere.
 const JOINING: usize = 16;
 
 /// Makes a group of these users. The first two must be registered.
@@ -31,22 +30,22 @@ pub(super) async fn make(
     let mut row = row_of(&mut http, owner, friend).await?;
     if row.is_none() {
         let body = json!({"friend_id": friend.id});
-        done(&mut http, owner, "/api/chat/autoAddFriendAndAgree", body).await?;
+        call(&mut http, owner, "/api/chat/autoAddFriendAndAgree", body).await?;
         row = row_of(&mut http, owner, friend).await?;
     }
     let row = row.context("a new friend is in no book")?;
-    done(&mut http, owner, "/api/chat/group/create", json!({"userIds": [row]})).await?;
+    call(&mut http, owner, "/api/chat/group/create", json!({"userIds": [row]})).await?;
     let listed = http.get(Some("/api/chat/grouplist/1?limit=1"), Some(&owner.header())).await?;
     let id = listed.data()?[0]["id"].as_i64().context("a new group is not listed")?;
     let policy = json!({"group_id": id, "addGroupSet": SILENTLY});
-    done(&mut http, owner, "/api/chat/groupAddUserSet", policy).await?;
+    call(&mut http, owner, "/api/chat/groupAddUserSet", policy).await?;
     let share = members.len().div_ceil(JOINING);
     let joining = members[2..].chunks(share).map(async |some| {
         let mut http = Connection::to(server.origin(some[0]));
         for member in some {
             let member = &users[*member];
             let body = json!({"group_id": id, "user_id": member.id, "inviteuser_id": -1});
-            done(&mut http, member, "/api/chat/groupInviteUser", body).await?;
+            call(&mut http, member, "/api/chat/groupInviteUser", body).await?;
         }
         anyhow::Ok(())
     });

@@ -7,13 +7,13 @@ mod connect;
 mod correlation_id;
 mod deployment;
 mod environment;
+mod format;
 mod group;
 mod groups;
-mod outcome;
 mod processes;
 mod progress;
 mod rebuild;
-mod report;
+mod results;
 mod run;
 mod schedule;
 mod send;
@@ -45,7 +45,7 @@ struct Cli {
 enum Command {
     /// Senders that write to each other as fast as they are answered, or at a rate
     Send(send::Options),
-    /// People who are online and write to each other and to their groups: how long until a message is read
+    /// Users who are online and write to each other and to their groups: how long until a message is read
     Chat(chat::Options),
     /// Sockets on which nothing happens: what one costs in memory and CPU
     Connect(connect::Options),
@@ -53,7 +53,7 @@ enum Command {
     Storm(storm::Options),
     /// One group, and some of its members who write to it
     Group(group::Options),
-    /// Read models that are built anew, by a `hongyan` that is told of its servers as operators tell it
+    /// Read models that are built anew, by a `hongyan` with the operator's settings
     Rebuild(rebuild::Options),
 }
 

@@ -11,7 +11,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use testkit::output::Output;
 use tokio_util::sync::CancellationToken;
 
-use super::{report, traffic::Traffic};
+use super::{format, traffic::Traffic};
 
 /// How often a line is written where there is no terminal.
 const LINES: Duration = Duration::from_secs(5);
@@ -65,13 +65,13 @@ impl Drop for Progress {
 }
 
 /// Tells of the traffic.
-pub(super) struct Meter {
+pub(super) struct TrafficProgress {
     traffic: Arc<Traffic>,
     bar: ProgressBar,
     plain: bool,
 }
 
-impl Meter {
+impl TrafficProgress {
     pub(super) fn new(traffic: &Arc<Traffic>, output: Output) -> Self {
         let bar = match output {
             Output::Text => ProgressBar::new_spinner(),
@@ -89,12 +89,12 @@ impl Meter {
             let missing = counts.due.load(Ordering::Relaxed);
             let missing = missing.saturating_sub(counts.arrived.load(Ordering::Relaxed));
             let failed: u64 = self.traffic.failures().values().sum();
-            let p99 = report::quantiles(&self.traffic.clock().answers)["p99"].clone();
+            let p99 = format::quantiles(&self.traffic.clock().answers)["p99"].clone();
             let text = format!(
                 "{:>4} s of {} s: {:>9}/s acknowledged, p99 {p99} ms, {missing} under way, {failed} failed",
                 self.traffic.schedule.now().as_secs(),
                 self.traffic.times.end().as_secs(),
-                report::per_second(acknowledged - before, tick),
+                format::per_second(acknowledged - before, tick),
             );
             before = acknowledged;
             if self.plain {

@@ -10,9 +10,8 @@ use testkit::{output::Output, programs};
 use tokio::process::Command;
 
 use super::{
-    deployment,
+    deployment, format,
     processes::{self, Servers, spent},
-    report,
 };
 
 /// The settings that say where the servers are.
@@ -31,7 +30,7 @@ pub(super) async fn run(options: &Options, output: Output) -> anyhow::Result<Exi
     let built = rebuild(options.name.as_deref()).await?;
     let own = with_children().saturating_sub(own);
     let spent = spent(&before, &servers.sample());
-    let (by_name, cpu) = report::cpu(&spent);
+    let (by_name, cpu) = format::cpu(&spent);
     let models: Vec<Value> = built.iter().map(model).collect();
     let sum = |key: &str| built.iter().filter_map(|one| one[key].as_f64()).sum::<f64>();
     let (events, seconds) = (sum("events"), sum("seconds"));
@@ -41,10 +40,10 @@ pub(super) async fn run(options: &Options, output: Output) -> anyhow::Result<Exi
         "version": env!("CARGO_PKG_VERSION"),
         "read_models": models,
         "events": events,
-        "seconds": report::rounded(seconds, 3),
-        "events_per_s": report::rounded(events / seconds, 1),
-        "server_cpu": {"by_name": by_name, "per_1000_events": report::per_1000(cpu, count)},
-        "own_cpu": {"seconds": own.as_secs_f64(), "per_1000_events": report::per_1000(own, count)},
+        "seconds": format::rounded(seconds, 3),
+        "events_per_s": format::rounded(events / seconds, 1),
+        "server_cpu": {"by_name": by_name, "per_1000_events": format::per_1000(cpu, count)},
+        "own_cpu": {"seconds": own.as_secs_f64(), "per_1000_events": format::per_1000(own, count)},
     });
     output.print(&shown, || {
         let lines = models.iter().map(|model| {
@@ -62,10 +61,10 @@ pub(super) async fn run(options: &Options, output: Output) -> anyhow::Result<Exi
             "{} s per 1,000 events here; {} s in the servers: {}",
             shown["own_cpu"]["per_1000_events"],
             shown["server_cpu"]["per_1000_events"],
-            report::cpu_text(&spent, count)
+            format::cpu_text(&spent, count)
         );
         lines.push(("CPU", cpu));
-        report::table(shown["title"].as_str().unwrap_or_default(), &lines)
+        format::table(shown["title"].as_str().unwrap_or_default(), &lines)
     });
     Ok(ExitCode::SUCCESS)
 }
@@ -89,8 +88,8 @@ fn model(built: &Value) -> Value {
     json!({
         "name": built["name"],
         "events": built["events"],
-        "seconds": report::rounded(number("seconds"), 3),
-        "events_per_s": report::rounded(number("events") / number("seconds"), 1),
+        "seconds": format::rounded(number("seconds"), 3),
+        "events_per_s": format::rounded(number("events") / number("seconds"), 1),
     })
 }
 

@@ -1,4 +1,4 @@
-//! One run from the first socket to the verdict.
+//! One run from the first socket to the report.
 
 use std::{
     sync::{Arc, atomic::Ordering},
@@ -8,19 +8,18 @@ use std::{
 use anyhow::Context as _;
 use clap::Args;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use testkit::{client::socket::Socket, output::Output};
 use tokio::time::{sleep, sleep_until, timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use testkit::{client::socket::Socket, output::Output};
-
 use super::{
-    checker::{Arrived, Sent, Verdict, judge},
+    checker::{Arrived, Report, Sent, check},
     environment,
     processes::{self, Sample},
-    progress::Meter,
+    progress::TrafficProgress,
     schedule::{Pace, Times},
     target::Server,
-    traffic::{Cast, Traffic},
+    traffic::{Scenario, Traffic},
 };
 
 /// How many sockets are opened, or queues read, at once.
@@ -55,7 +54,7 @@ impl Load {
 
 /// What was used and done at some moment.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Moment {
+pub(super) struct Snapshot {
     pub(super) at: Duration,
     pub(super) servers: Sample,
     pub(super) own: Duration,
@@ -65,11 +64,11 @@ pub(super) struct Moment {
 }
 
 /// What a run has shown.
-pub(super) struct Outcome {
+pub(super) struct RunResult {
     pub(super) traffic: Arc<Traffic>,
-    pub(super) verdict: Verdict,
+    pub(super) report: Report,
     /// The first call; the beginning and the end of what is measured; when all had arrived.
-    pub(super) moments: [Moment; 4],
+    pub(super) snapshots: [Snapshot; 4],
     /// `None`: there was nobody to ask.
     pub(super) caught_up: Option<bool>,
 }
@@ -77,19 +76,19 @@ pub(super) struct Outcome {
 /// Makes the load and checks what became of it.
 pub(super) async fn run(
     mut server: Server,
-    cast: Cast,
+    scenario: Scenario,
     load: &Load,
     pace: Pace,
     output: Output,
-) -> anyhow::Result<Outcome> {
+) -> anyhow::Result<RunResult> {
     let times = load.times();
-    environment::raise_files((cast.online + cast.connections.len() + AT_ONCE) as u64 + 64)?;
+    environment::raise_files((scenario.online + scenario.connections.len() + AT_ONCE) as u64 + 64)?;
     let id = testkit::clock::random_id().as_fields().0;
-    let online = cast.online;
+    let online = scenario.online;
     let open = |user: usize| {
         let origin = server.origin(user);
         let from = environment::source(user / server.origins.len(), origin.address.ip());
-        Socket::open(origin, &cast.users[user].token, from)
+        Socket::open(origin, &scenario.users[user].token, from)
     };
     let sockets: Vec<Socket> = stream::iter(0..online)
         .map(open)
@@ -99,31 +98,31 @@ pub(super) async fn run(
         .context("a socket cannot be opened")?;
 
     server.find_processes();
-    let traffic = Traffic::begin((id, server, cast), (pace, times), load.message_bytes);
+    let traffic = Traffic::begin((id, server, scenario), (pace, times), load.message_bytes);
     let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
     for (user, socket) in sockets.into_iter().enumerate() {
         tasks.spawn(Arc::clone(&traffic).listen(user, socket, stop.clone()));
     }
-    tasks.spawn(Meter::new(&traffic, output).run(stop.clone()));
-    let senders: Vec<_> = (0..traffic.cast.connections.len())
+    tasks.spawn(TrafficProgress::new(&traffic, output).run(stop.clone()));
+    let senders: Vec<_> = (0..traffic.scenario.connections.len())
         .map(|connection| tasks.spawn(Arc::clone(&traffic).send(connection)))
         .collect();
-    let first = moment(&traffic).await;
+    let first = snapshot(&traffic).await;
     sleep_until(traffic.schedule.at(times.warm_up)).await;
-    let from = moment(&traffic).await;
+    let from = snapshot(&traffic).await;
     sleep_until(traffic.schedule.at(times.end())).await;
-    let to = moment(&traffic).await;
+    let to = snapshot(&traffic).await;
 
-    let mut sent: Vec<Sent> = traffic.cast.authors.iter().map(|_| Sent::default()).collect();
+    let mut sent: Vec<Sent> = traffic.scenario.authors.iter().map(|_| Sent::default()).collect();
     for sender in senders {
         for (author, all) in sender.await.context("a sender failed")? {
             sent[author] = all;
         }
     }
-    note_not_begun(&traffic);
+    record_not_begun(&traffic);
     _ = timeout(load.settle, all_arrived(&traffic)).await;
     let caught_up = traffic.server.caught_up(load.settle).await;
-    let last = moment(&traffic).await;
+    let last = snapshot(&traffic).await;
     sleep(GRACE).await;
     stop.cancel();
     tasks.close();
@@ -131,18 +130,18 @@ pub(super) async fn run(
     if !load.leave_queues {
         read_queues(&traffic, &sent, load.settle).await?;
     }
-    let looked_at = if load.leave_queues { online } else { traffic.cast.users.len() };
-    let arrived: Vec<Option<Arrived>> = (0..traffic.cast.users.len())
+    let looked_at = if load.leave_queues { online } else { traffic.scenario.users.len() };
+    let arrived: Vec<Option<Arrived>> = (0..traffic.scenario.users.len())
         .map(|user| (user < looked_at).then(|| traffic.take_arrived(user)))
         .collect();
-    let verdict = judge(&sent, &arrived, |author, to| traffic.cast.readers(author, to));
-    Ok(Outcome { traffic, verdict, moments: [first, from, to, last], caught_up })
+    let report = check(&sent, &arrived, |author, to| traffic.scenario.readers(author, to));
+    Ok(RunResult { traffic, report, snapshots: [first, from, to, last], caught_up })
 }
 
-async fn moment(traffic: &Arc<Traffic>) -> Moment {
+async fn snapshot(traffic: &Arc<Traffic>) -> Snapshot {
     let (processes, counts) = (traffic.server.processes.clone(), &traffic.counts);
     let read = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
-    let moment = Moment {
+    let snapshot = Snapshot {
         at: traffic.schedule.now(),
         servers: Sample::new(),
         own: processes::own_cpu(),
@@ -152,16 +151,16 @@ async fn moment(traffic: &Arc<Traffic>) -> Moment {
     };
     // Off this thread: /proc may have thousands of entries.
     let servers = tokio::task::spawn_blocking(move || processes.sample()).await;
-    Moment { servers: servers.unwrap_or_default(), ..moment }
+    Snapshot { servers: servers.unwrap_or_default(), ..snapshot }
 }
 
-/// Calls that were due and that nobody was free to make have waited at least until the end.
-fn note_not_begun(traffic: &Traffic) {
+/// Calls that were scheduled and that nobody was free to make have waited at least until the end.
+fn record_not_begun(traffic: &Traffic) {
     let mut clock = traffic.clock();
-    for due in traffic.schedule.not_begun().filter(|due| traffic.times.measures(*due)) {
-        let waited = traffic.times.end().saturating_sub(due);
-        super::report::record(&mut clock.begins, waited);
-        super::report::record(&mut clock.answers, waited);
+    for scheduled_at in traffic.schedule.not_begun().filter(|at| traffic.times.measures(*at)) {
+        let waited = traffic.times.end().saturating_sub(scheduled_at);
+        super::format::record(&mut clock.begins, waited);
+        super::format::record(&mut clock.answers, waited);
     }
 }
 
@@ -186,27 +185,27 @@ async fn all_arrived(traffic: &Traffic) {
 
 /// Lets those who were offline come, one after the other, and ask for what has waited.
 async fn read_queues(traffic: &Traffic, sent: &[Sent], patience: Duration) -> anyhow::Result<()> {
-    let cast = &traffic.cast;
-    let mut waiting = vec![0_u64; cast.users.len()];
+    let scenario = &traffic.scenario;
+    let mut waiting = vec![0_u64; scenario.users.len()];
     for (author, sent) in sent.iter().enumerate() {
-        for (to, fate) in &sent.calls {
-            if *fate == super::checker::Fate::Acknowledged {
-                for user in cast.readers(author, *to) {
+        for (to, outcome) in &sent.calls {
+            if *outcome == super::checker::Outcome::Acknowledged {
+                for user in scenario.readers(author, *to) {
                     waiting[user] += 1;
                 }
             }
         }
     }
     let waiting = &waiting;
-    stream::iter(cast.online..cast.users.len())
+    stream::iter(scenario.online..scenario.users.len())
         .map(Ok)
         .try_for_each_concurrent(AT_ONCE, |user| async move {
             let mut socket = traffic.open(user).await?;
-            traffic.ask_for_queue(user).await?;
+            traffic.drain(user).await?;
             let mut left = waiting[user];
             let mut limit = if left == 0 { GRACE } else { patience };
             while let Ok(Some(frame)) = timeout(limit, socket.next()).await {
-                left = left.saturating_sub(u64::from(traffic.hear(user, &frame)));
+                left = left.saturating_sub(u64::from(traffic.on_frame(user, &frame)));
                 if left == 0 {
                     limit = GRACE;
                 }

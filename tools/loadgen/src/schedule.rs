@@ -22,7 +22,7 @@ pub(super) enum Pace {
 
 impl Pace {
     /// When the call with this number is due, counted from 0.
-    fn due(self, number: u64) -> Duration {
+    fn scheduled_at(self, number: u64) -> Duration {
         match self {
             Self::Free => Duration::ZERO,
             #[expect(clippy::cast_precision_loss, reason = "far from 2^52 calls")]
@@ -53,8 +53,8 @@ impl Times {
     }
 
     /// Is what was due then measured?
-    pub(super) fn measures(self, due: Duration) -> bool {
-        (self.warm_up..self.end()).contains(&due)
+    pub(super) fn measures(self, scheduled_at: Duration) -> bool {
+        (self.warm_up..self.end()).contains(&scheduled_at)
     }
 }
 
@@ -109,24 +109,24 @@ impl Schedule {
         if self.over.load(Ordering::Relaxed) {
             return None;
         }
-        Some(self.pace.due(self.next.fetch_add(1, Ordering::Relaxed)))
+        Some(self.pace.scheduled_at(self.next.fetch_add(1, Ordering::Relaxed)))
     }
 
     /// When those calls were due that nobody was free to make before the end.
     pub(super) fn not_begun(&self) -> impl Iterator<Item = Duration> {
         let taken = self.next.load(Ordering::Relaxed);
-        (taken..self.pace.before(self.times.end())).map(|number| self.pace.due(number))
+        (taken..self.pace.before(self.times.end())).map(|number| self.pace.scheduled_at(number))
     }
 
     fn run(&self) {
         let end = self.times.end();
         let all = self.pace.before(end);
-        let mut told = 0;
-        while told < all {
-            std::thread::sleep(self.pace.due(told).saturating_sub(self.now()));
-            let due = self.pace.before(self.now()).clamp(told + 1, all);
-            self.due.add_permits(usize::try_from(due - told).unwrap_or_default());
-            told = due;
+        let mut released = 0;
+        while released < all {
+            std::thread::sleep(self.pace.scheduled_at(released).saturating_sub(self.now()));
+            let due = self.pace.before(self.now()).clamp(released + 1, all);
+            self.due.add_permits(usize::try_from(due - released).unwrap_or_default());
+            released = due;
         }
         std::thread::sleep((end + LATE).saturating_sub(self.now()));
         self.over.store(true, Ordering::Relaxed);
@@ -144,9 +144,9 @@ mod tests {
     #[test]
     fn calls_are_evenly_spread_and_none_is_due_at_the_end_or_later() {
         let pace = Pace::PerSecond(4000.0);
-        assert_eq!(pace.due(0), Duration::ZERO);
-        assert_eq!(pace.due(1), Duration::from_micros(250));
-        assert_eq!(pace.due(40_000), Duration::from_secs(10));
+        assert_eq!(pace.scheduled_at(0), Duration::ZERO);
+        assert_eq!(pace.scheduled_at(1), Duration::from_micros(250));
+        assert_eq!(pace.scheduled_at(40_000), Duration::from_secs(10));
         assert_eq!(pace.before(Duration::from_secs(10)), 40_000);
         assert_eq!(pace.before(Duration::from_micros(251)), 2);
         assert_eq!(Pace::Free.before(Duration::from_secs(10)), 0);
@@ -173,7 +173,7 @@ mod tests {
     async fn calls_that_nobody_was_free_to_make_are_told() {
         let schedule = Schedule::begin(Pace::PerSecond(0.1), TIMES);
         assert_eq!(schedule.take().await, Some(Duration::ZERO));
-        let left: Vec<u64> = schedule.not_begun().map(|due| due.as_secs()).collect();
+        let left: Vec<u64> = schedule.not_begun().map(|at| at.as_secs()).collect();
         assert_eq!(left, [10, 20, 30, 40, 50, 60, 70, 80, 90]);
     }
 

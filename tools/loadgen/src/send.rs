@@ -1,18 +1,17 @@
-//! `bench send`: how many messages are acknowledged, and how fast.
+//! `loadgen send`: how many messages are acknowledged, and how fast.
 
 use std::process::ExitCode;
 
 use clap::Args;
-
 use testkit::output::Output;
 
 use super::{
-    accounts::{self, Kind},
+    accounts::{self, AccountKind},
     checker::To,
-    outcome,
+    results,
     run::{self, Load},
     target::Target,
-    traffic::{Author, Cast},
+    traffic::{Author, Scenario},
 };
 
 #[derive(Debug, Args)]
@@ -36,7 +35,7 @@ pub(super) struct Options {
     offline: bool,
     /// Who the senders are
     #[arg(long, value_enum, default_value = "registered")]
-    accounts: Kind,
+    accounts: AccountKind,
 }
 
 pub(super) async fn run(options: &Options, output: Output) -> anyhow::Result<ExitCode> {
@@ -45,24 +44,24 @@ pub(super) async fn run(options: &Options, output: Output) -> anyhow::Result<Exi
     let (users, origins) =
         accounts::ready(&options.target, &server.origins, (senders, options.accounts), output)
             .await?;
-    let lanes = senders * options.in_flight.max(1);
-    let author = |lane: usize| {
-        let user = lane % senders;
+    let connections = senders * options.in_flight.max(1);
+    let author = |connection: usize| {
+        let user = connection % senders;
         Author { user, to: vec![To::User((user + 1) % senders)] }
     };
-    let cast = Cast {
+    let scenario = Scenario {
         users,
         groups: Vec::new(),
-        authors: (0..lanes).map(author).collect(),
-        connections: (0..lanes).map(|lane| vec![lane]).collect(),
+        authors: (0..connections).map(author).collect(),
+        connections: (0..connections).map(|connection| vec![connection]).collect(),
         online: if options.offline { 0 } else { senders },
     };
-    let pace = outcome::pace(options.rate)?;
-    let run = run::run(server, cast, &options.load, pace, output).await?;
+    let pace = results::pace(options.rate)?;
+    let run = run::run(server, scenario, &options.load, pace, output).await?;
     let title = format!(
         "send: {senders} senders with {} in flight, {}",
         options.in_flight,
-        outcome::pace_text(pace)
+        results::pace_text(pace)
     );
-    Ok(outcome::tell(&title, &run, origins, output))
+    Ok(results::print(&title, &run, origins, output))
 }

@@ -1,4 +1,4 @@
-//! `bench storm`: everybody comes back at once, as after the restart of a gateway, and asks for what has waited.
+//! `loadgen storm`: every client reconnects at once, as after the restart of a gateway, and asks for what has waited.
 
 use std::{
     process::ExitCode,
@@ -14,20 +14,18 @@ use clap::Args;
 use futures_util::{StreamExt as _, TryStreamExt as _, future::try_join_all, stream};
 use hdrhistogram::Histogram;
 use serde_json::{Value, json};
+use testkit::{client::socket::Socket, lock, output::Output};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use testkit::{client::socket::Socket, lock, output::Output};
-
 use super::{
-    accounts::{self, Kind},
-    checker::{Sent, To, Verdict, judge},
-    deployment, environment,
+    accounts::{self, AccountKind},
+    checker::{Report, Sent, To, check},
+    deployment, environment, format,
     progress::Progress,
-    report,
     schedule::{Pace, Times},
     target::Target,
-    traffic::{Author, Cast, Speaker, Traffic},
+    traffic::{Author, Scenario, Sender, Traffic},
 };
 
 /// How many sockets are opened at once before the storm.
@@ -59,10 +57,10 @@ pub(super) struct Options {
     settle: Duration,
     /// Who they are; guests cost no password hashes
     #[arg(long, value_enum, default_value = "guests")]
-    accounts: Kind,
+    accounts: AccountKind,
 }
 
-/// Those who come back.
+/// Clients that reconnect.
 struct Storm {
     traffic: Arc<Traffic>,
     waiting: usize,
@@ -79,25 +77,28 @@ pub(super) async fn run(options: &Options, output: Output) -> anyhow::Result<Exi
     let mut server = options.target.find().await?;
     let address = server.origin(0).address;
     let pid = deployment::listener(address.port()).filter(|_| address.ip().is_loopback());
-    let lacks = environment::lacks(2 * count / server.origins.len(), address.ip(), pid);
-    ensure!(lacks.is_empty(), "{}", lacks.join("\n"));
+    let obstacles = environment::obstacles(2 * count / server.origins.len(), address.ip(), pid);
+    ensure!(obstacles.is_empty(), "{}", obstacles.join("\n"));
     environment::raise_files(2 * count as u64 + 200)?;
     let wanted = (count, options.accounts);
     let (users, origins) =
         accounts::ready(&options.target, &server.origins, wanted, output).await?;
     server.find_processes();
-    let cast = Cast {
+    let scenario = Scenario {
         users,
         groups: Vec::new(),
         authors: (0..count)
             .map(|user| Author { user, to: vec![To::User((user + 1) % count)] })
             .collect(),
-        connections: (0..SENDERS).map(|lane| (lane..count).step_by(SENDERS).collect()).collect(),
+        connections: (0..SENDERS)
+            .map(|connection| (connection..count).step_by(SENDERS).collect())
+            .collect(),
         online: count,
     };
     let times = Times { warm_up: Duration::ZERO, measured: Duration::MAX };
     let id = testkit::clock::random_id().as_fields().0;
-    let traffic = Traffic::begin((id, server, cast), (Pace::Free, times), options.message_bytes);
+    let traffic =
+        Traffic::begin((id, server, scenario), (Pace::Free, times), options.message_bytes);
 
     let sockets: Vec<Socket> = stream::iter(0..count)
         .map(|user| traffic.open(user))
@@ -116,14 +117,14 @@ pub(super) async fn run(options: &Options, output: Output) -> anyhow::Result<Exi
         waiting: options.waiting,
         begun: Instant::now(),
         stop: CancellationToken::new(),
-        welcomed: Mutex::new(report::histogram()),
-        complete: Mutex::new(report::histogram()),
+        welcomed: Mutex::new(format::histogram()),
+        complete: Mutex::new(format::histogram()),
         back: AtomicU64::new(0),
         again: AtomicU64::new(0),
     });
     let tasks = TaskTracker::new();
     for user in 0..count {
-        tasks.spawn(Arc::clone(&storm).come_back(user));
+        tasks.spawn(Arc::clone(&storm).reconnect(user));
     }
     let mut progress = Progress::of("back", "users", count as u64, output);
     let all_back = async {
@@ -142,71 +143,72 @@ pub(super) async fn run(options: &Options, output: Output) -> anyhow::Result<Exi
     tasks.wait().await;
 
     let arrived: Vec<_> = (0..count).map(|user| Some(traffic.take_arrived(user))).collect();
-    let verdict = judge(&sent, &arrived, |author, to| traffic.cast.readers(author, to));
-    let good = took.is_some() && (verdict.is_good() || options.waiting == 0);
-    let (by_name, cpu) = report::cpu(&super::processes::spent(&before, &after));
+    let report = check(&sent, &arrived, |author, to| traffic.scenario.readers(author, to));
+    let good = took.is_some() && (report.is_good() || options.waiting == 0);
+    let (by_name, cpu) = format::cpu(&super::processes::spent(&before, &after));
     let shown = json!({
         "title": format!("storm: {count} sockets come back at once, {} messages wait for each", options.waiting),
         "setting": traffic.server.describe(),
         "accounts": origins,
         "message_bytes": options.message_bytes,
         "good": good,
-        "all_back_s": took.map(|took| report::rounded(took.as_secs_f64(), 3)),
+        "all_back_s": took.map(|took| format::rounded(took.as_secs_f64(), 3)),
         "back": storm.back.load(Ordering::Relaxed),
         "tried_again": storm.again.load(Ordering::Relaxed),
-        "welcomed_ms": report::quantiles(&lock(&storm.welcomed)),
-        "complete_ms": report::quantiles(&lock(&storm.complete)),
-        "server_cpu": {"by_name": by_name, "per_1000_users": report::per_1000(cpu, count as u64)},
-        "messages": verdict,
+        "welcomed_ms": format::quantiles(&lock(&storm.welcomed)),
+        "complete_ms": format::quantiles(&lock(&storm.complete)),
+        "server_cpu": {"by_name": by_name, "per_1000_users": format::per_1000(cpu, count as u64)},
+        "messages": report,
         "failures": traffic.failures(),
     });
-    output.print(&shown, || as_text(&shown, &verdict));
+    output.print(&shown, || as_text(&shown, &report));
     Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// Gives everybody what waits.
 async fn send(traffic: &Arc<Traffic>, each: usize) -> Vec<Sent> {
-    let lanes = traffic.cast.connections.iter().enumerate().map(|(lane, authors)| async move {
-        let mut server = traffic.connection(lane);
-        let mut sent = Vec::new();
-        for author in authors {
-            let mut speaker = Speaker::new(&traffic.cast, *author);
-            for _ in 0..each {
-                speaker.say(&mut server, traffic.schedule.now(), traffic).await;
+    let connections =
+        traffic.scenario.connections.iter().enumerate().map(|(connection, authors)| async move {
+            let mut server = traffic.connection(connection);
+            let mut sent = Vec::new();
+            for author in authors {
+                let mut sender = Sender::new(&traffic.scenario, *author);
+                for _ in 0..each {
+                    sender.send(&mut server, traffic.schedule.now(), traffic).await;
+                }
+                sent.push(sender.finish());
             }
-            sent.push(speaker.finish());
-        }
-        Ok::<_, std::convert::Infallible>(sent)
-    });
-    let Ok(lanes) = try_join_all(lanes).await;
-    let mut sent: Vec<(usize, Sent)> = lanes.into_iter().flatten().collect();
+            Ok::<_, std::convert::Infallible>(sent)
+        });
+    let Ok(connections) = try_join_all(connections).await;
+    let mut sent: Vec<(usize, Sent)> = connections.into_iter().flatten().collect();
     sent.sort_by_key(|(author, _)| *author);
     sent.into_iter().map(|(_, sent)| sent).collect()
 }
 
 impl Storm {
-    async fn come_back(self: Arc<Self>, user: usize) {
+    async fn reconnect(self: Arc<Self>, user: usize) {
         tokio::select! {
             () = self.stop.cancelled() => {}
-            () = self.come_back_until_done(user) => {}
+            () = self.reconnect_until_done(user) => {}
         }
     }
 
     /// As a client: opens a socket, asks for the queue, listens; tries again a second later when anything fails.
-    async fn come_back_until_done(&self, user: usize) {
+    async fn reconnect_until_done(&self, user: usize) {
         let mut left = self.waiting;
         loop {
             if let Ok(mut socket) = self.traffic.open(user).await {
-                report::record(&mut lock(&self.welcomed), self.begun.elapsed());
-                if self.traffic.ask_for_queue(user).await.is_ok() {
+                format::record(&mut lock(&self.welcomed), self.begun.elapsed());
+                if self.traffic.drain(user).await.is_ok() {
                     loop {
                         if left == 0 {
-                            report::record(&mut lock(&self.complete), self.begun.elapsed());
+                            format::record(&mut lock(&self.complete), self.begun.elapsed());
                             self.back.fetch_add(1, Ordering::Relaxed);
                             left = usize::MAX;
                         }
                         let Some(frame) = socket.next().await else { break };
-                        left -= usize::from(self.traffic.hear(user, &frame));
+                        left -= usize::from(self.traffic.on_frame(user, &frame));
                     }
                 }
             }
@@ -216,22 +218,22 @@ impl Storm {
     }
 }
 
-fn as_text(shown: &Value, verdict: &Verdict) -> String {
-    let mut lines = report::about(&shown["setting"]);
+fn as_text(shown: &Value, report: &Report) -> String {
+    let mut lines = format::about(&shown["setting"]);
     let back = match shown["all_back_s"].as_f64() {
         Some(seconds) => format!("all after {seconds} s"),
         None => format!("{} only when the waiting ended", shown["back"]),
     };
     lines.push(("back", format!("{back}; {} attempts failed", shown["tried_again"])));
-    lines.push(("until welcomed", report::quantiles_text(&shown["welcomed_ms"])));
-    lines.push(("until complete", report::quantiles_text(&shown["complete_ms"])));
+    lines.push(("until welcomed", format::quantiles_text(&shown["welcomed_ms"])));
+    lines.push(("until complete", format::quantiles_text(&shown["complete_ms"])));
     lines.push((
         "server CPU",
         format!("{} s per 1,000 users", shown["server_cpu"]["per_1000_users"]),
     ));
-    lines.push(("arrived", report::verdict_text(verdict)));
+    lines.push(("arrived", format::report_text(report)));
     for (text, count) in shown["failures"].as_object().into_iter().flatten() {
         lines.push(("note", format!("{count} calls failed: {text}")));
     }
-    report::table(shown["title"].as_str().unwrap_or_default(), &lines)
+    format::table(shown["title"].as_str().unwrap_or_default(), &lines)
 }

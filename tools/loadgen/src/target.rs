@@ -6,7 +6,6 @@ use anyhow::Context as _;
 use clap::Args;
 use hyper::StatusCode;
 use serde_json::{Value, json};
-
 use testkit::client::http::{Connection, Origin};
 
 use super::{deployment, processes::Servers};
@@ -121,7 +120,7 @@ impl Server {
         Some(tokio::time::timeout(patience, caught_up).await.is_ok())
     }
 
-    /// The server, the machine and the generator, for the report.
+    /// The server, the machine and the generator, for the results.
     pub(super) fn describe(&self) -> Value {
         let system = rustix::system::uname();
         let text = |text: &std::ffi::CStr| text.to_string_lossy().into_owned();

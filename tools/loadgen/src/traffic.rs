@@ -1,4 +1,4 @@
-//! Messages on their way: those who send, those who listen, and what both note.
+//! The traffic of a run: senders, listeners, and what both count.
 
 use std::{
     collections::BTreeMap,
@@ -12,22 +12,21 @@ use std::{
 
 use hdrhistogram::Histogram;
 use hyper::{StatusCode, header::HeaderValue};
-use tokio::time::sleep;
-use tokio_util::sync::CancellationToken;
-
 use testkit::{
     client::{
-        http::{Answer, Broken, Connection},
+        http::{Answer, CallError, Connection},
         socket::Socket,
     },
     lock,
 };
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
 
 use super::{
     accounts::{self, Account},
-    checker::{Arrived, Fate, Sent, To},
-    correlation_id::Marker,
-    environment, report,
+    checker::{Arrived, Outcome, Sent, To},
+    correlation_id::CorrelationId,
+    environment, format,
     schedule::{Schedule, Times},
     target::Server,
 };
@@ -44,16 +43,16 @@ pub(super) struct Group {
     pub(super) members: Vec<usize>,
 }
 
-/// Somebody who writes to these, one after the other, and waits for each answer.
+/// One who sends to these, one after the other, and waits for each answer.
 #[derive(Debug)]
 pub(super) struct Author {
     pub(super) user: usize,
     pub(super) to: Vec<To>,
 }
 
-/// Who is there, and who writes to whom.
+/// The scenario of a run: who is there, and who writes to whom.
 #[derive(Debug)]
-pub(super) struct Cast {
+pub(super) struct Scenario {
     pub(super) users: Vec<Account>,
     pub(super) groups: Vec<Group>,
     pub(super) authors: Vec<Author>,
@@ -63,7 +62,7 @@ pub(super) struct Cast {
     pub(super) online: usize,
 }
 
-impl Cast {
+impl Scenario {
     /// Whom a message of an author must reach.
     pub(super) fn readers(&self, author: usize, to: To) -> Box<dyn Iterator<Item = usize> + '_> {
         match to {
@@ -82,7 +81,7 @@ impl Cast {
 pub(super) struct Traffic {
     pub(super) run: u32,
     pub(super) server: Server,
-    pub(super) cast: Cast,
+    pub(super) scenario: Scenario,
     pub(super) schedule: Arc<Schedule>,
     pub(super) times: Times,
     /// Of each message's text.
@@ -108,7 +107,7 @@ pub(super) struct Counts {
     pub(super) away: AtomicU64,
 }
 
-/// Durations of what was due in the measured time.
+/// Durations of what was scheduled in the measured time.
 pub(super) struct Clock {
     /// Until the answer.
     pub(super) answers: Histogram<u64>,
@@ -125,16 +124,16 @@ fn count(counter: &AtomicU64) {
 impl Traffic {
     /// Begins at once.
     pub(super) fn begin(
-        (run, server, cast): (u32, Server, Cast),
+        (run, server, scenario): (u32, Server, Scenario),
         (pace, times): (super::schedule::Pace, Times),
         bytes: usize,
     ) -> Arc<Self> {
-        let [answers, frames, begins] = std::array::from_fn(|_| report::histogram());
-        let arrived = cast.users.iter().map(|_| Mutex::default()).collect();
+        let [answers, frames, begins] = std::array::from_fn(|_| format::histogram());
+        let arrived = scenario.users.iter().map(|_| Mutex::default()).collect();
         Arc::new(Self {
             run,
             server,
-            cast,
+            scenario,
             schedule: Schedule::begin(pace, times),
             times,
             bytes,
@@ -159,18 +158,23 @@ impl Traffic {
         std::mem::take(&mut *lock(&self.arrived[user]))
     }
 
-    /// Takes note of a frame. Is it a message of this run that is new?
-    pub(super) fn hear(&self, user: usize, frame: &str) -> bool {
-        let Some(marker) = Marker::find(frame).filter(|marker| marker.run == self.run) else {
+    /// Counts a frame. Is it a message of this run that is new?
+    pub(super) fn on_frame(&self, user: usize, frame: &str) -> bool {
+        let Some(correlation_id) =
+            CorrelationId::find(frame).filter(|correlation_id| correlation_id.run == self.run)
+        else {
             return false;
         };
         let now = self.schedule.now();
-        let new = lock(&self.arrived[user]).take(marker.author, marker.number);
+        let new = lock(&self.arrived[user]).take(correlation_id.author, correlation_id.number);
         if new {
             count(&self.counts.arrived);
             // Who was offline reads late, and says nothing about how long a message takes.
-            if user < self.cast.online && self.times.measures(marker.due) {
-                report::record(&mut self.clock().frames, now.saturating_sub(marker.due));
+            if user < self.scenario.online && self.times.measures(correlation_id.scheduled_at) {
+                format::record(
+                    &mut self.clock().frames,
+                    now.saturating_sub(correlation_id.scheduled_at),
+                );
             }
         }
         new
@@ -189,7 +193,7 @@ impl Traffic {
                 frame = socket.next() => frame,
             };
             if let Some(frame) = frame {
-                self.hear(user, &frame);
+                self.on_frame(user, &frame);
                 continue;
             }
             count(&self.counts.dropped);
@@ -197,19 +201,19 @@ impl Traffic {
             count(&self.counts.away);
             socket = tokio::select! {
                 () = stop.cancelled() => return,
-                again = self.come_back(user) => again,
+                again = self.reconnect(user) => again,
             };
             self.counts.away.fetch_sub(1, Ordering::Relaxed);
         }
     }
 
-    /// To whichever gateway lets him in.
-    async fn come_back(&self, user: usize) -> Socket {
+    /// At whichever gateway accepts them.
+    async fn reconnect(&self, user: usize) -> Socket {
         let mut gateway = user;
         loop {
             sleep(PAUSE).await;
             if let Ok(socket) = self.open_at(gateway, user).await
-                && self.ask_for_queue_at(gateway, user).await.is_ok()
+                && self.drain_at(gateway, user).await.is_ok()
             {
                 return socket;
             }
@@ -229,19 +233,19 @@ impl Traffic {
     }
 
     async fn open_at(&self, gateway: usize, user: usize) -> anyhow::Result<Socket> {
-        let token = &self.cast.users[user].token;
+        let token = &self.scenario.users[user].token;
         Socket::open(self.server.origin(gateway), token, self.source(user)).await
     }
 
     /// What waits is to come over the user's socket (rest.md §21).
-    pub(super) async fn ask_for_queue(&self, user: usize) -> anyhow::Result<()> {
-        self.ask_for_queue_at(user, user).await
+    pub(super) async fn drain(&self, user: usize) -> anyhow::Result<()> {
+        self.drain_at(user, user).await
     }
 
-    async fn ask_for_queue_at(&self, gateway: usize, user: usize) -> anyhow::Result<()> {
+    async fn drain_at(&self, gateway: usize, user: usize) -> anyhow::Result<()> {
         let mut server = Connection::to(self.server.origin(gateway)).from(self.source(user));
-        let account = &self.cast.users[user];
-        accounts::done(&mut server, account, DRAIN, serde_json::json!({})).await?;
+        let account = &self.scenario.users[user];
+        accounts::call(&mut server, account, DRAIN, serde_json::json!({})).await?;
         Ok(())
     }
 
@@ -250,57 +254,57 @@ impl Traffic {
         Connection::to(self.server.origin(number))
     }
 
-    /// Sends what is due over one connection, until nothing is due any more.
+    /// Sends over one connection whatever the schedule asks for, to its end.
     pub(super) async fn send(self: Arc<Self>, connection: usize) -> Vec<(usize, Sent)> {
         let mut gateway = connection;
         let mut server = self.connection(gateway);
-        let authors = &self.cast.connections[connection];
-        let mut speakers: Vec<Speaker> =
-            authors.iter().map(|author| Speaker::new(&self.cast, *author)).collect();
+        let authors = &self.scenario.connections[connection];
+        let mut senders: Vec<Sender> =
+            authors.iter().map(|author| Sender::new(&self.scenario, *author)).collect();
         let mut turn = 0;
-        while let Some(due) = self.schedule.take().await {
-            let speaker = &mut speakers[turn % authors.len()];
+        while let Some(scheduled_at) = self.schedule.take().await {
+            let sender = &mut senders[turn % authors.len()];
             turn += 1;
             let begun = self.schedule.now();
-            let fate = speaker.say(&mut server, due, &self).await;
+            let outcome = sender.send(&mut server, scheduled_at, &self).await;
             let done = self.schedule.now();
-            if self.times.measures(due) {
+            if self.times.measures(scheduled_at) {
                 let mut clock = self.clock();
-                report::record(&mut clock.begins, begun.saturating_sub(due));
-                if fate != Fate::Refused {
-                    report::record(&mut clock.answers, done.saturating_sub(due));
+                format::record(&mut clock.begins, begun.saturating_sub(scheduled_at));
+                if outcome != Outcome::Refused {
+                    format::record(&mut clock.answers, done.saturating_sub(scheduled_at));
                 }
             }
-            if fate == Fate::Unknown {
+            if outcome == Outcome::Unknown {
                 sleep(PAUSE).await;
                 gateway += 1;
                 server = self.connection(gateway);
             }
         }
-        speakers.into_iter().map(Speaker::finish).collect()
+        senders.into_iter().map(Sender::finish).collect()
     }
 
     /// What an answer means.
-    fn judge(&self, answer: Result<Answer, Broken>) -> Fate {
-        let (fate, text) = match answer {
+    fn check(&self, answer: Result<Answer, CallError>) -> Outcome {
+        let (outcome, text) = match answer {
             Ok(answer) if answer.status == StatusCode::OK => {
                 count(&self.counts.acknowledged);
-                return Fate::Acknowledged;
+                return Outcome::Acknowledged;
             }
-            Ok(answer) if answer.status.is_client_error() => (Fate::Refused, answer.text()),
-            Ok(answer) => (Fate::Unknown, answer.text()),
-            Err(error) => (Fate::Unknown, format!("{:#}", anyhow::Error::from(error))),
+            Ok(answer) if answer.status.is_client_error() => (Outcome::Refused, answer.text()),
+            Ok(answer) => (Outcome::Unknown, answer.text()),
+            Err(error) => (Outcome::Unknown, format!("{:#}", anyhow::Error::from(error))),
         };
-        if fate == Fate::Unknown {
+        if outcome == Outcome::Unknown {
             count(&self.counts.unknown);
         }
         *lock(&self.failures).entry(text).or_default() += 1;
-        fate
+        outcome
     }
 }
 
-/// An author at work.
-pub(super) struct Speaker {
+/// The sender of one author's messages.
+pub(super) struct Sender {
     author: usize,
     token: HeaderValue,
     /// Targets, how many of their readers are online, and the body up to the text.
@@ -308,45 +312,47 @@ pub(super) struct Speaker {
     sent: Sent,
 }
 
-impl Speaker {
-    pub(super) fn new(cast: &Cast, author: usize) -> Self {
-        let Author { user, to } = &cast.authors[author];
+impl Sender {
+    pub(super) fn new(scenario: &Scenario, author: usize) -> Self {
+        let Author { user, to } = &scenario.authors[author];
         let target = |to: &To| {
             let (kind, id) = match *to {
-                To::User(user) => ("single", cast.users[user].id),
-                To::Group(group) => ("group", cast.groups[group].id),
+                To::User(user) => ("single", scenario.users[user].id),
+                To::Group(group) => ("group", scenario.groups[group].id),
             };
             // The body that the published client posts.
             let body = format!(
                 r#"{{"sendto_id":{id},"chatType":"{kind}","type":"text","options":"%7B%7D","data":{{"data":""#
             );
-            let online = cast.readers(author, *to).filter(|reader| *reader < cast.online).count();
+            let online =
+                scenario.readers(author, *to).filter(|reader| *reader < scenario.online).count();
             (*to, online as u64, body)
         };
         let targets = to.iter().map(target).collect();
-        Self { author, token: cast.users[*user].header(), targets, sent: Sent::default() }
+        Self { author, token: scenario.users[*user].header(), targets, sent: Sent::default() }
     }
 
     /// Sends the next message.
-    pub(super) async fn say(
+    pub(super) async fn send(
         &mut self,
         server: &mut Connection,
-        due: Duration,
+        scheduled_at: Duration,
         traffic: &Traffic,
-    ) -> Fate {
+    ) -> Outcome {
         let number = self.sent.calls.len();
         let (to, online, begin) = &self.targets[number % self.targets.len()];
-        let marker = Marker { run: traffic.run, author: self.author, number, due };
+        let correlation_id =
+            CorrelationId { run: traffic.run, author: self.author, number, scheduled_at };
         let mut body = String::with_capacity(begin.len() + traffic.bytes + 64);
         body.push_str(begin);
-        marker.write(traffic.bytes, &mut body);
+        correlation_id.write(traffic.bytes, &mut body);
         body.push_str(r#"","dataType":false,"otherData":null}}"#);
-        let fate = traffic.judge(server.post(SEND, Some(&self.token), body).await);
-        if fate == Fate::Acknowledged {
+        let outcome = traffic.check(server.post(SEND, Some(&self.token), body).await);
+        if outcome == Outcome::Acknowledged {
             traffic.counts.due.fetch_add(*online, Ordering::Relaxed);
         }
-        self.sent.calls.push((*to, fate));
-        fate
+        self.sent.calls.push((*to, outcome));
+        outcome
     }
 
     /// The author, and what was sent.

@@ -1,5 +1,6 @@
 //! The testkit: what the tests of the service and its tools share. It knows the service from outside alone.
 
+pub mod chaos_proxy;
 pub mod client;
 pub mod clock;
 pub mod host;
@@ -7,7 +8,6 @@ pub mod output;
 pub mod ports;
 pub mod process;
 pub mod programs;
-pub mod proxy;
 pub mod servers;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -16,7 +16,7 @@ pub fn find_in_path(program: &str) -> Option<PathBuf> {
 
 /// A command that the kernel kills when the thread that starts it dies, so that nothing survives us; as another account,
 /// which only root may ask for. Spawn it on a thread that stays: those of a blocking pool come and go.
-pub fn mortal(program: &Path, account: Option<&str>) -> Command {
+pub fn ends_with_parent(program: &Path, account: Option<&str>) -> Command {
     let Some(setpriv) = find_in_path("setpriv") else { return Command::new(program) };
     let mut command = Command::new(setpriv);
     if let Some(account) = account {
@@ -28,7 +28,7 @@ pub fn mortal(program: &Path, account: Option<&str>) -> Command {
 }
 
 /// Sends a signal to a process and its children.
-pub fn signal_family(child: &mut Child, signal: Signal) {
+pub fn signal_tree(child: &mut Child, signal: Signal) {
     if !matches!(child.try_wait(), Ok(None)) {
         return; // its number may belong to somebody else by now
     }

@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::{Context as _, ensure};
 
-use crate::{process::mortal, programs::Programs};
+use crate::{process::ends_with_parent, programs::Programs};
 
 /// The configuration of nats-server, as `./run` uses it.
 pub const NATS_CONF: &str = include_str!("../../../nats.conf");
@@ -31,7 +31,7 @@ const ROLES: &str = "create role hongyan_owner login password 'owner'\n\
 
 /// A program, and how to call it.
 #[derive(Debug, Clone)]
-pub struct Recipe {
+pub struct CommandSpec {
     /// Its file.
     pub program: PathBuf,
     /// Its arguments.
@@ -42,7 +42,7 @@ pub struct Recipe {
     pub account: Option<String>,
 }
 
-impl Recipe {
+impl CommandSpec {
     /// A program with these arguments, as our own account.
     pub fn new<'a>(program: &Path, arguments: impl IntoIterator<Item = &'a str>) -> Self {
         Self {
@@ -56,7 +56,7 @@ impl Recipe {
     /// A command that the kernel ends when the thread that starts it dies, so that nothing survives us; without settings
     /// of whoever started us, but for what is logged.
     pub fn command(&self) -> Command {
-        let mut command = mortal(&self.program, self.account.as_deref());
+        let mut command = ends_with_parent(&self.program, self.account.as_deref());
         for (key, _) in env::vars_os().filter(|(key, _)| {
             let key = key.to_string_lossy();
             let is_setting = key.starts_with("HONGYAN__") || key.starts_with("HONGYAN_NATS_");
@@ -75,32 +75,32 @@ fn text(path: &Path) -> String {
 }
 
 /// nats-server with a configuration file, which stores its streams in `store`.
-pub fn nats(programs: &Programs, configuration: &Path, store: &Path, port: u16) -> Recipe {
+pub fn nats(programs: &Programs, configuration: &Path, store: &Path, port: u16) -> CommandSpec {
     let (port, configuration, store) = (port.to_string(), text(configuration), text(store));
     let arguments = ["-c", &configuration, "-a", "127.0.0.1", "-p", &port, "-sd", &store];
-    let mut recipe = Recipe::new(&programs.nats, arguments);
+    let mut spec = CommandSpec::new(&programs.nats, arguments);
     let passwords = NATS_PASSWORDS.iter();
-    recipe.environment =
+    spec.environment =
         passwords.map(|(key, word)| ((*key).to_owned(), (*word).to_owned())).collect();
-    recipe
+    spec
 }
 
 /// Redis, which keeps its data in a folder that is there.
-pub fn redis(programs: &Programs, data: &Path, port: u16) -> Recipe {
+pub fn redis(programs: &Programs, data: &Path, port: u16) -> CommandSpec {
     let (port, data) = (port.to_string(), text(data));
     let arguments = ["--bind", "127.0.0.1", "--port", &port, "--save", "", "--appendonly", "yes"];
-    Recipe::new(&programs.redis, arguments.into_iter().chain(["--dir", &data]))
+    CommandSpec::new(&programs.redis, arguments.into_iter().chain(["--dir", &data]))
 }
 
 /// PostgreSQL on data that [`postgres_data`] made, with settings of its own. Nobody relies on its disk.
-pub fn postgres(programs: &Programs, data: &Path, port: u16, own: &[&str]) -> Recipe {
+pub fn postgres(programs: &Programs, data: &Path, port: u16, own: &[&str]) -> CommandSpec {
     let (port, data) = (port.to_string(), text(data));
     let all = ["listen_addresses=127.0.0.1", "unix_socket_directories=", "fsync=off"];
     let settings = all.iter().chain(&["full_page_writes=off"]).chain(own);
     let settings = settings.flat_map(|setting| ["-c", setting]);
     let arguments = ["-D", &data, "-p", &port].into_iter().chain(settings);
     let account = programs.account.clone();
-    Recipe { account, ..Recipe::new(&programs.postgres.join("postgres"), arguments) }
+    CommandSpec { account, ..CommandSpec::new(&programs.postgres.join("postgres"), arguments) }
 }
 
 /// Makes a data folder with the roles and the database of the service: a copy of a template, which is made once.
@@ -148,8 +148,8 @@ fn make_template(programs: &Programs, folder: &Path) -> anyhow::Result<()> {
     let place = text(folder);
     let called = |program: &str, arguments: &[&str]| {
         let arguments = arguments.iter().copied().chain(["-D", &place]);
-        let recipe = Recipe::new(&programs.postgres.join(program), arguments);
-        Recipe { account: programs.account.clone(), ..recipe }.command()
+        let spec = CommandSpec::new(&programs.postgres.join(program), arguments);
+        CommandSpec { account: programs.account.clone(), ..spec }.command()
     };
     let locale = ["--encoding=UTF8", "--lc-collate=C", "--lc-ctype=C.UTF-8"];
     let rest = ["--username=postgres", "--auth=trust", "--no-sync", "--wal-segsize=1"];

@@ -1,11 +1,11 @@
-//! A history, put in order for judging.
+//! The model of a run, made of its history: what was sent, to whom it had to come, and what came.
 
 use std::{
     collections::{BTreeMap, HashMap},
     fmt,
 };
 
-use crate::history::{End, Fate, Record, Time, To, What};
+use crate::history::{Content, End, Outcome, Record, Time, To};
 
 /// How long after an answer that never came a call may still have its effect.
 const LATE: Time = 60_000_000;
@@ -24,7 +24,7 @@ pub(super) enum Kind {
     Friends,
 }
 
-/// Something that is to reach people.
+/// Something that is to reach users.
 #[derive(Debug, Clone)]
 pub(super) struct Item {
     pub(super) n: u64,
@@ -33,7 +33,7 @@ pub(super) struct Item {
     pub(super) to: To,
     pub(super) begin: Time,
     pub(super) end: Time,
-    pub(super) fate: Fate,
+    pub(super) outcome: Outcome,
     /// It may have had its effect at any time: there was no answer at first, or never.
     pub(super) loose: bool,
 }
@@ -46,7 +46,7 @@ pub(super) struct Arrival {
     pub(super) at: Time,
 }
 
-/// A socket's life.
+/// A socket from its opening to its end.
 #[derive(Debug, Clone)]
 pub(super) struct Socket {
     pub(super) user: u32,
@@ -55,7 +55,7 @@ pub(super) struct Socket {
     /// When the welcome was read.
     pub(super) open: Time,
     pub(super) ended: Option<Time>,
-    /// Did it end without a word?
+    /// Did its client's host vanish?
     vanished: bool,
     /// When it was first asked, and said yes, to bring what waits.
     drained: Option<Time>,
@@ -74,51 +74,51 @@ struct Change {
     joins: bool,
     begin: Time,
     end: Time,
-    fate: Fate,
+    outcome: Outcome,
 }
 
-/// Everything that was said.
+/// Everything that was done and seen.
 #[derive(Default)]
-pub(super) struct Facts {
+pub(super) struct Model {
     pub(super) items: BTreeMap<u64, Item>,
     pub(super) sockets: HashMap<u32, Socket>,
     pub(super) quiet: Option<Time>,
     /// Frames of which no call is known.
-    pub(super) unknown: Vec<(u32, Time, What)>,
+    pub(super) unknown: Vec<(u32, Time, Content)>,
     arrived: HashMap<u32, Vec<Arrival>>,
     users: BTreeMap<u32, i64>,
     members: HashMap<(u32, u32), Vec<Change>>,
     of_group: HashMap<u32, Vec<u32>>,
     /// The gateway, or all, that a fault touches, from when to when.
-    troubles: Vec<(Option<u32>, Time, Time)>,
+    faults: Vec<(Option<u32>, Time, Time)>,
 }
 
-impl Facts {
+impl Model {
     pub(super) fn of(records: &[Record]) -> Self {
-        let mut facts = Self::default();
+        let mut model = Self::default();
         let mut revoked: HashMap<&str, u64> = HashMap::new();
         let mut friends: HashMap<(u32, i64), u64> = HashMap::new();
         // What is about others comes after those.
         for record in records {
-            facts.note(record);
+            model.take_in(record);
         }
-        let numbers = facts.items.last_key_value().map_or(0, |(n, _)| *n);
+        let numbers = model.items.last_key_value().map_or(0, |(n, _)| *n);
         let mut next = numbers + records.len() as u64;
         for record in records {
             match record {
-                Record::Revoke { by, of, id, n, begin, end, fate } => {
-                    facts.revoke((*by, *of, *n), (*begin, *end, *fate), revoked.entry(id));
+                Record::Revoke { by, of, id, n, begin, end, outcome } => {
+                    model.revoke((*by, *of, *n), (*begin, *end, *outcome), revoked.entry(id));
                 }
-                Record::Befriend { by, with, begin, end, fate } => {
+                Record::Befriend { by, with, begin, end, outcome } => {
                     for (from, to) in [(*by, *with), (*with, *by)] {
-                        let Some(id) = facts.users.get(&from) else { continue };
+                        let Some(id) = model.users.get(&from) else { continue };
                         friends.insert((to, *id), next);
                         let to = To::User(to);
-                        let (begin, end, fate) = (*begin, *end, *fate);
+                        let (begin, end, outcome) = (*begin, *end, *outcome);
                         let kind = Kind::Friends;
                         let loose = true; // a notice, whose order nobody minds
-                        let item = Item { n: next, kind, by: from, to, begin, end, fate, loose };
-                        facts.items.insert(next, item);
+                        let item = Item { n: next, kind, by: from, to, begin, end, outcome, loose };
+                        model.items.insert(next, item);
                         next += 1;
                     }
                 }
@@ -127,34 +127,34 @@ impl Facts {
         }
         for record in records {
             let Record::Frame { socket, at, what } = record else { continue };
-            let Some(user) = facts.sockets.get(socket).map(|socket| socket.user) else { continue };
+            let Some(user) = model.sockets.get(socket).map(|socket| socket.user) else { continue };
             let item = match what {
-                What::Message(n) => Some(*n),
-                What::Revoked(id) => revoked.get(id.as_str()).copied(),
-                What::Friends(id) => friends.get(&(user, *id)).copied(),
+                Content::Message(n) => Some(*n),
+                Content::Revoked(id) => revoked.get(id.as_str()).copied(),
+                Content::Friends(id) => friends.get(&(user, *id)).copied(),
             };
-            match item.filter(|n| facts.items.contains_key(n)) {
+            match item.filter(|n| model.items.contains_key(n)) {
                 Some(item) => {
                     let arrival = Arrival { item, socket: *socket, at: *at };
-                    facts.arrived.entry(user).or_default().push(arrival);
+                    model.arrived.entry(user).or_default().push(arrival);
                 }
-                None => facts.unknown.push((*socket, *at, what.clone())),
+                None => model.unknown.push((*socket, *at, what.clone())),
             }
         }
-        facts
+        model
     }
 
-    fn note(&mut self, record: &Record) {
+    fn take_in(&mut self, record: &Record) {
         match record {
             Record::User { user, id } => _ = self.users.insert(*user, *id),
-            Record::Send { by, to, n, begin, end, fate } => {
-                let (begin, end, fate, kind) = (*begin, *end, *fate, Kind::Message);
-                let (by, to, loose) = (*by, *to, fate == Fate::Unknown);
-                let item = Item { n: *n, kind, by, to, begin, end, fate, loose };
+            Record::Send { by, to, n, begin, end, outcome } => {
+                let (begin, end, outcome, kind) = (*begin, *end, *outcome, Kind::Message);
+                let (by, to, loose) = (*by, *to, outcome == Outcome::Unknown);
+                let item = Item { n: *n, kind, by, to, begin, end, outcome, loose };
                 self.items.insert(*n, item);
             }
-            Record::Member { user, group, joins, begin, end, fate } => {
-                let change = Change { joins: *joins, begin: *begin, end: *end, fate: *fate };
+            Record::Member { user, group, joins, begin, end, outcome } => {
+                let change = Change { joins: *joins, begin: *begin, end: *end, outcome: *outcome };
                 let changes = self.members.entry((*user, *group)).or_default();
                 if changes.is_empty() {
                     self.of_group.entry(*group).or_default().push(*user);
@@ -167,7 +167,7 @@ impl Facts {
                 let opened = Socket { user, gateway, begin, open, ended, vanished, drained };
                 self.sockets.insert(*socket, opened);
             }
-            Record::Drain { socket, end, fate: Fate::Done, .. } => {
+            Record::Drain { socket, end, outcome: Outcome::Done, .. } => {
                 if let Some(socket) = self.sockets.get_mut(socket) {
                     socket.drained.get_or_insert(*end);
                 }
@@ -181,7 +181,7 @@ impl Facts {
             Record::Fault { part, begin, end, .. } => {
                 let gateway = part.strip_prefix("gateway-").and_then(|number| number.parse().ok());
                 if gateway.is_some() || part == "nats-server" {
-                    self.troubles.push((gateway, *begin, *end));
+                    self.faults.push((gateway, *begin, *end));
                 }
             }
             Record::Quiet { at } => _ = self.quiet.get_or_insert(*at),
@@ -193,16 +193,16 @@ impl Facts {
     fn revoke(
         &mut self,
         (by, of, n): (u32, u64, u64),
-        (begin, end, fate): (Time, Time, Fate),
+        (begin, end, outcome): (Time, Time, Outcome),
         known: std::collections::hash_map::Entry<'_, &str, u64>,
     ) {
         let n = *known.or_insert(n);
         let Some(to) = self.items.get(&of).map(|message| message.to) else { return };
-        let (kind, loose) = (Kind::Revoke, fate == Fate::Unknown);
-        let fresh = Item { n, kind, by, to, begin, end, fate, loose };
+        let (kind, loose) = (Kind::Revoke, outcome == Outcome::Unknown);
+        let fresh = Item { n, kind, by, to, begin, end, outcome, loose };
         let item = self.items.entry(n).or_insert(fresh);
-        if item.fate != Fate::Done {
-            (item.end, item.fate) = (end, fate);
+        if item.outcome != Outcome::Done {
+            (item.end, item.outcome) = (end, outcome);
         }
     }
 
@@ -217,7 +217,7 @@ impl Facts {
 
     /// What must reach a user.
     pub(super) fn due(&self, user: u32) -> impl Iterator<Item = &Item> {
-        let done = self.items.values().filter(|item| item.fate == Fate::Done);
+        let done = self.items.values().filter(|item| item.outcome == Outcome::Done);
         done.filter(move |item| self.entitled(item, user) == Entitled::Yes)
     }
 
@@ -239,15 +239,15 @@ impl Facts {
     }
 
     fn is_member(&self, user: u32, group: u32, item: &Item) -> Entitled {
-        let late = if item.fate == Fate::Unknown { LATE } else { 0 };
+        let late = if item.outcome == Outcome::Unknown { LATE } else { 0 };
         let (from, to) = (item.begin, item.end + late);
         let mut now = Entitled::No;
         for change in self.members.get(&(user, group)).into_iter().flatten() {
             let after = if change.joins { Entitled::Yes } else { Entitled::No };
-            if change.begin > to || change.fate == Fate::Refused {
+            if change.begin > to || change.outcome == Outcome::Refused {
                 continue;
             }
-            if change.end < from && change.fate == Fate::Done {
+            if change.end < from && change.outcome == Outcome::Done {
                 now = after;
             } else if now != after {
                 now = Entitled::Perhaps;
@@ -257,9 +257,9 @@ impl Facts {
     }
 
     /// Was the delivery's gateway, or the log, broken at about that time?
-    pub(super) fn is_troubled(&self, arrival: &Arrival, about: Time) -> bool {
+    pub(super) fn is_near_fault(&self, arrival: &Arrival, about: Time) -> bool {
         let gateway = self.sockets[&arrival.socket].gateway;
-        self.troubles.iter().any(|(of, begin, end)| {
+        self.faults.iter().any(|(of, begin, end)| {
             of.is_none_or(|of| of == gateway)
                 && arrival.at + about >= *begin
                 && arrival.at <= *end + about
@@ -276,14 +276,14 @@ impl Facts {
         self.sockets_of(user, at).next().is_some()
     }
 
-    /// May the server still take a user for connected, since nobody has told it otherwise?
-    pub(super) fn lingers(&self, user: u32, at: Time) -> bool {
+    /// May the server still take a user for connected, since it cannot have noticed the end yet?
+    pub(super) fn may_seem_connected(&self, user: u32, at: Time) -> bool {
         let mut vanished = self.sockets.values().filter(|one| one.user == user && one.vanished);
         vanished.any(|one| one.ended.is_some_and(|end| end <= at && at < end + UNNOTICED))
     }
 
     /// Had a user a socket then that was asked for what waits?
-    pub(super) fn waited(&self, user: u32, at: Time) -> bool {
+    pub(super) fn had_drained(&self, user: u32, at: Time) -> bool {
         let newest = self.sockets_of(user, at).max_by_key(|socket| socket.open);
         newest.is_some_and(|socket| socket.drained.is_some_and(|drained| drained < at))
     }

@@ -1,9 +1,10 @@
-//! Small histories, one for each promise.
+//! The checker against small histories, one for each promise.
 
 use super::*;
 use crate::history::{
-    Fate::{Done, Refused, Unknown},
-    To, What,
+    Content,
+    Outcome::{Done, Refused, Unknown},
+    To,
 };
 
 /// A second.
@@ -28,18 +29,18 @@ impl Story {
     }
 
     fn member(self, user: u32, joins: bool, at: Time) -> Self {
-        self.and(Record::Member { user, group: 0, joins, begin: at, end: at + 1, fate: Done })
+        self.and(Record::Member { user, group: 0, joins, begin: at, end: at + 1, outcome: Done })
     }
 
     /// Sent by user 0 at the second of its number.
-    fn sends(self, to: To, n: u64, fate: Fate) -> Self {
+    fn sends(self, to: To, n: u64, outcome: Outcome) -> Self {
         let (begin, end) = (n * S, n * S + S / 2);
-        self.and(Record::Send { by: 0, to, n, begin, end, fate })
+        self.and(Record::Send { by: 0, to, n, begin, end, outcome })
     }
 
-    fn revokes(self, of: u64, n: u64, fate: Fate) -> Self {
+    fn revokes(self, of: u64, n: u64, outcome: Outcome) -> Self {
         let (begin, end, id) = (n * S, n * S + S / 2, format!("id-{of}"));
-        self.and(Record::Revoke { by: 0, of, id, n, begin, end, fate })
+        self.and(Record::Revoke { by: 0, of, id, n, begin, end, outcome })
     }
 
     /// A socket of a user at the gateway with the socket's number.
@@ -49,7 +50,7 @@ impl Story {
     }
 
     fn drains(self, socket: u32, at: Time) -> Self {
-        self.and(Record::Drain { socket, begin: at * S, end: at * S + 1, fate: Done })
+        self.and(Record::Drain { socket, begin: at * S, end: at * S + 1, outcome: Done })
     }
 
     fn ends(self, socket: u32, at: Time, how: End) -> Self {
@@ -57,11 +58,11 @@ impl Story {
     }
 
     fn gets(self, socket: u32, n: u64, at: Time) -> Self {
-        self.and(Record::Frame { socket, at: at * S, what: What::Message(n) })
+        self.and(Record::Frame { socket, at: at * S, what: Content::Message(n) })
     }
 
     fn hears_of(self, socket: u32, of: u64, at: Time) -> Self {
-        self.and(Record::Frame { socket, at: at * S, what: What::Revoked(format!("id-{of}")) })
+        self.and(Record::Frame { socket, at: at * S, what: Content::Revoked(format!("id-{of}")) })
     }
 
     fn breaks(self, part: &str, begin: Time, end: Time) -> Self {
@@ -72,16 +73,16 @@ impl Story {
     /// Which promises were broken, and how often.
     #[track_caller]
     fn breaks_promises(self, expected: &[(Rule, u64)]) {
-        let verdict = judge(&self.0);
-        let broken: Vec<_> = verdict.violations.clone().into_iter().collect();
-        assert_eq!(broken, expected, "{:#?}", verdict.shown);
+        let report = check(&self.0);
+        let broken: Vec<_> = report.violations.clone().into_iter().collect();
+        assert_eq!(broken, expected, "{:#?}", report.shown);
     }
 
     #[track_caller]
-    fn keeps_all(self) -> Verdict {
-        let verdict = judge(&self.0);
-        assert!(verdict.is_good(), "{:#?}", verdict.shown);
-        verdict
+    fn keeps_all(self) -> Report {
+        let report = check(&self.0);
+        assert!(report.is_good(), "{:#?}", report.shown);
+        report
     }
 }
 
@@ -91,9 +92,9 @@ const GROUP: To = To::Group(0);
 #[test]
 fn what_comes_once_and_in_order_is_good() {
     let story = Story::new().opens(1, 1, 1).sends(ONE, 2, Done).sends(GROUP, 3, Done);
-    let verdict = story.gets(1, 2, 2).gets(1, 3, 3).keeps_all();
-    assert_eq!((verdict.acknowledged, verdict.due, verdict.arrived), (2, 2, 2));
-    assert!(!judge(&Story::new().0).is_good(), "silence shows nothing");
+    let report = story.gets(1, 2, 2).gets(1, 3, 3).keeps_all();
+    assert_eq!((report.acknowledged, report.due, report.arrived), (2, 2, 2));
+    assert!(!check(&Story::new().0).is_good(), "silence shows nothing");
 }
 
 #[test]
@@ -177,7 +178,7 @@ fn nothing_comes_that_was_not_sent_or_is_not_for_this_user() {
 fn a_groups_message_is_for_those_who_were_certainly_in_it() {
     let story = || Story::new().opens(1, 1, 1).opens(2, 2, 1);
     let joins =
-        |begin, end| Record::Member { user: 2, group: 0, joins: true, begin, end, fate: Done };
+        |begin, end| Record::Member { user: 2, group: 0, joins: true, begin, end, outcome: Done };
     let certain = || story().and(joins(2 * S, 3 * S)).sends(GROUP, 4, Done).gets(1, 4, 5);
     certain().gets(2, 4, 5).keeps_all();
     certain().breaks_promises(&[(Rule::Lost, 1)]);
@@ -223,8 +224,8 @@ fn in_a_group_whoever_takes_back_is_told_too() {
 
 #[test]
 fn friends_are_told_once_on_both_sides() {
-    let friends = |fate| Record::Befriend { by: 0, with: 1, begin: S, end: 2 * S, fate };
-    let told = |socket, id| Record::Frame { socket, at: 3 * S, what: What::Friends(id) };
+    let friends = |outcome| Record::Befriend { by: 0, with: 1, begin: S, end: 2 * S, outcome };
+    let told = |socket, id| Record::Frame { socket, at: 3 * S, what: Content::Friends(id) };
     let story = || Story::new().opens(0, 0, 1).opens(1, 1, 1).sends(ONE, 5, Done).gets(1, 5, 5);
     story().and(friends(Done)).and(told(0, 101)).and(told(1, 100)).keeps_all();
     story().and(friends(Done)).and(told(0, 101)).breaks_promises(&[(Rule::Lost, 1)]);
@@ -249,8 +250,8 @@ fn who_has_a_socket_is_online_and_nobody_else() {
 fn what_ended_has_ended() {
     let tried = |accepted| {
         let story = Story::new().opens(1, 1, 1).sends(ONE, 2, Done).gets(1, 2, 2);
-        let (user, begin, end, fate) = (1, 3 * S, 4 * S, Done);
-        let out = Record::Session { user, logs_in: false, begin, end, fate };
+        let (user, begin, end, outcome) = (1, 3 * S, 4 * S, Done);
+        let out = Record::Session { user, logs_in: false, begin, end, outcome };
         story.and(out).and(Record::Stale { user, at: 5 * S, accepted })
     };
     tried(false).keeps_all();

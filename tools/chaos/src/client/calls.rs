@@ -1,22 +1,22 @@
-//! What a person asks of the server, and what the answers mean.
+//! The calls of a client: what it asks of the server, and what the answers mean.
 
 use std::sync::Arc;
 
 use anyhow::Context as _;
 use hyper::{StatusCode, http::uri::PathAndQuery};
 use serde_json::{Value, json};
+use testkit::client::{
+    http::{Answer, CallError},
+    socket::{Refused, Socket},
+};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    PAUSE, Person, Said, World,
-    listener::{Listener, MARK},
+    Client, PAUSE, SentMessage, SharedState,
+    listener::{Listener, MESSAGE_TAG},
 };
-use crate::history::{Fate, Record, To};
-use testkit::client::{
-    http::{Answer, Broken},
-    socket::{Refused, Socket},
-};
+use crate::history::{Outcome, Record, To};
 
 const SEND: &str = "/api/chat/socket/sendmessage";
 const REVOKE: &str = "/api/chat/revokeMessage";
@@ -35,68 +35,77 @@ const NOT_IN_GROUP: &str = "您不在群里，无法发消息";
 /// What is said besides the number.
 const PADDING: &str = "the quick brown fox jumps over the lazy dog";
 
-impl Person {
+impl Client {
     /// Any gateway will do.
     pub(super) async fn call(
         &mut self,
         path: &'static str,
         body: String,
-    ) -> Result<Answer, Broken> {
-        let gateway = self.dice.roll(self.http.len());
+    ) -> Result<Answer, CallError> {
+        let gateway = self.rng.below(self.http.len());
         let token = self.account.header();
         self.http[gateway].post(path, Some(&token), body).await
     }
 
-    pub(super) async fn send(&mut self, world: &World, to: To, n: u64) -> (Fate, Option<Value>) {
+    pub(super) async fn send(
+        &mut self,
+        shared: &SharedState,
+        to: To,
+        n: u64,
+    ) -> (Outcome, Option<Value>) {
         let (kind, id) = match to {
-            To::User(user) => ("single", world.ids[user as usize]),
-            To::Group(group) => ("group", world.groups[group as usize]),
+            To::User(user) => ("single", shared.ids[user as usize]),
+            To::Group(group) => ("group", shared.groups[group as usize]),
         };
         // The body that the published client posts.
         let body = format!(
-            r#"{{"sendto_id":{id},"chatType":"{kind}","type":"text","options":"%7B%7D","data":{{"data":"{MARK}{n};{PADDING}","dataType":false,"otherData":null}}}}"#
+            r#"{{"sendto_id":{id},"chatType":"{kind}","type":"text","options":"%7B%7D","data":{{"data":"{MESSAGE_TAG}{n};{PADDING}","dataType":false,"otherData":null}}}}"#
         );
         match self.call(SEND, body).await {
             Ok(answer) if answer.status == StatusCode::OK => {
-                (Fate::Done, answer.data().ok().filter(|object| object["id"].is_string()))
+                (Outcome::Done, answer.data().ok().filter(|object| object["id"].is_string()))
             }
             Ok(answer) if answer.status.is_client_error() => {
                 let said = answer.text();
                 if matches!(to, To::User(_)) || !said.contains(NOT_IN_GROUP) {
-                    self.refused(world, SEND, &said);
+                    self.refused(shared, SEND, &said);
                 }
-                (Fate::Refused, None)
+                (Outcome::Refused, None)
             }
-            _ => (Fate::Unknown, None),
+            _ => (Outcome::Unknown, None),
         }
     }
 
     /// The client posts the object that it got.
-    pub(super) async fn revoke(&mut self, world: &World, said: &Said) -> Fate {
+    pub(super) async fn revoke(&mut self, shared: &SharedState, said: &SentMessage) -> Outcome {
         let answer = self.call(REVOKE, said.object.to_string()).await;
-        self.judge(world, REVOKE, answer, None)
+        self.outcome_of(shared, REVOKE, answer, None)
     }
 
     /// Asks for what waits, to come over the newest socket (rest.md §21).
-    pub(super) async fn ask(&mut self, world: &World) -> Fate {
-        let begin = world.history.now();
+    pub(super) async fn drain(&mut self, shared: &SharedState) -> Outcome {
+        let begin = shared.history.now();
         let answer = self.call(DRAIN, "{}".to_owned()).await;
-        let fate = self.judge(world, DRAIN, answer, None);
+        let outcome = self.outcome_of(shared, DRAIN, answer, None);
         if let Some(newest) = self.sockets.last_mut() {
-            newest.drained |= fate == Fate::Done;
-            let (socket, end) = (newest.socket, world.history.now());
-            world.history.note(&Record::Drain { socket, begin, end, fate });
+            newest.drained |= outcome == Outcome::Done;
+            let (socket, end) = (newest.socket, shared.history.now());
+            shared.history.record(&Record::Drain { socket, begin, end, outcome });
         }
-        fate
+        outcome
     }
 
-    pub(super) async fn open(&mut self, world: &Arc<World>, gateway: usize) -> Option<Listener> {
-        let begin = world.history.now();
-        match Socket::open(&world.origins[gateway], &self.account.token, None).await {
-            Ok(socket) => Some(Listener::start(world, socket, (self.number, gateway), begin)),
+    pub(super) async fn open(
+        &mut self,
+        shared: &Arc<SharedState>,
+        gateway: usize,
+    ) -> Option<Listener> {
+        let begin = shared.history.now();
+        match Socket::open(&shared.origins[gateway], &self.account.token, None).await {
+            Ok(socket) => Some(Listener::start(shared, socket, (self.number, gateway), begin)),
             Err(error) => {
                 if let Some(refused) = error.downcast_ref::<Refused>() {
-                    self.refused(world, "/ws", &refused.to_string());
+                    self.refused(shared, "/ws", &refused.to_string());
                 }
                 None
             }
@@ -105,86 +114,87 @@ impl Person {
 
     pub(crate) async fn befriend(
         &mut self,
-        world: &World,
+        shared: &SharedState,
         other: u32,
         stop: &CancellationToken,
-    ) -> Fate {
+    ) -> Outcome {
         self.met.push(other);
-        let begin = world.history.now();
-        let body = json!({"friend_id": world.ids[other as usize]}).to_string();
-        let fate = self.insist(world, BEFRIEND, &body, FRIENDS_ALREADY, stop).await;
-        let (by, with, end) = (self.number, other, world.history.now());
-        world.history.note(&Record::Befriend { by, with, begin, end, fate });
-        fate
+        let begin = shared.history.now();
+        let body = json!({"friend_id": shared.ids[other as usize]}).to_string();
+        let outcome =
+            self.retry_until_answered(shared, BEFRIEND, &body, FRIENDS_ALREADY, stop).await;
+        let (by, with, end) = (self.number, other, shared.history.now());
+        shared.history.record(&Record::Befriend { by, with, begin, end, outcome });
+        outcome
     }
 
     pub(crate) async fn change_membership(
         &mut self,
-        world: &World,
+        shared: &SharedState,
         group: u32,
         joins: bool,
         stop: &CancellationToken,
-    ) -> Fate {
-        let begin = world.history.now();
-        let id = world.groups[group as usize];
-        let fate = if joins {
+    ) -> Outcome {
+        let begin = shared.history.now();
+        let id = shared.groups[group as usize];
+        let outcome = if joins {
             let body = json!({"group_id": id, "user_id": self.account.id, "inviteuser_id": -1});
-            self.insist(world, JOIN, &body.to_string(), IN_ALREADY, stop).await
+            self.retry_until_answered(shared, JOIN, &body.to_string(), IN_ALREADY, stop).await
         } else {
             let body = json!({"id": id}).to_string();
-            self.insist(world, LEAVE, &body, OUT_ALREADY, stop).await
+            self.retry_until_answered(shared, LEAVE, &body, OUT_ALREADY, stop).await
         };
-        let (user, end) = (self.number, world.history.now());
-        world.history.note(&Record::Member { user, group, joins, begin, end, fate });
-        fate
+        let (user, end) = (self.number, shared.history.now());
+        shared.history.record(&Record::Member { user, group, joins, begin, end, outcome });
+        outcome
     }
 
     /// Asks until there is an answer. Who got none before may be told that it is so already.
-    async fn insist(
+    async fn retry_until_answered(
         &mut self,
-        world: &World,
+        shared: &SharedState,
         path: &'static str,
         body: &str,
         already: &str,
         stop: &CancellationToken,
-    ) -> Fate {
+    ) -> Outcome {
         let mut asked = false;
         loop {
             let answer = self.call(path, body.to_owned()).await;
-            let fate = self.judge(world, path, answer, Some(already).filter(|_| asked));
-            if fate != Fate::Unknown || stop.is_cancelled() {
-                return fate;
+            let outcome = self.outcome_of(shared, path, answer, Some(already).filter(|_| asked));
+            if outcome != Outcome::Unknown || stop.is_cancelled() {
+                return outcome;
             }
             asked = true;
             sleep(PAUSE).await;
         }
     }
 
-    pub(super) fn judge(
+    pub(super) fn outcome_of(
         &self,
-        world: &World,
+        shared: &SharedState,
         path: &str,
-        answer: Result<Answer, Broken>,
+        answer: Result<Answer, CallError>,
         already: Option<&str>,
-    ) -> Fate {
+    ) -> Outcome {
         match answer {
-            Ok(answer) if answer.status == StatusCode::OK => Fate::Done,
+            Ok(answer) if answer.status == StatusCode::OK => Outcome::Done,
             Ok(answer) if answer.status.is_client_error() => {
                 let said = answer.text();
                 if already.is_some_and(|already| said.contains(already)) {
-                    return Fate::Done;
+                    return Outcome::Done;
                 }
-                self.refused(world, path, &said);
-                Fate::Refused
+                self.refused(shared, path, &said);
+                Outcome::Refused
             }
-            _ => Fate::Unknown,
+            _ => Outcome::Unknown,
         }
     }
 
-    fn refused(&self, world: &World, call: &str, said: &str) {
-        let (user, at) = (self.number, world.history.now());
+    fn refused(&self, shared: &SharedState, call: &str, said: &str) {
+        let (user, at) = (self.number, shared.history.now());
         let (call, said) = (call.to_owned(), said.to_owned());
-        world.history.note(&Record::Refusal { user, at, call, said });
+        shared.history.record(&Record::Refusal { user, at, call, said });
     }
 
     /// Makes a group with a friend; answers with its id.

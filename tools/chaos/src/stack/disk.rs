@@ -1,4 +1,4 @@
-//! A file system of its own for the log, which can be made full.
+//! The disk of the log: a file system of its own, which can be made full.
 
 use std::path::{Path, PathBuf};
 
@@ -12,14 +12,14 @@ const SIZE: u64 = 6 << 30;
 pub(crate) struct Disk(PathBuf);
 
 impl Disk {
-    /// `None`, and a word about it, if we may not mount anything here.
+    /// `None`, and a line about it, if we may not mount anything here.
     pub(super) async fn mount(at: &Path) -> Option<Self> {
         let disk = Self(at.to_owned());
         let size = format!("size={SIZE},mode=0700");
         match run("mount", &["-t", "tmpfs", "-o", &size, "tmpfs", &disk.path()]).await {
             Ok(()) => Some(disk),
             Err(error) => {
-                eprintln!("faults: a full disk is LEFT OUT: {error:#}");
+                eprintln!("chaos: a full disk is LEFT OUT: {error:#}");
                 None
             }
         }

@@ -1,4 +1,4 @@
-//! One child process: how it starts, when it answers, and what is done to it.
+//! A part of the stack, one child process: how it starts, when it answers, and what is done to it.
 
 use std::{
     fs::{self, File},
@@ -9,13 +9,12 @@ use std::{
 
 use anyhow::{Context as _, bail};
 use rustix::process::{Pid, Signal, kill_process};
+use testkit::{process::signal_tree, servers::CommandSpec};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
     time::{sleep, timeout},
 };
-
-use testkit::{process::signal_family, servers::Recipe};
 
 /// How long a part may take to answer. A read model that is built anew is not waited for here.
 const PATIENCE: Duration = Duration::from_mins(3);
@@ -25,7 +24,7 @@ const CLOCK_IS_SEEN: Duration = Duration::from_secs(1);
 
 /// How a part says that it is there.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Sign {
+pub(super) enum ReadyCheck {
     /// Speaks first when somebody connects.
     Greets,
     /// Answers these bytes with those.
@@ -36,9 +35,9 @@ pub(super) enum Sign {
 #[derive(Debug)]
 pub(crate) struct Part {
     pub(crate) name: String,
-    recipe: Recipe,
+    spec: CommandSpec,
     port: u16,
-    sign: Sign,
+    ready_check: ReadyCheck,
     log: PathBuf,
     /// How wrong its clock is.
     clock: Option<PathBuf>,
@@ -46,9 +45,15 @@ pub(crate) struct Part {
 }
 
 impl Part {
-    pub(super) fn new(name: &str, recipe: Recipe, port: u16, sign: Sign, folder: &Path) -> Self {
+    pub(super) fn new(
+        name: &str,
+        spec: CommandSpec,
+        port: u16,
+        ready_check: ReadyCheck,
+        folder: &Path,
+    ) -> Self {
         let log = folder.join(format!("{name}.log"));
-        Self { name: name.to_owned(), recipe, port, sign, log, clock: None, child: None }
+        Self { name: name.to_owned(), spec, port, ready_check, log, clock: None, child: None }
     }
 
     /// With a clock of its own, if there is a library that tells a program another time.
@@ -63,7 +68,7 @@ impl Part {
             ("NO_FAKE_STAT", "1".to_owned()),
         ];
         let environment = environment.map(|(key, value)| (key.to_owned(), value));
-        self.recipe.environment.extend(environment);
+        self.spec.environment.extend(environment);
         self.clock = Some(clock);
         self
     }
@@ -103,9 +108,9 @@ impl Part {
     fn spawn(&mut self) -> anyhow::Result<()> {
         let log = File::options().create(true).append(true).open(&self.log);
         let log = log.with_context(|| format!("cannot write {}", self.log.display()))?;
-        let mut command = self.recipe.command();
+        let mut command = self.spec.command();
         command.stdout(log.try_clone()?).stderr(log);
-        let program = self.recipe.program.display();
+        let program = self.spec.program.display();
         let child = command.spawn().with_context(|| format!("cannot start {program}"))?;
         self.child = Some(child);
         Ok(())
@@ -118,9 +123,9 @@ impl Part {
     /// Whether it is there and at work.
     pub(crate) async fn answers(&self) -> bool {
         let asked = async {
-            match self.sign {
-                Sign::Greets => said(self.port, b"", b"INFO").await,
-                Sign::Answers(question, answer) => said(self.port, question, answer).await,
+            match self.ready_check {
+                ReadyCheck::Greets => replies(self.port, b"", b"INFO").await,
+                ReadyCheck::Answers(question, answer) => replies(self.port, question, answer).await,
             }
         };
         matches!(timeout(Duration::from_secs(2), asked).await, Ok(Some(())))
@@ -146,13 +151,13 @@ impl Part {
     }
 
     /// Lets it and its children go on.
-    pub(crate) fn thaw(&mut self) {
+    pub(crate) fn resume(&mut self) {
         self.signal(Signal::CONT);
     }
 
     fn signal(&mut self, signal: Signal) {
         if let Some(child) = &mut self.child {
-            signal_family(child, signal);
+            signal_tree(child, signal);
         }
     }
 
@@ -186,10 +191,10 @@ impl Drop for Part {
     }
 }
 
-async fn said(port: u16, question: &[u8], answer: &[u8]) -> Option<()> {
+async fn replies(port: u16, question: &[u8], answer: &[u8]) -> Option<()> {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).await.ok()?;
     stream.write_all(question).await.ok()?;
-    let mut heard = vec![0; answer.len()];
-    stream.read_exact(&mut heard).await.ok()?;
-    (heard == answer).then_some(())
+    let mut reply = vec![0; answer.len()];
+    stream.read_exact(&mut reply).await.ok()?;
+    (reply == answer).then_some(())
 }

@@ -22,7 +22,7 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// Who the users of a run are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "lowercase")]
-pub enum Kind {
+pub enum AccountKind {
     /// With a password, whose hash costs the server tens of milliseconds each
     Registered,
     /// Of a device, without one
@@ -35,7 +35,7 @@ pub struct Account {
     /// The id that the server gave; 0 before.
     pub id: i64,
     /// With or without a password.
-    pub kind: Kind,
+    pub kind: AccountKind,
     /// A username, or a device.
     pub name: String,
     /// Empty for guests.
@@ -54,22 +54,22 @@ impl Account {
     }
 
     /// A new one, not known to any server.
-    pub fn invent(kind: Kind) -> Self {
+    pub fn generate(kind: AccountKind) -> Self {
         let id = clock::random_id();
         let (name, password) = match kind {
-            Kind::Registered => {
+            AccountKind::Registered => {
                 let all = id.simple().to_string();
                 (format!("hb{}", &all[..16]), clock::random_id().simple().to_string()[..20].into())
             }
-            Kind::Guests => (id.to_string(), String::new()),
+            AccountKind::Guests => (id.to_string(), String::new()),
         };
         Self { id: 0, kind, name, password, token: String::new() }
     }
 
     /// Gets a token: registers, or logs in.
-    pub async fn enter(&mut self, server: &mut Connection, salt: &str) -> anyhow::Result<()> {
+    pub async fn log_in(&mut self, server: &mut Connection, salt: &str) -> anyhow::Result<()> {
         let data = match self.kind {
-            Kind::Registered => {
+            AccountKind::Registered => {
                 let path = if self.id == 0 { "/api/regChat" } else { "/api/loginChat" };
                 let body = json!({"username": self.name, "password": self.password}).to_string();
                 loop {
@@ -80,7 +80,7 @@ impl Account {
                     sleep(RETRY_AFTER).await; // many at once wait for their hashes
                 }
             }
-            Kind::Guests => {
+            AccountKind::Guests => {
                 let at = clock::now_ms();
                 // data.md §9
                 let signed = format!("deviceId={}&salt={salt}&timestamp={at}APP_SECRET", self.name);
@@ -95,7 +95,7 @@ impl Account {
     }
 
     /// Lets strangers write as much as they like (data.md §6.1). This also tells whether the token is good.
-    pub async fn open_up(&self, server: &mut Connection) -> anyhow::Result<bool> {
+    pub async fn allow_strangers(&self, server: &mut Connection) -> anyhow::Result<bool> {
         let rule = json!({"sendCount": 2, "needFollow": false});
         let userset = json!({"chatset": {"visitor": rule, "user": rule}}).to_string();
         let body = json!({"userset": userset}).to_string();
@@ -108,11 +108,11 @@ impl Account {
 
     /// Makes it one that can be used.
     pub async fn prepare(&mut self, server: &mut Connection, salt: &str) -> anyhow::Result<()> {
-        if self.id != 0 && self.open_up(server).await? {
+        if self.id != 0 && self.allow_strangers(server).await? {
             return Ok(());
         }
-        self.enter(server, salt).await?;
-        if !self.open_up(server).await? {
+        self.log_in(server, salt).await?;
+        if !self.allow_strangers(server).await? {
             bail!("a token was refused at once: does another run use the same accounts?");
         }
         Ok(())
@@ -120,7 +120,7 @@ impl Account {
 }
 
 /// A call that must succeed.
-pub async fn done(
+pub async fn call(
     server: &mut Connection,
     account: &Account,
     path: &'static str,
@@ -136,8 +136,8 @@ mod tests {
 
     #[test]
     fn names_and_passwords_are_as_long_as_the_contract_allows() {
-        let user = Account::invent(Kind::Registered);
+        let user = Account::generate(AccountKind::Registered);
         assert!(user.name.len() <= 20 && user.password.len() <= 20, "{user:?}");
-        assert_eq!(Account::invent(Kind::Guests).name.len(), 36);
+        assert_eq!(Account::generate(AccountKind::Guests).name.len(), 36);
     }
 }

@@ -26,7 +26,7 @@ use tokio::{
 };
 
 /// How long an answer may take.
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 const TOKEN: HeaderName = HeaderName::from_static("token");
 
 /// Where a service is.
@@ -97,7 +97,7 @@ impl Answer {
 
 /// Why there is no answer. The call may have been heard.
 #[derive(Debug, thiserror::Error)]
-pub enum Broken {
+pub enum CallError {
     /// Nobody listens.
     #[error("cannot connect")]
     Connect(#[from] std::io::Error),
@@ -106,14 +106,14 @@ pub enum Broken {
     Hyper(#[from] hyper::Error),
     /// It took longer than the caller waits.
     #[error("no answer within {} s", .0.as_secs())]
-    Late(Duration),
+    TimedOut(Duration),
 }
 
 /// Requests one after the other.
 pub struct Connection {
     origin: Arc<Origin>,
     from: Option<IpAddr>,
-    patience: Duration,
+    timeout_after: Duration,
     open: Option<Open>,
 }
 
@@ -126,7 +126,7 @@ struct Open {
 impl Connection {
     /// To a service; opened by the first call.
     pub fn to(origin: &Arc<Origin>) -> Self {
-        Self { origin: Arc::clone(origin), from: None, patience: PATIENCE, open: None }
+        Self { origin: Arc::clone(origin), from: None, timeout_after: TIMEOUT, open: None }
     }
 
     /// From an address of our own.
@@ -137,8 +137,8 @@ impl Connection {
 
     /// Waits so long for an answer.
     #[must_use]
-    pub fn patient(self, patience: Duration) -> Self {
-        Self { patience, ..self }
+    pub fn with_timeout(self, timeout_after: Duration) -> Self {
+        Self { timeout_after, ..self }
     }
 
     /// POST, as the clients do it.
@@ -147,7 +147,7 @@ impl Connection {
         path: &'static str,
         token: Option<&HeaderValue>,
         body: impl Into<Bytes>,
-    ) -> Result<Answer, Broken> {
+    ) -> Result<Answer, CallError> {
         self.post_to(PathAndQuery::from_static(path), token, body).await
     }
 
@@ -157,7 +157,7 @@ impl Connection {
         path: PathAndQuery,
         token: Option<&HeaderValue>,
         body: impl Into<Bytes>,
-    ) -> Result<Answer, Broken> {
+    ) -> Result<Answer, CallError> {
         let mut request = self.request(path, body.into());
         *request.method_mut() = Method::POST;
         let headers = request.headers_mut();
@@ -204,16 +204,16 @@ impl Connection {
         request
     }
 
-    async fn call(&mut self, request: Request<Full<Bytes>>) -> Result<Answer, Broken> {
-        let called = timeout(self.patience, self.exchange(request)).await;
-        let result = called.unwrap_or(Err(Broken::Late(self.patience)));
+    async fn call(&mut self, request: Request<Full<Bytes>>) -> Result<Answer, CallError> {
+        let called = timeout(self.timeout_after, self.exchange(request)).await;
+        let result = called.unwrap_or(Err(CallError::TimedOut(self.timeout_after)));
         if result.is_err() || self.open.as_ref().is_some_and(|open| open.driver.is_none()) {
             self.open = None;
         }
         result
     }
 
-    async fn exchange(&mut self, mut request: Request<Full<Bytes>>) -> Result<Answer, Broken> {
+    async fn exchange(&mut self, mut request: Request<Full<Bytes>>) -> Result<Answer, CallError> {
         loop {
             let fresh = self.open.is_none();
             let open = match &mut self.open {
@@ -234,7 +234,7 @@ impl Connection {
 }
 
 impl Open {
-    async fn to(address: SocketAddr, from: Option<IpAddr>) -> Result<Self, Broken> {
+    async fn to(address: SocketAddr, from: Option<IpAddr>) -> Result<Self, CallError> {
         let stream = connect(address, from).await?;
         let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
         let driver = Box::pin(async move { _ = connection.await });

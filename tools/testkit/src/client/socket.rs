@@ -14,7 +14,7 @@ use super::http::{Origin, connect};
 use crate::host;
 
 /// How long it may take until a socket is open and greeted.
-const PATIENCE: Duration = Duration::from_mins(1);
+const TIMEOUT: Duration = Duration::from_mins(1);
 
 /// The server said no (ws.md §2).
 #[derive(Debug, thiserror::Error)]
@@ -44,11 +44,11 @@ impl Socket {
         token: &str,
         from: Option<IpAddr>,
     ) -> anyhow::Result<Self> {
-        let opened = timeout(PATIENCE, Self::open_unhurried(origin, token, from)).await;
-        opened.unwrap_or_else(|_| bail!("no welcome within {} s", PATIENCE.as_secs()))
+        let opened = timeout(TIMEOUT, Self::open_without_timeout(origin, token, from)).await;
+        opened.unwrap_or_else(|_| bail!("no welcome within {} s", TIMEOUT.as_secs()))
     }
 
-    async fn open_unhurried(
+    async fn open_without_timeout(
         origin: &Origin,
         token: &str,
         from: Option<IpAddr>,

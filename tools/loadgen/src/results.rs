@@ -1,13 +1,12 @@
-//! What a run has shown, told.
+//! The results of a run, printed.
 
 use std::{process::ExitCode, sync::atomic::Ordering};
 
 use anyhow::ensure;
 use serde_json::{Value, json};
-
 use testkit::output::Output;
 
-use super::{accounts::Origins, processes::spent, report, run::Outcome, schedule::Pace};
+use super::{accounts::AccountCounts, format, processes::spent, run::RunResult, schedule::Pace};
 
 /// Open loop with a rate, closed loop without.
 pub(super) fn pace(rate: Option<f64>) -> anyhow::Result<Pace> {
@@ -24,57 +23,62 @@ pub(super) fn pace_text(pace: Pace) -> String {
     }
 }
 
-/// Tells it, and whether it is a failure.
-pub(super) fn tell(title: &str, outcome: &Outcome, accounts: Origins, output: Output) -> ExitCode {
-    let json = as_json(title, outcome, accounts);
-    output.print(&json, || as_text(title, outcome, &json));
-    if outcome.verdict.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+/// Prints them; answers with whether the run is a failure.
+pub(super) fn print(
+    title: &str,
+    result: &RunResult,
+    accounts: AccountCounts,
+    output: Output,
+) -> ExitCode {
+    let json = as_json(title, result, accounts);
+    output.print(&json, || as_text(title, result, &json));
+    if result.report.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-fn as_json(title: &str, outcome: &Outcome, accounts: Origins) -> Value {
-    let Outcome { traffic, verdict, moments: [first, from, to, last], caught_up } = outcome;
+fn as_json(title: &str, result: &RunResult, accounts: AccountCounts) -> Value {
+    let RunResult { traffic, report, snapshots: [first, from, to, last], caught_up } = result;
     let time = to.at.saturating_sub(from.at);
     let (acknowledged, due) = (to.acknowledged - from.acknowledged, to.due - from.due);
     let arrived = to.arrived - from.arrived;
-    let (measured, measured_cpu) = report::cpu(&spent(&from.servers, &to.servers));
-    let (_, whole_cpu) = report::cpu(&spent(&first.servers, &last.servers));
+    let (measured, measured_cpu) = format::cpu(&spent(&from.servers, &to.servers));
+    let (_, whole_cpu) = format::cpu(&spent(&first.servers, &last.servers));
     let own = to.own.saturating_sub(from.own);
     let clock = traffic.clock();
     json!({
         "title": title,
         "setting": traffic.server.describe(),
         "accounts": accounts,
-        "users": traffic.cast.users.len(),
-        "online": traffic.cast.online,
-        "connections": traffic.cast.connections.len(),
+        "users": traffic.scenario.users.len(),
+        "online": traffic.scenario.online,
+        "connections": traffic.scenario.connections.len(),
         "message_bytes": traffic.bytes,
         "warm_up_s": traffic.times.warm_up.as_secs_f64(),
-        "good": verdict.is_good(),
-        "messages": verdict,
+        "good": report.is_good(),
+        "messages": report,
         "measured": {
-            "seconds": report::rounded(time.as_secs_f64(), 3),
+            "seconds": format::rounded(time.as_secs_f64(), 3),
             "acknowledged": acknowledged,
-            "acknowledged_per_s": report::per_second(acknowledged, time),
+            "acknowledged_per_s": format::per_second(acknowledged, time),
             "arrived": arrived,
-            "arrived_per_s": report::per_second(arrived, time),
+            "arrived_per_s": format::per_second(arrived, time),
             "under_way_before": from.due.saturating_sub(from.arrived),
             "under_way_after": to.due.saturating_sub(to.arrived),
-            "answer_ms": report::quantiles(&clock.answers),
-            "frame_ms": report::quantiles(&clock.frames),
-            "begin_ms": report::quantiles(&clock.begins),
+            "answer_ms": format::quantiles(&clock.answers),
+            "frame_ms": format::quantiles(&clock.frames),
+            "begin_ms": format::quantiles(&clock.begins),
             "not_begun": traffic.schedule.not_begun().count(),
         },
         "server_cpu": {
             "by_name": measured,
             "seconds": measured_cpu.as_secs_f64(),
-            "per_1000_sends": report::per_1000(measured_cpu, acknowledged),
-            "per_1000_deliveries": report::per_1000(measured_cpu, due),
-            "until_all_arrived_per_1000_sends": report::per_1000(whole_cpu, last.acknowledged),
+            "per_1000_sends": format::per_1000(measured_cpu, acknowledged),
+            "per_1000_deliveries": format::per_1000(measured_cpu, due),
+            "until_all_arrived_per_1000_sends": format::per_1000(whole_cpu, last.acknowledged),
             "read_models_caught_up": caught_up,
         },
         "generator_cpu": {
-            "seconds": report::rounded(own.as_secs_f64(), 3),
-            "per_1000_sends": report::per_1000(own, acknowledged),
+            "seconds": format::rounded(own.as_secs_f64(), 3),
+            "per_1000_sends": format::per_1000(own, acknowledged),
         },
         "away_at_the_end": traffic.counts.away.load(Ordering::Relaxed),
         "sockets_dropped": traffic.counts.dropped.load(Ordering::Relaxed),
@@ -82,31 +86,31 @@ fn as_json(title: &str, outcome: &Outcome, accounts: Origins) -> Value {
     })
 }
 
-fn as_text(title: &str, outcome: &Outcome, json: &Value) -> String {
-    let Outcome { traffic, verdict, moments: [_, from, to, _], .. } = outcome;
+fn as_text(title: &str, result: &RunResult, json: &Value) -> String {
+    let RunResult { traffic, report, snapshots: [_, from, to, _], .. } = result;
     let (measured, cpu) = (&json["measured"], &json["server_cpu"]);
     let acknowledged = to.acknowledged - from.acknowledged;
     let title = format!(
         "{title}; messages of {} bytes; {} s measured after a warm-up of {} s",
         traffic.bytes, measured["seconds"], json["warm_up_s"],
     );
-    let mut lines = report::about(&json["setting"]);
+    let mut lines = format::about(&json["setting"]);
     let sent = format!(
         "{} in {} s: {}/s",
-        report::grouped(acknowledged),
+        format::grouped(acknowledged),
         measured["seconds"],
         measured["acknowledged_per_s"]
     );
     lines.push(("acknowledged", sent));
-    lines.push(("answer", report::quantiles_text(&measured["answer_ms"])));
+    lines.push(("answer", format::quantiles_text(&measured["answer_ms"])));
     if json["measured"]["begin_ms"]["p99"].as_f64() > Some(1.0) {
-        let begun = report::quantiles_text(&measured["begin_ms"]);
+        let begun = format::quantiles_text(&measured["begin_ms"]);
         lines.push(("  until begun", format!("{begun} (contained in the answer)")));
     }
-    if traffic.cast.online > 0 {
+    if traffic.scenario.online > 0 {
         let way = format!(
             "{}; {}/s, {} under way at the end",
-            report::quantiles_text(&measured["frame_ms"]),
+            format::quantiles_text(&measured["frame_ms"]),
             measured["arrived_per_s"],
             measured["under_way_after"]
         );
@@ -124,17 +128,17 @@ fn as_text(title: &str, outcome: &Outcome, json: &Value) -> String {
         )
     };
     lines.push(("server CPU", shown));
-    lines.push(("  per 1,000 sends", report::cpu_text(&spent, acknowledged)));
+    lines.push(("  per 1,000 sends", format::cpu_text(&spent, acknowledged)));
     let own = &json["generator_cpu"];
     let own = format!("{} s per 1,000 sends, on top of that", own["per_1000_sends"]);
     lines.push(("generator CPU", own));
-    lines.push(("arrived", report::verdict_text(verdict)));
-    lines.extend(complaints(outcome, json).into_iter().map(|text| ("note", text)));
-    report::table(&title, &lines)
+    lines.push(("arrived", format::report_text(report)));
+    lines.extend(caveats(result, json).into_iter().map(|text| ("note", text)));
+    format::table(&title, &lines)
 }
 
 /// What makes the numbers say less than they seem to.
-fn complaints(outcome: &Outcome, json: &Value) -> Vec<String> {
+fn caveats(result: &RunResult, json: &Value) -> Vec<String> {
     let mut notes = Vec::new();
     let not_begun = &json["measured"]["not_begun"];
     if not_begun != 0 {
@@ -143,15 +147,15 @@ fn complaints(outcome: &Outcome, json: &Value) -> Vec<String> {
              then is in the answers"
         ));
     }
-    if outcome.caught_up == Some(false) {
+    if result.caught_up == Some(false) {
         notes.push("some read models had not caught up when the waiting ended".to_owned());
     }
     let dropped = &json["sockets_dropped"];
     if dropped != 0 {
         notes.push(format!(
             "{dropped} sockets ended early and were opened again; {} messages came over the new ones once more, whose \
-             order was not judged",
-            outcome.verdict.repeated
+             order was not checked",
+            result.report.repeated
         ));
     }
     let away = &json["away_at_the_end"];
@@ -160,7 +164,7 @@ fn complaints(outcome: &Outcome, json: &Value) -> Vec<String> {
             "{away} users could not come back: what has not arrived may wait in their queues"
         ));
     }
-    for (text, count) in outcome.traffic.failures() {
+    for (text, count) in result.traffic.failures() {
         let limited = text.starts_with("429");
         let hint = if limited { " (limits.requests_per_user, or _per_address)" } else { "" };
         notes.push(format!("{count} calls failed{hint}: {text}"));

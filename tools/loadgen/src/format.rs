@@ -1,11 +1,11 @@
-//! How results are told: numbers in JSON, lines for people.
+//! The format of results: numbers in JSON, lines for people.
 
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
 use serde_json::{Value, json};
 
-use super::{checker::Verdict, processes::Sample};
+use super::{checker::Report, processes::Sample};
 
 /// Durations in microseconds, to three digits, up to five minutes.
 pub(super) fn histogram() -> Histogram<u64> {
@@ -111,9 +111,9 @@ pub(super) fn grouped(count: u64) -> String {
 }
 
 /// What the checker found, for people.
-pub(super) fn verdict_text(verdict: &Verdict) -> String {
-    let Verdict { due, arrived, lost, doubled, out_of_order, unexpected, .. } = verdict;
-    if verdict.is_good() {
+pub(super) fn report_text(report: &Report) -> String {
+    let Report { due, arrived, lost, doubled, out_of_order, unexpected, .. } = report;
+    if report.is_good() {
         let due = grouped(*due);
         return format!("{due} of {due}, each once and in order");
     }
@@ -197,10 +197,10 @@ mod tests {
 
     #[test]
     fn what_is_broken_cannot_be_overlooked() {
-        let good = Verdict { acknowledged: 1200, due: 1200, arrived: 1200, ..Verdict::default() };
-        assert_eq!(verdict_text(&good), "1,200 of 1,200, each once and in order");
-        let bad = Verdict { arrived: 1199, lost: 1, ..good };
-        assert!(verdict_text(&bad).contains("1 LOST"), "{}", verdict_text(&bad));
+        let good = Report { acknowledged: 1200, due: 1200, arrived: 1200, ..Report::default() };
+        assert_eq!(report_text(&good), "1,200 of 1,200, each once and in order");
+        let bad = Report { arrived: 1199, lost: 1, ..good };
+        assert!(report_text(&bad).contains("1 LOST"), "{}", report_text(&bad));
     }
 
     #[test]

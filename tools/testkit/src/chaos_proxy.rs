@@ -1,4 +1,5 @@
-//! A line between two parts that can be cut, or go dead without a word, also at a chosen message.
+//! The chaos proxy: stands between two parts and can cut their connections, or swallow what they send, also at a chosen
+//! message.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -14,34 +15,34 @@ use tokio_util::task::TaskTracker;
 
 use crate::ports::Port;
 
-/// What a line does.
+/// What a proxy does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
     /// Carries everything.
     Open,
-    /// Carries nothing, and says nothing of it.
-    Dead,
+    /// Carries nothing, and ends no connection.
+    Blackhole,
     /// Ends all connections and takes no new ones.
     Cut,
 }
 
-/// A line to a port of 127.0.0.1.
+/// A proxy before a port of 127.0.0.1.
 #[derive(Debug)]
-pub struct Line {
+pub struct ChaosProxy {
     mode: watch::Sender<Mode>,
-    there: Trap,
-    back: Trap,
+    there: Trigger,
+    back: Trigger,
     port: Port,
 }
 
-/// What the line does when it sees something pass, in one direction.
-type Trap = Arc<Mutex<Option<Armed>>>;
+/// What the proxy does when it sees something pass, in one direction.
+type Trigger = Arc<Mutex<Option<ArmedTrigger>>>;
 
 #[derive(Debug)]
-struct Armed {
+struct ArmedTrigger {
     pattern: Vec<u8>,
     then: Then,
-    sprung: oneshot::Sender<()>,
+    fired: oneshot::Sender<()>,
 }
 
 #[derive(Debug)]
@@ -51,21 +52,21 @@ enum Then {
     Replace(Vec<u8>),
 }
 
-/// Springs the trap if its pattern is in these bytes.
-fn spring(trap: &Trap, bytes: &mut [u8]) {
-    let mut trap = trap.lock().unwrap_or_else(PoisonError::into_inner);
-    let Some(armed) = trap.as_ref().filter(|armed| !armed.sprung.is_closed()) else { return };
+/// Fires the trigger if its pattern is in these bytes.
+fn fire(trigger: &Trigger, bytes: &mut [u8]) {
+    let mut trigger = trigger.lock().unwrap_or_else(PoisonError::into_inner);
+    let Some(armed) = trigger.as_ref().filter(|armed| !armed.fired.is_closed()) else { return };
     let length = armed.pattern.len();
     let Some(at) = bytes.windows(length).position(|part| part == armed.pattern) else { return };
-    let Some(Armed { then, sprung, .. }) = trap.take() else { return };
+    let Some(ArmedTrigger { then, fired, .. }) = trigger.take() else { return };
     match then {
-        Then::Set(mode, line) => _ = line.send_replace(mode),
+        Then::Set(mode, proxy) => _ = proxy.send_replace(mode),
         Then::Replace(with) => bytes[at..at + length].copy_from_slice(&with),
     }
-    _ = sprung.send(());
+    _ = fired.send(());
 }
 
-impl Line {
+impl ChaosProxy {
     /// Listens at a port of its own, for as long as the value lives.
     ///
     /// # Errors
@@ -74,9 +75,9 @@ impl Line {
         let port = Port::take()?;
         let (mode, seen) = watch::channel(Mode::Open);
         let listener = TcpListener::bind(("127.0.0.1", port.number())).await?;
-        let (there, back) = (Trap::default(), Trap::default());
-        let traps = (Arc::clone(&there), Arc::clone(&back));
-        tasks.spawn(listen(listener, target, seen, traps, tasks.clone()));
+        let (there, back) = (Trigger::default(), Trigger::default());
+        let triggers = (Arc::clone(&there), Arc::clone(&back));
+        tasks.spawn(listen(listener, target, seen, triggers, tasks.clone()));
         Ok(Self { mode, there, back, port })
     }
 
@@ -106,14 +107,14 @@ impl Line {
     }
 }
 
-fn arm(trap: &Trap, pattern: &str, then: Then) -> oneshot::Receiver<()> {
-    let (sprung, seen) = oneshot::channel();
-    let armed = Armed { pattern: pattern.into(), then, sprung };
-    *trap.lock().unwrap_or_else(PoisonError::into_inner) = Some(armed);
+fn arm(trigger: &Trigger, pattern: &str, then: Then) -> oneshot::Receiver<()> {
+    let (fired, seen) = oneshot::channel();
+    let armed = ArmedTrigger { pattern: pattern.into(), then, fired };
+    *trigger.lock().unwrap_or_else(PoisonError::into_inner) = Some(armed);
     seen
 }
 
-impl Drop for Line {
+impl Drop for ChaosProxy {
     fn drop(&mut self) {
         self.there.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
@@ -123,18 +124,18 @@ async fn listen(
     listener: TcpListener,
     target: u16,
     mut mode: watch::Receiver<Mode>,
-    traps: (Trap, Trap),
+    triggers: (Trigger, Trigger),
     tasks: TaskTracker,
 ) {
     loop {
         let stream = tokio::select! {
             accepted = listener.accept() => accepted,
-            // Whoever had the line is gone.
+            // Whoever had the proxy is gone.
             () = gone(&mut mode) => return,
         };
         let Ok((near, _)) = stream else { continue };
         if *mode.borrow() != Mode::Cut {
-            tasks.spawn(carry(near, target, mode.clone(), traps.clone()));
+            tasks.spawn(relay(near, target, mode.clone(), triggers.clone()));
         }
     }
 }
@@ -143,18 +144,18 @@ async fn gone(mode: &mut watch::Receiver<Mode>) {
     while mode.changed().await.is_ok() {}
 }
 
-/// Carries both ways until either side ends, or the line is cut.
-async fn carry(
+/// Carries both ways until either side ends, or the proxy cuts them.
+async fn relay(
     near: TcpStream,
     target: u16,
     mut mode: watch::Receiver<Mode>,
-    (trap_there, trap_back): (Trap, Trap),
+    (trigger_there, trigger_back): (Trigger, Trigger),
 ) {
     let Ok(far) = TcpStream::connect(("127.0.0.1", target)).await else { return };
     _ = (near.set_nodelay(true), far.set_nodelay(true));
     let ((near_in, near_out), (far_in, far_out)) = (near.into_split(), far.into_split());
-    let there = pump(near_in, far_out, mode.clone(), |bytes| spring(&trap_there, bytes));
-    let back = pump(far_in, near_out, mode.clone(), |bytes| spring(&trap_back, bytes));
+    let there = forward(near_in, far_out, mode.clone(), |bytes| fire(&trigger_there, bytes));
+    let back = forward(far_in, near_out, mode.clone(), |bytes| fire(&trigger_back, bytes));
     tokio::select! {
         () = there => {}
         () = back => {}
@@ -162,7 +163,7 @@ async fn carry(
     }
 }
 
-async fn pump(
+async fn forward(
     mut from: OwnedReadHalf,
     mut to: OwnedWriteHalf,
     mut mode: watch::Receiver<Mode>,
@@ -172,7 +173,7 @@ async fn pump(
     loop {
         let Ok(length @ 1..) = from.read(&mut buffer).await else { return };
         see(&mut buffer[..length]);
-        match mode.wait_for(|mode| *mode != Mode::Dead).await.as_deref() {
+        match mode.wait_for(|mode| *mode != Mode::Blackhole).await.as_deref() {
             Ok(Mode::Cut) | Err(_) => return,
             Ok(_) => {}
         }
@@ -191,18 +192,18 @@ mod tests {
         let tasks = TaskTracker::new();
         let there = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
         let target = there.local_addr().expect("it has one").port();
-        let line = Line::to(target, &tasks).await.expect("it listens");
-        let mut near = TcpStream::connect(("127.0.0.1", line.port())).await.expect("it listens");
-        let (mut far, _) = there.accept().await.expect("the line connects");
+        let proxy = ChaosProxy::to(target, &tasks).await.expect("it listens");
+        let mut near = TcpStream::connect(("127.0.0.1", proxy.port())).await.expect("it listens");
+        let (mut far, _) = there.accept().await.expect("the proxy connects");
         let mut bytes = [0; 4];
 
-        drop(line.set_at("over", Mode::Cut));
-        near.write_all(b"over").await.expect("the line is open");
-        far.read_exact(&mut bytes).await.expect("the line is open");
+        drop(proxy.set_at("over", Mode::Cut));
+        near.write_all(b"over").await.expect("the proxy is open");
+        far.read_exact(&mut bytes).await.expect("the proxy is open");
 
-        let sprung = line.set_at("over", Mode::Cut);
-        near.write_all(b"over").await.expect("the line is open");
-        sprung.await.expect("it was on its way");
-        assert!(far.read_exact(&mut bytes).await.is_err(), "the line is cut");
+        let fired = proxy.set_at("over", Mode::Cut);
+        near.write_all(b"over").await.expect("the proxy is open");
+        fired.await.expect("it was on its way");
+        assert!(far.read_exact(&mut bytes).await.is_err(), "the proxy cuts");
     }
 }
