@@ -5,6 +5,7 @@
 mod arrows;
 mod citations;
 mod contract;
+mod dependencies;
 mod figures;
 mod golden;
 mod links;
