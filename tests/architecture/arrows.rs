@@ -120,6 +120,12 @@ const RULES: &[Rule] = &[
         except: &[],
     },
     Rule {
+        because: "tools stand on the testkit, not it on them",
+        of: &["tools/testkit/"],
+        never: "chaos loadgen",
+        except: &[],
+    },
+    Rule {
         because: "what everybody uses knows nobody",
         of: &["src/clock.rs", "src/config.rs", "src/telemetry.rs"],
         never: "crate::adapters crate::api crate::boot crate::cli crate::commands crate::executor \
