@@ -13,7 +13,7 @@ const NAMED: &[&str] =
 const TO_COME: &[&str] = &[
     "src/adapters/nats",
     "src/boot.rs",
-    "src/commands/message.rs",
+    "src/commands/message",
     "src/executor",
     "src/projections/engine",
     "src/projections/offline_queue",
