@@ -1,7 +1,7 @@
 //! What the state of an aggregate costs in memory, about: caches are bounded by that and not by their number of entries.
 
 use super::{complaint::Complaint, group::Group, session::Session, user::User};
-use crate::events::Device;
+use crate::events::{ConnectionId, Device, NodeId};
 
 /// What a state costs beside its own size.
 pub trait Footprint {
@@ -32,7 +32,7 @@ fn device(device: &Device) -> usize {
 
 impl Footprint for Session {
     fn footprint(&self) -> usize {
-        0
+        self.open.len() * 2 * size_of::<(ConnectionId, NodeId)>()
     }
 }
 

@@ -1,5 +1,7 @@
 //! The rules of log-ins and sockets: one session per account (data.md §4.1).
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -17,6 +19,10 @@ pub struct Session {
     pub visitor_token: Option<TokenId>,
     /// The socket that pushes go to: the newest, unless its token was logged out (DEV-30).
     pub socket: Option<CurrentConnection>,
+    /// Every connection of which the log does not say that it has ended, and its gateway: it may have received what the log
+    /// does not know of yet, whether it is the current one, was superseded, or came with a token that has ended.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub open: BTreeMap<ConnectionId, NodeId>,
     /// The last change of password that took tokens back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revoked_by: Option<Uuid>,
@@ -131,9 +137,11 @@ impl Decider for Session {
                 self.socket.take_if(|socket| ended(socket.token));
             }
             SessionEvent::Connected { connection, node, token, role } => {
+                self.open.insert(connection, node);
                 self.socket = Some(CurrentConnection { connection, node, token, role });
             }
             SessionEvent::Disconnected { connection, .. } => {
+                self.open.remove(&connection);
                 self.socket.take_if(|socket| socket.connection == connection);
             }
         }
@@ -162,9 +170,17 @@ mod tests {
         SessionCommand::LogIn { token, role }
     }
 
+    fn id(connection: u128) -> ConnectionId {
+        ConnectionId(Uuid::from_u128(connection))
+    }
+
+    fn ended(connection: u128) -> SessionEvent {
+        SessionEvent::Disconnected { connection: id(connection), reason: DisconnectReason::Closed }
+    }
+
     fn connect(connection: u128, token: TokenId) -> SessionCommand {
         SessionCommand::Connect(CurrentConnection {
-            connection: ConnectionId(Uuid::from_u128(connection)),
+            connection: id(connection),
             node: NodeId(Uuid::nil()),
             token,
             role: Role::User,
@@ -194,8 +210,9 @@ mod tests {
         assert!(session.is_current(A) && !session.is_current(B) && session.socket.is_some());
         let session = given(&revoke(Some(B)));
         assert!(!session.is_current(A) && session.is_current(B) && session.socket.is_none());
-        let revoked = Session { revoked_by: Some(change), ..Session::default() };
-        assert_eq!(given(&revoke(None)), revoked);
+        let session = given(&revoke(None));
+        assert!(!session.is_current(A) && !session.is_current(B) && session.socket.is_none());
+        assert_eq!(session.revoked_by, Some(change));
     }
 
     #[test]
@@ -225,18 +242,42 @@ mod tests {
     }
 
     #[test]
-    fn dev_03_the_end_of_an_older_socket_changes_nothing() {
-        let session = given(&[log_in(A, Role::User), connect(1, A), connect(2, A)]);
-        let mut after = session.clone();
-        let connection = ConnectionId(Uuid::from_u128(1));
-        let reason = DisconnectReason::Closed;
-        after.evolve(Position(9), &SessionEvent::Disconnected { connection, reason });
-        assert_eq!(after, session);
+    fn dev_03_the_end_of_an_older_socket_leaves_the_newer_one() {
+        let mut session = given(&[log_in(A, Role::User), connect(1, A), connect(2, A)]);
+        let current = session.socket.clone();
+        session.evolve(Position(9), &ended(1));
+        assert!(session.socket.is_some() && session.socket == current);
     }
 
     #[test]
     fn dev_30_after_logout_the_socket_is_silent() {
         let session = given(&[log_in(A, Role::User), connect(1, A), SessionCommand::LogOut(A)]);
-        assert_eq!(session, Session::default());
+        assert_eq!((session.user_token, session.socket), (None, None));
+    }
+
+    #[test]
+    fn a_connection_is_open_until_the_log_says_that_it_has_ended() {
+        let mut session = given(&[
+            log_in(A, Role::User),
+            connect(1, A),
+            connect(2, A),
+            SessionCommand::LogOut(A),
+            log_in(B, Role::User),
+            connect(3, B),
+        ]);
+        let open = |session: &Session| -> Vec<u128> {
+            session.open.keys().map(|connection| connection.0.as_u128()).collect()
+        };
+        assert_eq!(open(&session), [1, 2, 3], "superseded, logged out, current");
+        session.evolve(Position(9), &ended(2));
+        assert_eq!(open(&session), [1, 3]);
+    }
+
+    #[test]
+    fn only_the_current_connection_is_renewed() {
+        let session = given(&[log_in(A, Role::User), connect(1, A), connect(2, A)]);
+        let renew = |connection| session.decide(&SessionCommand::Renew(id(connection)));
+        assert_eq!(renew(1), Ok(None));
+        assert!(renew(2).is_ok_and(|event| event.is_some()));
     }
 }

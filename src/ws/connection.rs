@@ -8,14 +8,15 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 use tracing::{debug, warn};
 
 use super::{
-    delivery_state::{Decision, DeliveryState, Place, ReadOutcome},
+    connection_state::ConnectionState,
+    delivery_state::{Decision, Place, ReadOutcome, Remembered},
     frame_sink::{Ended, FrameSink},
     frames::{self, HintsFor},
     group_subscriptions::GroupFrame,
     opening::{Admitted, Opened, Refused, open},
     registry::{ConnectionCommand, Registration},
     sockets::Sockets,
-    takeover::{RETRY, TakeoverBarrier},
+    takeover::RETRY,
 };
 use crate::{
     adapters::client_stream::ClientConnection,
@@ -49,11 +50,10 @@ pub fn serve(
         };
         match opened {
             Ok(Opened { user, role, registration, account, barrier }) => {
-                let delivery = DeliveryState::new(user, registration.connection);
-                let mut connected =
-                    Box::new(Connected { user, role, registration, delivery, current: true });
+                let state = ConnectionState::TakingOver(barrier, Remembered::default());
+                let mut connected = Box::new(Connected { user, role, registration, state });
                 let reason = match Box::pin(connected.greet(&sockets, account, &mut sink)).await {
-                    Ok(()) => connected.run(&sockets, barrier, &mut sink).await,
+                    Ok(()) => connected.run(&sockets, &mut sink).await,
                     Err(ended) => ended,
                 };
                 Box::pin(sockets.delivery_acks.settle(connected.registration.connection)).await;
@@ -70,15 +70,13 @@ struct Connected {
     user: UserId,
     role: Role,
     registration: Registration,
-    delivery: DeliveryState,
-    /// Is this the account's socket?
-    current: bool,
+    state: ConnectionState,
 }
 
 impl Connected {
     /// Welcome and hints (ws.md §3).
     async fn greet(
-        &self,
+        &mut self,
         sockets: &Sockets,
         account: Box<Account>,
         sink: &mut FrameSink,
@@ -98,13 +96,8 @@ impl Connected {
     }
 
     /// Lives until something ends it.
-    async fn run(
-        &mut self,
-        sockets: &Sockets,
-        takeover: TakeoverBarrier,
-        sink: &mut FrameSink,
-    ) -> Ended {
-        match self.try_run(sockets, takeover, sink).await {
+    async fn run(&mut self, sockets: &Sockets, sink: &mut FrameSink) -> Ended {
+        match self.try_run(sockets, sink).await {
             Ok(never) => match never {},
             Err(ended) => ended,
         }
@@ -113,27 +106,24 @@ impl Connected {
     async fn try_run(
         &mut self,
         sockets: &Sockets,
-        takeover: TakeoverBarrier,
         sink: &mut FrameSink,
     ) -> Result<Infallible, Ended> {
-        let mut takeover = Some(takeover);
         let mut heartbeat = interval_at(Instant::now() + HEARTBEAT, HEARTBEAT);
         heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut renewal = Instant::now() + sockets.app.config.renewal();
         let mut patience = None; // until when a failed look into the queue is not repeated
         loop {
-            let may_read = self.delivery.wants_reading() && patience.is_none();
+            let wants_reading =
+                self.state.delivery().is_some_and(|delivery| delivery.wants_reading());
+            let may_read = wants_reading && patience.is_none();
+            let is_taking_over = matches!(self.state, ConnectionState::TakingOver(..));
+            let is_current = self.state.is_current();
             tokio::select! {
                 command = self.registration.commands.next() => Box::pin(self.handle(command, sockets, sink)).await?,
                 message = sink.socket.recv() => sink.on_message(message, &sockets.app).await?,
-                opened = async { takeover.as_mut().expect("guarded").await },
-                    if takeover.is_some() =>
-                {
-                    takeover = None;
-                    match opened {
-                        Some((opened, min_read_position)) => self.delivery.open(opened, min_read_position),
-                        None => self.stop(),
-                    }
+                passed = self.state.barrier(), if is_taking_over => {
+                    self.state.pass((self.user, self.registration.connection), passed);
+                    self.unsubscribe_unless_delivering();
                 }
                 () = async { sleep_until(patience).await }, if patience.is_some() => patience = None,
                 () = async {}, if may_read => {
@@ -147,7 +137,7 @@ impl Connected {
                     }
                 }
                 _ = heartbeat.tick() => sink.send(frames::PING.to_owned()).await?,
-                () = sleep_until(Some(renewal)), if self.current => {
+                () = sleep_until(Some(renewal)), if is_current => {
                     let renewed =
                         sockets.app.executor.renew(self.user, self.registration.connection);
                     if let Err(error) = Box::pin(renewed).await {
@@ -160,15 +150,16 @@ impl Connected {
     }
 
     /// An entry of the queue was pushed.
-    async fn receive(
+    async fn on_queue_push(
         &mut self,
         number: u64,
         frame: Bytes,
         sockets: &Sockets,
         sink: &mut FrameSink,
     ) -> Result<(), Ended> {
-        if self.delivery.on_queue_push(number, frame.is_empty() || !may_write(sockets))
-            == Decision::Deliver
+        let Some(delivery) = self.state.delivery() else { return Ok(()) };
+        let bare = frame.is_empty() || !may_write(sockets);
+        if delivery.on_queue_push(number, bare) == Decision::Deliver
             && let Ok(text) = Utf8Bytes::try_from(frame)
         {
             sink.send(text).await?;
@@ -180,15 +171,15 @@ impl Connected {
     /// Something was said in a large group.
     async fn on_group_push(
         &mut self,
-        said: &GroupFrame,
+        GroupFrame { push, frame }: &GroupFrame,
         sockets: &Sockets,
         sink: &mut FrameSink,
     ) -> Result<(), Ended> {
-        let arrival =
-            self.delivery.on_group_push(&said.push, said.frame.is_none() || !may_write(sockets));
-        let (group, position) = (said.push.group, said.push.position.0);
-        let place = Place::Timeline { group, position, after: said.push.after };
-        match (arrival, &said.frame) {
+        let Some(delivery) = self.state.delivery() else { return Ok(()) };
+        let decision = delivery.on_group_push(push, frame.is_none() || !may_write(sockets));
+        let (group, position) = (push.group, push.position.0);
+        let place = Place::Timeline { group, position, after: push.after };
+        match (decision, frame) {
             (Decision::Deliver, Some(frame)) => {
                 sink.send(frame.clone()).await?;
                 self.written(sockets, sink, place, true);
@@ -199,12 +190,13 @@ impl Connected {
         Ok(())
     }
 
-    /// Looks into the queue and the timelines, and writes a page of what is there; `false` if that has to wait.
+    /// Fetches from the queue and the timelines, and writes a page of what is there; `false` if that has to wait.
     async fn read(&mut self, sockets: &Sockets, sink: &mut FrameSink) -> Result<bool, Ended> {
+        let Some(delivery) = self.state.delivery() else { return Ok(true) };
         let refetch = async {
             // After a reconnect or a rebuild all sockets refetch, and log-ins need Redis too.
             let _turn = sockets.refetches.acquire().await;
-            self.delivery.read(&sockets.app.executor).await
+            delivery.read(&sockets.app.executor).await
         };
         let found = tokio::select! {
             biased;
@@ -221,12 +213,12 @@ impl Connected {
                         for ((group, missing), subscription) in
                             groups.into_iter().zip(subscriptions)
                         {
-                            self.delivery.subscribe(group, missing, Some(subscription));
+                            delivery.subscribe(group, missing, Some(subscription));
                         }
                         return Ok(true);
                     }
                     Err(error) => {
-                        warn!(%error, "cannot hear what is said in groups");
+                        warn!(%error, "cannot subscribe to the pushes of groups");
                         return Ok(false);
                     }
                 }
@@ -236,8 +228,9 @@ impl Connected {
                 return Ok(false);
             }
             Ok(ReadOutcome::Superseded) => {
-                debug!(user.id = %self.user, "another socket of user `{}` receives", self.user);
-                self.stop();
+                debug!(user.id = %self.user, "another connection of user `{}` receives", self.user);
+                self.state.displace();
+                self.unsubscribe_unless_delivering();
                 return Ok(true);
             }
             Err(error) => {
@@ -257,15 +250,18 @@ impl Connected {
         Ok(true)
     }
 
-    /// Delivers nothing more.
-    fn stop(&mut self) {
-        self.delivery.stop();
-        self.registration.stop();
+    /// What does not deliver needs no pushes.
+    fn unsubscribe_unless_delivering(&mut self) {
+        if self.state.delivery().is_none() {
+            self.registration.unsubscribe();
+        }
     }
 
     /// An entry was written, or only passed over.
     fn written(&mut self, sockets: &Sockets, sink: &FrameSink, place: Place, is_message: bool) {
-        self.delivery.written(place);
+        if let Some(delivery) = self.state.delivery() {
+            delivery.written(place);
+        }
         sockets.delivery_acks.record(
             (self.user, self.registration.connection),
             &sink.client,
@@ -284,14 +280,13 @@ impl Connected {
     ) -> Result<(), Ended> {
         match command {
             ConnectionCommand::Superseded(by) => {
-                let was_current = std::mem::replace(&mut self.current, false);
-                self.stop();
+                let was_current = self.state.supersede();
+                self.unsubscribe_unless_delivering();
                 if was_current {
                     self.alert(by, sockets, sink).await?;
                 }
             }
             ConnectionCommand::HandOver(done) => {
-                self.stop();
                 let settled = sockets.delivery_acks.settle(self.registration.connection).await;
                 _ = done.send(());
                 if !settled {
@@ -299,32 +294,32 @@ impl Connected {
                 }
             }
             ConnectionCommand::Mute => {
-                self.current = false;
-                self.stop();
+                self.state.mute();
+                self.unsubscribe_unless_delivering();
             }
             ConnectionCommand::QueuePush(number, frame) => {
-                self.receive(number, frame, sockets, sink).await?;
+                self.on_queue_push(number, frame, sockets, sink).await?;
             }
-            ConnectionCommand::Drain => self.delivery.drain(),
-            ConnectionCommand::Refetch => self.delivery.require_refetch(),
-            ConnectionCommand::QueueWatermark(number) => self.delivery.on_queue_watermark(number),
-            ConnectionCommand::TimelineWatermark(group, position) => {
-                self.delivery.on_timeline_watermark(group, position);
+            ConnectionCommand::GroupPush(frame) => {
+                self.on_group_push(&frame, sockets, sink).await?;
             }
-            ConnectionCommand::EventsMissed(position) => self.delivery.on_missed_events(position),
-            ConnectionCommand::LeftGroup(group, position) => self.delivery.leave(group, position),
-            ConnectionCommand::GroupPush(said) => self.on_group_push(&said, sockets, sink).await?,
             ConnectionCommand::Close => {
                 sink.close().await;
                 return Err(DisconnectReason::Closed);
             }
             ConnectionCommand::Abort(reason) => return Err(reason),
+            other => self.state.take_in(&other),
         }
         Ok(())
     }
 
     /// F1, if a registered user's socket took over from a registered user's (ws.md §5, DEV-24).
-    async fn alert(&self, by: Role, sockets: &Sockets, sink: &mut FrameSink) -> Result<(), Ended> {
+    async fn alert(
+        &mut self,
+        by: Role,
+        sockets: &Sockets,
+        sink: &mut FrameSink,
+    ) -> Result<(), Ended> {
         if (self.role, by) != (Role::User, Role::User) {
             return Ok(());
         }

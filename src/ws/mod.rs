@@ -1,6 +1,7 @@
 //! WebSockets: the server speaks, clients mostly listen (ws.md).
 
 pub mod connection;
+mod connection_state;
 pub mod delivery_acks;
 mod delivery_state;
 mod disconnect_reporter;

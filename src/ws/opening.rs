@@ -1,6 +1,8 @@
 //! The opening of a connection: the checks of ws.md §2, its registration, and the event that makes it its user's current
 //! one.
 
+use std::collections::BTreeSet;
+
 use tracing::warn;
 
 use super::{
@@ -88,8 +90,9 @@ pub(super) async fn open(sockets: &Sockets, admitted: Box<Admitted>) -> Result<O
     let socket = CurrentConnection { connection, node, token: claims.jti, role: claims.role };
     let connect = SessionCommand::Connect(socket);
     let authority = Authority::of_user(user, claims.jti, &cause);
-    let mut before = None; // the socket that this one takes over from: the append was guarded by it
-    let look = |session: &Session| before = session.socket.as_ref().map(|socket| socket.node);
+    // Who has connections that may have something to report: the append was guarded by that.
+    let mut gateways = BTreeSet::new();
+    let look = |session: &Session| gateways = session.open.values().copied().collect();
     let done = sockets
         .app
         .executor
@@ -115,7 +118,7 @@ pub(super) async fn open(sockets: &Sockets, admitted: Box<Admitted>) -> Result<O
         registration.end(DisconnectReason::Closed);
         return Err(later("this gateway lags behind the log"));
     }
-    let elsewhere = before.filter(|other| *other != node);
-    let barrier = Box::pin(takeover(sockets.clone(), user, connection, position, elsewhere));
+    gateways.remove(&node);
+    let barrier = Box::pin(takeover(sockets.clone(), user, connection, position, gateways));
     Ok(Opened { user, role: claims.role, registration, account: Box::new(account), barrier })
 }

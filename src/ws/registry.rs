@@ -90,8 +90,8 @@ pub(super) struct Registration {
 }
 
 impl Registration {
-    /// Another socket has what is pushed.
-    pub(super) fn stop(&mut self) {
+    /// What is pushed is not for it.
+    pub(super) fn unsubscribe(&mut self) {
         self.subscription = None;
     }
 

@@ -1,8 +1,9 @@
-//! Where a socket begins in its user's queue, once those before it have told what they delivered:
-//! `docs/design/connections.md`.
+//! The takeover barrier: a new connection delivers once those before it have written their last, and the queue knows what
+//! they delivered (docs/design/connections.md).
 
-use std::{pin::Pin, time::Duration};
+use std::{collections::BTreeSet, pin::Pin, time::Duration};
 
+use futures_util::future::join_all;
 use tokio::time::sleep;
 use tracing::{debug, warn};
 
@@ -16,25 +17,28 @@ use crate::{
 /// How long after a failed look into the queue the next one is tried.
 pub(super) const RETRY: Duration = Duration::from_millis(300);
 
-/// Finds out where the queue was when the socket opened, once whoever had the queue before has told
-/// what he delivered, and where; `None` if the socket is not the user's any more.
+/// What the barrier says once it is passed: where the connection began, and the position as of which what those before it
+/// have received is known; `None` if another connection is current by now.
+pub(super) type Passed = Option<(ConnectionStart, Position)>;
+
+/// What a connection waits for before it delivers anything.
+pub(super) type TakeoverBarrier = Pin<Box<dyn Future<Output = Passed> + Send>>;
+
+/// Has the user's other connections write their last and report what they have received, here and on the gateways that
+/// have one by the log; then finds out where the queue was when this one connected.
 pub(super) async fn takeover(
     sockets: Sockets,
     user: UserId,
     connection: ConnectionId,
     connected: Position,
-    elsewhere: Option<NodeId>,
-) -> Option<(ConnectionStart, Position)> {
+    elsewhere: BTreeSet<NodeId>,
+) -> Passed {
+    let request = HandOverRequest { user, since: connected };
     let here = sockets.registry.hand_over(user);
-    let there = async {
-        let request = HandOverRequest { user, since: connected };
-        match elsewhere {
-            Some(node) => sockets.hand_overs.hand_over(node, request).await,
-            None => None,
-        }
-    };
-    let (here, there) = tokio::join!(here, there);
-    let position = connected.max(here.unwrap_or_default()).max(there.unwrap_or_default());
+    let there = elsewhere.iter().map(|node| sockets.hand_overs.hand_over(*node, request));
+    let (here, there) = tokio::join!(here, join_all(there));
+    let reported = there.into_iter().flatten().chain(here.ok());
+    let position = reported.fold(connected, Position::max);
     let queue = &["offline_queue"];
     while !sockets
         .app
@@ -55,7 +59,3 @@ pub(super) async fn takeover(
         }
     }
 }
-
-/// What a socket waits for before it delivers anything.
-pub(super) type TakeoverBarrier =
-    Pin<Box<dyn Future<Output = Option<(ConnectionStart, Position)>> + Send>>;

@@ -270,7 +270,11 @@ mod tests {
             "src/api/users.rs:1: names `crate::boot::ProcessRole`: `boot`",
         );
         let source = "use testkit::clock;";
-        refused("src/boot/mod.rs", source, "src/boot/mod.rs:1: names `testkit::clock`: the product");
+        refused(
+            "src/boot/mod.rs",
+            source,
+            "src/boot/mod.rs:1: names `testkit::clock`: the product",
+        );
         let source = "fn f() { hongyan::clock::now() }";
         refused("tools/chaos/src/main.rs", source, "tools/chaos/src/main.rs:1: names `hongyan::");
         let source = "fn f() { crate::clock::now() }";

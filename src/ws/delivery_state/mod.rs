@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use tracing::{debug, warn};
 
-use super::group_subscriptions::GroupSubscription;
+use super::{group_subscriptions::GroupSubscription, registry::ConnectionCommand};
 use crate::{
     adapters::{nats::push::GroupPush, redis::RedisFailure},
     events::{ConnectionId, GroupId, Position, UserId},
@@ -35,34 +35,44 @@ pub(super) enum ReadFailure {
     History(#[from] sqlx::Error),
 }
 
-/// Where a socket is in its user's queue and timelines.
+/// Where the user's current connection is in their queue and timelines.
 pub(super) struct DeliveryState {
     user: UserId,
     connection: ConnectionId,
-    /// `None` until the queue has seen the socket open.
-    opened: Option<Reading>,
-    /// A look before this may not know what this socket and those before it have received.
-    min_read_position: Position,
-    groups: BTreeMap<GroupId, GroupDelivery>,
-    /// Groups that the user has left, which a look into the past may not know yet.
-    left: HashMap<GroupId, Position>,
-    /// A look before this may not know whose socket this is, or where its user is a member.
-    missed_up_to: Position,
-    /// Asked to drain, and not done yet.
-    draining: bool,
-    /// Live entries may be there that no push told of.
-    must_refetch: bool,
-    /// Nothing flows any more: another socket has taken over, or the token was logged out.
-    stopped: bool,
-}
-
-#[derive(Debug)]
-struct Reading {
-    at: ConnectionStart,
-    /// The next number that a drain would deliver, up to the one at which the socket opened.
+    /// Where it connected: what is at or before this waits for a drain, what comes after is live.
+    start: ConnectionStart,
+    /// The next number that a drain would deliver.
     drain: u64,
     /// The next number to arrive live.
     live: u64,
+    /// A fetch before this may not know what this connection and those before it have received.
+    min_read_position: Position,
+    groups: BTreeMap<GroupId, GroupDelivery>,
+    before: Remembered,
+    /// Live entries may be there that no push told of.
+    must_refetch: bool,
+}
+
+/// What concerns delivery, from before there is any as well.
+#[derive(Debug, Default)]
+pub(super) struct Remembered {
+    /// Asked to drain, and not done yet.
+    draining: bool,
+    /// A fetch before this may not know whose connection this is, or where its user is a member.
+    missed_up_to: Position,
+    /// Groups that the user has left, which a fetch of the past may not know yet.
+    left: HashMap<GroupId, Position>,
+}
+
+impl Remembered {
+    pub(super) fn take_in(&mut self, command: &ConnectionCommand) {
+        match *command {
+            ConnectionCommand::Drain => self.draining = true,
+            ConnectionCommand::EventsMissed(position) => self.missed_up_to = position,
+            ConnectionCommand::LeftGroup(group, position) => _ = self.left.insert(group, position),
+            _ => {}
+        }
+    }
 }
 
 /// A large group, as its member's socket sees it.
@@ -126,26 +136,25 @@ enum Side {
 }
 
 impl DeliveryState {
-    pub(super) fn new(user: UserId, connection: ConnectionId) -> Self {
+    /// Of a connection that has passed the takeover barrier: it began at `start`, and what those before it have received
+    /// is in what is read at `min_read_position` or later.
+    pub(super) fn new(
+        (user, connection): (UserId, ConnectionId),
+        start: ConnectionStart,
+        min_read_position: Position,
+        before: Remembered,
+    ) -> Self {
         Self {
             user,
             connection,
-            opened: None,
-            min_read_position: Position(0),
+            start,
+            drain: 1,
+            live: start.number + 1,
+            min_read_position,
             groups: BTreeMap::new(),
-            left: HashMap::new(),
-            missed_up_to: Position(0),
-            draining: false,
-            must_refetch: false,
-            stopped: false,
+            before,
+            must_refetch: true, // pushes before this were not counted
         }
-    }
-
-    /// The queue has seen the socket open; at `since`, what those before it have received.
-    pub(super) fn open(&mut self, at: ConnectionStart, min_read_position: Position) {
-        self.min_read_position = min_read_position;
-        self.opened = Some(Reading { at, drain: 1, live: at.number + 1 });
-        self.must_refetch = true; // pushes before this were not counted
     }
 
     /// What is said in a group is heard from now on.
@@ -161,60 +170,44 @@ impl DeliveryState {
         self.must_refetch = true; // pushes before this were not heard
     }
 
-    pub(super) fn stop(&mut self) {
-        self.stopped = true;
-        self.groups.clear();
-    }
-
-    pub(super) fn drain(&mut self) {
-        self.draining = true;
-    }
-
-    pub(super) fn require_refetch(&mut self) {
-        self.must_refetch = true;
-    }
-
-    /// The queue's entries up to this number were pushed.
-    pub(super) fn on_queue_watermark(&mut self, number: u64) {
-        self.must_refetch |= self.opened.as_ref().is_some_and(|opened| number >= opened.live);
-    }
-
-    /// What was said in a large group at this position was pushed.
-    pub(super) fn on_timeline_watermark(&mut self, group: GroupId, position: Position) {
-        let Some(opened) = &self.opened else { return };
-        let group_delivery = self.groups.get(&group).filter(|_| position > opened.at.position);
-        self.must_refetch |= group_delivery
-            .is_some_and(|group_delivery| group_delivery.missing.contains(position.0));
-    }
-
-    /// Events up to `position` may have been missed. Until it has looked, what it is told of groups may not be for it.
-    pub(super) fn on_missed_events(&mut self, position: Position) {
-        self.missed_up_to = position;
-    }
-
-    /// The user has left a group.
-    pub(super) fn leave(&mut self, group: GroupId, position: Position) {
-        self.left.insert(group, position);
-        if let Some(group_delivery) = self.groups.get_mut(&group) {
-            group_delivery.missing.remove(position.0 + 1, ENDLESS);
+    pub(super) fn take_in(&mut self, command: &ConnectionCommand) {
+        self.before.take_in(command);
+        match *command {
+            ConnectionCommand::Refetch => self.must_refetch = true,
+            // The queue's entries up to this number were pushed.
+            ConnectionCommand::QueueWatermark(number) => self.must_refetch |= number >= self.live,
+            // So was what was said in a large group at this position.
+            ConnectionCommand::TimelineWatermark(group, position) => {
+                let group = self.groups.get(&group).filter(|_| position > self.start.position);
+                self.must_refetch |= group.is_some_and(|group| group.missing.contains(position.0));
+            }
+            ConnectionCommand::LeftGroup(group, position) => {
+                if let Some(group) = self.groups.get_mut(&group) {
+                    group.missing.remove(position.0 + 1, ENDLESS);
+                }
+            }
+            _ => {}
         }
+    }
+
+    /// Is it to deliver what waits from before it connected?
+    #[cfg(test)]
+    pub(super) fn is_draining(&self) -> bool {
+        self.before.draining
     }
 
     /// Is there something to read now?
     pub(super) fn wants_reading(&self) -> bool {
-        !self.stopped && self.opened.is_some() && (self.draining || self.must_refetch)
+        self.before.draining || self.must_refetch
     }
 
     /// Judges a push of the queue's entry with this number; a bare one only says that it is there.
     pub(super) fn on_queue_push(&mut self, number: u64, bare: bool) -> Decision {
-        let Some(opened) = self.opened.as_ref().filter(|_| !self.stopped) else {
-            return Decision::Drop; // `open` looks into the queue
-        };
-        if number < opened.live {
+        if number < self.live {
             return Decision::Drop;
         }
         // A drain that was asked for before something was sent comes before it.
-        if number == opened.live && !self.must_refetch && !self.draining && !bare {
+        if number == self.live && !self.wants_reading() && !bare {
             return Decision::Deliver;
         }
         self.must_refetch = true;
@@ -222,58 +215,45 @@ impl DeliveryState {
     }
 
     /// Judges a push of what was said in a large group.
-    pub(super) fn on_group_push(&mut self, said: &GroupPush, bare: bool) -> Decision {
-        let Some(opened) = self.opened.as_ref().filter(|_| !self.stopped) else {
-            return Decision::Drop;
-        };
-        let (opened, position) = (opened.at.position.0, said.position.0);
-        let Some(group_delivery) = self.groups.get(&said.group) else { return Decision::Drop };
-        if position <= opened || !group_delivery.missing.contains(position) {
-            return Decision::Drop; // it waits for a drain, was written, or is not for him
+    pub(super) fn on_group_push(&mut self, push: &GroupPush, bare: bool) -> Decision {
+        let (start, position) = (self.start.position.0, push.position.0);
+        let Some(group) = self.groups.get(&push.group) else { return Decision::Drop };
+        if position <= start || !group.missing.contains(position) {
+            return Decision::Drop; // it waits for a drain, was written, or is not for them
         }
-        let gap = group_delivery.missing.first_within(opened + 1, said.after).is_some();
-        if self.must_refetch
-            || self.draining
-            || bare
-            || gap
-            || self.min_read_position < self.missed_up_to
-        {
+        let gap = group.missing.first_within(start + 1, push.after).is_some();
+        let may_be_outdated = self.min_read_position < self.before.missed_up_to;
+        if self.wants_reading() || bare || gap || may_be_outdated {
             self.must_refetch = true;
             return Decision::Refetch;
         }
-        if said.author == Some(self.user) { Decision::SkipOwn } else { Decision::Deliver }
+        if push.author == Some(self.user) { Decision::SkipOwn } else { Decision::Deliver }
     }
 
     /// Notes that an entry was written, or passed over.
     pub(super) fn written(&mut self, place: Place) {
-        match (place, &mut self.opened) {
-            (Place::Queue(number), Some(opened)) => {
-                if number > opened.at.number {
-                    opened.live = number + 1;
-                } else {
-                    opened.drain = number + 1;
-                }
-            }
-            (Place::Timeline { group, position, after }, _) => {
-                if let Some(group_delivery) = self.groups.get_mut(&group) {
-                    group_delivery.missing.remove(after + 1, position);
-                    group_delivery.written.add(after + 1, position);
+        match place {
+            Place::Queue(number) if number > self.start.number => self.live = number + 1,
+            Place::Queue(number) => self.drain = number + 1,
+            Place::Timeline { group, position, after } => {
+                if let Some(group) = self.groups.get_mut(&group) {
+                    group.missing.remove(after + 1, position);
+                    group.written.add(after + 1, position);
                     self.min_read_position = self.min_read_position.max(Position(position));
                 }
             }
-            (Place::Queue(_), None) => {}
         }
     }
 
     /// What comes next.
     pub(super) async fn read(&mut self, executor: &Executor) -> Result<ReadOutcome, ReadFailure> {
         loop {
-            let side = match (self.draining, self.must_refetch) {
+            let side = match (self.before.draining, self.must_refetch) {
                 (true, _) => Side::Drain,
                 (false, true) => Side::Live,
                 (false, false) => return Ok(ReadOutcome::Items(Vec::new())),
             };
-            let Some(wanted) = self.wanted(side) else { return Ok(ReadOutcome::Items(Vec::new())) };
+            let wanted = self.wanted(side);
             let (user, redis) = (self.user, &executor.redis);
             let mut seen = query::fetch(redis, user, self.connection, &wanted).await?;
             if !evicted::fill(&executor.pool, user, &wanted, &mut seen).await? {
@@ -287,18 +267,17 @@ impl DeliveryState {
         }
     }
 
-    fn wanted(&self, side: Side) -> Option<FetchRequest> {
-        let opened = self.opened.as_ref()?;
-        let at = opened.at;
+    fn wanted(&self, side: Side) -> FetchRequest {
+        let start = self.start;
         let (queue, within) = match side {
-            Side::Drain => ((opened.drain, at.number), (0, at.position.0)),
-            Side::Live => ((opened.live, ENDLESS), (at.position.0 + 1, ENDLESS)),
+            Side::Drain => ((self.drain, start.number), (0, start.position.0)),
+            Side::Live => ((self.live, ENDLESS), (start.position.0 + 1, ENDLESS)),
         };
         let groups = self.groups.iter();
-        let timelines = groups.filter_map(|(group, group_delivery)| {
-            Some((*group, group_delivery.missing.first_within(within.0, within.1)?))
+        let timelines = groups.filter_map(|(group, delivery)| {
+            Some((*group, delivery.missing.first_within(within.0, within.1)?))
         });
-        Some(FetchRequest { queue, timelines: timelines.collect(), most: PAGE, bytes: PAGE_BYTES })
+        FetchRequest { queue, timelines: timelines.collect(), most: PAGE, bytes: PAGE_BYTES }
     }
 
     /// Takes in what was seen; `None` if something else has to be asked for.
@@ -315,11 +294,11 @@ impl DeliveryState {
             return Some(ReadOutcome::Superseded);
         }
         self.min_read_position = seen.at;
-        self.left.retain(|_, left| seen.at < *left); // later looks know it
+        self.before.left.retain(|_, left| seen.at < *left); // later fetches know it
         let mut new = Vec::new();
         let mut kept = BTreeMap::new();
         for (group, mut missing) in seen.undelivered {
-            if let Some(left) = self.left.get(&group) {
+            if let Some(left) = self.before.left.get(&group) {
                 missing.remove(left.0 + 1, ENDLESS);
             }
             match self.groups.remove(&group) {
@@ -335,8 +314,7 @@ impl DeliveryState {
         if !new.is_empty() {
             return Some(ReadOutcome::UnsubscribedGroups(new));
         }
-        let now = self.wanted(side)?;
-        if now.timelines != wanted.timelines {
+        if self.wanted(side).timelines != wanted.timelines {
             return None; // the user has left a group meanwhile, or come back to it
         }
         let (items, are_all) = self.merge(side, wanted, seen.queue, seen.timelines);
@@ -353,7 +331,7 @@ impl DeliveryState {
         match side {
             Side::Drain => {
                 debug!(user.id = %self.user, "drained the queue of user `{}`", self.user);
-                self.draining = false;
+                self.before.draining = false;
             }
             Side::Live => self.must_refetch = false,
         }
@@ -372,9 +350,9 @@ impl DeliveryState {
         {
             warn!(user.id = %self.user, "queue numbers {}..{} are gone", wanted.queue.0, first.number);
         }
-        let end = match (side, &self.opened) {
-            (Side::Drain, Some(opened)) => opened.at.position.0,
-            _ => ENDLESS,
+        let end = match side {
+            Side::Drain => self.start.position.0,
+            Side::Live => ENDLESS,
         };
         let mut limit = queue.up_to;
         let mut items = Vec::new();

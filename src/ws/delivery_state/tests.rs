@@ -7,9 +7,14 @@ const GROUP: GroupId = GroupId(33);
 /// Where the socket opened.
 const OPENED: u64 = 100;
 
+fn passed_barrier_at(number: u64, before: Remembered) -> DeliveryState {
+    let who = (US, ConnectionId(uuid::Uuid::nil()));
+    let start = ConnectionStart { number, position: Position(OPENED) };
+    DeliveryState::new(who, start, Position(OPENED), before)
+}
+
 fn opened_at(number: u64) -> DeliveryState {
-    let mut delivery = DeliveryState::new(US, ConnectionId(uuid::Uuid::nil()));
-    delivery.open(ConnectionStart { number, position: Position(OPENED) }, Position(OPENED));
+    let mut delivery = passed_barrier_at(number, Remembered::default());
     delivery.must_refetch = false;
     delivery
 }
@@ -78,22 +83,22 @@ fn live_frames_are_those_after_the_socket_opened_once_and_in_order() {
 #[test]
 fn only_who_is_behind_a_watermark_looks() {
     let mut delivery = opened_at(5);
-    delivery.on_queue_watermark(5);
+    delivery.take_in(&ConnectionCommand::QueueWatermark(5));
     assert!(!delivery.wants_reading(), "it opened after that");
     delivery.written(Place::Queue(6));
-    delivery.on_queue_watermark(6);
+    delivery.take_in(&ConnectionCommand::QueueWatermark(6));
     assert!(!delivery.wants_reading(), "it was written");
-    delivery.on_queue_watermark(7);
+    delivery.take_in(&ConnectionCommand::QueueWatermark(7));
     assert!(delivery.wants_reading());
 
     let mut delivery = with_lane("90-");
-    delivery.on_timeline_watermark(GROUP, Position(95));
-    delivery.on_timeline_watermark(GroupId(34), Position(120));
+    delivery.take_in(&ConnectionCommand::TimelineWatermark(GROUP, Position(95)));
+    delivery.take_in(&ConnectionCommand::TimelineWatermark(GroupId(34), Position(120)));
     assert!(!delivery.wants_reading(), "it waits for a drain, or is said where it does not listen");
     delivery.written(in_timeline(120, 95));
-    delivery.on_timeline_watermark(GROUP, Position(120));
+    delivery.take_in(&ConnectionCommand::TimelineWatermark(GROUP, Position(120)));
     assert!(!delivery.wants_reading(), "it was written");
-    delivery.on_timeline_watermark(GROUP, Position(130));
+    delivery.take_in(&ConnectionCommand::TimelineWatermark(GROUP, Position(130)));
     assert!(delivery.wants_reading());
 }
 
@@ -105,20 +110,6 @@ fn a_bare_push_makes_the_socket_look() {
     let mut delivery = with_lane("90-");
     assert_eq!(delivery.on_group_push(&said(120, 95), true), Decision::Refetch);
     assert!(delivery.wants_reading());
-}
-
-#[test]
-fn nothing_flows_before_the_queue_knows_the_socket_nor_after_it_was_superseded() {
-    let mut delivery = DeliveryState::new(US, ConnectionId(uuid::Uuid::nil()));
-    delivery.drain();
-    assert_eq!(delivery.on_queue_push(1, false), Decision::Drop);
-    assert!(!delivery.wants_reading());
-    delivery.open(ConnectionStart { number: 3, position: Position(9) }, Position(9));
-    assert!(delivery.wants_reading());
-    delivery.stop();
-    assert!(!delivery.wants_reading());
-    assert_eq!(delivery.on_queue_push(4, false), Decision::Drop);
-    assert_eq!(delivery.on_group_push(&said(120, 0), false), Decision::Drop);
 }
 
 #[test]
@@ -140,8 +131,8 @@ fn what_is_said_comes_once_and_in_order() {
 #[test]
 fn who_has_seen_all_that_is_there_hears_what_comes_next() {
     let mut delivery = with_lane("90-");
-    delivery.require_refetch();
-    let wanted = delivery.wanted(Side::Live).expect("it is open");
+    delivery.take_in(&ConnectionCommand::Refetch);
+    let wanted = delivery.wanted(Side::Live);
     let found = delivery.take(Side::Live, &wanted, seen("90-", vec![], vec![vec![entry(120, 95)]]));
     assert_eq!(places(found), [in_timeline(120, 95)]);
     delivery.written(in_timeline(120, 95));
@@ -149,8 +140,8 @@ fn who_has_seen_all_that_is_there_hears_what_comes_next() {
     assert_eq!(delivery.on_group_push(&said(130, 120), false), Decision::Deliver);
     delivery.written(in_timeline(130, 120));
 
-    delivery.require_refetch();
-    let wanted = delivery.wanted(Side::Live).expect("it is open");
+    delivery.take_in(&ConnectionCommand::Refetch);
+    let wanted = delivery.wanted(Side::Live);
     let mut page = seen("90-", vec![queued(6, 150)], vec![vec![]]);
     page.queue.up_to = 150;
     assert_eq!(places(delivery.take(Side::Live, &wanted, page)), [Place::Queue(6)]);
@@ -161,11 +152,11 @@ fn who_has_seen_all_that_is_there_hears_what_comes_next() {
 #[test]
 fn who_has_left_hears_no_more() {
     let mut delivery = with_lane("90-");
-    delivery.leave(GROUP, Position(125));
+    delivery.take_in(&ConnectionCommand::LeftGroup(GROUP, Position(125)));
     assert_eq!(delivery.on_group_push(&said(120, 95), false), Decision::Deliver);
     assert_eq!(delivery.on_group_push(&said(130, 120), false), Decision::Drop);
     // A look at a time before he left does not bring him back; a later one may.
-    let wanted = delivery.wanted(Side::Live).expect("it is open");
+    let wanted = delivery.wanted(Side::Live);
     let mut past = seen("90-", vec![], vec![vec![]]);
     past.at = Position(124);
     delivery.take(Side::Live, &wanted, past);
@@ -177,8 +168,8 @@ fn who_has_left_hears_no_more() {
 #[test]
 fn what_was_said_before_a_leave_is_not_passed_over_by_a_look_into_the_past() {
     let mut delivery = with_lane("90-");
-    delivery.leave(GROUP, Position(125));
-    let wanted = delivery.wanted(Side::Live).expect("it is open");
+    delivery.take_in(&ConnectionCommand::LeftGroup(GROUP, Position(125)));
+    let wanted = delivery.wanted(Side::Live);
     let mut past = seen("90-", vec![], vec![vec![]]);
     past.at = Position(110);
     assert_eq!(places(delivery.take(Side::Live, &wanted, past.clone())), []);
@@ -201,10 +192,10 @@ fn one_s_own_messages_are_passed_over() {
 #[test]
 fn events_that_may_have_been_missed_make_it_look_first() {
     let mut delivery = with_lane("90-");
-    delivery.on_missed_events(Position(118));
+    delivery.take_in(&ConnectionCommand::EventsMissed(Position(118)));
     delivery.must_refetch = false; // it has looked, but before that
     assert_eq!(delivery.on_group_push(&said(120, 95), false), Decision::Refetch);
-    let wanted = delivery.wanted(Side::Live).expect("it is open");
+    let wanted = delivery.wanted(Side::Live);
     delivery.take(Side::Live, &wanted, seen("90-", vec![], vec![vec![]]));
     delivery.must_refetch = false;
     assert_eq!(delivery.on_group_push(&said(120, 95), false), Decision::Deliver);
@@ -213,21 +204,21 @@ fn events_that_may_have_been_missed_make_it_look_first() {
 #[test]
 fn places_are_merged_in_the_order_of_the_log() {
     let mut delivery = with_lane("90-");
-    let wanted = delivery.wanted(Side::Live).expect("it is open");
+    let wanted = delivery.wanted(Side::Live);
     assert_eq!((wanted.queue, &*wanted.timelines), ((6, ENDLESS), &[(GROUP, (101, ENDLESS))][..]));
     let queue = vec![queued(6, 110), queued(7, 130)];
     let timeline = vec![entry(105, 95), entry(120, 105)];
     let found = delivery.take(Side::Live, &wanted, seen("90-", queue, vec![timeline]));
     let expected = [in_timeline(105, 95), Place::Queue(6), in_timeline(120, 105), Place::Queue(7)];
     assert_eq!(places(found), expected);
-    let wanted = delivery.wanted(Side::Drain).expect("it is open");
+    let wanted = delivery.wanted(Side::Drain);
     assert_eq!((wanted.queue, &*wanted.timelines), ((1, 5), &[(GROUP, (90, 100))][..]));
 }
 
 #[test]
 fn nothing_is_written_beyond_what_every_place_has_shown() {
     let mut delivery = with_lane("90-");
-    let wanted = delivery.wanted(Side::Live).expect("it is open");
+    let wanted = delivery.wanted(Side::Live);
     let queue = vec![queued(6, 110), queued(7, 115)];
     let mut there = seen("90-", queue, vec![vec![entry(120, 95)]]);
     there.queue.up_to = 115; // there may be more
@@ -235,13 +226,13 @@ fn nothing_is_written_beyond_what_every_place_has_shown() {
     assert_eq!(places(found), [Place::Queue(6), Place::Queue(7)]);
     // A stretch that he has lies between this one and the next.
     let mut delivery = with_lane("101-110 120-");
-    let wanted = delivery.wanted(Side::Live).expect("it is open");
+    let wanted = delivery.wanted(Side::Live);
     let (queue, timeline) = (vec![queued(6, 115)], vec![entry(105, 95)]);
     let found = delivery.take(Side::Live, &wanted, seen("101-110 120-", queue, vec![timeline]));
     assert_eq!(places(found), [in_timeline(105, 95)]);
     delivery.written(in_timeline(105, 95));
     // The rest of it holds nothing.
-    let wanted = delivery.wanted(Side::Live).expect("it is open");
+    let wanted = delivery.wanted(Side::Live);
     let found = delivery.take(Side::Live, &wanted, seen("101-110 120-", vec![], vec![vec![]]));
     assert_eq!(places(found), [in_timeline(110, 105)]);
 }
@@ -249,13 +240,13 @@ fn nothing_is_written_beyond_what_every_place_has_shown() {
 #[test]
 fn a_stretch_that_a_timeline_has_forgotten_is_passed_over_if_nothing_was_said_there() {
     let mut delivery = with_lane("90-");
-    let wanted = delivery.wanted(Side::Live).expect("it is open");
+    let wanted = delivery.wanted(Side::Live);
     let mut there = seen("90-", vec![queued(6, 130)], vec![vec![]]);
     there.timelines[0].up_to = 120; // from there on it is looked for again
     let found = delivery.take(Side::Live, &wanted, there);
     assert_eq!(places(found), [in_timeline(120, 100)]);
     delivery.written(in_timeline(120, 100));
-    let wanted = delivery.wanted(Side::Live).expect("it is open");
+    let wanted = delivery.wanted(Side::Live);
     assert_eq!((wanted.queue, &*wanted.timelines), ((6, ENDLESS), &[(GROUP, (121, ENDLESS))][..]));
 }
 
@@ -263,7 +254,7 @@ fn a_stretch_that_a_timeline_has_forgotten_is_passed_over_if_nothing_was_said_th
 fn what_was_written_is_not_missing_though_the_queue_does_not_know_yet() {
     let mut delivery = with_lane("90-");
     delivery.written(in_timeline(120, 95));
-    let wanted = delivery.wanted(Side::Live).expect("it is open");
+    let wanted = delivery.wanted(Side::Live);
     assert_eq!(
         delivery.take(Side::Live, &wanted, seen("90-", vec![], vec![vec![]])),
         Some(ReadOutcome::Items(vec![]))
@@ -276,19 +267,19 @@ fn what_was_written_is_not_missing_though_the_queue_does_not_know_yet() {
 fn what_was_written_does_not_come_back_when_queues_are_built_anew() {
     // The undelivered set is gone, for all was received and reported; so is what the socket knows of it.
     let mut delivery = with_lane("90-");
-    delivery.leave(GROUP, Position(125));
+    delivery.take_in(&ConnectionCommand::LeftGroup(GROUP, Position(125)));
     delivery.written(in_timeline(120, 95));
-    let wanted = delivery.wanted(Side::Live).expect("it is open");
+    let wanted = delivery.wanted(Side::Live);
     let nothing = FetchResult { undelivered: vec![], ..seen("", vec![], vec![]) };
     delivery.take(Side::Live, &wanted, FetchResult { at: Position(130), ..nothing });
     // Redis begins anew, and has not yet read the report.
-    let wanted = delivery.wanted(Side::Live).expect("it is open");
+    let wanted = delivery.wanted(Side::Live);
     let again = FetchResult { at: Position(122), ..seen("90-", vec![], vec![]) };
     assert_eq!(delivery.take(Side::Live, &wanted, again), Some(ReadOutcome::TooEarly));
     // Neither does it after a push that no look has seen.
     let mut delivery = with_lane("90-");
     delivery.written(in_timeline(120, 95));
-    let wanted = delivery.wanted(Side::Live).expect("it is open");
+    let wanted = delivery.wanted(Side::Live);
     let before_he_joined =
         FetchResult { at: Position(110), undelivered: vec![], ..seen("", vec![], vec![]) };
     assert_eq!(delivery.take(Side::Live, &wanted, before_he_joined), Some(ReadOutcome::TooEarly));
@@ -297,7 +288,7 @@ fn what_was_written_does_not_come_back_when_queues_are_built_anew() {
 #[test]
 fn a_queue_that_is_built_anew_is_waited_for() {
     let mut delivery = opened_at(5);
-    let wanted = delivery.wanted(Side::Live).expect("it is open");
+    let wanted = delivery.wanted(Side::Live);
     let nothing = FetchResult {
         at: Position(OPENED - 1),
         is_receiving: false,

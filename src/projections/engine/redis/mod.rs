@@ -31,7 +31,7 @@ pub struct RedisStore {
 }
 
 /// Bumped when keys change their meaning, so that old generations are known as such.
-const SHAPE: &str = "5";
+const SHAPE: &str = "6";
 
 /// The field that says which event a hash was changed by last. It is where a reader goes on from, and not what the
 /// read model says: that event may have expired since, and then a rebuild has an earlier one.
