@@ -9,7 +9,7 @@ use crate::{
     adapters::{
         body_memory::BodyMemory,
         media::Media,
-        nats::{event_log::LogError, push::Pushes},
+        nats::{log_error::LogError, push::Pushes},
         rate_limit::RateLimit,
         redis::memory::RedisMemory,
         throttle::Throttle,

@@ -115,7 +115,7 @@ impl Admin {
         checkpoints: &Checkpoints,
     ) -> BTreeMap<&'static str, ProjectionState> {
         let mut all = self.projections.all();
-        for (name, _) in projections::ALL {
+        for (name, _) in projections::ALL.iter() {
             let known = all.entry(name).or_default();
             if matches!(known.state, "" | "standby") {
                 let (state, position, reason) = heard(checkpoints, name);

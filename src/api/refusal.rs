@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::{observed::Failure, reply::JSON};
 use crate::{
-    adapters::{nats::event_log::LogError, redis::RedisFailure},
+    adapters::{nats::log_error::LogError, redis::RedisFailure},
     commands::{
         friendship::FriendshipRejection,
         group::command::{GroupRejection, OwnersTask},

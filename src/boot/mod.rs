@@ -19,14 +19,13 @@ use crate::{
         event_log::{EventLog, Promises},
         group_commit::GroupCommit,
         provision,
-        push::{LocalConnections, Pushes},
+        push::LocalConnections,
     },
     api::admin::OpenedLog,
     clock,
     config::{Config, Durability},
     events::NodeId,
     executor::Executor,
-    projections::engine::{postgres::PostgresStore, redis::RedisStore},
     telemetry::{Metrics, ProjectionHealth, StartWaits},
 };
 
@@ -39,18 +38,6 @@ pub enum ProcessRole {
     Gateway,
     /// Read models.
     Projector,
-}
-
-/// What the projections' constructors need.
-pub struct ProjectionParts {
-    /// Their store in PostgreSQL.
-    pub postgres: PostgresStore,
-    /// Their store in Redis.
-    pub redis: RedisStore,
-    /// Where pushes go.
-    pub pushes: Pushes,
-    /// Messages per chat in `chat_log`.
-    pub chat_log_length: usize,
 }
 
 /// Serves until the process is told to stop.

@@ -14,7 +14,7 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{info, warn};
 
-use super::{ProcessRole, ProjectionParts, open_durable_log, open_log};
+use super::{ProcessRole, open_durable_log, open_log};
 use crate::{
     adapters::{
         body_memory::BodyMemory,
@@ -49,12 +49,8 @@ use crate::{
     executor::{Executor, accounts::Accounts, aggregates, reaper::Reaper},
     for_each_projection,
     projections::{
-        self,
-        engine::{
-            postgres::PostgresStore,
-            redis::RedisStore,
-            supervisor::{self, RunnerContext},
-        },
+        self, ProjectionParts,
+        engine::{context::RunnerContext, supervisor},
     },
     state::{App, Parts},
     telemetry::{Metrics, ProjectionHealth, StartWaits},
@@ -158,8 +154,8 @@ impl Process {
             None,
         );
         let parts = ProjectionParts {
-            postgres: PostgresStore::new(pool),
-            redis: RedisStore::new(redis.clone()),
+            pool,
+            redis,
             pushes: Pushes::new(nats.client.clone(), self.sockets_here.clone()),
             chat_log_length: config.projections.chat_log_length,
         };
@@ -173,7 +169,8 @@ impl Process {
             health: self.health.clone(),
             stop: self.stop.clone(),
         };
-        for_each_projection!(parts, |projection, store| {
+        for_each_projection!(|P| {
+            let (projection, store) = P::open(&parts);
             self.tasks.spawn(supervisor::run(projection, store, runners.clone()));
         });
         let reaper = Reaper::new(executor, self.health.clone());
@@ -354,7 +351,7 @@ impl Process {
             pool: postgres::readers(url, 1)?,
             redis: Redis::open(&config.redis.url)?,
             projections: self.health.clone(),
-            subjects: if role == ProcessRole::Gateway { &[] } else { projections::ALL },
+            subjects: if role == ProcessRole::Gateway { &[] } else { &projections::ALL },
             metrics: self.metrics.clone(),
             durability: format!("{:?}", config.log.durability).to_lowercase(),
             clients_at: match config.server.public_url.trim_end_matches('/') {

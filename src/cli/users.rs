@@ -29,7 +29,7 @@ use crate::{
     executor::{Executor, Wait, accounts::Accounts, authority::Authority},
     projections::{
         presence,
-        user_directory::{self, Listed},
+        user_directory::{self, ListedAccount},
     },
 };
 
@@ -129,7 +129,7 @@ async fn accounts(config: &Config) -> anyhow::Result<Accounts> {
     })
 }
 
-fn row(found: &Listed) -> Value {
+fn row(found: &ListedAccount) -> Value {
     json!({
         "id": found.id,
         "username": found.username,

@@ -3,7 +3,7 @@
 
 use super::{Executor, state_cache::StateCache};
 use crate::{
-    adapters::nats::event_log::LogError,
+    adapters::nats::log_error::LogError,
     commands::{
         complaint::Complaint, decider::Decider, footprint::Footprint, friendship::Friendship,
         group::Group, quick_replies::QuickReplyList, session::Session, user::User,

@@ -9,8 +9,8 @@ use super::{Executor, aggregates::SUBJECTS};
 use crate::{
     adapters::nats::{
         checkpoints::{Checkpoints, Heartbeat},
-        event_log::LogError,
         liveness::GATEWAY_HEARTBEAT,
+        log_error::LogError,
         reader::position_of,
         shared_log::SharedLogSubscription,
     },

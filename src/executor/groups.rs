@@ -9,7 +9,7 @@ use super::{
     pipeline::{Action, Judgement},
 };
 use crate::{
-    adapters::{id_allocation::Sequence, nats::event_log::LogError},
+    adapters::{id_allocation::Sequence, nats::log_error::LogError},
     clock,
     commands::{
         group::{

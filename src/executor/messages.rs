@@ -293,7 +293,7 @@ async fn author(executor: &Executor, user: UserId) -> Result<Account> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::adapters::nats::event_log::Expect;
+    use crate::adapters::nats::new_event::Expect;
 
     #[test]
     fn only_a_log_of_one_server_guards_messages_by_their_group() {

@@ -29,9 +29,7 @@ use crate::{
     adapters::{
         id_allocation::IdAllocationError,
         nats::{
-            checkpoints::Checkpoints,
-            event_log::{EventLog, LogError},
-            liveness::Liveness,
+            checkpoints::Checkpoints, event_log::EventLog, liveness::Liveness, log_error::LogError,
         },
         redis::Redis,
     },

@@ -13,7 +13,8 @@ use super::{
     CommandError, Executor, aggregates::Aggregate, authority::Authority, state_cache::Versioned,
 };
 use crate::{
-    adapters::nats::event_log::{Expect, LogError, NewEvent},
+    adapters::nats::log_error::LogError,
+    adapters::nats::new_event::{Expect, NewEvent},
     clock,
     events::{AggregateEvent, Event, Position, Subject},
 };

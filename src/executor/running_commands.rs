@@ -10,7 +10,8 @@ use tokio::sync::{Notify, watch};
 
 use super::{CommandError, Executor, authority::Authority};
 use crate::{
-    adapters::nats::event_log::{Appended, Expect, LogError, NewEvent, unavailable},
+    adapters::nats::log_error::{LogError, unavailable},
+    adapters::nats::new_event::{Appended, Expect, NewEvent},
     commands::{session::Session, user::User},
     events::Position,
 };

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tracing::debug;
 
 use super::{Executor, aggregates::Aggregate, state_cache::Versioned};
-use crate::{adapters::nats::event_log::LogError, events::Position};
+use crate::{adapters::nats::log_error::LogError, events::Position};
 
 impl Executor {
     /// An aggregate as it is now.

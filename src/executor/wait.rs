@@ -7,7 +7,7 @@ use tracing::warn;
 
 use super::Executor;
 use crate::{
-    adapters::nats::event_log::LogError,
+    adapters::nats::log_error::LogError,
     events::{Position, Subject},
     projections::engine::postgres,
 };

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use serde_json::Value;
 
 use super::{
-    Projection, StoreError,
+    Projection, ProjectionParts, StoreError,
     engine::redis::{NONE, RedisStore, RedisTx, command},
     message_object::MessageObject,
     quota::{KEPT, Quota},
@@ -30,6 +30,10 @@ impl Projection for ChatLog {
     const NAME: &'static str = "chat_log";
     const SUBJECTS: &'static [&'static str] = &["evt.chat.>", "evt.groupchat.>"];
     const MIN_BATCH_INTERVAL: Duration = Duration::from_millis(250); // no message waits for it
+
+    fn open(parts: &ProjectionParts) -> (Self, RedisStore) {
+        (Self::new(parts.chat_log_length), RedisStore::new(parts.redis.clone()))
+    }
 
     async fn apply(
         &self,

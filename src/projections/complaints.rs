@@ -4,8 +4,8 @@ use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
 use super::{
-    After, Projection, StoreError,
-    engine::postgres::{PostgresStore, number},
+    After, Projection, ProjectionParts, StoreError,
+    engine::postgres::{PostgresStore, Tables, number},
 };
 use crate::{
     commands::complaint::{Complaint, Filed},
@@ -15,8 +15,8 @@ use crate::{
     },
 };
 
-/// Its tables.
-pub const DDL: &str = include_str!("complaints.sql");
+const TABLES: Tables =
+    Tables { ddl: include_str!("complaints.sql"), keys: &[("complaints", "id")] };
 
 /// The read model.
 pub struct Complaints;
@@ -26,6 +26,10 @@ impl Projection for Complaints {
     type Effect = ();
     const NAME: &'static str = "complaint_box";
     const SUBJECTS: &'static [&'static str] = &["evt.complaint.>"];
+
+    fn open(parts: &ProjectionParts) -> (Self, PostgresStore) {
+        (Self, PostgresStore::new(parts.pool.clone(), &TABLES))
+    }
 
     async fn apply(
         &self,

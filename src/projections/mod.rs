@@ -17,12 +17,17 @@ pub mod sessions;
 pub mod user_directory;
 mod user_objects;
 
-use std::time::Duration;
+use std::{sync::LazyLock, time::Duration};
 
 pub use engine::checkpoint::Checkpoint;
 use engine::generation::Store;
 
-use crate::events::{Event, Recorded};
+use sqlx::PgPool;
+
+use crate::{
+    adapters::{nats::push::Pushes, redis::Redis},
+    events::{Event, Recorded},
+};
 
 /// What a read model keeps, and how an event changes it. It sees only events: no clock, no other
 /// read model.
@@ -35,6 +40,11 @@ pub trait Projection: Send + Sync + 'static {
     const NAME: &'static str;
     /// The events it wants.
     const SUBJECTS: &'static [&'static str];
+
+    /// The read model, and the store that it is kept in.
+    fn open(parts: &ProjectionParts) -> (Self, Self::Store)
+    where
+        Self: Sized;
 
     /// From one transaction to the next, at least: what comes meanwhile shares the next one, which under load costs a
     /// fraction. The first event after a pause does not wait, nor does anything while somebody waits for the read model.
@@ -107,80 +117,60 @@ impl From<crate::adapters::redis::RedisFailure> for StoreError {
     }
 }
 
-/// All read models, in the order in which they are listed: name, and the events that it wants.
-pub const ALL: &[(&str, &[&str])] = {
-    const fn of<P: Projection>() -> (&'static str, &'static [&'static str]) {
-        (P::NAME, P::SUBJECTS)
-    }
-    &[
-        of::<user_directory::UserDirectory>(),
-        of::<address_book::AddressBook>(),
-        of::<group_roster::GroupRoster>(),
-        of::<message_history::MessageHistory>(),
-        of::<quick_replies::QuickReplies>(),
-        of::<complaints::Complaints>(),
-        of::<sessions::Sessions>(),
-        of::<presence::Presence>(),
-        of::<offline_queue::OfflineQueue>(),
-        of::<chat_log::ChatLog>(),
-    ]
-};
+/// What read models are opened with.
+#[derive(Clone)]
+pub struct ProjectionParts {
+    /// PostgreSQL, with the rights of the read models' owner.
+    pub pool: PgPool,
+    /// Redis.
+    pub redis: Redis,
+    /// Where pushes go.
+    pub pushes: Pushes,
+    /// Messages per chat in `chat_log`.
+    pub chat_log_length: usize,
+}
+
+/// Does something with every read model, whatever its type: `for_each_projection!(|P| println!("{}", P::NAME))`.
+#[macro_export]
+macro_rules! for_each_projection {
+    (|$name:ident| $body:expr) => {
+        // The one list, in the order in which operators see it.
+        $crate::for_each_projection!(
+            @each $name, $body;
+            user_directory::UserDirectory,
+            address_book::AddressBook,
+            group_roster::GroupRoster,
+            message_history::MessageHistory,
+            quick_replies::QuickReplies,
+            complaints::Complaints,
+            sessions::Sessions,
+            presence::Presence,
+            offline_queue::OfflineQueue,
+            chat_log::ChatLog,
+        )
+    };
+    (@each $name:ident, $body:expr; $($module:ident::$projection:ident,)+) => {{
+        use $crate::projections::Projection as _;
+        $({
+            type $name = $crate::projections::$module::$projection;
+            $body
+        })+
+    }};
+}
+
+/// A read model: its name, and the events that it wants.
+pub type NameAndSubjects = (&'static str, &'static [&'static str]);
+
+/// All read models.
+pub static ALL: LazyLock<Vec<NameAndSubjects>> = LazyLock::new(|| {
+    let mut all = Vec::new();
+    for_each_projection!(|P| all.push((P::NAME, P::SUBJECTS)));
+    all
+});
 
 /// Their names.
 pub fn names() -> Vec<&'static str> {
     ALL.iter().map(|(name, _)| *name).collect()
-}
-
-/// Does something with every read model, whatever its type.
-#[macro_export]
-macro_rules! for_each_projection {
-    ($parts:expr, |$projection:ident, $store:ident| $body:expr) => {{
-        use $crate::projections as p;
-        let parts = &$parts;
-        {
-            let ($projection, $store) = (p::user_directory::UserDirectory, parts.postgres.clone());
-            $body
-        }
-        {
-            let ($projection, $store) = (p::address_book::AddressBook, parts.postgres.clone());
-            $body
-        }
-        {
-            let ($projection, $store) = (p::group_roster::GroupRoster, parts.postgres.clone());
-            $body
-        }
-        {
-            let ($projection, $store) =
-                (p::message_history::MessageHistory, parts.postgres.clone());
-            $body
-        }
-        {
-            let ($projection, $store) = (p::quick_replies::QuickReplies, parts.postgres.clone());
-            $body
-        }
-        {
-            let ($projection, $store) = (p::complaints::Complaints, parts.postgres.clone());
-            $body
-        }
-        {
-            let ($projection, $store) = (p::sessions::Sessions, parts.redis.clone());
-            $body
-        }
-        {
-            let ($projection, $store) = (p::presence::Presence, parts.redis.clone());
-            $body
-        }
-        {
-            let $projection = p::offline_queue::OfflineQueue::new(parts.pushes.clone());
-            let $store = parts.redis.clone();
-            $body
-        }
-        {
-            let $projection = p::chat_log::ChatLog::new(parts.chat_log_length);
-            let $store = parts.redis.clone();
-            $body
-        }
-    }};
 }
 
 /// A part of a list: what comes after a row that is known, however much the list has changed since.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use super::{
-    Projection, StoreError,
+    Projection, ProjectionParts, StoreError,
     engine::redis::{RedisStore, RedisTx, command, reading},
 };
 use crate::{
@@ -19,6 +19,10 @@ impl Projection for Presence {
     type Effect = ();
     const NAME: &'static str = "presence";
     const SUBJECTS: &'static [&'static str] = &["evt.session.>"];
+
+    fn open(parts: &ProjectionParts) -> (Self, RedisStore) {
+        (Self, RedisStore::new(parts.redis.clone()))
+    }
 
     async fn apply(
         &self,

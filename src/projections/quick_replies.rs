@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use sqlx::{PgConnection, PgPool};
 
 use super::{
-    Projection, StoreError,
-    engine::postgres::{PostgresStore, number},
+    Projection, ProjectionParts, StoreError,
+    engine::postgres::{PostgresStore, Tables, number},
 };
 use crate::{
     commands::quick_replies::{QuickReply, QuickReplyList},
@@ -15,8 +15,10 @@ use crate::{
     },
 };
 
-/// Its tables.
-pub const DDL: &str = include_str!("quick_replies.sql");
+const TABLES: Tables = Tables {
+    ddl: include_str!("quick_replies.sql"),
+    keys: &[("questions", "owner || '.' || id"), ("question_books", "owner")],
+};
 
 /// The read model.
 pub struct QuickReplies;
@@ -26,6 +28,10 @@ impl Projection for QuickReplies {
     type Effect = ();
     const NAME: &'static str = "question_book";
     const SUBJECTS: &'static [&'static str] = &["evt.questions.>"];
+
+    fn open(parts: &ProjectionParts) -> (Self, PostgresStore) {
+        (Self, PostgresStore::new(parts.pool.clone(), &TABLES))
+    }
 
     async fn apply(
         &self,

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{
-    Projection, StoreError,
+    Projection, ProjectionParts, StoreError,
     engine::redis::{RedisStore, RedisTx, VERSION, command, reading},
 };
 use crate::{
@@ -26,6 +26,10 @@ impl Projection for Sessions {
     type Effect = ();
     const NAME: &'static str = "sessions";
     const SUBJECTS: &'static [&'static str] = &["evt.session.>"];
+
+    fn open(parts: &ProjectionParts) -> (Self, RedisStore) {
+        (Self, RedisStore::new(parts.redis.clone()))
+    }
 
     async fn apply(
         &self,

@@ -8,13 +8,14 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 use tracing::{debug, warn};
 
 use super::{
+    connection_command::{ConnectionCommand, GroupFrame},
     connection_state::ConnectionState,
-    delivery_state::{Decision, Place, ReadOutcome, Remembered},
+    delivery_state::{Decision, ReadOutcome, Remembered},
     frame_sink::{Ended, FrameSink},
     frames::{self, HintsFor},
-    group_subscriptions::GroupFrame,
     opening::{Admitted, Opened, Refused, open},
-    registry::{ConnectionCommand, Registration},
+    place::Place,
+    registry::Registration,
     sockets::Sockets,
     takeover::RETRY,
 };

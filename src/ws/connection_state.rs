@@ -2,8 +2,8 @@
 //! (docs/design/connections.md). What comes before and after, opening and closing, is the course of its task.
 
 use super::{
+    connection_command::ConnectionCommand,
     delivery_state::{DeliveryState, Remembered},
-    registry::ConnectionCommand,
     takeover::{Passed, TakeoverBarrier},
 };
 use crate::events::{ConnectionId, UserId};

@@ -16,8 +16,9 @@ use futures_util::FutureExt as _;
 use tokio::time::timeout;
 
 use super::{
+    connection_command::{ConnectionCommand, GroupFrame, push_command},
     mailbox::Mailbox,
-    registry::{ConnectionCommand, Registration, push_command},
+    registry::Registration,
 };
 use crate::{
     adapters::nats::{
@@ -45,15 +46,6 @@ struct GroupSubscribers {
     heard: Position,
     sockets: HashMap<ConnectionId, Arc<Mailbox<ConnectionCommand>>>,
     _wanted: Subscription,
-}
-
-/// What was pushed, as a socket hears it.
-#[derive(Debug)]
-pub struct GroupFrame {
-    /// Where and by whom.
-    pub push: GroupPush,
-    /// The frame; none if the socket has to look by itself.
-    pub frame: Option<Utf8Bytes>,
 }
 
 /// A socket's place among the hearers of a group, given back when it is dropped.

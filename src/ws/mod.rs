@@ -1,6 +1,7 @@
 //! WebSockets: the server speaks, clients mostly listen (ws.md).
 
 pub mod connection;
+mod connection_command;
 mod connection_state;
 pub mod delivery_acks;
 mod delivery_state;
@@ -11,6 +12,7 @@ pub mod group_subscriptions;
 mod mailbox;
 pub mod opening;
 pub mod opening_order;
+mod place;
 pub mod push_handler;
 pub mod registry;
 pub mod sockets;

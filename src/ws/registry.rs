@@ -16,19 +16,21 @@ use tokio_util::task::TaskTracker;
 use bytes::Bytes;
 
 use super::{
-    delivery_acks::DeliveryAcks, disconnect_reporter::DisconnectReporter,
-    group_subscriptions::GroupFrame, mailbox::Mailbox,
+    connection_command::{ConnectionCommand, push_command},
+    delivery_acks::DeliveryAcks,
+    disconnect_reporter::DisconnectReporter,
+    mailbox::Mailbox,
 };
 use crate::{
     adapters::nats::{
-        event_log::LogError,
+        log_error::LogError,
         push::subscribe_user,
         subscriptions::{Subscription, Subscriptions},
     },
     clock,
     events::{
-        ConnectionId, DisconnectReason, Event, GroupEvent, GroupId, Person, Position, Recorded,
-        Role, SessionEvent, TokenId, UserEvent, UserId,
+        ConnectionId, DisconnectReason, Event, GroupEvent, Person, Position, Recorded,
+        SessionEvent, TokenId, UserEvent, UserId,
     },
     executor::{Executor, connections::Disconnect},
 };
@@ -116,47 +118,6 @@ impl Drop for Registration {
         }
         drop(sockets);
         self.registry.disconnects.changed(); // who waits for the last one looks again
-    }
-}
-
-/// What the registry tells a socket.
-#[derive(Debug)]
-pub(super) enum ConnectionCommand {
-    /// A newer socket of the account, with a token of this role, took over (ws.md §5).
-    Superseded(Role),
-    /// Deliver nothing more; say so when the last write is done.
-    HandOver(oneshot::Sender<()>),
-    /// The token was logged out (DEV-30), or taken back.
-    Mute,
-    /// An entry of the queue; an empty frame says that there is something to look for.
-    QueuePush(u64, Bytes),
-    /// Deliver what waits from before the socket opened.
-    Drain,
-    /// Pushes may have been missed.
-    Refetch,
-    /// Pushes of the queue up to this number may have been missed.
-    QueueWatermark(u64),
-    /// A push of what was said in a large group may have been missed.
-    TimelineWatermark(GroupId, Position),
-    /// Events up to this one may have been missed.
-    EventsMissed(Position),
-    /// The user has left a group.
-    LeftGroup(GroupId, Position),
-    /// Something was said in a large group.
-    GroupPush(Arc<GroupFrame>),
-    /// The account was disabled: a close frame is right here (ws.md §7.7).
-    Close,
-    /// End without a close frame.
-    Abort(DisconnectReason),
-}
-
-impl ConnectionCommand {
-    /// Is what the socket would still deliver for another one, or for none?
-    fn is_last(&self) -> bool {
-        matches!(
-            self,
-            Self::Superseded(_) | Self::HandOver(_) | Self::Mute | Self::Close | Self::Abort(_)
-        )
     }
 }
 
@@ -388,12 +349,4 @@ impl Handle {
             self.commands.put(command);
         }
     }
-}
-
-/// With more orders waiting, pushes are left out, and the socket looks by itself.
-const MOST_WAITING: usize = 1024;
-
-/// Tells a socket of a push.
-pub(super) fn push_command(commands: &Mailbox<ConnectionCommand>, push: ConnectionCommand) {
-    commands.put_if_room(push, MOST_WAITING, ConnectionCommand::Refetch); // the socket may have ended just now
 }

@@ -4,7 +4,7 @@ use std::{collections::VecDeque, time::Duration};
 
 use tokio::time::Instant;
 
-use super::delivery_state::Place;
+use super::place::Place;
 
 /// How long what was just written may stay unacknowledged before its client counts as gone. A host may hold an
 /// acknowledgement back for up to half a second (RFC 1122 §4.2.3.2).

@@ -2,7 +2,7 @@
 
 use futures_util::future::join_all;
 use hongyan::{
-    adapters::nats::event_log::{Expect, NewEvent},
+    adapters::nats::new_event::{Expect, NewEvent},
     events::{
         Cause, Event, GroupChatEvent, GroupId, MessageId, Person, Room, Sent, Timestamp, UserId,
     },

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use futures_util::future::join_all;
 use hongyan::{
     adapters::{
-        nats::event_log::{Expect, NewEvent},
+        nats::new_event::{Expect, NewEvent},
         redis::{Redis, cmd},
     },
     events::{
@@ -13,6 +13,7 @@ use hongyan::{
         Position, Recorded, Role, Sent, SessionEvent, Timestamp, TokenId, UserId,
     },
     projections::{
+        Projection as _,
         engine::generation::{Generation, Store as _},
         message_history::{self, MessageHistory},
         offline_queue::{
@@ -39,12 +40,13 @@ async fn what_is_evicted_is_in_the_history() {
     let stores = Stores::start().await;
     hold(12, &steps(100..300), async |steps| {
         let log = World::of(&steps).log;
-        go_live(&MessageHistory, &stores.parts.postgres, &log, &at_once()).await;
+        let (history, store) = MessageHistory::open(&stores.parts);
+        go_live(&history, &store, &log, &at_once()).await;
         for large in [1, 50] {
             let of = async |quota| {
                 let bounds = Bounds { large, quota };
                 let queue = OfflineQueue::bounded(stores.parts.pushes.clone(), bounds);
-                build(&queue, &stores.parts.redis, &log, &at_once()).await
+                build(&queue, &stores.in_redis, &log, &at_once()).await
             };
             let (all, few) = (of(ALL).await, of(Quota { entries: 2, bytes: 1_500 }).await);
             for user in World::people() {
@@ -52,7 +54,7 @@ async fn what_is_evicted_is_in_the_history() {
                 timelines_agree(&stores, user, (&all, &few)).await?;
             }
             for generation in [all, few] {
-                stores.parts.redis.drop(&generation).await.expect("it is not live");
+                stores.in_redis.drop(&generation).await.expect("it is not live");
             }
         }
         Ok(())
@@ -233,7 +235,7 @@ async fn what_is_read_at_once_is_bounded_in_bytes() {
     let (connection, log) = messages(250, LARGE_BYTES);
     let bounds = Bounds { large: 50, quota: ALL };
     let queue = OfflineQueue::bounded(stores.parts.pushes.clone(), bounds);
-    go_live(&queue, &stores.parts.redis, &log, &vec![(8, Fate::Smooth)]).await;
+    go_live(&queue, &stores.in_redis, &log, &vec![(8, Fate::Smooth)]).await;
     let wanted = |from| FetchRequest {
         queue: (from, u64::MAX),
         timelines: Vec::new(),
@@ -258,8 +260,9 @@ async fn what_is_read_at_once_is_bounded_in_bytes() {
     // With the quota of every day nearly all of it is in the history; which is bounded as well.
     let bounds = Bounds { large: 50, quota: KEPT };
     let queue = OfflineQueue::bounded(stores.parts.pushes.clone(), bounds);
-    go_live(&queue, &stores.parts.redis, &log, &at_once()).await;
-    go_live(&MessageHistory, &stores.parts.postgres, &log, &at_once()).await;
+    go_live(&queue, &stores.in_redis, &log, &at_once()).await;
+    let (history, store) = MessageHistory::open(&stores.parts);
+    go_live(&history, &store, &log, &at_once()).await;
     let part = look(wanted(1)).await;
     assert_eq!(part.entries.len(), 200);
     assert!(part.entries.iter().all(|entry| entry.content == EntryContent::Evicted));

@@ -4,7 +4,7 @@ use futures_util::future::{join_all, try_join_all};
 use hongyan::{
     adapters::{
         id_allocation::Sequence,
-        nats::event_log::{Expect, NewEvent},
+        nats::new_event::{Expect, NewEvent},
         postgres,
     },
     events::{Cause, Event, Position, Role, Timestamp, UserEvent, UserId, Username},

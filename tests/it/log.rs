@@ -7,7 +7,8 @@ use async_nats::jetstream::{self, message::StreamMessage};
 use futures_util::{TryStreamExt as _, future::join_all};
 use hongyan::{
     adapters::nats::{
-        event_log::{EventLog, Expect, NewEvent},
+        event_log::EventLog,
+        new_event::{Expect, NewEvent},
         reader::position_of,
         shared_log::SharedLogSubscription,
     },

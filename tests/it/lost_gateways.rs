@@ -8,7 +8,8 @@ use hongyan::{
         nats::{
             checkpoints::Checkpoints,
             connect,
-            event_log::{EventLog, Expect, NewEvent, Promises},
+            event_log::{EventLog, Promises},
+            new_event::{Expect, NewEvent},
             shared_log::SharedLogSubscription,
         },
         postgres,
@@ -19,7 +20,7 @@ use hongyan::{
     projections::{
         Projection as _,
         engine::{
-            generation::Store as _, redis::RedisStore, runner::Runner, supervisor::RunnerContext,
+            context::RunnerContext, generation::Store as _, redis::RedisStore, runner::Runner,
         },
         presence::{self, Presence},
     },

@@ -8,21 +8,17 @@ use hongyan::{
         postgres,
         redis::Redis,
     },
-    boot::ProjectionParts,
     events::{Event, Pair, Recorded, SessionEvent, Subject},
     for_each_projection,
     projections::{
-        Checkpoint, Projection, StoreError,
-        address_book::{self, AddressBook},
-        complaints::{self, Complaints},
+        Checkpoint, Projection, ProjectionParts, StoreError, address_book, complaints,
         engine::{
             generation::{CheckpointAdvance, Generation, Store},
-            postgres::PostgresStore,
             redis::RedisStore,
         },
-        group_roster::{self, GroupRoster},
+        group_roster,
         offline_queue::{Bounds, OfflineQueue},
-        quick_replies::{self, QuickReplies},
+        quick_replies,
         quota::{KEPT, Quota},
         sessions, user_directory,
     },
@@ -73,7 +69,8 @@ async fn however_the_log_is_cut_the_read_models_are_the_same() {
     let log_and_cuts = (steps(100..240), vec(cut(), 2));
     hold(8, &log_and_cuts, async |(steps, cuts)| {
         let log = World::of(&steps).log;
-        for_each_projection!(stores.parts, |projection, store| {
+        for_each_projection!(|P| {
+            let (projection, store) = P::open(&stores.parts);
             same_however_cut(&projection, &store, &log, &cuts).await?;
         });
         Ok(())
@@ -88,10 +85,10 @@ async fn however_the_log_is_cut_the_timelines_are_the_same() {
     let log_and_cuts = (steps(100..240), vec(cut(), 2));
     hold(16, &log_and_cuts, async |(steps, cuts)| {
         let log = World::of(&steps).log;
-        let Stores { parts: ProjectionParts { redis, pushes, .. }, .. } = &stores;
         for quota in [KEPT, Quota { entries: 3, bytes: 2_000 }] {
-            let projection = OfflineQueue::bounded(pushes.clone(), Bounds { large: 1, quota });
-            same_however_cut(&projection, redis, &log, &cuts).await?;
+            let projection =
+                OfflineQueue::bounded(stores.parts.pushes.clone(), Bounds { large: 1, quota });
+            same_however_cut(&projection, &stores.in_redis, &log, &cuts).await?;
         }
         Ok(())
     });
@@ -145,7 +142,8 @@ async fn facts_that_have_expired_leave_nothing_behind() {
             .filter(|(at, recorded)| !expired(*at, recorded))
             .map(|(_, recorded)| recorded.clone())
             .collect();
-        for_each_projection!(stores.parts, |projection, store| {
+        for_each_projection!(|P| {
+            let (projection, store) = P::open(&stores.parts);
             let full = build(&projection, &store, &world.log, &at_once()).await;
             let rebuilt = build(&projection, &store, &left, &at_once()).await;
             same(&store, &rebuilt, &full).await?;
@@ -159,13 +157,10 @@ async fn what_the_rules_load_is_what_they_decided() {
     let stores = Stores::start().await;
     hold(12, &(steps(60..240), cut()), async |(steps, cut)| {
         let world = World::of(&steps);
-        let Stores { parts: ProjectionParts { postgres, redis, .. }, .. } = &stores;
-        go_live(&user_directory::UserDirectory, postgres, &world.log, &cut).await;
-        go_live(&AddressBook, postgres, &world.log, &cut).await;
-        go_live(&GroupRoster, postgres, &world.log, &cut).await;
-        go_live(&QuickReplies, postgres, &world.log, &cut).await;
-        go_live(&Complaints, postgres, &world.log, &cut).await;
-        go_live(&sessions::Sessions, redis, &world.log, &cut).await;
+        for_each_projection!(|P| {
+            let (projection, store) = P::open(&stores.parts);
+            go_live(&projection, &store, &world.log, &cut).await;
+        });
         loads(&stores, &world).await
     });
 }
@@ -328,6 +323,8 @@ impl<P: Projection> Runner<'_, P> {
 /// Real stores, and what works on them.
 pub struct Stores {
     pub parts: ProjectionParts,
+    /// Of the read models in Redis.
+    pub in_redis: RedisStore,
     pub reader: PgPool,
     pub redis: Redis,
     _servers: Servers,
@@ -342,14 +339,15 @@ impl Stores {
         let redis = Redis::open(&servers.redis.url().into()).expect("a URL");
         let nats = servers.nats.connect("projector", "projectorpw").await;
         let parts = ProjectionParts {
-            postgres: PostgresStore::new(postgres::writers(&owner, 2).expect("a URL")),
-            redis: RedisStore::new(redis.clone()),
+            pool: postgres::writers(&owner, 2).expect("a URL"),
+            redis: redis.clone(),
             pushes: Pushes::new(nats, LocalConnections::default()),
             chat_log_length: 5, // so that old messages fall out
         };
         let reader = SecretString::from(servers.postgres.reader_url());
         let reader = postgres::readers(&reader, 2).expect("a URL");
-        Self { parts, reader, redis, _servers: servers }
+        let in_redis = RedisStore::new(redis.clone());
+        Self { parts, in_redis, reader, redis, _servers: servers }
     }
 }
 

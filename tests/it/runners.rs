@@ -9,19 +9,18 @@ use hongyan::{
             checkpoints::Checkpoints,
             connect,
             event_log::{EventLog, Promises},
+            push::{LocalConnections, Pushes},
             shared_log::SharedLogSubscription,
         },
         postgres,
+        redis::Redis,
     },
     events::{NodeId, Position},
     projections::{
-        Projection,
+        Projection, ProjectionParts,
         address_book::AddressBook,
         engine::{
-            generation::Store,
-            postgres::PostgresStore,
-            stop_reason::StopReason,
-            {runner::Runner, supervisor::RunnerContext},
+            context::RunnerContext, generation::Store, runner::Runner, stop_reason::StopReason,
         },
     },
     telemetry::ProjectionHealth,
@@ -45,14 +44,21 @@ async fn a_runner_that_was_overtaken_blames_no_event() {
     let node = NodeId(Uuid::new_v4());
     let promises = Promises { replicated: false, timeout: second, fact_ttl: second };
     let log = EventLog::open(nats.clone(), node, None, &promises).await.expect("the log");
-    let (checkpoints, listen) = Checkpoints::start(nats.client, None).await.expect("nats-server");
+    let (checkpoints, listen) =
+        Checkpoints::start(nats.client.clone(), None).await.expect("nats-server");
     tokio::spawn(listen);
     let (health, stop) = (ProjectionHealth::default(), CancellationToken::new());
     let tail = SharedLogSubscription::new(log.clone(), &[]);
     let runners = RunnerContext { log, tail, checkpoints, node, batch: 1, health, stop };
 
     let owner = SecretString::from(app.servers.postgres.owner_url());
-    let store = PostgresStore::new(postgres::writers(&owner, 4).expect("a URL"));
+    let parts = ProjectionParts {
+        pool: postgres::writers(&owner, 4).expect("a URL"),
+        redis: Redis::open(&app.servers.redis.url().into()).expect("a URL"),
+        pushes: Pushes::new(nats.client, LocalConnections::default()),
+        chat_log_length: 5,
+    };
+    let (_, store) = AddressBook::open(&parts);
     let created = runners.log.end().await.expect("the log").created;
     let last = runners.log.end().await.expect("the log").last;
     let generation = store.add(AddressBook::NAME, created).await.expect("a new generation");

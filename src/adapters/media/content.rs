@@ -5,8 +5,6 @@
 
 use file_format::FileFormat as Format;
 
-use super::kind::{Family, FileKind};
-
 /// What a file is, by its content alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FileContent {
@@ -49,35 +47,6 @@ impl FileContent {
             Text => matches!(extension, ".txt" | ".csv"),
             Other => false,
         }
-    }
-
-    /// The kind that it is if somebody calls it one of `family`; `None` if it is not of that family
-    /// (clarification 26).
-    pub fn within(self, family: Family) -> Option<FileKind> {
-        let extension = match (self, family) {
-            (_, Family::Document) => return None,
-            // Sound in an `.mp4`, and an `.mp3` that is MPEG-4.
-            (Is(".m4a"), Family::Video) | (Is(".3gp") | Mpeg4, Family::Sound) => ".m4a",
-            (Mpeg4, Family::Video) => ".mp4",
-            (TaggedSound, Family::Sound) => ".mp3",
-            (Is(known), _) => known,
-            _ => return None,
-        };
-        let kind = FileKind::of_extension(extension)?;
-        (kind.family() == family || extension == ".m4a").then_some(kind)
-    }
-
-    /// The kind that it is if nobody says anything; `None` where that would be a guess.
-    pub fn alone(self) -> Option<FileKind> {
-        let extension = match self {
-            Is(known) => known,
-            Mpeg4 => ".mp4",
-            TaggedSound => ".mp3",
-            Ole => ".doc",
-            Office => ".zip",
-            Text | Other => return None,
-        };
-        FileKind::of_extension(extension)
     }
 }
 

@@ -3,7 +3,7 @@
 //! Only these kinds are taken and served (rest.md §33). There is no HTML, SVG or script among them, and a
 //! file that looks like one has no other name to pass under.
 
-use super::content::FileContent;
+use super::content::FileContent::{self, Is, Mpeg4, Office, Ole, Other, TaggedSound, Text};
 
 /// How much of a file is looked at.
 pub const HEAD_BYTES: usize = 4096;
@@ -164,6 +164,37 @@ impl Claim {
         }
         let said = self.media_type.as_deref().and_then(FileKind::of_media_type);
         said.filter(agrees).or_else(|| content.alone())
+    }
+}
+
+impl FileContent {
+    /// The kind that it is if somebody calls it one of `family`; `None` if it is not of that family
+    /// (clarification 26).
+    pub fn within(self, family: Family) -> Option<FileKind> {
+        let extension = match (self, family) {
+            (_, Family::Document) => return None,
+            // Sound in an `.mp4`, and an `.mp3` that is MPEG-4.
+            (Is(".m4a"), Family::Video) | (Is(".3gp") | Mpeg4, Family::Sound) => ".m4a",
+            (Mpeg4, Family::Video) => ".mp4",
+            (TaggedSound, Family::Sound) => ".mp3",
+            (Is(known), _) => known,
+            _ => return None,
+        };
+        let kind = FileKind::of_extension(extension)?;
+        (kind.family() == family || extension == ".m4a").then_some(kind)
+    }
+
+    /// The kind that it is if nobody says anything; `None` where that would be a guess.
+    pub fn alone(self) -> Option<FileKind> {
+        let extension = match self {
+            Is(known) => known,
+            Mpeg4 => ".mp4",
+            TaggedSound => ".mp3",
+            Ole => ".doc",
+            Office => ".zip",
+            Text | Other => return None,
+        };
+        FileKind::of_extension(extension)
     }
 }
 

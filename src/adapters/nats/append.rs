@@ -8,7 +8,9 @@ use tracing::warn;
 
 use super::{
     envelope,
-    event_log::{Appended, EventLog, Expect, LogError, NewEvent, unavailable},
+    event_log::EventLog,
+    log_error::{LogError, unavailable},
+    new_event::{Appended, Expect, NewEvent},
     protocol::Headers,
     unbuffered_client::{RequestError, UnbufferedClient},
 };

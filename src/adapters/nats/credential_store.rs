@@ -12,7 +12,7 @@ use super::{
     append::PublishError,
     connect::Nats,
     envelope::{EXPECTED, EXPECTED_ON, header},
-    event_log::{LogError, unavailable},
+    log_error::{LogError, unavailable},
     lookup::Lookup,
     protocol::Headers,
     unbuffered_client::UnbufferedClient,

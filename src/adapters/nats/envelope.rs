@@ -6,7 +6,7 @@ use async_nats::HeaderMap;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use super::{
-    event_log::{Expect, NewEvent},
+    new_event::{Expect, NewEvent},
     protocol::Headers,
 };
 use crate::events::{

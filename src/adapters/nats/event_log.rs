@@ -10,17 +10,15 @@ use async_nats::jetstream::{message::StreamMessage, stream::Stream};
 use tracing::warn;
 use uuid::Uuid;
 
-use super::{connect::Nats, envelope, group_commit::GroupCommit, lookup::Lookup, reader::Reader};
-use crate::{
-    clock,
-    events::{
-        AggregateEvent, Cause, DecodeError, Event, NodeId, OperationsEvent, Position, Recorded,
-        Subject, Timestamp, UserId,
-    },
+use super::{
+    connect::Nats,
+    envelope,
+    group_commit::GroupCommit,
+    log_error::{LogError, STREAM, unavailable},
+    lookup::Lookup,
+    reader::Reader,
 };
-
-/// The one stream: one total order (ADR 0001).
-pub const STREAM: &str = "EVENTS";
+use crate::events::{AggregateEvent, Event, NodeId, OperationsEvent, Position, Recorded, Subject};
 
 /// The event log.
 #[derive(Clone)]
@@ -49,77 +47,6 @@ pub struct Promises {
     pub timeout: Duration,
     /// How long connects and disconnects stay.
     pub fact_ttl: Duration,
-}
-
-/// A fact on its way into the log.
-#[derive(Debug, Clone)]
-pub struct NewEvent {
-    /// The fact.
-    pub event: Event,
-    /// On whose behalf.
-    pub actor: Option<UserId>,
-    /// The request that led to it.
-    pub cause: Cause,
-    /// When it was decided.
-    pub at: Timestamp,
-    /// Its identity; appending it twice has the effect of once.
-    pub id: Uuid,
-    /// An earlier attempt was not answered: it may be in the log, after this position.
-    pub maybe_after: Option<Position>,
-}
-
-impl NewEvent {
-    /// A fact with a new identity.
-    pub fn new(event: Event, actor: Option<UserId>, cause: &Cause) -> Self {
-        Self {
-            event,
-            actor,
-            cause: cause.clone(),
-            at: clock::now(),
-            id: clock::event_id(),
-            maybe_after: None,
-        }
-    }
-}
-
-/// What must still be true for an append to count.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Expect {
-    /// Nothing: the fact conflicts with none by nature.
-    Anything,
-    /// The last event of a subject, often of another aggregate, is at this position; 0: there is none.
-    Last(Subject, Position),
-}
-
-/// How an append ended well.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Appended {
-    /// Where the fact is.
-    pub position: Position,
-    /// It was there before: an earlier attempt under the same identity.
-    pub duplicate: bool,
-}
-
-/// How the log says no.
-#[derive(Debug, thiserror::Error)]
-pub enum LogError {
-    /// What was expected is not so any more: reload and decide again.
-    #[error("concurrency conflict: somebody appended first")]
-    Conflict,
-    /// The log cannot be reached, or does not answer: then it is unknown whether an append has had its effect.
-    #[error("the event log is unavailable: {0}")]
-    Unavailable(String),
-    /// The fact is larger than the server takes.
-    #[error("the event is too large for the log")]
-    TooLarge,
-    /// The log holds something that this version cannot read.
-    #[error("the log holds an unreadable event at {position}: {source}")]
-    Corrupt {
-        /// Where.
-        position: Position,
-        /// Why.
-        source: DecodeError,
-    },
 }
 
 impl EventLog {
@@ -336,11 +263,6 @@ pub struct LogEnd {
     pub bytes: u64,
     /// When the stream was created, in seconds: another value is another log.
     pub created: i64,
-}
-
-/// Any failure to talk to the server.
-pub fn unavailable(error: impl std::fmt::Display) -> LogError {
-    LogError::Unavailable(error.to_string())
 }
 
 fn recorded(message: &StreamMessage) -> Result<Recorded<Event>, LogError> {

@@ -13,7 +13,7 @@ use async_nats::jetstream::{
 use super::{
     connect::Nats,
     credential_store::BUCKET,
-    event_log::{STREAM, unavailable},
+    log_error::{STREAM, unavailable},
 };
 
 /// The stream as it must be.

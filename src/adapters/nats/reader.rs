@@ -18,7 +18,7 @@ use tracing::{debug, warn};
 
 use super::{
     envelope,
-    event_log::{LogError, unavailable},
+    log_error::{LogError, unavailable},
 };
 use crate::events::{DecodeError, Event, Position, Recorded};
 

@@ -10,7 +10,7 @@ use subtle::ConstantTimeEq as _;
 
 use super::{
     credential_store::{CredentialStore, Reservation, ReserveOutcome},
-    event_log::LogError,
+    log_error::LogError,
 };
 
 /// A secret whose change would be noticed late, and hurt.

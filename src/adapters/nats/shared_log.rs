@@ -16,7 +16,8 @@ use tokio::{sync::Notify, time::sleep};
 use tracing::debug;
 
 use super::{
-    event_log::{EventLog, LogError},
+    event_log::EventLog,
+    log_error::LogError,
     reader::{BATCH_BYTES, Entry, Fetched, Reader, matches_any, position_of},
 };
 use crate::events::Position;

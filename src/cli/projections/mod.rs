@@ -16,25 +16,22 @@ use crate::{
     adapters::{
         nats::{
             checkpoints::Checkpoints,
-            event_log::{Expect, NewEvent},
+            new_event::{Expect, NewEvent},
             push::{LocalConnections, Pushes},
             shared_log::SharedLogSubscription,
         },
         postgres,
         redis::Redis,
     },
-    boot::{self, ProjectionParts},
-    clock,
+    boot, clock,
     config::Config,
     events::{Cause, Event, NodeId, OperationsEvent, Position},
     for_each_projection,
     projections::{
-        self, Projection,
+        self, Projection, ProjectionParts,
         engine::{
+            context::RunnerContext,
             generation::{Generation, ListedGeneration, Store},
-            postgres::PostgresStore,
-            redis::RedisStore,
-            supervisor::RunnerContext,
         },
     },
     telemetry::ProjectionHealth,
@@ -120,8 +117,9 @@ async fn results(
         bail!("there is no read model `{name}`; there are {}", projections::names().join(", "));
     }
     let mut results = Vec::new();
-    for_each_projection!(tools.parts, |projection, store| {
-        if wanted.as_deref().is_none_or(|name| name == name_of(&projection)) {
+    for_each_projection!(|P| {
+        if wanted.as_deref().is_none_or(|name| name == P::NAME) {
+            let (projection, store) = P::open(&tools.parts);
             results.push(match command {
                 ProjectionsCommand::Status => tools.status(&projection, &store).await?,
                 ProjectionsCommand::Rebuild { .. } => tools.rebuild(&projection, &store).await?,
@@ -138,10 +136,6 @@ async fn results(
     Ok(results)
 }
 
-fn name_of<P: Projection>(_: &P) -> &'static str {
-    P::NAME
-}
-
 impl Tools {
     async fn open(config: &Config, output: Output) -> anyhow::Result<Self> {
         let nats = ops::connect(config).await?;
@@ -153,8 +147,8 @@ impl Tools {
         let pool = postgres::writers(&config.postgres.url, 4)?;
         Ok(Self {
             parts: ProjectionParts {
-                postgres: PostgresStore::new(pool),
-                redis: RedisStore::new(Redis::open(&config.redis.url)?),
+                pool,
+                redis: Redis::open(&config.redis.url)?,
                 pushes: pushes.clone(),
                 chat_log_length: config.projections.chat_log_length,
             },

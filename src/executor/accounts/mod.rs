@@ -23,7 +23,7 @@ use crate::{
             credential_store::{
                 CredentialStore, ReserveOutcome, StoredReservation, UsernameReservation,
             },
-            event_log::LogError,
+            log_error::LogError,
         },
         passwords::{Overloaded, Passwords, Verdict, hash_queue::Purpose},
     },

@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use sqlx::{PgConnection, PgPool};
 
 use super::{
-    Projection, StoreError,
-    engine::postgres::{PostgresStore, column, number},
+    Projection, ProjectionParts, StoreError,
+    engine::postgres::{PostgresStore, Tables, column, number},
 };
 use crate::{
     commands::friendship::{Edge, Friendship, Request},
@@ -20,8 +20,10 @@ use crate::{
 
 pub use pages::{Friend, RequestRow, friends, pending_count, pending_request, requests};
 
-/// Its tables.
-pub const DDL: &str = include_str!("schema.sql");
+const TABLES: Tables = Tables {
+    ddl: include_str!("schema.sql"),
+    keys: &[("friend_edges", "id"), ("friend_requests", "id"), ("friendships", "lo || '.' || hi")],
+};
 
 /// The read model.
 pub struct AddressBook;
@@ -31,6 +33,10 @@ impl Projection for AddressBook {
     type Effect = ();
     const NAME: &'static str = "address_book";
     const SUBJECTS: &'static [&'static str] = &["evt.friendship.>"];
+
+    fn open(parts: &ProjectionParts) -> (Self, PostgresStore) {
+        (Self, PostgresStore::new(parts.pool.clone(), &TABLES))
+    }
 
     async fn apply(
         &self,

@@ -2,7 +2,8 @@
 
 use super::generation::Generation;
 use crate::{
-    adapters::nats::event_log::{EventLog, LogError},
+    adapters::nats::event_log::EventLog,
+    adapters::nats::log_error::LogError,
     events::{Event, Position, Recorded},
 };
 

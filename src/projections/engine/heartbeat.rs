@@ -5,7 +5,7 @@ use std::{convert::Infallible, time::Duration};
 use tokio::time::{interval, sleep, timeout};
 use tracing::error;
 
-use super::supervisor::RunnerContext;
+use super::context::RunnerContext;
 use crate::{
     adapters::nats::checkpoints::{HEARTBEAT, Heartbeat},
     events::Position,

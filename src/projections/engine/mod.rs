@@ -2,6 +2,7 @@
 //! are one transaction.
 
 pub mod checkpoint;
+pub mod context;
 pub mod generation;
 mod heartbeat;
 pub mod postgres;

@@ -10,62 +10,26 @@ use super::generation::{CheckpointAdvance, Digest, Generation, ListedGeneration,
 use crate::{
     adapters::postgres::LIVE,
     events::Position,
-    projections::{
-        Checkpoint, StoreError, address_book, complaints, group_roster, message_history,
-        quick_replies, user_directory,
-    },
+    projections::{Checkpoint, StoreError},
 };
 
-/// PostgreSQL as a store of read models.
+/// PostgreSQL as the store of one read model.
 #[derive(Clone)]
 pub struct PostgresStore {
     pool: PgPool,
+    tables: &'static Tables,
 }
 
-/// What a read model's tables look like.
-struct Shape {
+/// The tables of a read model. Another definition is another shape: it is built anew at the next start.
+#[derive(Debug)]
+pub struct Tables {
     /// The statements that create them in an empty schema.
-    ddl: &'static str,
+    pub ddl: &'static str,
     /// Their names, and the columns that name a row.
-    tables: &'static [(&'static str, &'static str)],
+    pub keys: &'static [(&'static str, &'static str)],
 }
 
-fn shape(name: &str) -> Shape {
-    match name {
-        "user_directory" => Shape { ddl: user_directory::DDL, tables: &[("users", "id")] },
-        "address_book" => Shape {
-            ddl: address_book::DDL,
-            tables: &[
-                ("friend_edges", "id"),
-                ("friend_requests", "id"),
-                ("friendships", "lo || '.' || hi"),
-            ],
-        },
-        "group_roster" => {
-            Shape { ddl: group_roster::DDL, tables: &[("groups", "id"), ("group_users", "id")] }
-        }
-        "message_history" => Shape {
-            ddl: message_history::DDL,
-            tables: &[
-                ("messages", "id"),
-                ("chats", "lo || '.' || hi"),
-                ("group_chats", "group_id"),
-                ("notices", "position || '.' || recipient"),
-                ("shown_groups", "position"),
-                ("folded_groups", "group_id"),
-                ("folded_members", "group_id || '.' || user_id"),
-            ],
-        },
-        "question_book" => Shape {
-            ddl: quick_replies::DDL,
-            tables: &[("questions", "owner || '.' || id"), ("question_books", "owner")],
-        },
-        "complaint_box" => Shape { ddl: complaints::DDL, tables: &[("complaints", "id")] },
-        other => unreachable!("{other} is not kept in PostgreSQL"),
-    }
-}
-
-impl Shape {
+impl Tables {
     fn digest(&self) -> String {
         hex::encode(&Sha256::digest(self.ddl)[..8])
     }
@@ -77,13 +41,8 @@ fn schema(generation: &Generation) -> String {
 
 impl PostgresStore {
     /// Over a pool whose role owns the read models.
-    pub fn new(pool: PgPool) -> Self {
-        Self { pool }
-    }
-
-    /// The pool itself, for migrations.
-    pub fn pool(&self) -> &PgPool {
-        &self.pool
+    pub fn new(pool: PgPool, tables: &'static Tables) -> Self {
+        Self { pool, tables }
     }
 
     async fn create(
@@ -92,13 +51,12 @@ impl PostgresStore {
         log_created: i64,
         live: bool,
     ) -> Result<Generation, StoreError> {
-        let shape = shape(name);
         let mut tx = self.pool.begin().await?;
         // One creator at a time: runners and projectors start together, and share the schema `live`.
         sqlx::query!("select pg_advisory_xact_lock(hashtext('hongyan.generations'))")
             .execute(&mut *tx)
             .await?;
-        if live && let Some(found) = Self::find_live(&mut tx, name).await? {
+        if live && let Some(found) = self.find_live(&mut tx, name).await? {
             return Ok(found);
         }
         let number = sqlx::query_scalar!(
@@ -115,7 +73,7 @@ impl PostgresStore {
         let ddl = format!(
             "drop schema if exists {schema} cascade; create schema {schema}; \
              set local search_path to {schema}; {}",
-            shape.ddl
+            self.tables.ddl
         );
         sqlx::raw_sql(AssertSqlSafe(ddl)).execute(&mut *tx).await?;
         sqlx::query!(
@@ -123,19 +81,20 @@ impl PostgresStore {
              values ($1, $2, $3, $4)",
             name,
             number,
-            shape.digest(),
+            self.tables.digest(),
             log_created
         )
         .execute(&mut *tx)
         .await?;
         if live {
-            Self::make_live(&mut tx, &generation).await?;
+            self.make_live(&mut tx, &generation).await?;
         }
         tx.commit().await?;
         Ok(generation)
     }
 
     async fn find_live(
+        &self,
         tx: &mut Transaction<'_, Postgres>,
         name: &'static str,
     ) -> Result<Option<Generation>, StoreError> {
@@ -151,7 +110,7 @@ impl PostgresStore {
             name,
             number: row.generation,
             log_created: row.log_created,
-            outdated: row.shape != shape(name).digest(),
+            outdated: row.shape != self.tables.digest(),
         };
         let schema = schema(&generation);
         let there =
@@ -173,6 +132,7 @@ impl PostgresStore {
     }
 
     async fn make_live(
+        &self,
         tx: &mut Transaction<'_, Postgres>,
         to: &Generation,
     ) -> Result<(), StoreError> {
@@ -190,7 +150,7 @@ impl PostgresStore {
         .execute(&mut **tx)
         .await?;
         let schema = schema(to);
-        for (table, _) in shape(to.name).tables {
+        for (table, _) in self.tables.keys {
             let view = format!(
                 "create schema if not exists {LIVE}; \
                  drop view if exists {LIVE}.{table}; \
@@ -209,7 +169,7 @@ impl Store for PostgresStore {
 
     async fn live(&self, name: &'static str, log_created: i64) -> Result<Generation, StoreError> {
         let mut tx = self.pool.begin().await?;
-        if let Some(found) = Self::find_live(&mut tx, name).await? {
+        if let Some(found) = self.find_live(&mut tx, name).await? {
             return Ok(found);
         }
         tx.commit().await?;
@@ -275,7 +235,7 @@ impl Store for PostgresStore {
 
     async fn switch(&self, to: &Generation) -> Result<(), StoreError> {
         let mut tx = self.pool.begin().await?;
-        Self::make_live(&mut tx, to).await?;
+        self.make_live(&mut tx, to).await?;
         Ok(tx.commit().await?)
     }
 
@@ -302,7 +262,7 @@ impl Store for PostgresStore {
     ) -> Result<BTreeMap<String, Digest>, StoreError> {
         let schema = schema(generation);
         let mut digests = BTreeMap::new();
-        for (table, _) in shape(generation.name).tables {
+        for (table, _) in self.tables.keys {
             let statement = format!(
                 "select count(*), coalesce(bit_xor(hashtextextended(row::text, 0)), 0) \
                  from {schema}.{table} as row"
@@ -322,8 +282,7 @@ impl Store for PostgresStore {
         generation: &Generation,
         table: &str,
     ) -> Result<BTreeMap<String, String>, StoreError> {
-        let shape = shape(generation.name);
-        let Some((table, key)) = shape.tables.iter().find(|(name, _)| *name == table) else {
+        let Some((table, key)) = self.tables.keys.iter().find(|(name, _)| *name == table) else {
             return Ok(BTreeMap::new());
         };
         let schema = schema(generation);
@@ -341,7 +300,7 @@ impl Store for PostgresStore {
         )
         .fetch_all(&self.pool)
         .await?;
-        let wanted = shape(name).digest();
+        let wanted = self.tables.digest();
         Ok(rows
             .into_iter()
             .map(|row| ListedGeneration {

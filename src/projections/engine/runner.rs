@@ -7,14 +7,14 @@ use tracing::{error, info, warn};
 use uuid::Uuid;
 
 use super::{
+    context::RunnerContext,
     generation::{CheckpointAdvance, Generation, ListedGeneration, Store},
     stop_reason::StopReason,
-    supervisor::RunnerContext,
 };
 use crate::{
     adapters::nats::{
         checkpoints::{HEARTBEAT, Heartbeat},
-        event_log::LogError,
+        log_error::LogError,
         reader::{Entry, position_of},
     },
     events::{Event, Position, Recorded},

@@ -1,6 +1,6 @@
 //! Why a runner stops working on a read model, for now or until somebody helps.
 
-use crate::{adapters::nats::event_log::LogError, events::Position, projections::StoreError};
+use crate::{adapters::nats::log_error::LogError, events::Position, projections::StoreError};
 
 /// Why a runner stopped working on a generation.
 #[derive(Debug, thiserror::Error)]

@@ -3,39 +3,10 @@
 use std::time::Duration;
 
 use tokio::time::sleep;
-use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
 
-use super::{runner::Runner, stop_reason::StopReason};
-use crate::{
-    adapters::nats::{
-        checkpoints::{Checkpoints, LEASE},
-        event_log::EventLog,
-        shared_log::SharedLogSubscription,
-    },
-    events::NodeId,
-    projections::Projection,
-    telemetry::ProjectionHealth,
-};
-
-/// What every runner of a process shares.
-#[derive(Clone)]
-pub struct RunnerContext {
-    /// The log.
-    pub log: EventLog,
-    /// Its end.
-    pub tail: SharedLogSubscription,
-    /// Where runners tell how far they are.
-    pub checkpoints: Checkpoints,
-    /// This process.
-    pub node: NodeId,
-    /// Events in one transaction, at most.
-    pub batch: usize,
-    /// What `/health` says.
-    pub health: ProjectionHealth,
-    /// The end.
-    pub stop: CancellationToken,
-}
+use super::{context::RunnerContext, runner::Runner, stop_reason::StopReason};
+use crate::{adapters::nats::checkpoints::LEASE, projections::Projection};
 
 /// Keeps a read model up to date until the end, whatever happens to its store.
 pub async fn run<P: Projection>(projection: P, store: P::Store, context: RunnerContext) {

@@ -6,7 +6,10 @@ mod listing;
 use sqlx::PgPool;
 
 use self::changes::Changes;
-use super::{Page, Projection, StoreError, engine::postgres::PostgresStore};
+use super::{
+    Page, Projection, ProjectionParts, StoreError,
+    engine::postgres::{PostgresStore, Tables},
+};
 use crate::{
     commands::group::{Group, GroupRow, Member},
     events::{Event, GroupId, MembershipId, Position, Recorded, Timestamp, UserId},
@@ -14,8 +17,8 @@ use crate::{
 
 pub use listing::{Outline, listed, outline};
 
-/// Its tables.
-pub const DDL: &str = include_str!("schema.sql");
+const TABLES: Tables =
+    Tables { ddl: include_str!("schema.sql"), keys: &[("groups", "id"), ("group_users", "id")] };
 
 /// The read model.
 pub struct GroupRoster;
@@ -25,6 +28,10 @@ impl Projection for GroupRoster {
     type Effect = ();
     const NAME: &'static str = "group_roster";
     const SUBJECTS: &'static [&'static str] = &["evt.group.>"];
+
+    fn open(parts: &ProjectionParts) -> (Self, PostgresStore) {
+        (Self, PostgresStore::new(parts.pool.clone(), &TABLES))
+    }
 
     async fn apply(
         &self,
@@ -110,7 +117,7 @@ pub async fn has_groups(pool: &PgPool, user: UserId) -> sqlx::Result<bool> {
 
 /// A group in its member's list (rest.md §22).
 #[derive(Debug, Clone, PartialEq)]
-pub struct Listed {
+pub struct GroupOfUser {
     /// The group.
     pub group: GroupRow,
     /// The member's name in it.
@@ -121,7 +128,7 @@ pub struct Listed {
 ///
 /// # Errors
 /// The database cannot be reached.
-pub async fn groups_of(pool: &PgPool, user: UserId, page: Page) -> sqlx::Result<Vec<Listed>> {
+pub async fn groups_of(pool: &PgPool, user: UserId, page: Page) -> sqlx::Result<Vec<GroupOfUser>> {
     let rows = sqlx::query!(
         "select groups.id, uuid, owner, name, avatar, remark, invite_confirm, groups.created_at,
              groups.updated_at, group_users.nickname
@@ -134,7 +141,7 @@ pub async fn groups_of(pool: &PgPool, user: UserId, page: Page) -> sqlx::Result<
     )
     .fetch_all(pool)
     .await?;
-    let listed = rows.into_iter().map(|row| Listed {
+    let listed = rows.into_iter().map(|row| GroupOfUser {
         group: GroupRow {
             id: GroupId(row.id),
             uuid: row.uuid,

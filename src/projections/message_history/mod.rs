@@ -19,8 +19,8 @@ use self::{
     notices::{Audience, Notice},
 };
 use super::{
-    Projection, StoreError,
-    engine::postgres::{PostgresStore, number},
+    Projection, ProjectionParts, StoreError,
+    engine::postgres::{PostgresStore, Tables, number},
     message_object::{MessageObject, revoked_text_in_group},
     user_objects,
 };
@@ -34,8 +34,18 @@ use crate::{
 
 pub use objects::{HistoryEntry, for_user, in_group, place};
 
-/// Its tables.
-pub const DDL: &str = include_str!("schema.sql");
+const TABLES: Tables = Tables {
+    ddl: include_str!("schema.sql"),
+    keys: &[
+        ("messages", "id"),
+        ("chats", "lo || '.' || hi"),
+        ("group_chats", "group_id"),
+        ("notices", "position || '.' || recipient"),
+        ("shown_groups", "position"),
+        ("folded_groups", "group_id"),
+        ("folded_members", "group_id || '.' || user_id"),
+    ],
+};
 
 /// The read model.
 pub struct MessageHistory;
@@ -46,6 +56,10 @@ impl Projection for MessageHistory {
     const NAME: &'static str = "message_history";
     const SUBJECTS: &'static [&'static str] =
         &["evt.chat.>", "evt.friendship.>", "evt.group.>", "evt.groupchat.>"];
+
+    fn open(parts: &ProjectionParts) -> (Self, PostgresStore) {
+        (Self, PostgresStore::new(parts.pool.clone(), &TABLES))
+    }
     const MIN_BATCH_INTERVAL: Duration = Duration::from_millis(250); // no message waits for it
 
     async fn apply(

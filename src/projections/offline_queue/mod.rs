@@ -33,7 +33,7 @@ use self::{
     undelivered::UndeliveredSets,
 };
 use super::{
-    Projection, StoreError,
+    Projection, ProjectionParts, StoreError,
     engine::{
         generation::FenceToken,
         redis::{RedisStore, RedisTx, VERSION, command},
@@ -123,6 +123,10 @@ impl Projection for OfflineQueue {
         "evt.session.>",
         "evt.delivery.>",
     ];
+
+    fn open(parts: &ProjectionParts) -> (Self, RedisStore) {
+        (Self::new(parts.pushes.clone()), RedisStore::new(parts.redis.clone()))
+    }
 
     /// An event of a group becomes an entry for each member, and Redis serves nobody while it takes a transaction.
     fn split_batch(events: &[Recorded<Event>]) -> usize {

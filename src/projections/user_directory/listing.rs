@@ -10,7 +10,7 @@ use crate::{
 
 /// An account in a list.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Listed {
+pub struct ListedAccount {
     /// Which.
     pub id: UserId,
     /// The log-in name.
@@ -35,7 +35,7 @@ pub async fn listed(
     part: Option<&str>,
     disabled_only: bool,
     After { id, limit }: After,
-) -> sqlx::Result<Vec<Listed>> {
+) -> sqlx::Result<Vec<ListedAccount>> {
     let pattern = part.map(|part| format!("%{}%", literal(&Username(part.to_owned()).folded())));
     let rows = sqlx::query!(
         "select id, username, nickname, role, disabled, registered_at from users
@@ -48,7 +48,7 @@ pub async fn listed(
     )
     .fetch_all(pool)
     .await?;
-    let listed = rows.into_iter().map(|row| Listed {
+    let listed = rows.into_iter().map(|row| ListedAccount {
         id: UserId(row.id),
         username: row.username,
         nickname: row.nickname,

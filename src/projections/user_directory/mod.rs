@@ -9,8 +9,8 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::{
-    Projection, StoreError,
-    engine::postgres::{PostgresStore, column, number},
+    Projection, ProjectionParts, StoreError,
+    engine::postgres::{PostgresStore, Tables, column, number},
 };
 use crate::{
     commands::user::{Account, User},
@@ -20,10 +20,9 @@ use crate::{
     },
 };
 
-pub use listing::{Listed, listed};
+pub use listing::{ListedAccount, listed};
 
-/// Its tables.
-pub const DDL: &str = include_str!("schema.sql");
+const TABLES: Tables = Tables { ddl: include_str!("schema.sql"), keys: &[("users", "id")] };
 
 /// The read model.
 pub struct UserDirectory;
@@ -33,6 +32,10 @@ impl Projection for UserDirectory {
     type Effect = ();
     const NAME: &'static str = "user_directory";
     const SUBJECTS: &'static [&'static str] = &["evt.user.>", "evt.session.>"];
+
+    fn open(parts: &ProjectionParts) -> (Self, PostgresStore) {
+        (Self, PostgresStore::new(parts.pool.clone(), &TABLES))
+    }
 
     async fn apply(
         &self,

@@ -13,11 +13,13 @@ use tokio::{sync::Mutex as AsyncMutex, time::sleep};
 use tracing::warn;
 
 use self::unreported::{UnreportedAcks, reported};
-use super::{delivery_state::Place, unacknowledged::Unacknowledged};
+use super::{place::Place, unacknowledged::Unacknowledged};
 use crate::{
     adapters::{
         client_stream::ClientConnection,
-        nats::event_log::{EventLog, Expect, LogError, NewEvent},
+        nats::event_log::EventLog,
+        nats::log_error::LogError,
+        nats::new_event::{Expect, NewEvent},
     },
     events::{Cause, ConnectionId, Event, NodeId, Position, UserId},
 };

@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, HashMap};
 use tracing::error;
 
 use crate::{
-    adapters::nats::event_log::{Appended, LogError},
+    adapters::nats::log_error::LogError,
+    adapters::nats::new_event::Appended,
     events::{Delivered, DeliveredInGroup, DeliveryEvent, GroupId, Position, UserId},
 };
 

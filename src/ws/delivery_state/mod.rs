@@ -6,7 +6,9 @@ use std::collections::{BTreeMap, HashMap};
 
 use tracing::{debug, warn};
 
-use super::{group_subscriptions::GroupSubscription, registry::ConnectionCommand};
+use super::{
+    connection_command::ConnectionCommand, group_subscriptions::GroupSubscription, place::Place,
+};
 use crate::{
     adapters::{nats::push::GroupPush, redis::RedisFailure},
     events::{ConnectionId, GroupId, Position, UserId},
@@ -96,15 +98,6 @@ pub(super) enum Decision {
     Drop,
     /// There is more to see than this: look.
     Refetch,
-}
-
-/// Where an entry is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Place {
-    /// In the queue, by number.
-    Queue(u64),
-    /// In a timeline, by its place in the log and that of the entry before it.
-    Timeline { group: GroupId, position: u64, after: u64 },
 }
 
 /// Something to write, or, without an object, to pass over.

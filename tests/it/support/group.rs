@@ -7,7 +7,8 @@ use futures_util::future::join_all;
 use hongyan::{
     adapters::nats::{
         connect,
-        event_log::{EventLog, Expect, NewEvent, Promises},
+        event_log::{EventLog, Promises},
+        new_event::{Expect, NewEvent},
     },
     events::{
         Applicant, Card, Cause, Entrance, Event, GroupEvent, GroupId, NodeId, Role, Timestamp,

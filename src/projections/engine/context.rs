@@ -1,0 +1,30 @@
+//! What all runners of a process share.
+
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    adapters::nats::{
+        checkpoints::Checkpoints, event_log::EventLog, shared_log::SharedLogSubscription,
+    },
+    events::NodeId,
+    telemetry::ProjectionHealth,
+};
+
+/// What every runner of a process shares.
+#[derive(Clone)]
+pub struct RunnerContext {
+    /// The log.
+    pub log: EventLog,
+    /// Its end.
+    pub tail: SharedLogSubscription,
+    /// Where runners tell how far they are.
+    pub checkpoints: Checkpoints,
+    /// This process.
+    pub node: NodeId,
+    /// Events in one transaction, at most.
+    pub batch: usize,
+    /// What `/health` says.
+    pub health: ProjectionHealth,
+    /// The end.
+    pub stop: CancellationToken,
+}
