@@ -22,7 +22,7 @@ use testkit::{
     programs::{self, Programs},
     servers::{self, CommandSpec},
 };
-use tokio::{io::AsyncWriteExt as _, process::Command, sync::Mutex, task::block_in_place};
+use tokio::{io::AsyncWriteExt as _, process::Command, sync::Mutex, task::spawn_blocking};
 use tokio_util::task::TaskTracker;
 
 pub(super) use self::part::Part;
@@ -193,7 +193,7 @@ impl Stack {
             fs::remove_dir_all(copies.remove(1))?;
         }
         let copy = self.folder.join(format!("postgres-{}", testkit::clock::random_id().simple()));
-        block_in_place(|| servers::copy_postgres(&self.postgres_folder, &copy))?;
+        duplicate(&self.postgres_folder, &copy).await?;
         copies.push(copy);
         postgres.start().await
     }
@@ -205,7 +205,7 @@ impl Stack {
         let Some(copy) = copies.get(number % copies.len().max(1)) else { return Ok(false) };
         postgres.kill();
         fs::remove_dir_all(&self.postgres_folder)?;
-        block_in_place(|| servers::copy_postgres(copy, &self.postgres_folder))?;
+        duplicate(copy, &self.postgres_folder).await?;
         postgres.start().await?;
         Ok(true)
     }
@@ -271,6 +271,12 @@ fn postgres(programs: &Programs, port: u16, folder: &Path, data: &Path) -> anyho
     let spec = servers::postgres(programs, data, port, &own);
     let ready_check = ReadyCheck::Answers(POSTGRES_STARTUP, POSTGRES_WELCOME);
     Ok(Part::new("postgres", spec, port, ready_check, folder))
+}
+
+/// Not on the thread of whoever waits: a child ends with the thread that has started it, so those have to stay.
+async fn duplicate(from: &Path, to: &Path) -> anyhow::Result<()> {
+    let (from, to) = (from.to_owned(), to.to_owned());
+    spawn_blocking(move || servers::copy_postgres(&from, &to)).await?
 }
 
 async fn run(program: &str, arguments: &[&str]) -> anyhow::Result<()> {
