@@ -14,8 +14,8 @@ load_settings() {
   redis_port=${HONGYAN_REDIS_PORT:-7379} port=${HONGYAN_PORT:-7001} admin_port=${HONGYAN_ADMIN_PORT:-7002}
   gateways=0
   # HONGYAN_BIN: use a binary built elsewhere.
-  program=${HONGYAN_BIN:-$root/target/release/hongyan}
-  [[ -n ${HONGYAN_BIN:-} || -z ${CARGO_TARGET_DIR:-} ]] || program=$CARGO_TARGET_DIR/release/hongyan
+  [[ ${HONGYAN_PROFILE:-quick} =~ ^(quick|release)$ ]] || die "HONGYAN_PROFILE is quick or release, not $HONGYAN_PROFILE"
+  program=${HONGYAN_BIN:-${CARGO_TARGET_DIR:-$root/target}/${HONGYAN_PROFILE:-quick}/hongyan}
   [[ $program == /* ]] || program=$PWD/$program
   local value
   for value in "$nats_port" "$postgres_port" "$redis_port" "$port" "$admin_port"; do
