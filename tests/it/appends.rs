@@ -8,14 +8,14 @@ use crate::support::{App, User, until};
 
 const DRAIN: &str = "/api/chat/chatGetmessageOffLine";
 
-/// A gateway more, whose line to the log can be cut.
-async fn behind_a_line(app: &mut App) -> ChaosProxy {
-    let line = ChaosProxy::to(app.servers.nats.port(), &TaskTracker::new()).await.expect("a port");
-    app.another_gateway("behind-a-line", line.port()).await;
-    line
+/// A gateway more, whose proxy to the log can be cut.
+async fn behind_a_proxy(app: &mut App) -> ChaosProxy {
+    let proxy = ChaosProxy::to(app.servers.nats.port(), &TaskTracker::new()).await.expect("a port");
+    app.another_gateway("behind-a-proxy", proxy.port()).await;
+    proxy
 }
 
-/// The same user, at the gateway behind the line.
+/// The same user, at the gateway behind the proxy.
 fn there(app: &App, user: &User) -> User {
     user.via(app.gateways.last().expect("a gateway").origin())
 }
@@ -29,14 +29,14 @@ async fn is_back(app: &App, user: &User) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_log_in_that_was_given_up_ends_no_other() {
     let mut app = App::with_gateways(1).await;
-    let line = behind_a_line(&mut app).await;
+    let proxy = behind_a_proxy(&mut app).await;
     for _ in 0..3 {
         let ann = app.register("ann").await;
-        let sprung = line.set_at(&format!("HPUB evt.session.{} ", ann.id), Mode::Cut);
+        let fired = proxy.set_at(&format!("HPUB evt.session.{} ", ann.id), Mode::Cut);
         let refused = there(&app, &ann).try_login().await;
-        sprung.await.expect("the log-in is on the line");
+        fired.await.expect("the log-in is on its way");
         assert!(refused.status >= 500, "{refused:?}");
-        line.set(Mode::Open);
+        proxy.set(Mode::Open);
         is_back(&app, &ann).await;
         ann.post_empty(DRAIN).await.ok();
         there(&app, &ann).post_empty(DRAIN).await.ok();

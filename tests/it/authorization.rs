@@ -32,12 +32,12 @@ async fn set_password(user: &User, old: &str, new: &str) -> bool {
     user.post("/api/chat/setPassword", body).await.status == 200
 }
 
-/// Two gateways, the second one behind a line.
+/// Two gateways, the second one behind a proxy.
 async fn two_gateways() -> (App, ChaosProxy) {
     let mut app = App::with_gateways(1).await;
-    let line = ChaosProxy::to(app.servers.nats.port(), &TaskTracker::new()).await.expect("a port");
-    app.another_gateway("behind-a-line", line.port()).await;
-    (app, line)
+    let proxy = ChaosProxy::to(app.servers.nats.port(), &TaskTracker::new()).await.expect("a port");
+    app.another_gateway("behind-a-proxy", proxy.port()).await;
+    (app, proxy)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -66,15 +66,15 @@ async fn nobody_comes_in_with_the_old_password_while_it_changes() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_change_of_password_is_finished_by_whoever_meets_the_account_next() {
-    let (mut app, line) = two_gateways().await;
+    let (mut app, proxy) = two_gateways().await;
     let ann = app.register("ann").await;
     let other = ann.clone();
-    let sprung = line.set_at(&format!("HPUB evt.user.{} ", ann.id), Mode::Blackhole);
+    let fired = proxy.set_at(&format!("HPUB evt.user.{} ", ann.id), Mode::Blackhole);
     let elsewhere = there(&app, &ann);
     let changing = tokio::spawn(async move {
         set_password(&elsewhere, PASSWORD, NEW_PASSWORD).await;
     });
-    sprung.await.expect("the vault has it, and the log does not");
+    fired.await.expect("the vault has it, and the log does not");
     app.gateways[1].process().kill9();
     changing.abort();
     ann.try_login().await.refused(400, "账户或密码错误");
@@ -112,18 +112,18 @@ async fn a_token_is_judged_again_once_the_body_has_come() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_gateway_that_is_cut_off_honours_nothing_that_was_taken_back() {
-    let (mut app, line) = two_gateways().await;
+    let (mut app, proxy) = two_gateways().await;
     for mode in [Mode::Cut, Mode::Blackhole] {
         let ann = app.register("ann").await;
         let elsewhere = there(&app, &ann);
         elsewhere.drain().await;
-        line.set(mode);
+        proxy.set(mode);
         ann.post_empty(LOG_OUT).await.ok();
         assert_ne!(elsewhere.post_empty(DRAIN).await.status, 200, "{mode:?}");
         let (status, health) = app.health_of(1).await;
         assert_eq!((status, &health["parts"]["gateway"]), (503, &json!(false)), "{health}");
         assert_ne!(elsewhere.get("/api/chat/grouplist/1").await.status, 200, "{mode:?}");
-        line.set(Mode::Open);
+        proxy.set(Mode::Open);
         let refused = async || {
             let reply = elsewhere.post_empty(DRAIN).await;
             assert_ne!(reply.status, 200, "{mode:?}");
@@ -169,15 +169,15 @@ async fn a_frozen_gateway_writes_nothing_to_who_was_logged_out() {
 /// A message that is on its way to the log while its author is logged out.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_answer_waits_for_calls_in_progress() {
-    let (app, line) = two_gateways().await;
+    let (app, proxy) = two_gateways().await;
     let [ann, bob] = app.friends(["ann", "bob"]).await;
     let (lo, hi) = (ann.id.min(bob.id), ann.id.max(bob.id));
-    let sprung = line.set_at(&format!("HPUB evt.chat.{lo}.{hi}.{} ", ann.id), Mode::Blackhole);
+    let fired = proxy.set_at(&format!("HPUB evt.chat.{lo}.{hi}.{} ", ann.id), Mode::Blackhole);
     let (elsewhere, to) = (there(&app, &ann), bob.clone());
     let sending = tokio::spawn(async move { elsewhere.send(&to, "on its way").await.status });
-    sprung.await.expect("the message is on the line");
+    fired.await.expect("the message is on its way");
     ann.post_empty(LOG_OUT).await.ok();
-    line.set(Mode::Open);
+    proxy.set(Mode::Open);
     assert_ne!(sending.await.expect("no panic"), 200);
 }
 

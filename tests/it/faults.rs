@@ -393,15 +393,15 @@ async fn the_projector_dies_in_the_middle_of_traffic() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_gateway_that_was_cut_off_learns_what_became_of_its_sockets() {
     let mut app = App::with_gateways(1).await;
-    let line = ChaosProxy::to(app.servers.nats.port(), &TaskTracker::new()).await.expect("a port");
-    app.another_gateway("far", line.port()).await;
+    let proxy = ChaosProxy::to(app.servers.nats.port(), &TaskTracker::new()).await.expect("a port");
+    app.another_gateway("far", proxy.port()).await;
     let far = app.gateways[1].origin();
     let [ann, bob, cat] = app.users(["ann", "bob", "cat"]).await;
     bob.let_strangers_send(2).await;
     let (mut old, mut lost) = (bob.via(far.clone()).connect().await, cat.via(far).connect().await);
-    line.set(Mode::Cut);
+    proxy.set(Mode::Cut);
     let new = bob.connect().await;
-    line.set(Mode::Open);
+    proxy.set(Mode::Open);
     assert_eq!(old.next_push().await["from_id"], 0, "his account is used elsewhere (ws.md §5)");
     new.close().await;
     ann.send(&bob, "waits").await.ok();
@@ -414,9 +414,9 @@ async fn a_gateway_that_was_cut_off_learns_what_became_of_its_sockets() {
     let mut socket = bob.connect().await;
     bob.drain().await;
     assert_eq!(socket.next_text().await, "waits");
-    line.set(Mode::Cut);
+    proxy.set(Mode::Cut);
     until("the gateway is taken for dead", async || (!app.online(&cat).await).then_some(())).await;
-    line.set(Mode::Open);
+    proxy.set(Mode::Open);
     assert_eq!(lost.next().await, Arrival::Dropped, "so that the client comes back");
     app.verify().await;
 }

@@ -12,15 +12,15 @@ const SMALL: i64 = 50;
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whatever_is_lost_on_the_way_arrives() {
     let mut app = App::with_gateways(1).await;
-    let line = ChaosProxy::to(app.servers.nats.port(), &TaskTracker::new()).await.expect("a port");
-    app.another_gateway("far", line.port()).await;
+    let proxy = ChaosProxy::to(app.servers.nats.port(), &TaskTracker::new()).await.expect("a port");
+    app.another_gateway("far", proxy.port()).await;
     let [ann, bob] = app.users(["ann", "bob"]).await;
     bob.let_strangers_send(2).await;
     let group = app.group(&ann, &[&bob]).await;
     app.crowd(&ann, group, SMALL).await;
     let mut socket = bob.via(app.gateways[1].origin()).listen().await;
     let lose = |subject: &str| {
-        line.replace_next(&format!("MSG push.{subject} "), &format!("MSG lost.{subject} "))
+        proxy.replace_next(&format!("MSG push.{subject} "), &format!("MSG lost.{subject} "))
     };
 
     let lost = lose(&format!("u.{}", bob.id));

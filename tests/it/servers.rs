@@ -1,4 +1,4 @@
-//! The test harness itself.
+//! The servers of the tests themselves.
 
 use crate::support::Servers;
 
