@@ -49,7 +49,7 @@ impl Lookup {
         const MARGIN_MS: i64 = 120_000;
         let since = Timestamp(time.0 - MARGIN_MS).iso_text();
         let body = serde_json::json!({ "start_time": since, "next_by_subj": subject }).to_string();
-        let request = format!("$JS.API.DIRECT.GET.{}", STREAM);
+        let request = format!("$JS.API.DIRECT.GET.{STREAM}");
         let answer = self.client.request(request, body.into()).await.map_err(unavailable)?;
         match answer.status {
             Some(StatusCode::NOT_FOUND) => Ok(None),
