@@ -6,7 +6,8 @@
 //! HTTP and WebSocket only translate; what may be lost (rate limits, leases, pushes on their way)
 //! lives in Redis and plain NATS and never enters the log.
 //!
-//! Arrows point down: `main → cli → boot → api, ws → state → executor → projections → adapters → commands → events`.
+//! Arrows point down: `main → cli → boot → api, ws → state → executor → projections → protocol, adapters → commands →
+//! events`.
 
 pub mod adapters;
 pub mod api;
@@ -18,6 +19,7 @@ pub mod config;
 pub mod events;
 pub mod executor;
 pub mod projections;
+pub mod protocol;
 pub mod state;
 pub mod telemetry;
 pub mod ws;

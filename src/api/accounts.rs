@@ -1,90 +1,137 @@
 //! Log in, register, log out; guests and their two upgrades (rest.md §1–§6).
 
-use axum::{extract::State, http::HeaderMap};
-use serde_json::{Value, json};
+use axum::{
+    extract::{FromRequestParts, State},
+    http::request::Parts,
+};
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 use tracing::warn;
 
 use super::{
-    caller::{Caller, Origin},
+    error::ApiError,
+    middleware::auth::{AuthenticatedUser, Origin},
     params::Params,
-    refusal::Refusal,
-    reply::Reply,
+    route::{Asks, Operation, Route, post},
 };
 use crate::{
     adapters::tokens::Claims,
     clock,
     commands::{
         session::{Session, SessionCommand},
-        user::{Account, DeviceReport},
+        user::DeviceReport,
     },
-    events::{Role, Timestamp, TokenId, Username},
+    events::{Role, TokenId, Username},
     executor::Wait,
     executor::accounts::{AccountError, Accounts, Proven},
+    protocol::{
+        accounts::{
+            Credentials, GuestLogIn, GuestOfDevice, GuestUpgrade, LoggedOut, NewCredentials,
+            SignedCall, UserFull,
+        },
+        refusals::accounts as refused,
+        reply::Reply,
+    },
     state::App,
 };
 
-type Answer = Result<Reply<Value>, Refusal>;
+type Answer = Result<Reply<UserFull>, ApiError>;
+
+/// Why a password is not taken.
+const PROOF: &[&str] = &[refused::UNAVAILABLE, refused::WRONG_PASSWORD, refused::TOO_MANY_FAILURES];
+
+/// Why a signed call is not taken.
+const SIGNED: &[&str] = &[
+    refused::UNSIGNED,
+    refused::BAD_SIGNATURE,
+    refused::STALE,
+    refused::BAD_DEVICE,
+    refused::TOO_MANY_SIGNED_CALLS,
+];
+
+pub(super) fn routes() -> Vec<Route> {
+    vec![
+        post(1, "/api/loginChat", log_in, "Log in")
+            .about("The user's token so far is refused from now on.")
+            .refuses(PROOF),
+        post(2, "/api/regChat", register, "Register")
+            .about("Makes an account and logs in.")
+            .refuses(&[refused::TAKEN]),
+        post(3, "/api/chat/logout", log_out, "Log out")
+            .about("The token is refused from now on, and its socket gets no more pushes."),
+        post(4, "/api/visitorRegister", visitor_register, "Be a guest on a device")
+            .about("The same device is the same guest. For a device that a registered account owns: that account, as a guest.")
+            .refuses(SIGNED)
+            .refuses(&[refused::UNAVAILABLE]),
+        post(5, "/api/visitorregChat", visitor_upgrade, "Become a registered user")
+            .about("The guest of the device becomes the account and keeps all that it has. Where no guest owns the device: a new account.")
+            .refuses(SIGNED)
+            .refuses(&[refused::TAKEN]),
+        post(6, "/api/visitorloginChat", visitor_log_in, "Log in from a guest's device")
+            .about("The guest keeps the device.")
+            .refuses(SIGNED)
+            .refuses(PROOF),
+    ]
+}
 
 /// How far a signed call's clock may be off, in milliseconds (data.md §5.3, DEV-6).
 const FRESH_MS: i64 = 300_000;
 
 /// Log in (§1)
-pub async fn log_in(State(app): State<App>, origin: Origin, params: Params) -> Answer {
-    let (username, password) = credentials(&params)?;
-    let proven = authenticate(&app, &origin, &username, &password).await??;
+async fn log_in(
+    State(app): State<App>,
+    origin: Origin,
+    Params(Credentials { username, password }): Params<Credentials>,
+) -> Answer {
+    let proven = verify_password(&app, &origin, &username, &password).await??;
     let role = proven.account.role;
     admit(&app, &origin, &proven, role).await
 }
 
 /// Register (§2)
-pub async fn register(State(app): State<App>, origin: Origin, params: Params) -> Answer {
-    let (username, password) = new_credentials(&params)?;
+async fn register(
+    State(app): State<App>,
+    origin: Origin,
+    Params(NewCredentials { username, password }): Params<NewCredentials>,
+) -> Answer {
     let account =
         app.accounts.register(&username, &password, origin.address.network, &origin.cause).await?;
     admit(&app, &origin, &Accounts::owner(account), Role::User).await
 }
 
 /// Log out (§3)
-pub async fn log_out(State(app): State<App>, caller: Caller) -> Result<Reply<bool>, Refusal> {
+async fn log_out(
+    State(app): State<App>,
+    caller: AuthenticatedUser,
+) -> Result<Reply<LoggedOut>, ApiError> {
     let user = caller.account.id;
     let command = SessionCommand::LogOut(caller.claims.jti);
     app.executor.execute::<Session>(user, &command, caller.authority(), Wait::Everywhere).await?;
-    Ok(Reply(true))
+    Ok(Reply::of(LoggedOut(true)))
 }
 
 /// A guest identity for a device (§4)
-pub async fn visitor_register(
+async fn visitor_register(
     State(app): State<App>,
     origin: Origin,
-    headers: HeaderMap,
-    params: Params,
+    signature: Signature,
+    Params(GuestOfDevice { call, uniplatform, model, os, brand }): Params<GuestOfDevice>,
 ) -> Answer {
-    let signature = signature(&headers)?;
-    let call = SignedCall::read(&params)?;
-    let report = DeviceReport {
-        uniplatform: params.text_or_none("uniplatform", 2, 50),
-        model: params.text_or_none("devicemodel", 1, 50),
-        os: params.text_or_none("deviceos", 1, 50),
-        brand: params.text_or_none("devicebrand", 1, 50),
-    };
-    call.check(&app, &signature).await?;
+    signature.check(&app, &call).await?;
+    let report = DeviceReport { uniplatform, model, os, brand };
     let account = app.accounts.of_device(&call.device, &report, &origin.cause).await?;
     admit(&app, &origin, &Accounts::owner(account), Role::Visitor).await
 }
 
 /// A guest becomes a registered user (§5)
-pub async fn visitor_upgrade(
+async fn visitor_upgrade(
     State(app): State<App>,
     origin: Origin,
-    headers: HeaderMap,
-    params: Params,
+    signature: Signature,
+    Params(GuestUpgrade { credentials, call }): Params<GuestUpgrade>,
 ) -> Answer {
-    let signature = signature(&headers)?;
-    let (username, password) = new_credentials(&params)?;
-    let call = SignedCall::read(&params)?;
-    call.check(&app, &signature).await?;
+    signature.check(&app, &call).await?;
+    let NewCredentials { username, password } = credentials;
     let upgraded = app.accounts.upgrade(
         &call.device,
         &username,
@@ -97,42 +144,27 @@ pub async fn visitor_upgrade(
 }
 
 /// Log in from a guest's device (§6)
-pub async fn visitor_log_in(
+async fn visitor_log_in(
     State(app): State<App>,
     origin: Origin,
-    headers: HeaderMap,
-    params: Params,
+    signature: Signature,
+    Params(GuestLogIn { credentials, call }): Params<GuestLogIn>,
 ) -> Answer {
-    let signature = signature(&headers)?;
-    let (username, password) = credentials(&params)?;
-    let call = SignedCall::read(&params)?;
-    call.check(&app, &signature).await?;
-    let proven = authenticate(&app, &origin, &username, &password).await??;
+    signature.check(&app, &call).await?;
+    let Credentials { username, password } = credentials;
+    let proven = verify_password(&app, &origin, &username, &password).await??;
     admit(&app, &origin, &proven, Role::User).await
 }
 
-fn credentials(params: &Params) -> Result<(Username, String), Refusal> {
-    let username = params.text_in("username", "账号", 4, Some(20))?;
-    let password = params.text_in("password", "密码", 6, Some(20))?;
-    Ok((Username(username), password))
-}
-
-/// Those of an account to be.
-fn new_credentials(params: &Params) -> Result<(Username, String), Refusal> {
-    let username = params.new_username()?;
-    let password = params.text_in("password", "密码", 6, Some(20))?;
-    Ok((username, password))
-}
-
 /// §0.6, behind a limit on failures: what the inner result says is the password's affair.
-pub(super) async fn authenticate(
+pub(super) async fn verify_password(
     app: &App,
     origin: &Origin,
     username: &Username,
     password: &str,
-) -> Result<Result<Proven, AccountError>, Refusal> {
+) -> Result<Result<Proven, AccountError>, ApiError> {
     let folded = username.folded();
-    let too_many = || Refusal::rule("登录失败次数过多，请稍后再试");
+    let too_many = || ApiError::rule(refused::TOO_MANY_FAILURES);
     if !app.rate_limit.may_try(&folded, origin.address).await? {
         return Err(too_many());
     }
@@ -174,90 +206,45 @@ async fn admit(app: &App, origin: &Origin, proven: &Proven, role: Role) -> Answe
         iat: now.0 / 1000,
         jti,
     });
-    Ok(Reply(user_full(account, role, &token, now)))
+    Ok(Reply::of(UserFull::of(account, role, token, now)))
 }
 
-/// `UserFull` (§0.5).
-fn user_full(account: &Account, role: Role, token: &str, now: Timestamp) -> Value {
-    let device = account.device.clone().unwrap_or_default();
-    let second = Timestamp(now.0 / 1000 * 1000);
-    json!({
-        "create_time": account.registered_at.row_text(),
-        "id": account.id,
-        "uuid": account.uuid,
-        "username": account.username,
-        "nickname": account.nickname,
-        "avatar": account.avatar,
-        "devicefingeruuid": device.fingerprint,
-        "uniplatform": device.uniplatform,
-        "devicemodel": device.model,
-        "deviceos": device.os,
-        "devicebrand": device.brand,
-        "userset": account.userset,
-        "invite_confirm": account.invite_confirm,
-        "mobile": null,
-        "email": null,
-        "status": account.status(),
-        "last_login": now.iso_text(),
-        "last_login_ip": null,
-        "register_time": Timestamp(account.registered_at.0 / 1000 * 1000).iso_text(),
-        "register_ip": null,
-        "is_deleted": 0,
-        "wechat_openid": null,
-        "qq_openid": null,
-        "weibo_uid": null,
-        "role": role,
-        "is_email_verified": 0,
-        "is_mobile_verified": 0,
-        "order": 50,
-        "update_time": second.iso_text(),
-        "token": token,
-    })
-}
+/// The signature of a call: check 1 (DEV-5).
+pub(super) struct Signature(String);
 
-/// A call that the client signed with the salt that it ships (§4, data.md §9).
-struct SignedCall {
-    device: String,
-    timestamp: i64,
-    /// Exactly as sent, which is what was signed.
-    timestamp_text: String,
-}
+impl<S: Send + Sync> FromRequestParts<S> for Signature {
+    type Rejection = ApiError;
 
-/// Check 1 (DEV-5).
-fn signature(headers: &HeaderMap) -> Result<String, Refusal> {
-    headers
-        .get("x-security-sign")
-        .and_then(|value| value.to_str().ok())
-        .filter(|text| !text.is_empty())
-        .map(str::to_owned)
-        .ok_or_else(|| Refusal::rule("非法访问"))
-}
-
-impl SignedCall {
-    /// Check 2.
-    fn read(params: &Params) -> Result<Self, Refusal> {
-        let device = params.text_in("deviceId", "设备指纹", 36, Some(200))?;
-        let timestamp = params.int("timestamp", "时间戳")?;
-        let timestamp_text = params.text("timestamp", "时间戳")?;
-        Ok(Self { device, timestamp, timestamp_text })
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
+        let sent = parts.headers.get("x-security-sign").and_then(|value| value.to_str().ok());
+        let sent = sent.filter(|text| !text.is_empty()).map(str::to_owned);
+        sent.map(Self).ok_or_else(|| ApiError::rule(refused::UNSIGNED))
     }
+}
 
-    /// Checks 3 to 6.
-    async fn check(&self, app: &App, signature: &str) -> Result<(), Refusal> {
-        let wanted = sign(&self.device, &self.timestamp_text, &app.config.auth.signing_salt);
-        if !bool::from(wanted.as_bytes().ct_eq(signature.as_bytes())) {
-            return Err(Refusal::rule("非法签名"));
+impl Asks for Signature {
+    fn describe(operation: &mut Operation) {
+        operation.is_signed = true;
+    }
+}
+
+impl Signature {
+    /// Checks 3 to 6; the second is that of its parameters.
+    async fn check(&self, app: &App, call: &SignedCall) -> Result<(), ApiError> {
+        let wanted = sign(&call.device, &call.timestamp.text, &app.config.auth.signing_salt);
+        if !bool::from(wanted.as_bytes().ct_eq(self.0.as_bytes())) {
+            return Err(ApiError::rule(refused::BAD_SIGNATURE));
         }
-        if clock::now().0.abs_diff(self.timestamp) > FRESH_MS.unsigned_abs() {
-            return Err(Refusal::rule("请求已过期"));
+        if clock::now().0.abs_diff(call.timestamp.ms) > FRESH_MS.unsigned_abs() {
+            return Err(ApiError::rule(refused::STALE));
         }
         let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"_-".contains(&byte);
-        if self.device.len() != 36 || !self.device.bytes().all(allowed) {
-            return Err(Refusal::rule("无效标识"));
+        if call.device.len() != 36 || !call.device.bytes().all(allowed) {
+            return Err(ApiError::rule(refused::BAD_DEVICE));
         }
         let limit = app.config.limits.signed_calls_per_hour;
-        if !app.rate_limit.take_signed_call(&self.device, limit).await? {
-            return Err(Refusal::rule("请求过于频繁，请1个小时后再试"));
+        if !app.rate_limit.take_signed_call(&call.device, limit).await? {
+            return Err(ApiError::rule(refused::TOO_MANY_SIGNED_CALLS));
         }
         Ok(())
     }

@@ -4,36 +4,63 @@ use std::sync::Arc;
 
 use axum::{
     body::Body,
-    extract::{RawPathParams, Request, State, rejection::RawPathParamsRejection},
+    extract::{Request, State},
     http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header},
-    response::{IntoResponse as _, Response},
+    response::{IntoResponse, Response},
 };
+use schemars::SchemaGenerator;
 use tower::ServiceExt as _;
 use tower_http::services::ServeFile;
 
-use super::{byte_range::ByteRange, refusal::Refusal};
+use super::{
+    byte_range::ByteRange,
+    error::ApiError,
+    params::Params,
+    route::{Answers, ReplyShape, Route, get},
+};
 use crate::{
     adapters::{client_stream::ClientConnection, media::StoredPath},
+    protocol::media::UploadedFile,
     state::App,
 };
 
+pub(super) fn routes() -> Vec<Route> {
+    vec![
+        get(33, "/public/uploads/{*path}", serve, "An uploaded file")
+            .about("As it was uploaded, without the position of a picture; ranges are served. The path has slashes in it."),
+    ]
+}
+
+/// A file, or a part of it.
+struct File(Response);
+
+impl IntoResponse for File {
+    fn into_response(self) -> Response {
+        self.0
+    }
+}
+
+impl Answers for File {
+    fn answer(_: &mut SchemaGenerator) -> ReplyShape {
+        ReplyShape::File
+    }
+}
+
 /// A file, or a range of it. Its kind comes from our list alone, so no browser ever sees a page or a script.
-pub async fn serve(
+async fn serve(
     State(app): State<App>,
-    path: Result<RawPathParams, RawPathParamsRejection>,
+    Params(UploadedFile { path }): Params<UploadedFile>,
     request: Request,
-) -> Result<Response, Refusal> {
-    let path = path.map_err(|_| Refusal::not_found())?; // it is no text
-    let text = path.iter().find_map(|(name, text)| (name == "path").then_some(text));
-    let stored = text.and_then(StoredPath::parse).ok_or_else(Refusal::not_found)?;
-    let (file, bytes) = app.media.folder.find(&stored).await.ok_or_else(Refusal::not_found)?;
+) -> Result<File, ApiError> {
+    let stored = StoredPath::parse(&path).ok_or_else(ApiError::not_found)?;
+    let (file, bytes) = app.media.folder.find(&stored).await.ok_or_else(ApiError::not_found)?;
     let kind = stored.kind();
-    let media_type = kind.media_type.parse().map_err(Refusal::internal)?;
+    let media_type = kind.media_type.parse().map_err(ApiError::internal)?;
     let client = request.extensions().get::<Arc<ClientConnection>>().cloned();
     let file = ServeFile::new_with_mime(file, &media_type);
     let mut response = answer(&file, request, bytes).await;
     if response.status() == StatusCode::NOT_FOUND {
-        return Err(Refusal::not_found());
+        return Err(ApiError::not_found());
     }
     let headers = response.headers_mut();
     let mut set =
@@ -50,7 +77,7 @@ pub async fn serve(
         let forever = HeaderValue::from_static("public, max-age=31536000, immutable");
         response.headers_mut().insert(header::CACHE_CONTROL, forever);
     }
-    Ok(response)
+    Ok(File(response))
 }
 
 /// Who reads a file may pause: a player that has enough for now, a browser whose tab is behind others. So many may at

@@ -3,10 +3,10 @@
 use axum::extract::State;
 
 use super::{
-    caller::Caller,
+    error::ApiError,
+    middleware::auth::AuthenticatedUser,
     params::Params,
-    refusal::Refusal,
-    reply::{OK, Reply},
+    route::{Route, post},
 };
 use crate::{
     clock,
@@ -14,22 +14,67 @@ use crate::{
         friendship::{Friendship, FriendshipCommand, FriendshipRejection},
         user::{Account, User},
     },
-    events::{
-        Answer, Event, FriendshipEvent, MessageId, NewEdge, Pair, RequestId, UserId, Visibility,
-    },
+    events::{Event, FriendshipEvent, MessageId, NewEdge, Pair, RequestId, UserId},
     executor::{CommandError, Wait},
+    protocol::{
+        friends::{
+            AddFriend, AnswerRequest, ApplyFriend, OfFriend, OfUser, SetVisibility, Unfriended,
+        },
+        refusals::friends as refused,
+        reply::{OK, Plain, Reply},
+    },
     state::App,
 };
 
-type Done = Result<Reply<&'static str>, Refusal>;
+type Done = Result<Plain, ApiError>;
+
+pub(super) fn routes() -> Vec<Route> {
+    vec![
+        post(11, "/api/chat/applyfriend", apply, "Ask to be friends")
+            .about("Push P1 to the other.")
+            .for_guests()
+            .refuses(&[refused::NOT_ONESELF, refused::NOBODY_TO_BEFRIEND, refused::ALREADY_ASKED]),
+        post(13, "/api/chat/handleapply/{id}", answer, "Answer a request")
+            .about("On `agree` both are friends: push P2 to both.")
+            .refuses(&[refused::NOT_PENDING]),
+        post(16, "/api/chat/setblackgoodfriend/{id}", toggle_blacklist, "Toggle the blacklist")
+            .refuses(&[refused::NOT_IN_BOOK]),
+        post(17, "/api/chat/setstargoodfriend/{id}", toggle_star, "Toggle the star")
+            .refuses(&[refused::NOT_IN_BOOK_OR_BLOCKED]),
+        post(
+            18,
+            "/api/chat/setmeOrfriendCanSee/{id}",
+            set_visibility,
+            "Choose who sees whose posts",
+        )
+        .refuses(&[refused::NOT_IN_BOOK_OR_BLOCKED]),
+        post(37, "/api/chat/deletegoodfriend/{id}", end, "Unfriend")
+            .about("Both books and all requests between the two are cleared. Nobody is told.")
+            .for_guests()
+            .refuses(&[refused::NO_FRIENDSHIP]),
+        post(40, "/api/chat/autoAddFriendAndAgree", befriend, "Become friends at once")
+            .about("Push P2 to both.")
+            .for_guests()
+            .refuses(&[
+                refused::NOT_ONESELF,
+                refused::NOBODY_TO_BEFRIEND,
+                refused::MUST_ASK,
+                refused::ALREADY_ASKED,
+            ]),
+    ]
+}
 
 /// Ask to be friends (§11)
-pub async fn apply(State(app): State<App>, caller: Caller, params: Params) -> Done {
-    let (target, text) = target_and_text(&app, &caller, &params).await?;
+async fn apply(
+    State(app): State<App>,
+    caller: AuthenticatedUser,
+    Params(ApplyFriend { friend, text }): Params<ApplyFriend>,
+) -> Done {
+    let target = target(&app, &caller, friend).await?;
     let command = FriendshipCommand::Request {
         asker: caller.account.person(),
         asked: target.person(),
-        text,
+        text: text.unwrap_or_default(),
         icon: format!("{}/chat/group.png", app.config.server.asset_base),
         notice: MessageId(clock::random_id()),
     };
@@ -37,35 +82,34 @@ pub async fn apply(State(app): State<App>, caller: Caller, params: Params) -> Do
 }
 
 /// Become friends at once (§40)
-pub async fn befriend(State(app): State<App>, caller: Caller, params: Params) -> Done {
-    let (target, text) = target_and_text(&app, &caller, &params).await?;
+async fn befriend(
+    State(app): State<App>,
+    caller: AuthenticatedUser,
+    Params(AddFriend { friend, text }): Params<AddFriend>,
+) -> Done {
+    let target = target(&app, &caller, friend).await?;
     if target.invite_confirm != 0 {
-        return Err(Refusal::rule("需要对方审核，不能自动加对方为好友"));
+        return Err(ApiError::rule(refused::MUST_ASK));
     }
     let me = &caller.account;
     let command = FriendshipCommand::Befriend {
         caller: me.person(),
         other: target.person(),
-        text,
+        text: text.unwrap_or_default(),
         edges: edges(me.id, target.id, "", &me.nickname),
         notice: MessageId(clock::random_id()),
     };
     execute(&app, &caller, target.id, command).await
 }
 
-async fn target_and_text(
-    app: &App,
-    caller: &Caller,
-    params: &Params,
-) -> Result<(Account, String), Refusal> {
-    let id = UserId(params.id("friend_id", "我申请添加的好友id")?);
-    let text = params.text_or_none("nickname", 1, 50).unwrap_or_default(); // no name: it may have lines
+/// Who is to be a friend.
+async fn target(app: &App, caller: &AuthenticatedUser, id: UserId) -> Result<Account, ApiError> {
     if id == caller.account.id {
-        return Err(Refusal::rule("不能添加自己为好友"));
+        return Err(ApiError::rule(refused::NOT_ONESELF));
     }
     let user = app.executor.state::<User>(id).await?;
     let target = user.state.active().cloned();
-    Ok((target.ok_or_else(|| Refusal::rule("添加的好友不存在"))?, text))
+    target.ok_or_else(|| ApiError::rule(refused::NOBODY_TO_BEFRIEND))
 }
 
 /// Rows for both books, the caller's first (data.md §7).
@@ -77,17 +121,13 @@ fn edges(me: UserId, you: UserId, my_remark: &str, your_remark: &str) -> [NewEdg
 }
 
 /// Answer a request (§13)
-pub async fn answer(State(app): State<App>, caller: Caller, params: Params) -> Done {
-    let id = RequestId(params.id("id", "申请表的id")?);
-    let remark = params.name_or_none("nickname", 50).unwrap_or_default();
-    let status = params.one_of("status", "处理状态", &["pending", "refuse", "agree", "ignore"])?;
-    let answer = match status {
-        "agree" => Some(Answer::Agree),
-        "refuse" => Some(Answer::Refuse),
-        "ignore" => Some(Answer::Ignore),
-        _ => None,
-    };
-    let unknown = || Refusal::from(FriendshipRejection::NotPending);
+async fn answer(
+    State(app): State<App>,
+    caller: AuthenticatedUser,
+    Params(AnswerRequest { id, remark, answer }): Params<AnswerRequest>,
+) -> Done {
+    let remark = remark.unwrap_or_default();
+    let unknown = || ApiError::from(FriendshipRejection::NotPending);
     let me = caller.account.id;
     let asker = asker_of(&app, id, me).await?.ok_or_else(unknown)?;
     let user = app.executor.state::<User>(asker).await?;
@@ -105,7 +145,7 @@ pub async fn answer(State(app): State<App>, caller: Caller, params: Params) -> D
 }
 
 /// Who asked `asked` in a request, whatever has become of it since.
-async fn asker_of(app: &App, id: RequestId, asked: UserId) -> Result<Option<UserId>, Refusal> {
+async fn asker_of(app: &App, id: RequestId, asked: UserId) -> Result<Option<UserId>, ApiError> {
     let made = app.executor.log.made(id.0).await?;
     Ok(made.and_then(|recorded| match recorded.event {
         Event::Friendship(_, FriendshipEvent::Requested { asker, asked: other, .. })
@@ -118,52 +158,64 @@ async fn asker_of(app: &App, id: RequestId, asked: UserId) -> Result<Option<User
 }
 
 /// Toggle the blacklist (§16)
-pub async fn toggle_blacklist(State(app): State<App>, caller: Caller, params: Params) -> Done {
-    let friend = UserId(params.id("id", "好友id")?);
+async fn toggle_blacklist(
+    State(app): State<App>,
+    caller: AuthenticatedUser,
+    Params(OfFriend { friend }): Params<OfFriend>,
+) -> Done {
     let command = FriendshipCommand::ToggleBlacklist { owner: caller.account.id };
     execute(&app, &caller, friend, command).await
 }
 
 /// Unfriend (§37)
-pub async fn end(State(app): State<App>, caller: Caller, params: Params) -> Done {
-    let friend = UserId(params.id("id", "朋友id")?);
+async fn end(
+    State(app): State<App>,
+    caller: AuthenticatedUser,
+    Params(OfUser { user: friend }): Params<OfUser>,
+) -> Result<Reply<Unfriended>, ApiError> {
     let command = FriendshipCommand::End { by: caller.account.id };
     match run(&app, &caller, friend, command).await {
-        Ok(()) => Ok(Reply("删除好友成功")),
+        Ok(()) => Ok(Reply::of(Unfriended::Done)),
         Err(CommandError::Rejected(FriendshipRejection::NotInBook)) => {
-            Err(Refusal::rule("不是好友关系，无权操作"))
+            Err(ApiError::rule(refused::NO_FRIENDSHIP))
         }
         Err(error) => Err(error.into()),
     }
 }
 
 /// Toggle the star (§17)
-pub async fn toggle_star(State(app): State<App>, caller: Caller, params: Params) -> Done {
-    let friend = UserId(params.id("id", "好友id")?);
+async fn toggle_star(
+    State(app): State<App>,
+    caller: AuthenticatedUser,
+    Params(OfFriend { friend }): Params<OfFriend>,
+) -> Done {
     let command = FriendshipCommand::ToggleStar { owner: caller.account.id };
     execute(&app, &caller, friend, command).await
 }
 
 /// Choose who sees whose posts (§18)
-pub async fn set_visibility(State(app): State<App>, caller: Caller, params: Params) -> Done {
-    let friend = UserId(params.id("id", "朋友id")?);
-    let visibility = Visibility {
-        friend_sees_mine: params.flag("friendlookme", "朋友是否可以看我的动态")?,
-        i_see_theirs: params
-            .flag("melookfriend", "我的朋友圈是否出现朋友的信息（我是否看朋友的动态）")?,
-    };
+async fn set_visibility(
+    State(app): State<App>,
+    caller: AuthenticatedUser,
+    Params(SetVisibility { friend, visibility }): Params<SetVisibility>,
+) -> Done {
     let command = FriendshipCommand::SetVisibility { owner: caller.account.id, visibility };
     execute(&app, &caller, friend, command).await
 }
 
-async fn execute(app: &App, caller: &Caller, other: UserId, command: FriendshipCommand) -> Done {
+async fn execute(
+    app: &App,
+    caller: &AuthenticatedUser,
+    other: UserId,
+    command: FriendshipCommand,
+) -> Done {
     run(app, caller, other, command).await?;
     Ok(OK)
 }
 
 async fn run(
     app: &App,
-    caller: &Caller,
+    caller: &AuthenticatedUser,
     other: UserId,
     command: FriendshipCommand,
 ) -> Result<(), CommandError<FriendshipRejection>> {

@@ -1,37 +1,64 @@
 //! Groups: making, listing and ruling them (rest.md §20, §22, §24, §25, §27).
 
 use axum::extract::State;
-use serde_json::{Value, json};
 
 use super::{
-    caller::Caller,
+    error::ApiError,
+    middleware::auth::AuthenticatedUser,
     params::Params,
-    refusal::Refusal,
-    reply::{OK, Reply},
+    route::{Route, get, post},
 };
 use crate::{
     commands::{
-        group::{
-            GroupRow,
-            command::{GroupAction, GroupRejection},
-        },
+        group::command::{GroupAction, GroupRejection},
         user::User,
     },
     events::GroupId,
     executor::groups::{self, Change},
     projections::{address_book, group_roster},
+    protocol::{
+        groups::{
+            Announce, CreateGroup, GroupWith, ListGroups, OwnMembership, PolicySet, RenameGroup,
+            SetPolicy,
+        },
+        refusals::groups as refused,
+        reply::{OK, Plain, Reply},
+    },
     state::App,
 };
 
-type Done = Result<Reply<&'static str>, Refusal>;
+type Done = Result<Plain, ApiError>;
+
+pub(super) fn routes() -> Vec<Route> {
+    vec![
+        post(20, "/api/chat/group/create", create, "Create a group")
+            .about("Its owner learns the number from push G1, which all members get.")
+            .refuses(&[refused::NOBODY_CHOSEN, refused::FULL, refused::NOBODY_AVAILABLE]),
+        get(22, "/api/chat/grouplist/{page}", list, "Groups I am in")
+            .about("The newest first. `group_users` has only my own membership.")
+            .for_guests(),
+        post(24, "/api/chat/groupUpdateName", rename, "Rename")
+            .about("The owner's. Push G2 to the members.")
+            .refuses(&[refused::OWNER_RENAMES]),
+        post(25, "/api/chat/groupremark", announce, "Announce")
+            .about("The owner's. Push G3 to the members.")
+            .refuses(&[refused::OWNER_ANNOUNCES]),
+        post(27, "/api/chat/groupAddUserSet", set_policy, "Set how people get in")
+            .about("The owner's. 0 = anyone, 1 = the owner must agree, 2 = no guests.")
+            .refuses(&[refused::OWNER_ADMITS]),
+    ]
+}
 
 /// Create a group (§20)
-pub async fn create(State(app): State<App>, caller: Caller, params: Params) -> Done {
-    let rows = params.ids("userIds", "userIds")?;
+async fn create(
+    State(app): State<App>,
+    caller: AuthenticatedUser,
+    Params(CreateGroup { friends }): Params<CreateGroup>,
+) -> Done {
     let executor = &app.executor;
-    let friends = address_book::friends_in(&executor.pool, caller.account.id, &rows).await?;
+    let friends = address_book::friends_in(&executor.pool, caller.account.id, &friends).await?;
     if friends.is_empty() {
-        return Err(Refusal::rule("请选择加入群聊的用户"));
+        return Err(ApiError::rule(refused::NOBODY_CHOSEN));
     }
     let mut normal = Vec::new();
     for friend in friends {
@@ -40,7 +67,7 @@ pub async fn create(State(app): State<App>, caller: Caller, params: Params) -> D
         }
     }
     if normal.is_empty() {
-        return Err(Refusal::rule("用户不存在，无法加入群聊"));
+        return Err(ApiError::rule(refused::NOBODY_AVAILABLE));
     }
     if normal.len() >= app.config.limits.group_members {
         return Err(GroupRejection::Full.into());
@@ -50,80 +77,63 @@ pub async fn create(State(app): State<App>, caller: Caller, params: Params) -> D
 }
 
 /// Groups I am in (§22)
-pub async fn list(
+async fn list(
     State(app): State<App>,
-    caller: Caller,
-    params: Params,
-) -> Result<Reply<Vec<Value>>, Refusal> {
-    let page = params.page(30)?;
-    let me = caller.account.id;
-    let listed = group_roster::groups_of(&app.executor.pool, me, page).await?;
+    caller: AuthenticatedUser,
+    Params(ListGroups { page }): Params<ListGroups>,
+) -> Result<Reply<Vec<GroupWith<OwnMembership>>>, ApiError> {
+    let user_id = caller.account.id;
+    let listed = group_roster::groups_of(&app.executor.pool, user_id, page).await?;
     let shown = listed.into_iter().map(|listed| {
-        let mine = json!([{
-            "group_id": listed.group.id,
-            "user_id": me,
-            "nickname": listed.nickname,
-            "avatar": "",
-        }]);
-        shown(&listed.group, &mine)
+        let (group_id, nickname) = (listed.group.id, listed.nickname);
+        let own = OwnMembership { group_id, user_id, nickname, avatar: "" };
+        GroupWith::of(&listed.group, vec![own])
     });
-    Ok(Reply(shown.collect()))
-}
-
-/// The columns of data.md §2.5, and some of its memberships.
-pub(super) fn shown(group: &GroupRow, group_users: &Value) -> Value {
-    json!({
-        "create_time": group.created_at.row_text(),
-        "id": group.id,
-        "uuid": group.uuid,
-        "user_id": group.owner,
-        "name": group.name,
-        "avatar": group.avatar,
-        "remark": group.remark,
-        "invite_confirm": group.policy,
-        "status": 1,
-        "order": 50,
-        "group_users": group_users,
-    })
+    Ok(Reply::of(shown.collect()))
 }
 
 /// Rename (§24)
-pub async fn rename(State(app): State<App>, caller: Caller, params: Params) -> Done {
-    let id = GroupId(params.id("id", "群id")?);
-    let name = params.new_name("name", "群名称", 20, "群名称")?;
-    run(&app, &caller, id, GroupAction::Rename(name)).await?;
+async fn rename(
+    State(app): State<App>,
+    caller: AuthenticatedUser,
+    Params(RenameGroup { group, name }): Params<RenameGroup>,
+) -> Done {
+    run(&app, &caller, group, GroupAction::Rename(name)).await?;
     Ok(OK)
 }
 
 /// Announce (§25)
-pub async fn announce(State(app): State<App>, caller: Caller, params: Params) -> Done {
-    let id = GroupId(params.id("id", "群id")?);
-    let remark = params.text_in("remark", "群公告", 1, Some(500))?;
-    run(&app, &caller, id, GroupAction::Announce(remark)).await?;
+async fn announce(
+    State(app): State<App>,
+    caller: AuthenticatedUser,
+    Params(Announce { group, remark }): Params<Announce>,
+) -> Done {
+    run(&app, &caller, group, GroupAction::Announce(remark)).await?;
     Ok(OK)
 }
 
 /// Set how people get in (§27)
-pub async fn set_policy(State(app): State<App>, caller: Caller, params: Params) -> Done {
-    let id = GroupId(params.id("group_id", "群id")?);
-    let policy = params.int_up_to("addGroupSet", "进群设置属性值", 10)?;
-    let policy = i16::try_from(policy).unwrap_or_default();
-    run(&app, &caller, id, GroupAction::SetPolicy(policy)).await?;
-    Ok(Reply("设置成功"))
+async fn set_policy(
+    State(app): State<App>,
+    caller: AuthenticatedUser,
+    Params(SetPolicy { group, policy }): Params<SetPolicy>,
+) -> Result<Reply<PolicySet>, ApiError> {
+    run(&app, &caller, group, GroupAction::SetPolicy(policy)).await?;
+    Ok(Reply::of(PolicySet::Done))
 }
 
 /// Does something to a group on the caller's behalf.
 pub(super) async fn run(
     app: &App,
-    caller: &Caller,
+    caller: &AuthenticatedUser,
     group: GroupId,
     action: GroupAction,
-) -> Result<(), Refusal> {
+) -> Result<(), ApiError> {
     groups::run(&app.executor, change(caller, &icon(app)), group, action).await?;
     Ok(())
 }
 
-pub(super) fn change<'a>(caller: &'a Caller, icon: &'a str) -> Change<'a> {
+pub(super) fn change<'a>(caller: &'a AuthenticatedUser, icon: &'a str) -> Change<'a> {
     Change { by: &caller.account, icon, authority: caller.authority() }
 }
 

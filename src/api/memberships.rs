@@ -3,66 +3,112 @@
 use axum::extract::State;
 
 use super::{
-    caller::Caller,
+    error::ApiError,
     groups::{change, icon, run},
+    middleware::auth::AuthenticatedUser,
     params::Params,
-    refusal::Refusal,
-    reply::{OK, Reply},
+    route::{Route, post},
 };
 use crate::{
     commands::group::command::GroupAction,
-    events::{GroupId, UserId},
     executor::groups,
+    protocol::{
+        groups::{
+            ApplicationDecided, Decide, JoinGroup, Joined, LeaveGroup, MemberRemoved, RemoveMember,
+            SetGroupNickname,
+        },
+        refusals::groups as refused,
+        reply::{OK, Plain, Reply},
+    },
     state::App,
 };
 
-type Done = Result<Reply<&'static str>, Refusal>;
+pub(super) fn routes() -> Vec<Route> {
+    vec![
+        post(26, "/api/chat/groupDeleteUser", remove, "Remove a member")
+            .about("The owner's. Nobody is told.")
+            .refuses(&[refused::OWNER_REMOVES, refused::OWNER_STAYS]),
+        post(28, "/api/chat/groupAgreeOrNo", decide, "Decide on an application")
+            .about("The owner's. On `agree`: push G5 to the members.")
+            .refuses(&[
+                refused::OWNER_ADMITS,
+                refused::ILLEGAL,
+                refused::APPLICANT_UNAVAILABLE,
+                refused::FULL,
+            ]),
+        post(29, "/api/chat/groupInviteUser", join, "Invite somebody, or join")
+            .about("`user_id` is the caller: joins. Somebody else: a member invites them. Push G4 to the members, or G6 to the owner.")
+            .for_guests()
+            .refuses(&[
+                refused::NO_GROUP_TO_JOIN,
+                refused::ILLEGAL,
+                refused::WAITING_ALREADY,
+                refused::MEMBER_ALREADY,
+                refused::JOINER_UNAVAILABLE,
+                refused::NO_GUESTS,
+                refused::FULL,
+            ]),
+        post(30, "/api/chat/groupnickname", set_nickname, "My name in a group")
+            .for_guests()
+            .refuses(&[refused::NOT_A_MEMBER]),
+        post(31, "/api/chat/groupDeleteOrQuit", leave, "Dissolve or leave")
+            .about("The owner dissolves it: push G7 to all. A member leaves: push G8 to the owner.")
+            .for_guests()
+            .refuses(&[refused::NO_SUCH_GROUP, refused::NOT_IN_GROUP]),
+    ]
+}
 
 /// Remove a member (§26)
-pub async fn remove(State(app): State<App>, caller: Caller, params: Params) -> Done {
-    let group = GroupId(params.id("group_id", "群id")?);
-    let user = UserId(params.id("user_id", "群成员id")?);
+async fn remove(
+    State(app): State<App>,
+    caller: AuthenticatedUser,
+    Params(RemoveMember { group, user }): Params<RemoveMember>,
+) -> Result<Reply<MemberRemoved>, ApiError> {
     run(&app, &caller, group, GroupAction::Remove(user)).await?;
-    Ok(Reply("删除群成员成功"))
+    Ok(Reply::of(MemberRemoved::Done))
 }
 
 /// Decide on an application (§28)
-pub async fn decide(State(app): State<App>, caller: Caller, params: Params) -> Done {
-    let group = GroupId(params.id("group_id", "群id")?);
-    let user = UserId(params.id("user_id", "进群的用户id")?);
-    let action = match params.one_of("type", "同意或者拒绝", &["agree", "no"])? {
-        "agree" => GroupAction::Approve(user),
-        _ => GroupAction::Refuse(user),
-    };
+async fn decide(
+    State(app): State<App>,
+    caller: AuthenticatedUser,
+    Params(Decide { group, user, agreed }): Params<Decide>,
+) -> Result<Reply<ApplicationDecided>, ApiError> {
+    let action = if agreed { GroupAction::Approve(user) } else { GroupAction::Refuse(user) };
     run(&app, &caller, group, action).await?;
-    Ok(Reply("处理成功"))
+    Ok(Reply::of(ApplicationDecided::Done))
 }
 
 /// Invite somebody, or join (§29)
-pub async fn join(State(app): State<App>, caller: Caller, params: Params) -> Done {
-    let group = GroupId(params.id("group_id", "群id")?);
-    let user = UserId(params.id("user_id", "用户id")?);
-    let inviter = params.int_or("inviteuser_id", 0);
-    let inviter = (inviter > 0).then_some(UserId(inviter));
-    let text = params.text_or_none("addGroupDesc", 1, 500).unwrap_or_default();
+async fn join(
+    State(app): State<App>,
+    caller: AuthenticatedUser,
+    Params(JoinGroup { group, user, inviter, text }): Params<JoinGroup>,
+) -> Result<Reply<Joined>, ApiError> {
+    let text = text.unwrap_or_default();
     let most = app.config.limits.group_members;
     let icon = icon(&app);
     let change = change(&caller, &icon);
     let is_in = groups::join(&app.executor, change, group, (user, inviter), &text, most).await?;
-    Ok(Reply(if is_in { "加群成功" } else { "等待群主同意" }))
+    Ok(Reply::of(if is_in { Joined::In } else { Joined::Waiting }))
 }
 
 /// My name in a group (§30)
-pub async fn set_nickname(State(app): State<App>, caller: Caller, params: Params) -> Done {
-    let group = GroupId(params.id("id", "群id")?);
-    let nickname = params.new_name("nickname", "群昵称", 20, "昵称")?;
+async fn set_nickname(
+    State(app): State<App>,
+    caller: AuthenticatedUser,
+    Params(SetGroupNickname { group, nickname }): Params<SetGroupNickname>,
+) -> Result<Plain, ApiError> {
     run(&app, &caller, group, GroupAction::SetNickname(nickname)).await?;
     Ok(OK)
 }
 
 /// Dissolve or leave (§31)
-pub async fn leave(State(app): State<App>, caller: Caller, params: Params) -> Done {
-    let group = GroupId(params.id("id", "群id")?);
+async fn leave(
+    State(app): State<App>,
+    caller: AuthenticatedUser,
+    Params(LeaveGroup { group }): Params<LeaveGroup>,
+) -> Result<Plain, ApiError> {
     run(&app, &caller, group, GroupAction::Leave).await?;
     Ok(OK)
 }

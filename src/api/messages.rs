@@ -3,15 +3,15 @@
 use std::time::Duration;
 
 use axum::extract::State;
-use percent_encoding::percent_decode_str;
+use schemars::SchemaGenerator;
 use serde_json::value::RawValue;
 use tokio::time::sleep;
 
 use super::{
-    caller::Caller,
-    params::{Params, Sent, compact},
-    refusal::Refusal,
-    reply::{OK, Reply},
+    error::ApiError,
+    middleware::auth::AuthenticatedUser,
+    params::Params,
+    route::{Answers, ReplyShape, Route, post},
 };
 use crate::{
     adapters::nats::push::DrainAnswer,
@@ -20,13 +20,49 @@ use crate::{
         message::{MessageContent, MessageRejection, REVOKE_WINDOW_MS, Revoker},
         session::Session,
     },
-    events::{GroupId, MessageId, Person, Revocation, Room, UserId},
+    events::{ChatKind, GroupId, GroupSummary, Revocation, UserId, UserSummary},
     executor::messages::{self, SendToGroup, SendToPerson, SentToGroup},
-    projections::message_object::{MessageObject, revoked_text, revoked_text_in_group},
+    protocol::{
+        message_object::{MessageObject, revoked_text, revoked_text_in_group},
+        messages::{RevokeMessage, SendMessage},
+        refusals::{groups, messages as refused},
+        reply::{OK, Plain, Reply},
+    },
     state::App,
 };
 
-/// How often, and after which pauses, the gateway that holds the caller's socket is asked to drain his queue.
+pub(super) fn routes() -> Vec<Route> {
+    vec![
+        post(21, "/api/chat/chatGetmessageOffLine", drain, "Deliver my offline queue")
+            .about("Over the open socket, the oldest first. Without one the queue is kept.")
+            .for_guests(),
+        post(36, "/api/chat/revokeMessage", revoke, "Take back a message")
+            .about("Its author's, for five minutes. Push V1 to the other or to all members; a second time nobody is told.")
+            .for_guests()
+            .refuses(&[
+                refused::TOO_LATE,
+                groups::NO_SUCH_GROUP,
+                groups::NOT_IN_GROUP,
+                refused::NOT_YOURS,
+            ]),
+        post(41, "/api/chat/socket/sendmessage", send, "Send a chat message")
+            .about("Pushed to the other (C1) or to the other members (C2), and queued for those who are offline. Not idempotent: a repeated call is a new message.")
+            .for_guests()
+            .refuses(&[
+                refused::BAD_KIND,
+                refused::RECIPIENT_UNAVAILABLE,
+                refused::USER_BLOCKED,
+                refused::GUEST_BLOCKED,
+                refused::USERS_BEFRIEND_FIRST,
+                refused::GUESTS_LOG_IN_FIRST,
+                refused::QUOTA_USED,
+                refused::GROUP_UNAVAILABLE,
+                refused::NOT_IN_GROUP,
+            ]),
+    ]
+}
+
+/// How often, and after which pauses, the gateway that holds the caller's socket is asked to drain their queue.
 const DRAIN_ATTEMPTS: u32 = 5;
 const DRAIN_PAUSE: Duration = Duration::from_millis(200);
 
@@ -34,89 +70,93 @@ const DRAIN_PAUSE: Duration = Duration::from_millis(200);
 /// counts on it.
 const MESSAGE_BYTES: usize = 128 * 1024;
 
-type Object = Result<Reply<Box<RawValue>>, Refusal>;
+/// A message object, written already.
+struct Object(Box<RawValue>);
+
+impl Object {
+    fn of(object: &MessageObject<'_>) -> Result<Self, ApiError> {
+        RawValue::from_string(object.json()).map(Self).map_err(ApiError::internal)
+    }
+}
+
+impl axum::response::IntoResponse for Object {
+    fn into_response(self) -> axum::response::Response {
+        Reply::of(self.0).into_response()
+    }
+}
+
+impl Answers for Object {
+    fn answer(generator: &mut SchemaGenerator) -> ReplyShape {
+        Reply::<MessageObject<'static>>::answer(generator)
+    }
+}
 
 /// Send a chat message (§41)
-pub async fn send(State(app): State<App>, caller: Caller, params: Params) -> Object {
-    let to = params.id("sendto_id", "接收人/群的id值")?;
-    let chat_type = params.one_of("chatType", "接收类型", &["single", "group"])?;
-    let kind = params.text_in("type", "消息类型", 1, Some(50))?;
-    let data = params.text("data", "消息内容")?;
+async fn send(
+    State(app): State<App>,
+    caller: AuthenticatedUser,
+    Params(SendMessage { to, chat, kind, data, options }): Params<SendMessage>,
+) -> Result<Object, ApiError> {
     if kind == "systemNotice" {
-        return Err(Refusal::rule("消息类型不合法")); // DEV-14
+        return Err(ApiError::rule(refused::BAD_KIND)); // DEV-14
     }
-    let options = options(&params);
     if data.len() + options.as_ref().map_or(0, |options| options.get().len()) > MESSAGE_BYTES {
-        return Err(Refusal::message_too_large());
+        return Err(ApiError::message_too_large());
     }
     if app.redis_memory.is_full() {
-        return Err(Refusal::overloaded("Redis is nearly full"));
+        return Err(ApiError::overloaded("Redis is nearly full"));
     }
     let content = MessageContent { kind, data, options };
     let (executor, account, authority) = (&app.executor, &caller.account, caller.authority());
-    let sent = if chat_type == "group" {
-        let action = SendToGroup { author: account, to: GroupId(to), content: &content };
-        let SentToGroup { sent, group } = action.run(executor, authority).await?;
-        object(&MessageObject::group_chat(&sent, group.active()))
-    } else {
-        let action = SendToPerson { author: account, to: UserId(to), content: &content };
-        let sent = action.run(executor, authority).await?;
-        object(&MessageObject::chat(&sent))
+    let sent = match chat {
+        ChatKind::Group => {
+            let action = SendToGroup { author: account, to: GroupId(to), content: &content };
+            let SentToGroup { sent, group } = action.run(executor, authority).await?;
+            Object::of(&MessageObject::group_chat(&sent, group.active()))
+        }
+        ChatKind::Single => {
+            let action = SendToPerson { author: account, to: UserId(to), content: &content };
+            let sent = action.run(executor, authority).await?;
+            Object::of(&MessageObject::chat(&sent))
+        }
     };
     app.metrics.sent.inc();
     sent
 }
 
-/// What becomes of `options` (ws.md §6.0.3): percent-encoded JSON text, or JSON as it is
-/// (clarification 1); `None` for anything else.
-fn options(params: &Params) -> Option<Box<RawValue>> {
-    match params.raw("options")? {
-        Sent::Text(text) => RawValue::from_string(compact(percent_decode(text)?)?).ok(),
-        Sent::Json(text) => RawValue::from_string(text.clone()).ok(),
-        _ => None,
-    }
-}
-
-/// As `decodeURIComponent` does it: `None` for a `%` without two hexadecimal digits.
-fn percent_decode(text: &str) -> Option<String> {
-    let valid = |rest: &str| rest.len() >= 2 && rest.bytes().take(2).all(|b| b.is_ascii_hexdigit());
-    if !text.split('%').skip(1).all(valid) {
-        return None;
-    }
-    Some(percent_decode_str(text).decode_utf8().ok()?.into_owned())
-}
-
 /// Take back a message (§36)
-pub async fn revoke(State(app): State<App>, caller: Caller, params: Params) -> Object {
-    let to = params.id("to_id", "接收者id或者群id")?;
-    let name = params.text_in("to_name", "接收者或者群名称", 1, Some(50))?;
-    let avatar = params.text_in("to_avatar", "接收者或者群头像", 10, Some(4000))?;
-    let id = params.text("id", "消息uuid")?;
-    let chat_type = params.one_of("chatType", "聊天类型", &["single", "group"])?;
+async fn revoke(
+    State(app): State<App>,
+    caller: AuthenticatedUser,
+    Params(request): Params<RevokeMessage>,
+) -> Result<Object, ApiError> {
     let now = clock::now();
-    let latest = now.0 + 60_000;
-    let created = params.int_in("create_time", "消息发送时间", 1_000_000_000_000, Some(latest))?;
-    if now.0 - created > REVOKE_WINDOW_MS {
+    request.check_time(now)?;
+    let RevokeMessage { to, name, avatar, message, chat, sent_at } = request;
+    if now.0 - sent_at.0 > REVOKE_WINDOW_MS {
         return Err(MessageRejection::TooLate.into());
     }
-    // What is no UUID is the id of no message.
-    let message = MessageId(id.parse().unwrap_or_default());
     let (executor, account, authority) = (&app.executor, &caller.account, caller.authority());
-    if chat_type == "group" {
-        let to = Room { id: GroupId(to), name, avatar };
-        let revoked =
-            messages::revoke_in_group(executor, account, (message, to), authority).await?;
-        let text = revoked_text_in_group(&revoked);
-        return object(&MessageObject::revoked_in_group(&revoked, &text));
+    match chat {
+        ChatKind::Group => {
+            let to = GroupSummary { id: GroupId(to), name, avatar };
+            let revoked =
+                messages::revoke_in_group(executor, account, (message, to), authority).await?;
+            let text = revoked_text_in_group(&revoked);
+            Object::of(&MessageObject::revoked_in_group(&revoked, &text))
+        }
+        ChatKind::Single => {
+            let to = UserSummary { id: UserId(to), name, avatar };
+            let revocation = Revocation { message, by: account.person(), to, at: now };
+            let revoked =
+                messages::revoke(executor, revocation, Revoker::Author, authority).await?;
+            Object::of(&MessageObject::revoked(&revoked, &revoked_text(&revoked)))
+        }
     }
-    let to = Person { id: UserId(to), name, avatar };
-    let revocation = Revocation { message, by: account.person(), to, at: now };
-    let revoked = messages::revoke(executor, revocation, Revoker::Author, authority).await?;
-    object(&MessageObject::revoked(&revoked, &revoked_text(&revoked)))
 }
 
 /// Deliver my offline queue (§21)
-pub async fn drain(State(app): State<App>, caller: Caller) -> Result<Reply<&'static str>, Refusal> {
+async fn drain(State(app): State<App>, caller: AuthenticatedUser) -> Result<Plain, ApiError> {
     let user = caller.account.id;
     for attempt in 1..=DRAIN_ATTEMPTS {
         if attempt > 1 {
@@ -126,18 +166,14 @@ pub async fn drain(State(app): State<App>, caller: Caller) -> Result<Reply<&'sta
         if matches!(told, Ok(DrainAnswer::Yes)) {
             break;
         }
-        let session = app.executor.state::<Session>(user).await.map_err(Refusal::internal)?;
+        let session = app.executor.state::<Session>(user).await.map_err(ApiError::internal)?;
         if session.state.socket.is_none() {
             break; // the queue is kept
         }
         // The gateway that has the socket may be on its way back to a server.
         if attempt == DRAIN_ATTEMPTS {
-            told.map_err(Refusal::internal)?;
+            told.map_err(ApiError::internal)?;
         }
     }
     Ok(OK)
-}
-
-fn object(object: &MessageObject<'_>) -> Object {
-    RawValue::from_string(object.json()).map(Reply).map_err(Refusal::internal)
 }

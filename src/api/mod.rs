@@ -6,28 +6,23 @@ pub mod admin;
 pub mod admin_access;
 mod askanswer;
 mod byte_range;
-mod caller;
-mod client_address;
 mod complaints;
+mod error;
 mod files;
 mod form_part;
 mod friends;
 mod groups;
 mod memberships;
 mod messages;
-mod names;
-mod observed;
+mod middleware;
 pub mod openapi;
 mod params;
 mod passwords;
 mod qr_code;
-mod refusal;
 mod reply;
 mod rosters;
-mod routes;
+pub mod route;
 mod sections;
-pub mod serve;
-mod unread_body;
 mod upload_form;
 mod uploads;
 mod users;
@@ -39,36 +34,97 @@ use axum::{
     RequestExt as _, Router,
     extract::{Request, State, WebSocketUpgrade},
     http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header},
-    middleware::{self, Next},
+    middleware::{Next, from_fn, from_fn_with_state},
     response::{IntoResponse as _, Response},
     routing::get,
 };
-use params::Params;
-use refusal::Refusal;
-use routes::chapters;
+use error::ApiError;
+pub use middleware::serve;
+use middleware::{auth, observed};
+use route::{Access, Route};
 
 use crate::{
     adapters::client_stream::ClientConnection,
+    protocol::parameters::Parameters,
     state::App,
     telemetry::StatusLabel,
     ws::{connection, opening, sockets::Sockets},
 };
 
-/// Everything that clients see: the routes of `routes.rs` and `/ws`, on one port.
+/// Routes that belong together.
+pub struct Chapter {
+    /// Its name.
+    pub name: &'static str,
+    /// What its routes are about.
+    pub about: &'static str,
+    /// The routes, by their part of the contract.
+    pub routes: Vec<Route>,
+}
+
+/// All that clients may call, but for `/ws`.
+pub fn chapters() -> Vec<Chapter> {
+    let chapter = |name, about, routes: Vec<Vec<Route>>| {
+        let mut routes: Vec<Route> = routes.into_iter().flatten().collect();
+        routes.sort_by_key(|route| route.section);
+        Chapter { name, about, routes }
+    };
+    vec![
+        chapter(
+            "accounts",
+            "Registered users and guests, and their tokens",
+            vec![accounts::routes(), passwords::routes()],
+        ),
+        chapter("people", "Who others are, and what I say of myself", vec![users::routes()]),
+        chapter(
+            "friends",
+            "Requests, and the address book",
+            vec![friends::routes(), address_book::routes()],
+        ),
+        chapter(
+            "groups",
+            "Making, ruling, joining and leaving them",
+            vec![groups::routes(), rosters::routes(), memberships::routes()],
+        ),
+        chapter("messages", "Sending, taking back, and what waited", vec![messages::routes()]),
+        chapter(
+            "media",
+            "Files, posters of videos, QR codes",
+            vec![qr_code::routes(), uploads::routes(), videos::routes(), files::routes()],
+        ),
+        chapter(
+            "questions",
+            "Answered beforehand. Once somebody is let in the status is always 200, and `code` says how it went",
+            vec![askanswer::routes()],
+        ),
+        chapter(
+            "complaints",
+            "About people and groups. `msg` has the text, on yes and on no",
+            vec![complaints::routes()],
+        ),
+    ]
+}
+
+fn routes() -> Vec<Route> {
+    chapters().into_iter().flat_map(|chapter| chapter.routes).collect()
+}
+
+/// Everything that clients see: the routes of all chapters and `/ws`, on one port.
 pub fn router(app: App, sockets: Sockets) -> Router {
-    let mut routes = Router::new();
-    for route in chapters().into_iter().flat_map(|chapter| chapter.routes) {
-        routes = routes.route(route.path, route.handler);
+    let routes = routes();
+    let access = Arc::new(Access::of(routes.iter()));
+    let mut router = Router::new();
+    for route in routes {
+        router = router.route(route.path, route.handler);
     }
-    let routes = routes
-        .fallback(async || Refusal::not_found())
-        .method_not_allowed_fallback(async || Refusal::not_found())
-        .layer(middleware::from_fn_with_state(app.clone(), caller::edge))
-        .layer(middleware::from_fn(refuse_upgrades))
+    let router = router
+        .fallback(async || ApiError::not_found())
+        .method_not_allowed_fallback(async || ApiError::not_found())
+        .layer(from_fn_with_state((app.clone(), access), auth::auth))
+        .layer(from_fn(refuse_upgrades))
         .merge(socket_route(sockets))
-        .layer(middleware::from_fn_with_state(app.clone(), cors_and_count))
-        .layer(middleware::from_fn(observed::observe));
-    routes.with_state(app)
+        .layer(from_fn_with_state(app.clone(), cors_and_count))
+        .layer(from_fn(observed::observe));
+    router.with_state(app)
 }
 
 /// Only `/ws` has sockets (clarification 34).
@@ -77,7 +133,7 @@ async fn refuse_upgrades(request: Request, next: Next) -> Response {
     if !list(request.headers(), &header::UPGRADE).any(is_socket) {
         return next.run(request).await;
     }
-    let mut response = Refusal::not_found().into_response();
+    let mut response = ApiError::not_found().into_response();
     response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     response
 }
@@ -89,7 +145,7 @@ fn list<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &
 }
 
 fn socket_route(sockets: Sockets) -> Router<App> {
-    let route = get(socket).fallback(async || Refusal::not_found());
+    let route = get(socket).fallback(async || ApiError::not_found());
     Router::new().route("/ws", route).with_state(sockets)
 }
 
@@ -105,12 +161,12 @@ async fn socket(State(sockets): State<Sockets>, mut request: Request) -> Respons
     let protocol = list(request.headers(), &header::SEC_WEBSOCKET_PROTOCOL).next();
     let protocol = protocol.map(str::to_owned);
     let upgrade = request.extract_parts::<WebSocketUpgrade>().await;
-    let Ok(upgrade) = upgrade else { return Refusal::not_found().into_response() };
+    let Ok(upgrade) = upgrade else { return ApiError::not_found().into_response() };
     let Some(client) = request.extensions().get::<Arc<ClientConnection>>().cloned() else {
-        return Refusal::internal("a socket over no connection of ours").into_response();
+        return ApiError::internal("a socket over no connection of ours").into_response();
     };
-    let token = Params::of_query(request.uri().query()).in_query("token").map(str::to_owned);
-    let origin = match caller::origin(app, &request.into_parts().0) {
+    let token = Parameters::of_query(request.uri().query()).in_query("token").map(str::to_owned);
+    let origin = match auth::origin(app, &request.into_parts().0) {
         Ok(origin) => origin,
         Err(refusal) => return refusal.into_response(),
     };

@@ -3,33 +3,53 @@
 use axum::extract::State;
 
 use super::{
-    accounts::authenticate,
-    caller::{Caller, Origin},
+    accounts::verify_password,
+    error::ApiError,
+    middleware::auth::{AuthenticatedUser, Origin},
     params::Params,
-    refusal::Refusal,
-    reply::Reply,
+    route::{Route, post},
 };
-use crate::{events::Role, executor::accounts::AccountError, state::App};
+use crate::{
+    events::Role,
+    executor::accounts::AccountError,
+    protocol::{
+        accounts::{PasswordSet, SetPassword},
+        refusals::accounts as refused,
+        reply::Reply,
+    },
+    state::App,
+};
+
+pub(super) fn routes() -> Vec<Route> {
+    vec![
+        post(42, "/api/chat/setPassword", set, "Set my password")
+            .about("This token stays good, all others are refused from now on.")
+            .refuses(&[
+                refused::PASSWORDS_DIFFER,
+                refused::GUEST_HAS_NO_PASSWORD,
+                refused::NO_ACCOUNT_FOR_PASSWORD,
+                refused::WRONG_OLD_PASSWORD,
+                refused::TOO_MANY_FAILURES,
+            ]),
+    ]
+}
 
 /// Set my password (§42)
-pub async fn set(
+async fn set(
     State(app): State<App>,
     origin: Origin,
-    caller: Caller,
-    params: Params,
-) -> Result<Reply<&'static str>, Refusal> {
-    let old = params.text_in("oldpassword", "原始密码", 6, Some(20))?;
-    let new = params.text_in("newpassword", "新密码", 6, Some(20))?;
-    let again = params.text_in("checknewpassword", "确认新密码", 6, Some(20))?;
+    caller: AuthenticatedUser,
+    Params(SetPassword { old, new, again }): Params<SetPassword>,
+) -> Result<Reply<PasswordSet>, ApiError> {
     if new != again {
-        return Err(Refusal::rule("新密码与确认新密码不一致"));
+        return Err(ApiError::rule(refused::PASSWORDS_DIFFER));
     }
     if caller.claims.role == Role::Visitor {
-        return Err(Refusal::rule("您未登录，无法修改密码")); // the edge refuses guests before
+        return Err(ApiError::rule(refused::GUEST_HAS_NO_PASSWORD)); // guests are refused before
     }
     // Guesses count like those of a log-in: a stolen token must not help to find the password.
-    let proven = authenticate(&app, &origin, &caller.account.username, &old).await?;
-    let account = proven.map_err(refusal)?.account;
+    let proven = verify_password(&app, &origin, &caller.account.username, &old).await?;
+    let account = proven.map_err(api_error)?.account;
     let passwords = (old.as_str(), new.as_str());
     let changed = app.accounts.change_password(
         &account,
@@ -38,14 +58,14 @@ pub async fn set(
         origin.address.network,
         &caller.cause,
     );
-    changed.await.map_err(refusal)?;
-    Ok(Reply("修改密码成功"))
+    changed.await.map_err(api_error)?;
+    Ok(Reply::of(PasswordSet::Done))
 }
 
-fn refusal(error: AccountError) -> Refusal {
+fn api_error(error: AccountError) -> ApiError {
     match error {
-        AccountError::Gone => Refusal::rule("用户不存在，无法修改密码"),
-        AccountError::WrongPassword => Refusal::rule("原始密码错误，无法修改密码"),
+        AccountError::Gone => ApiError::rule(refused::NO_ACCOUNT_FOR_PASSWORD),
+        AccountError::WrongPassword => ApiError::rule(refused::WRONG_OLD_PASSWORD),
         other => other.into(),
     }
 }

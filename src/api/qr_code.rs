@@ -1,22 +1,30 @@
 //! QR codes that lead to a person or a group (rest.md §32).
 
-use std::fmt::Write as _;
-
 use axum::{
     extract::State,
     http::header,
-    response::{IntoResponse as _, Response},
+    response::{IntoResponse, Response},
 };
 use percent_encoding::{CONTROLS, utf8_percent_encode};
 use png::{BitDepth, ColorType, Encoder};
 use qrcodegen::{QrCode, QrCodeEcc, QrSegment, Version};
-use serde_json::{Value, json};
+use schemars::SchemaGenerator;
 
-use super::{caller::Caller, params::Params, refusal::Refusal};
+use super::{
+    error::ApiError,
+    middleware::auth::AuthenticatedUser,
+    params::Params,
+    route::{Answers, ReplyShape, Route, get},
+};
 use crate::{
     commands::user::User,
-    events::{GroupId, UserId, enc},
+    events::{GroupId, UserId},
     executor::groups,
+    protocol::{
+        media::QrCodeOf,
+        qr_code::{group_text, person_text},
+        refusals::media as refused,
+    },
     state::App,
 };
 
@@ -26,44 +34,60 @@ const SCALE: usize = 10;
 /// White modules around the code (ISO/IEC 18004 §6.3.8).
 const QUIET_ZONE: i32 = 4;
 
-/// The page that reads the code.
-const PAGE: &str = "#/pages/setpageInfo/setpageInfo?action=autoAddGroup";
+pub(super) fn routes() -> Vec<Route> {
+    vec![
+        get(32, "/api/chat/groupQrcode/{id}", picture, "A QR picture")
+            .about("Clients use its address as that of a picture, so the token is usually in the query.")
+            .for_guests()
+            .refuses(&[refused::NO_SUCH_GROUP, refused::NO_SUCH_USER, refused::CODE_TOO_LONG]),
+    ]
+}
+
+/// A picture that nobody keeps.
+struct Picture(Vec<u8>);
+
+impl IntoResponse for Picture {
+    fn into_response(self) -> Response {
+        let headers = [(header::CONTENT_TYPE, "image/png"), (header::CACHE_CONTROL, "no-store")];
+        (headers, self.0).into_response()
+    }
+}
+
+impl Answers for Picture {
+    fn answer(_: &mut SchemaGenerator) -> ReplyShape {
+        ReplyShape::Picture
+    }
+}
 
 /// A QR picture (§32)
-pub async fn picture(
+async fn picture(
     State(app): State<App>,
-    caller: Caller,
-    params: Params,
-) -> Result<Response, Refusal> {
-    let id = params.id("id", "群id或者个人id")?;
-    let text = |name| params.text_or_none(name, 1, usize::MAX).unwrap_or_default();
-    let (kind, site) = (text("type"), text("http"));
-    let chat_type = text("chatType");
+    caller: AuthenticatedUser,
+    Params(QrCodeOf { id, kind, site, chat }): Params<QrCodeOf>,
+) -> Result<Picture, ApiError> {
     // Early clients wrote the address over several lines, so values may end with white space.
     let site = Some(site.trim()).filter(|site| kind.trim() == "H5" && is_site(site));
     let site = site.map(|site| utf8_percent_encode(site, CONTROLS).to_string());
     let site = site.as_deref();
-    let texts = match chat_type.trim() {
+    let texts = match chat.trim() {
         "" | "group" => vec![group_text(id, &group_of(&app, id, &caller).await?, site)],
         _ => {
             let user = app.executor.state::<User>(UserId(id)).await?;
             let account = user.state.active();
-            let account = account.ok_or_else(|| Refusal::rule("用户不存在或被封禁"))?;
+            let account = account.ok_or_else(|| ApiError::rule(refused::NO_SUCH_USER))?;
             let avatar = account.avatar.as_str();
             let text = |avatar| person_text(id, account.name(), avatar, site);
             if site.is_some() { vec![text(Some(avatar)), text(None)] } else { vec![text(None)] }
         }
     };
-    let code = encode(&texts).ok_or_else(|| Refusal::rule("二维码内容过长"))?;
-    let picture = draw(&code).map_err(Refusal::internal)?;
-    let headers = [(header::CONTENT_TYPE, "image/png"), (header::CACHE_CONTROL, "no-store")];
-    Ok((headers, picture).into_response())
+    let code = encode(&texts).ok_or_else(|| ApiError::rule(refused::CODE_TOO_LONG))?;
+    draw(&code).map(Picture).map_err(ApiError::internal)
 }
 
 /// The name of a group that the caller is a full member of, for one with status 1.
-async fn group_of(app: &App, id: i64, caller: &Caller) -> Result<String, Refusal> {
+async fn group_of(app: &App, id: i64, caller: &AuthenticatedUser) -> Result<String, ApiError> {
     let room = groups::room_of(&app.executor, GroupId(id), caller.account.id).await?;
-    let room = room.ok_or_else(|| Refusal::rule("群不存在或被封禁或者您不在该群聊中"))?;
+    let room = room.ok_or_else(|| ApiError::rule(refused::NO_SUCH_GROUP))?;
     Ok(room.name)
 }
 
@@ -74,37 +98,6 @@ fn is_site(text: &str) -> bool {
     has_host
         && text.chars().count() <= 2048
         && !text.chars().any(|c| c.is_whitespace() || c.is_control())
-}
-
-fn group_text(id: i64, name: &str, site: Option<&str>) -> String {
-    let Some(site) = site else { return ascii(&json!({ "id": id, "name": name })) };
-    let title = enc("群介绍");
-    format!("{site}{PAGE}&title={title}&id={id}&chatType=group&name={}", enc(name))
-}
-
-fn person_text(id: i64, name: &str, avatar: Option<&str>, site: Option<&str>) -> String {
-    let Some(site) = site else {
-        return ascii(&json!({ "id": id, "name": name, "chatType": "single" }));
-    };
-    let (title, name) = (enc(&format!("加用户[{name}]为好友")), enc(name));
-    let avatar = avatar.map(|avatar| format!("&avatar={}", enc(avatar))).unwrap_or_default();
-    format!("{site}{PAGE}&title={title}&id={id}&chatType=single&name={name}{avatar}")
-}
-
-/// JSON in ASCII. Readers guess the encoding of anything else: `ZBar` takes a Chinese character or two for Japanese.
-fn ascii(object: &Value) -> String {
-    let mut text = String::new();
-    for character in object.to_string().chars() {
-        if character.is_ascii() {
-            text.push(character);
-        } else {
-            let mut units = [0; 2];
-            for unit in character.encode_utf16(&mut units) {
-                _ = write!(text, "\\u{unit:04x}"); // RFC 8259 §7
-            }
-        }
-    }
-    text
 }
 
 /// The first text that fits, at level M if it can be, else at level L (clarification 12).

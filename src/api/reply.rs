@@ -1,37 +1,38 @@
-//! Yes: the envelope of success (rest.md §0.1).
+//! Replies over HTTP: JSON, and what the document tells of it.
 
 use axum::{
     http::header,
     response::{IntoResponse, Response},
 };
+use schemars::JsonSchema;
 use serde::Serialize;
+
+use super::route::{Answers, Envelope, ReplyShape};
+use crate::protocol::reply::{CodedReply, Reply, TextReply};
 
 /// What every JSON answer says it is.
 pub(super) const JSON: &str = "application/json; charset=utf-8";
 
-/// `{"msg":"ok","data":…}`.
-#[derive(Debug)]
-pub struct Reply<T>(pub T);
-
-#[derive(Serialize)]
-struct Envelope<T> {
-    msg: &'static str,
-    data: T,
+/// An answer as JSON.
+pub(super) fn json(answer: &impl Serialize) -> Response {
+    let body = serde_json::to_vec(answer).expect("answers are plain data");
+    ([(header::CONTENT_TYPE, JSON)], body).into_response()
 }
 
-impl<T: Serialize> Reply<T> {
-    /// As it is sent.
-    pub(super) fn text(self) -> Vec<u8> {
-        let body = serde_json::to_vec(&Envelope { msg: "ok", data: self.0 });
-        body.expect("replies are plain data")
-    }
+macro_rules! answers {
+    ($($envelope:ident),*) => {$(
+        impl<T: Serialize> IntoResponse for $envelope<T> {
+            fn into_response(self) -> Response {
+                json(&self)
+            }
+        }
+
+        impl<T: JsonSchema> Answers for $envelope<T> {
+            fn answer(generator: &mut schemars::SchemaGenerator) -> ReplyShape {
+                ReplyShape::Json(Envelope::$envelope, generator.subschema_for::<Self>())
+            }
+        }
+    )*};
 }
 
-impl<T: Serialize> IntoResponse for Reply<T> {
-    fn into_response(self) -> Response {
-        ([(header::CONTENT_TYPE, JSON)], self.text()).into_response()
-    }
-}
-
-/// The answer of many routes.
-pub const OK: Reply<&str> = Reply("ok");
+answers!(Reply, TextReply, CodedReply);

@@ -6,40 +6,67 @@ use axum::{
     body::{Body, Bytes},
     extract::State,
     http::header,
-    response::{IntoResponse as _, Response},
+    response::{IntoResponse, Response},
 };
 use futures_util::{StreamExt as _, stream};
-use serde_json::{Value, json};
+use schemars::SchemaGenerator;
 use sqlx::PgPool;
 use tracing::error;
 
 use super::{
-    caller::Caller,
-    groups::shown,
+    error::ApiError,
+    middleware::auth::AuthenticatedUser,
     params::Params,
-    refusal::Refusal,
-    reply::{JSON, Reply},
+    reply::JSON,
+    route::{self, Answers, Route, get},
 };
 use crate::{
     commands::group::{ActiveGroup, Group, Member},
-    events::{GroupId, MembershipId, UserId},
-    projections::user_directory::{self, Face},
+    events::{MembershipId, UserId},
+    projections::user_directory::{self, RosterUser},
+    protocol::{
+        groups::{GroupWith, MemberAccount, Membership, OfGroup},
+        refusals::groups as refused,
+        reply::Reply,
+    },
     state::App,
 };
 
 /// Members of one page.
 const PAGE: usize = 500;
 
+pub(super) fn routes() -> Vec<Route> {
+    vec![
+        get(23, "/api/chat/groupinfo/{id}", info, "A group with its roster")
+            .for_guests()
+            .refuses(&[refused::UNAVAILABLE]),
+    ]
+}
+
+/// A group with its roster, in pages.
+struct GroupWithRoster(Response);
+
+impl IntoResponse for GroupWithRoster {
+    fn into_response(self) -> Response {
+        self.0
+    }
+}
+
+impl Answers for GroupWithRoster {
+    fn answer(generator: &mut SchemaGenerator) -> route::ReplyShape {
+        Reply::<GroupWith<Membership<'static>>>::answer(generator)
+    }
+}
+
 /// A group with its roster (§23)
-pub async fn info(
+async fn info(
     State(app): State<App>,
-    _caller: Caller,
-    params: Params,
-) -> Result<Response, Refusal> {
-    let id = GroupId(params.id("id", "群id")?);
+    _caller: AuthenticatedUser,
+    Params(OfGroup { group: id }): Params<OfGroup>,
+) -> Result<GroupWithRoster, ApiError> {
     let group = app.executor.state::<Group>(id).await?.state;
     let (head, tail) = {
-        let active = group.active().ok_or_else(|| Refusal::rule("群不存在或被封禁"))?;
+        let active = group.active().ok_or_else(|| ApiError::rule(refused::UNAVAILABLE))?;
         around(active)
     };
     // The group stays what it is now to the end, however slowly it is read: its state is shared.
@@ -61,15 +88,14 @@ pub async fn info(
     Ok(answer(Body::from_stream(begin.chain(rest).chain(stream::iter([Ok(tail)])))))
 }
 
-fn answer(body: Body) -> Response {
-    ([(header::CONTENT_TYPE, JSON)], body).into_response()
+fn answer(body: Body) -> GroupWithRoster {
+    GroupWithRoster(([(header::CONTENT_TYPE, JSON)], body).into_response())
 }
 
 /// The answer before the first membership, and after the last.
 fn around(group: &ActiveGroup) -> (Bytes, Bytes) {
     const TAIL: &str = "]}}";
-    let empty = shown(&group.row, &Value::Array(Vec::new()));
-    let mut text = Reply(empty).text();
+    let mut text = Reply::of(GroupWith::<Membership<'_>>::of(&group.row, Vec::new())).json();
     assert!(text.ends_with(TAIL.as_bytes()), "the roster is the last column");
     let tail = text.split_off(text.len() - TAIL.len());
     (text.into(), tail.into())
@@ -92,15 +118,16 @@ impl Roster {
         let Some(group) = self.group.active() else { return Ok(Bytes::new()) };
         let members: Vec<&Member> = group.members_after(self.last).take(PAGE).collect();
         let users: Vec<UserId> = members.iter().map(|member| member.user).collect();
-        let faces = user_directory::faces(&self.pool, &users).await?;
-        let faces: HashMap<UserId, Face> = faces.into_iter().map(|face| (face.id, face)).collect();
+        let faces = user_directory::roster_users(&self.pool, &users).await?;
+        let faces: HashMap<UserId, RosterUser> =
+            faces.into_iter().map(|face| (face.id, face)).collect();
         let mut text = Vec::new();
         for member in &members {
             let Some(face) = faces.get(&member.user) else { continue };
             if self.begun {
                 text.push(b',');
             }
-            let row = in_roster(group.row.id, member, face);
+            let row = Membership::of(group.row.id, member, account(face));
             serde_json::to_writer(&mut text, &row).expect("plain data, into memory");
             self.begun = true;
         }
@@ -113,24 +140,13 @@ impl Roster {
     }
 }
 
-fn in_roster(group: GroupId, member: &Member, account: &Face) -> Value {
-    json!({
-        "create_time": member.created_at.row_text(),
-        "id": member.id,
-        "group_id": group,
-        "user_id": member.user,
-        "nickname": member.nickname,
-        "avatar": "",
-        "status": member.status(),
-        "order": 50,
-        "groupId": group,
-        "user": {
-            "id": account.id,
-            "username": account.username,
-            "avatar": account.avatar,
-            "nickname": account.nickname,
-            "role": account.role,
-            "uuid": account.uuid,
-        },
-    })
+fn account(face: &RosterUser) -> MemberAccount<'_> {
+    MemberAccount {
+        id: face.id,
+        username: &face.username,
+        avatar: &face.avatar,
+        nickname: &face.nickname,
+        role: &face.role,
+        uuid: face.uuid,
+    }
 }

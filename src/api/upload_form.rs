@@ -1,10 +1,11 @@
 //! A multipart form with a file in it, streamed: nothing of the file stays in memory.
 
 use std::{
+    marker::PhantomData,
     pin::Pin,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicUsize, Ordering},
     },
     task::{Context, Poll, ready},
     time::Duration,
@@ -13,7 +14,7 @@ use std::{
 use axum::{
     RequestPartsExt as _,
     body::BodyDataStream,
-    extract::{FromRequest, Request},
+    extract::{FromRequest, Request as HttpRequest},
     http::{HeaderMap, Method, header, request::Parts},
 };
 use bytes::Bytes;
@@ -22,10 +23,11 @@ use multer::{Field, Multipart};
 use tokio::time::timeout;
 
 use super::{
-    caller::{Caller, Origin, identify, nobody},
+    error::ApiError,
     form_part::PartHead,
-    params::Params,
-    refusal::Refusal,
+    middleware::auth::{AuthenticatedUser, Caller, Origin, authenticate, nobody},
+    params,
+    route::{Asks, Operation},
     uploads,
 };
 use crate::{
@@ -33,14 +35,15 @@ use crate::{
         media::{Claim, Family, FileKind, Folder, HEAD_BYTES, IncomingFile, Staged, StoreFailure},
         rate_limit::Allowance,
     },
+    protocol::{
+        media::Upload,
+        parameters::{Invalid, Parameters},
+    },
     state::App,
 };
 
 /// The longest text of a field beside the file.
 const TEXT_BYTES: usize = 4096;
-
-/// How long the rest of a form is read for which the answer is known.
-const LINGER: Duration = Duration::from_secs(10);
 
 /// How many fields may come before the file.
 const FIELDS: usize = 50;
@@ -59,21 +62,30 @@ fn boundary(headers: &HeaderMap) -> Option<String> {
 }
 
 /// A form whose file is still to come.
-pub struct UploadForm {
-    /// What the query and the fields before the file say.
-    pub params: Params,
+pub struct UploadForm<R> {
+    /// What the path, the query and the fields before the file say.
+    parameters: Parameters,
     parts: Option<Multipart<'static>>,
     meter: Arc<Meter>,
-    objection: Option<Refusal>,
-    caller: Option<Caller>,
+    objection: Option<ApiError>,
+    caller: Option<AuthenticatedUser>,
     origin: Origin,
-    path: String,
+    may: Caller,
+    request: PhantomData<fn() -> R>,
+}
+
+impl<R: Upload> Asks for UploadForm<R> {
+    fn describe(operation: &mut Operation) {
+        operation.needs_token = true;
+        operation.parameters.extend(R::parameters());
+        operation.upload = Some(R::FIELD);
+    }
 }
 
 /// A file that is here, and who sent it.
 pub struct Received {
     /// Who.
-    pub caller: Caller,
+    pub caller: AuthenticatedUser,
     /// The file, without a name yet.
     pub staged: Staged,
     /// What it is.
@@ -84,7 +96,7 @@ pub struct Received {
 #[derive(Debug)]
 pub enum NoFile {
     /// Its sender may not, or not so.
-    Refused(Refusal),
+    Refused(ApiError),
     /// It has none.
     None,
     /// It is in another field.
@@ -112,10 +124,10 @@ impl From<StoreFailure> for NoFile {
     }
 }
 
-impl FromRequest<App> for UploadForm {
-    type Rejection = Refusal;
+impl<R: Upload> FromRequest<App> for UploadForm<R> {
+    type Rejection = ApiError;
 
-    async fn from_request(request: Request, app: &App) -> Result<Self, Refusal> {
+    async fn from_request(request: HttpRequest, app: &App) -> Result<Self, ApiError> {
         let (mut parts, body) = request.into_parts();
         let meter = Arc::new(Meter::default());
         let most = usize::try_from(app.config.media.upload_bytes * 2).unwrap_or(usize::MAX);
@@ -128,23 +140,32 @@ impl FromRequest<App> for UploadForm {
         Ok(Self {
             parts: boundary(&parts.headers).map(|boundary| Multipart::new(body, boundary)),
             meter,
-            params: parts.extract().await?,
+            parameters: params::take(&mut parts, app).await?,
             objection: None,
             caller: parts.extensions.get().cloned(),
             origin: parts.extract().await?,
-            path: parts.uri.path().to_owned(),
+            may: parts.extract().await?,
+            request: PhantomData,
         })
     }
 }
 
-impl UploadForm {
+impl<R: Upload> UploadForm<R> {
+    /// What is asked, as far as the form was read.
+    ///
+    /// # Errors
+    /// A parameter is missing or wrong.
+    pub fn request(&self) -> Result<R, Invalid> {
+        R::read(&self.parameters)
+    }
+
     /// Refuses whatever comes, for a reason that only somebody with a token is to learn.
-    pub fn object(&mut self, objection: Refusal) {
+    pub fn object(&mut self, objection: ApiError) {
         self.objection = Some(objection);
     }
 
-    /// Takes the first file in, which must be in the field `wanted` if one is named. Whatever is the matter with it, the
-    /// rest is read too, within reason: who is cut off while sending never sees the answer.
+    /// Takes the first file in, which must be in the field `wanted` if one is named. The rest of the body is
+    /// [`unread_body`](super::middleware::unread_body)'s.
     ///
     /// # Errors
     /// There is no file that could be taken.
@@ -152,12 +173,7 @@ impl UploadForm {
         let Some(mut parts) = self.parts.take() else {
             return Err(self.caller().err().unwrap_or(NoFile::None));
         };
-        let received = self.read(app, &mut parts, wanted).await;
-        self.meter.discard.store(true, Ordering::Relaxed);
-        let rest = async { while let Ok(Some(_)) = parts.next_field().await {} };
-        let idle = Duration::from_millis(app.config.media.upload_idle_ms);
-        _ = timeout(idle.min(LINGER), rest).await;
-        received
+        self.read(app, &mut parts, wanted).await
     }
 
     async fn read(
@@ -203,7 +219,7 @@ impl UploadForm {
     }
 
     /// Who sends this, unless there is something against it.
-    fn caller(&mut self) -> Result<Caller, NoFile> {
+    fn caller(&mut self) -> Result<AuthenticatedUser, NoFile> {
         let caller = self.caller.clone().ok_or_else(|| NoFile::Refused(nobody()))?;
         self.objection.take().map_or(Ok(caller), |objection| Err(NoFile::Refused(objection)))
     }
@@ -225,10 +241,10 @@ impl UploadForm {
         }
         let text = String::from_utf8_lossy(&text).into_owned();
         if name == "token" && self.caller.is_none() && !text.is_empty() {
-            let caller = identify(app, &text, &Method::POST, &self.path, &self.origin).await;
+            let caller = authenticate(app, &text, self.may, &self.origin).await;
             self.caller = Some(caller.map_err(NoFile::Refused)?);
         }
-        self.params.add_to_body(name, text);
+        self.parameters.add_to_body(name, text);
         Ok(())
     }
 
@@ -282,7 +298,7 @@ impl UploadForm {
 }
 
 /// Counts what a user sends.
-async fn may_send(app: &App, caller: &Caller, bytes: u64) -> Result<(), NoFile> {
+async fn may_send(app: &App, caller: &AuthenticatedUser, bytes: u64) -> Result<(), NoFile> {
     let (user, most) = (caller.account.id, app.config.limits.upload_bytes_per_user_day);
     let may = uploads::may_spend(app, user, Allowance::UploadBytes, bytes, most).await;
     may.then_some(()).ok_or(NoFile::TooMuch)
@@ -292,7 +308,6 @@ async fn may_send(app: &App, caller: &Caller, bytes: u64) -> Result<(), NoFile> 
 #[derive(Default)]
 struct Meter {
     waiting: AtomicUsize,
-    discard: AtomicBool,
 }
 
 impl Meter {
@@ -330,9 +345,6 @@ impl Stream for Metered {
             Some(left) => left,
             None => return Poll::Ready(Some(Err("the body is too long".into()))),
         };
-        if self.meter.discard.load(Ordering::Relaxed) {
-            return Poll::Ready(Some(Ok(Bytes::new())));
-        }
         if self.meter.waiting.fetch_add(data.len(), Ordering::Relaxed) > HOARD_BYTES {
             return Poll::Ready(Some(Err("a part's head is too long".into())));
         }

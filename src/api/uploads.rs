@@ -4,13 +4,12 @@ use axum::{
     extract::State,
     http::{HeaderMap, header},
 };
-use serde_json::{Value, json};
 use tracing::{debug, error};
 
 use super::{
-    caller::Caller,
-    refusal::Refusal,
-    reply::Reply,
+    error::ApiError,
+    middleware::auth::AuthenticatedUser,
+    route::{Route, post},
     upload_form::{NoFile, Received, UploadForm},
 };
 use crate::{
@@ -22,24 +21,45 @@ use crate::{
     commands::user::{User, UserCommand},
     events::{UploadPlace, Uploaded, UserId},
     executor::Wait,
+    protocol::{
+        media::{FileAddress, StoredImage, UploadToFolder, UploadToObjectStore},
+        refusals::{
+            any,
+            media::{self as refused, upload},
+        },
+        reply::Reply,
+    },
     state::App,
 };
 
+pub(super) fn routes() -> Vec<Route> {
+    vec![
+        post(33, "/api/chat/uploadStreamSingleToServerDiy/{diydir}", to_folder, "Upload a file")
+            .about("Pictures, videos, sounds, documents of up to 50 MB.")
+            .for_guests()
+            .refuses(&[refused::BAD_FOLDER, refused::NO_FILE, refused::BAD_KIND, any::INCOMPLETE]),
+        post(34, "/api/chat/uploadAliyun", to_object_store, "Upload to the object storage")
+            .about("Without one the file is kept here. `create_time` is in seconds.")
+            .for_guests()
+            .refuses(&[upload::ANY]),
+    ]
+}
+
 /// Upload a file (§33)
-pub async fn to_folder(
+async fn to_folder(
     State(app): State<App>,
-    mut form: UploadForm,
-) -> Result<Reply<Value>, Refusal> {
-    let folder = levels(&form.params.text("diydir", "上传目录")?);
+    mut form: UploadForm<UploadToFolder>,
+) -> Result<Reply<FileAddress>, ApiError> {
+    let folder = levels(&form.request()?.folder);
     if folder.is_none() {
-        form.object(Refusal::rule("无效的上传目录"));
+        form.object(ApiError::rule(refused::BAD_FOLDER));
     }
     let Received { caller, staged, kind } = form.receive(&app, None).await?;
     let folder = folder.unwrap_or_default();
     let at = clock::now();
     let name = move || StoredPath::upload(&folder, at, clock::random_id().as_u128(), kind);
     let path = keep(&app, &caller, staged, name).await?;
-    Ok(Reply(json!({ "url": format!("/public/uploads/{path}") })))
+    Ok(Reply::of(FileAddress { url: format!("/public/uploads/{path}") }))
 }
 
 /// `chat_imgs` means `chat/imgs` (clarification 13).
@@ -50,16 +70,16 @@ fn levels(text: &str) -> Option<String> {
     (text.len() <= 100 && text.split('_').all(is_plain)).then(|| text.replace('_', "/"))
 }
 
-impl From<NoFile> for Refusal {
+impl From<NoFile> for ApiError {
     fn from(failure: NoFile) -> Self {
         match failure {
             NoFile::Refused(refusal) => refusal,
-            NoFile::None | NoFile::OtherField(_) => Self::rule("请选择要上传的文件"),
-            NoFile::Kind => Self::rule("不支持的文件类型"),
+            NoFile::None | NoFile::OtherField(_) => Self::rule(refused::NO_FILE),
+            NoFile::Kind => Self::rule(refused::BAD_KIND),
             NoFile::TooLarge => Self::file_too_large(),
             NoFile::TooMuch => Self::too_much(),
             NoFile::NoRoom => Self::no_room(),
-            NoFile::Broken => Self::rule("请求内容不完整"),
+            NoFile::Broken => Self::rule(any::INCOMPLETE),
             NoFile::Store(failure) => Self::internal(failure),
         }
     }
@@ -72,12 +92,12 @@ impl From<NoFile> for Refusal {
 /// It cannot be kept.
 async fn keep(
     app: &App,
-    caller: &Caller,
+    caller: &AuthenticatedUser,
     staged: Staged,
     name: impl FnMut() -> StoredPath + Send + 'static,
-) -> Result<StoredPath, Refusal> {
+) -> Result<StoredPath, ApiError> {
     let (bytes, sha256) = (staged.bytes, staged.sha256.clone());
-    let path = app.media.folder.publish(staged, name).await.map_err(Refusal::internal)?;
+    let path = app.media.folder.publish(staged, name).await.map_err(ApiError::internal)?;
     note(app, caller, UploadPlace::Folder, &path, (bytes, sha256)).await?;
     Ok(path)
 }
@@ -99,11 +119,11 @@ pub(super) async fn may_spend(
 /// The file is safe where it is; now the log is told, and then the user.
 pub(super) async fn note(
     app: &App,
-    caller: &Caller,
+    caller: &AuthenticatedUser,
     place: UploadPlace,
     path: &StoredPath,
     (bytes, sha256): (u64, String),
-) -> Result<(), Refusal> {
+) -> Result<(), ApiError> {
     let media_type = path.kind().media_type.to_owned();
     let uploaded = Uploaded { place, path: path.as_str().to_owned(), bytes, media_type, sha256 };
     let user = caller.account.id;
@@ -113,57 +133,48 @@ pub(super) async fn note(
 }
 
 /// Upload to object storage (§34)
-pub async fn to_object_store(
+async fn to_object_store(
     State(app): State<App>,
     headers: HeaderMap,
-    mut form: UploadForm,
-) -> Result<Reply<Value>, Refusal> {
-    let failed = |reason: &str| Refusal::rule(format!("上传失败: {reason}"));
+    mut form: UploadForm<UploadToObjectStore>,
+) -> Result<Reply<[StoredImage; 1]>, ApiError> {
+    let failed = |reason: &str| ApiError::rule(format!("{}{reason}", upload::FAILED));
     let received = form.receive(&app, Some("img")).await.map_err(|failure| match failure {
         NoFile::Refused(refusal) => refusal,
-        NoFile::None => failed("请选择要上传的文件"),
+        NoFile::None => failed(refused::NO_FILE),
         NoFile::OtherField(name) => failed(&format!("Expected field 'img', but got '{name}'")),
-        NoFile::Kind => failed("不支持的文件类型"),
-        NoFile::TooLarge => failed("文件过大"),
-        NoFile::TooMuch => failed("今日上传已达上限"),
-        NoFile::NoRoom => failed("存储空间不足"),
-        NoFile::Broken => failed("请求内容不完整"),
-        NoFile::Store(failure) => failed(&told(&failure)),
+        NoFile::Kind => failed(refused::BAD_KIND),
+        NoFile::TooLarge => failed(refused::FILE_TOO_LARGE),
+        NoFile::TooMuch => failed(upload::TOO_MUCH),
+        NoFile::NoRoom => failed(upload::NO_SPACE),
+        NoFile::Broken => failed(any::INCOMPLETE),
+        NoFile::Store(failure) => failed(told(&failure)),
     })?;
     let Received { caller, staged, kind } = received;
     let at = clock::now();
     let name = move || StoredPath::image(at, clock::random_id().as_u128(), kind);
     let (path, url) = if let Some(bucket) = &app.media.bucket {
         let path = name();
-        bucket.put(&path, &staged).await.map_err(|failure| failed(&told(&failure)))?;
+        bucket.put(&path, &staged).await.map_err(|failure| failed(told(&failure)))?;
         let about = (staged.bytes, staged.sha256.clone());
         let noted = note(&app, &caller, UploadPlace::ObjectStore, &path, about).await;
-        noted.map_err(|_| failed(CANNOT))?;
+        noted.map_err(|_| failed(upload::UNAVAILABLE))?;
         let url = bucket.url(&path);
         (path, url)
     } else {
-        let path = keep(&app, &caller, staged, name).await.map_err(|_| failed(CANNOT))?;
+        let path =
+            keep(&app, &caller, staged, name).await.map_err(|_| failed(upload::UNAVAILABLE))?;
         let url = format!("{}/public/uploads/{path}", own_address(&app, &headers));
         (path, url)
     };
-    // The clients' form field `imageClassId` counts for nothing, here as in the original.
-    let class = form.params.in_query("imageClassId");
-    let class = class.or_else(|| form.params.in_body("image_class_id"));
-    let class = class.and_then(|text| text.trim().parse::<i64>().ok());
-    Ok(Reply(json!([{
-        "url": url,
-        "path": path.as_str(),
-        "image_class_id": class.unwrap_or(0),
-        "create_time": at.0 / 1000,
-    }])))
+    let class = form.request()?.class;
+    Ok(Reply::of([StoredImage::new(url, path.as_str().to_owned(), class, at)]))
 }
 
-const CANNOT: &str = "文件存储暂时不可用";
-
 /// The cause is for the log alone.
-fn told(failure: &StoreFailure) -> String {
+fn told(failure: &StoreFailure) -> &'static str {
     error!(cause = %failure, "an upload cannot be kept");
-    CANNOT.to_owned()
+    upload::UNAVAILABLE
 }
 
 /// This service as clients see it, without a slash at its end.

@@ -1,135 +1,153 @@
 //! Search, profiles and settings (rest.md §7, §8, §10, §38, §39).
 
 use axum::extract::State;
-use serde_json::{Value, json};
+use serde_json::Value;
 use tracing::warn;
-use uuid::Uuid;
 
 use super::{
-    caller::Caller,
-    names,
+    error::ApiError,
+    middleware::auth::AuthenticatedUser,
     params::Params,
-    refusal::Refusal,
-    reply::{OK, Reply},
+    route::{Route, get, post},
 };
 use crate::{
     commands::{
         friendship::Friendship,
         user::{User, UserCommand},
     },
-    events::{Pair, Role, Timestamp, UserId},
+    events::{Pair, Role, Timestamp},
     executor::Wait,
-    projections::user_directory::{self, Found, Profile},
+    projections::user_directory::{self, ListedUser},
+    protocol::{
+        refusals::users as refused,
+        reply::{OK, Plain, Reply},
+        users::{
+            ByUuid, ProfileObject, ProfileUpdated, SaveSettings, SearchUsers, SettingsObject,
+            SettingsOf, UpdateProfile, UserInfo, UserListItem,
+        },
+    },
     state::App,
 };
 
-/// A profile (§8)
-pub async fn profile(State(app): State<App>, params: Params) -> Result<Reply<Value>, Refusal> {
-    let uuid = params.text_in("uuid", "uuid值", 36, Some(36))?;
-    let Ok(uuid) = uuid.parse::<Uuid>() else { return Ok(Reply(Value::Null)) };
-    let Some(profile) = user_directory::profile(&app.executor.pool, uuid).await? else {
-        return Ok(Reply(Value::Null));
-    };
-    let user = app.executor.state::<User>(profile.user).await?;
-    let Some(account) = user.state.active() else { return Ok(Reply(Value::Null)) };
-    Ok(Reply(json!({
-        "id": account.id,
-        "uuid": account.uuid,
-        "username": account.username,
-        "nickname": account.nickname,
-        "avatar": account.avatar,
-        "role": account.role,
-        "userset": account.userset,
-        "userinfo": info(&profile),
-    })))
+pub(super) fn routes() -> Vec<Route> {
+    vec![
+        post(7, "/api/chat/searchUser", search, "Find users by a part of their username")
+            .about("At most 200, the oldest first; no guests, not oneself."),
+        get(8, "/api/userinfo/{uuid}", profile, "A profile")
+            .about("`null` for somebody unknown or disabled."),
+        post(10, "/api/chat/userset", save_settings, "Save my settings")
+            .about("Replaces them. `sendCount`: 0 = strangers may not write, 1 = one message until they are friends, 2 = no limit.")
+            .for_guests()
+            .refuses(&[refused::BAD_SETTINGS]),
+        post(38, "/api/chat/updateUserinfo", update, "Change one of my fields")
+            .about("For any other field nothing changes, and `data` is empty.")
+            .for_guests()
+            .refuses(&[
+                refused::USERNAME_IS_FIXED,
+                refused::NICKNAME_TOO_LONG,
+                refused::AVATAR_TOO_LONG,
+                refused::BAD_INVITE_CONFIRM,
+                refused::UNKNOWN,
+            ]),
+        post(39, "/api/chat/getUserSetInfo", settings, "Settings of somebody before befriending")
+            .about("`isgoodfriend`: I am in that user's book. `isgoodfriend_status`: false only if I am blacklisted there.")
+            .for_guests()
+            .refuses(&[refused::NOBODY_TO_BEFRIEND]),
+    ]
 }
 
-/// What a profile shows beyond the account; it has the number of its account (data.md §2.2).
-pub(super) fn info(profile: &Profile) -> Value {
-    json!({
-        "id": profile.user,
-        "gender": profile.gender,
-        "birthday": profile.birthday.map(Timestamp::iso_text),
-        "bio": profile.bio,
-        "location": profile.location,
-        "website": profile.website,
-    })
+/// A profile (§8)
+async fn profile(
+    State(app): State<App>,
+    Params(ByUuid { uuid }): Params<ByUuid>,
+) -> Result<Reply<Option<ProfileObject>>, ApiError> {
+    let Some(uuid) = uuid else { return Ok(Reply::of(None)) };
+    let Some(profile) = user_directory::profile(&app.executor.pool, uuid).await? else {
+        return Ok(Reply::of(None));
+    };
+    let user = app.executor.state::<User>(profile.user).await?;
+    Ok(Reply::of(user.state.active().map(|account| ProfileObject::of(account, info(profile)))))
+}
+
+/// What a profile shows beyond the account.
+pub(super) fn info(profile: user_directory::Profile) -> UserInfo {
+    UserInfo {
+        id: profile.user,
+        gender: profile.gender,
+        birthday: profile.birthday.map(Timestamp::iso_text),
+        bio: profile.bio,
+        location: profile.location,
+        website: profile.website,
+    }
 }
 
 /// Find users by a part of their username (§7)
-pub async fn search(
+async fn search(
     State(app): State<App>,
-    caller: Caller,
-    params: Params,
-) -> Result<Reply<Value>, Refusal> {
-    let keyword = params.text_in("keyword", "搜索关键词", 1, Some(50))?;
+    caller: AuthenticatedUser,
+    Params(SearchUsers { keyword }): Params<SearchUsers>,
+) -> Result<Reply<Vec<UserListItem>>, ApiError> {
     let found = user_directory::search(&app.executor.pool, &keyword, caller.account.id).await?;
-    let show = |user: Found| {
-        json!({
-            "id": user.id,
-            "username": user.username,
-            "avatar": user.avatar,
-            "role": Role::User,
-            "uuid": user.uuid,
-            "nickname": user.nickname,
-        })
+    let show = |ListedUser { id, uuid, username, nickname, avatar }| UserListItem {
+        id,
+        username,
+        avatar,
+        role: Role::User,
+        uuid,
+        nickname,
     };
-    Ok(Reply(found.into_iter().map(show).collect()))
+    Ok(Reply::of(found.into_iter().map(show).collect()))
 }
 
-/// What the original's column holds (clarification 29).
-pub const USERSET_BYTES: u64 = 65_535;
-
 /// Save my settings (§10)
-pub async fn set_userset(
+async fn save_settings(
     State(app): State<App>,
-    caller: Caller,
-    params: Params,
-) -> Result<Reply<&'static str>, Refusal> {
-    let userset = params.text_of_bytes("userset", "用户设置", 2, USERSET_BYTES)?;
+    caller: AuthenticatedUser,
+    Params(SaveSettings { userset }): Params<SaveSettings>,
+) -> Result<Plain, ApiError> {
     if !serde_json::from_str::<Value>(&userset).is_ok_and(|value| value.is_object()) {
-        return Err(Refusal::rule("用户设置格式错误"));
+        return Err(ApiError::rule(refused::BAD_SETTINGS));
     }
     change(&app, &caller, UserCommand::SetUserset(userset)).await?;
     Ok(OK)
 }
 
 /// Change one of my fields (§38)
-pub async fn update(
+async fn update(
     State(app): State<App>,
-    caller: Caller,
-    params: Params,
-) -> Result<Reply<&'static str>, Refusal> {
-    let field = params.text_in("fieldname", "修改类型", 1, Some(30))?;
-    if field == "nickname" && !names::is_name(&params.text("fieldValue", "修改结果")?) {
-        return Err(names::invalid("昵称"));
-    }
-    let value = params.text_in("fieldValue", "修改结果", 1, None)?;
+    caller: AuthenticatedUser,
+    Params(UpdateProfile { field, value }): Params<UpdateProfile>,
+) -> Result<Reply<ProfileUpdated>, ApiError> {
     let length = value.chars().count();
     let (command, answer) = match field.as_str() {
-        "username" => return Err(Refusal::rule("账号不可修改")),
-        "nickname" if length > 30 => return Err(Refusal::rule("昵称长度不能超过30个字符")),
-        "nickname" => (UserCommand::SetNickname(value), "修改昵称成功"),
-        "avatar" if length > 1000 => {
-            return Err(Refusal::rule("头像地址过长不能超过1000个字符"));
+        "username" => return Err(ApiError::rule(refused::USERNAME_IS_FIXED)),
+        "nickname" if length > 30 => return Err(ApiError::rule(refused::NICKNAME_TOO_LONG)),
+        "nickname" => (UserCommand::SetNickname(value), ProfileUpdated::Nickname),
+        "avatar" if length > 1000 => return Err(ApiError::rule(refused::AVATAR_TOO_LONG)),
+        "avatar" => (UserCommand::SetAvatar(value), ProfileUpdated::Avatar),
+        "invite_confirm" => {
+            let who = match value.trim() {
+                "0" => 0,
+                "1" => 1,
+                _ => return Err(ApiError::rule(refused::BAD_INVITE_CONFIRM)),
+            };
+            (UserCommand::SetInviteConfirm(who), ProfileUpdated::InviteConfirm)
         }
-        "avatar" => (UserCommand::SetAvatar(value), "头像更新成功"),
-        "invite_confirm" => match value.trim() {
-            "0" => (UserCommand::SetInviteConfirm(0), "设置成功"),
-            "1" => (UserCommand::SetInviteConfirm(1), "设置成功"),
-            _ => return Err(Refusal::rule("添加我为好友设置值错误")),
-        },
-        _ => return Ok(Reply("")),
+        _ => return Ok(Reply::of(ProfileUpdated::Nothing)),
     };
     let changed = change(&app, &caller, command).await?;
     // Clarification 4: only a real change silences the next alert.
     if changed && let Err(error) = app.rate_limit.mark_modified(caller.account.id).await {
         warn!(%error, user.id = %caller.account.id, "the next alert is not silenced by a changed profile");
     }
-    Ok(Reply(answer))
+    Ok(Reply::of(answer))
 }
 
-async fn change(app: &App, caller: &Caller, command: UserCommand) -> Result<bool, Refusal> {
+async fn change(
+    app: &App,
+    caller: &AuthenticatedUser,
+    command: UserCommand,
+) -> Result<bool, ApiError> {
     let user = caller.account.id;
     let done =
         app.executor.execute::<User>(user, &command, caller.authority(), Wait::Everywhere).await?;
@@ -137,23 +155,15 @@ async fn change(app: &App, caller: &Caller, command: UserCommand) -> Result<bool
 }
 
 /// Settings of a user before befriending (§39)
-pub async fn settings(
+async fn settings(
     State(app): State<App>,
-    caller: Caller,
-    params: Params,
-) -> Result<Reply<Value>, Refusal> {
-    let id = UserId(params.id("userid", "用户id")?);
+    caller: AuthenticatedUser,
+    Params(SettingsOf { user: id }): Params<SettingsOf>,
+) -> Result<Reply<SettingsObject>, ApiError> {
     let user = app.executor.state::<User>(id).await?;
     let account = user.state.active().filter(|account| account.role == Role::User);
-    let account = account.ok_or_else(|| Refusal::rule("用户不存在或者为游客，无法加为好友"))?;
+    let account = account.ok_or_else(|| ApiError::rule(refused::NOBODY_TO_BEFRIEND))?;
     let between = app.executor.state::<Friendship>(Pair::of(id, caller.account.id)).await?;
     let edge = between.state.edge_of(id).filter(|_| id != caller.account.id);
-    Ok(Reply(json!({
-        "id": account.id,
-        "userset": account.userset,
-        "invite_confirm": account.invite_confirm,
-        "uuid": account.uuid,
-        "isgoodfriend": edge.is_some(),
-        "isgoodfriend_status": !edge.is_some_and(|edge| edge.blocked),
-    })))
+    Ok(Reply::of(SettingsObject::of(account, edge.map(|edge| edge.blocked))))
 }

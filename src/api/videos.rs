@@ -4,14 +4,14 @@ use std::io::ErrorKind;
 
 use axum::{extract::State, http::HeaderMap};
 use base64::{Engine as _, prelude::BASE64_STANDARD};
-use serde_json::{Number, Value, json};
+use serde_json::Number;
 use tracing::error;
 
 use super::{
-    caller::Caller,
-    params::{Params, Sent},
-    refusal::Refusal,
-    reply::Reply,
+    error::ApiError,
+    middleware::auth::AuthenticatedUser,
+    params::Params,
+    route::{Route, post},
     uploads,
 };
 use crate::{
@@ -20,58 +20,71 @@ use crate::{
         rate_limit::Allowance,
     },
     events::UploadPlace,
+    protocol::{
+        media::{PictureFormat, PosterObject, PosterWidth, VideoScreenshot, VideoWidth},
+        refusals::media::{self as refused, poster},
+        reply::Reply,
+    },
     state::App,
 };
 
-/// A poster frame of a video (§35)
-pub async fn screenshot(
-    State(app): State<App>,
-    caller: Caller,
-    headers: HeaderMap,
-    params: Params,
-) -> Result<Reply<Value>, Refusal> {
-    let url = params.text("videoUrl", "").map_err(|_| Refusal::rule("视频地址不能为空"))?;
-    let time = params.raw("time").and_then(Sent::number).filter(|time| *time >= 0.0);
-    let time = time.ok_or_else(|| Refusal::rule("时间点参数无效"))?;
-    let width = params.raw("width").map(|width| {
-        let width = width.number().filter(|width| (1.0..=3840.0).contains(width));
-        width.ok_or_else(|| Refusal::rule("图片宽度应在1-3840之间"))
-    });
-    let width = width.transpose()?;
-    let format = params.text_or_none("format", 1, 4).unwrap_or_default();
-    let format = ["jpg", "jpeg"].into_iter().find(|&name| name == format).unwrap_or("png");
+pub(super) fn routes() -> Vec<Route> {
+    vec![
+        post(35, "/api/chat/getVideoScreenshot", screenshot, "A poster frame of a video")
+            .about("Of a file of this service or its object storage; nothing else is ever fetched. The picture is 1280 pixels wide at most. Its parameters are refused with 400.")
+            .for_guests()
+            .refuses(&[
+                refused::NO_VIDEO,
+                refused::BAD_TIME,
+                refused::BAD_WIDTH,
+                refused::NO_FRAME,
+                poster::ANY,
+            ]),
+    ]
+}
 
+/// A poster frame of a video (§35)
+async fn screenshot(
+    State(app): State<App>,
+    caller: AuthenticatedUser,
+    headers: HeaderMap,
+    Params(VideoScreenshot { url, time, width, format }): Params<VideoScreenshot>,
+) -> Result<Reply<PosterObject>, ApiError> {
     let source = Source::of(&app, &headers, url.trim());
-    let source = source.ok_or_else(|| failed("不允许的视频地址"))?;
+    let source = source.ok_or_else(|| failed(poster::FOREIGN))?;
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "1 to 3840")]
     let pixels = width.map(|width| width as u32);
-    let still = Still { at_ms: time.min(1e12), width: pixels, jpeg: format != "png" };
-    let kind = FileKind::of_extension(&format!(".{format}"));
-    let kind = kind.ok_or_else(|| Refusal::internal("a format without a kind"))?;
+    let still = Still { at_ms: time.min(1e12), width: pixels, jpeg: format != PictureFormat::Png };
+    let kind = FileKind::of_extension(format.extension());
+    let kind = kind.ok_or_else(|| ApiError::internal("a format without a kind"))?;
     let path = StoredPath::poster(source.path(), &still.key(), kind);
     let picture = match app.media.folder.find(&path).await {
-        Some((file, _)) => tokio::fs::read(file).await.map_err(|_| failed("图片无法读取"))?,
+        Some((file, _)) => {
+            tokio::fs::read(file).await.map_err(|_| failed(poster::POSTER_UNREADABLE))?
+        }
         None => make(&app, &caller, &source, still, &path).await?,
     };
     let media_type = kind.media_type;
-    Ok(Reply(json!({
-        "base64": format!("data:{media_type};base64,{}", BASE64_STANDARD.encode(&picture)),
-        "url": format!("/public/uploads/{path}"),
-        "format": format,
-        "time": as_sent(time),
-        "width": width.map_or_else(|| "原始宽度".into(), as_sent),
-    })))
+    let original = PosterWidth::Video(VideoWidth::Original);
+    Ok(Reply::of(PosterObject {
+        base64: format!("data:{media_type};base64,{}", BASE64_STANDARD.encode(&picture)),
+        url: format!("/public/uploads/{path}"),
+        format,
+        time: as_sent(time),
+        width: width.map_or(original, |width| PosterWidth::Pixels(as_sent(width))),
+    }))
 }
 
-fn failed(reason: &str) -> Refusal {
-    Refusal::rule(format!("截图处理失败: {reason}"))
+fn failed(reason: &str) -> ApiError {
+    ApiError::rule(format!("{}{reason}", poster::FAILED))
 }
 
 /// `20`, not `20.0`.
-fn as_sent(number: f64) -> Value {
+fn as_sent(number: f64) -> Number {
     #[expect(clippy::cast_possible_truncation, reason = "checked to be whole and small enough")]
     let whole = (number.fract() == 0.0 && number.abs() < 1e15).then_some(number as i64);
-    whole.map_or_else(|| Number::from_f64(number).into(), Value::from)
+    let number = whole.map(Number::from).or_else(|| Number::from_f64(number));
+    number.expect("a parameter is finite")
 }
 
 /// A file of our own stores. Nothing is ever fetched by its address (DEV-21).
@@ -134,39 +147,39 @@ fn bare(host: &str) -> &str {
 /// Makes a poster that nobody asked for before, and keeps it.
 async fn make(
     app: &App,
-    caller: &Caller,
+    caller: &AuthenticatedUser,
     source: &Source,
     still: Still,
     path: &StoredPath,
-) -> Result<Vec<u8>, Refusal> {
+) -> Result<Vec<u8>, ApiError> {
     let picture = take(app, caller, source, still).await?;
     let (user, most) = (caller.account.id, app.config.limits.upload_bytes_per_user_day);
     let bytes = picture.len() as u64;
     if !uploads::may_spend(app, user, Allowance::UploadBytes, bytes, most).await {
-        return Err(Refusal::too_much());
+        return Err(ApiError::too_much());
     }
     keep(app, caller, &picture, path).await?;
     Ok(picture)
 }
 
 /// May a user have one more made, and is there room for it?
-async fn may_make(app: &App, caller: &Caller) -> Result<(), Refusal> {
+async fn may_make(app: &App, caller: &AuthenticatedUser) -> Result<(), ApiError> {
     if !app.media.room.is_left().await {
-        return Err(failed("存储空间不足"));
+        return Err(failed(poster::NO_SPACE));
     }
     let (user, most) = (caller.account.id, app.config.limits.posters_per_hour);
     let may = uploads::may_spend(app, user, Allowance::Posters, 1, most).await;
-    may.then_some(()).ok_or_else(Refusal::too_many)
+    may.then_some(()).ok_or_else(ApiError::too_many)
 }
 
 async fn take(
     app: &App,
-    caller: &Caller,
+    caller: &AuthenticatedUser,
     source: &Source,
     still: Still,
-) -> Result<Vec<u8>, Refusal> {
-    let missing = || failed("视频不存在");
-    let unsupported = || failed("不是支持的视频文件");
+) -> Result<Vec<u8>, ApiError> {
+    let missing = || failed(poster::NO_SUCH_VIDEO);
+    let unsupported = || failed(poster::NO_VIDEO);
     let kind = source.path().kind();
     let is_video = kind.demuxer.is_some();
     let (path, fetched);
@@ -188,12 +201,12 @@ async fn take(
         }
     };
     app.media.posters.take(file, kind, still).await.map_err(|why| match why {
-        PosterError::NoFrame => Refusal::rule("截图生成失败"),
-        PosterError::Unreadable => failed("视频无法解码"),
-        PosterError::TooSlow => failed("处理超时"),
+        PosterError::NoFrame => ApiError::rule(refused::NO_FRAME),
+        PosterError::Unreadable => failed(poster::UNREADABLE),
+        PosterError::TooSlow => failed(poster::TOO_SLOW),
         PosterError::NoTool => {
             error!("no posters without ffmpeg: install it, or set media.ffmpeg");
-            failed("服务器未安装视频处理工具")
+            failed(poster::NO_TOOL)
         }
     })
 }
@@ -206,20 +219,20 @@ async fn fetch(app: &App, path: &StoredPath) -> Result<Option<Staged>, StoreFail
     Ok(fetched.filter(|video| path.kind().agrees_with(&video.head)))
 }
 
-fn unavailable(failure: &StoreFailure) -> Refusal {
+fn unavailable(failure: &StoreFailure) -> ApiError {
     error!(cause = %failure, "a video cannot be had");
-    failed("视频暂时无法读取")
+    failed(poster::VIDEO_UNAVAILABLE)
 }
 
 async fn keep(
     app: &App,
-    caller: &Caller,
+    caller: &AuthenticatedUser,
     picture: &[u8],
     path: &StoredPath,
-) -> Result<(), Refusal> {
+) -> Result<(), ApiError> {
     let unkept = |failure: StoreFailure| {
         error!(cause = %failure, "a poster cannot be kept");
-        failed("图片无法保存")
+        failed(poster::UNKEPT)
     };
     let staged = stage(app, picture).await.map_err(unkept)?;
     let about = (staged.bytes, staged.sha256.clone());
@@ -227,7 +240,7 @@ async fn keep(
     match app.media.folder.publish(staged, move || name.clone()).await {
         Ok(path) => {
             let noted = uploads::note(app, caller, UploadPlace::Folder, &path, about).await;
-            noted.map_err(|_| failed("图片无法保存"))
+            noted.map_err(|_| failed(poster::UNKEPT))
         }
         // Somebody else has just made the same.
         Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
@@ -298,8 +311,5 @@ mod tests {
     fn numbers_come_back_as_they_were_sent() {
         assert_eq!(as_sent(20.0).to_string(), "20");
         assert_eq!(as_sent(20.5).to_string(), "20.5");
-        let number = |text: &str| Sent::Text(text.to_owned()).number();
-        assert_eq!(number("260"), Some(260.0));
-        assert_eq!([number("x"), number("inf")], [None, None]);
     }
 }

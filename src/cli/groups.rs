@@ -126,7 +126,7 @@ async fn show(executor: &Executor, id: GroupId, output: Output) -> anyhow::Resul
     if let Some(group) = group.active() {
         let members: Vec<_> = group.memberships().take(MEMBERS).collect();
         let ids: Vec<_> = members.iter().map(|member| member.user).collect();
-        let faces = user_directory::faces(&executor.pool, &ids).await?;
+        let faces = user_directory::roster_users(&executor.pool, &ids).await?;
         let username = |user| faces.iter().find(|face| face.id == user).map(|face| &face.username);
         shown["uuid"] = json!(group.row.uuid);
         shown["remark"] = group.row.remark.clone().into();

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::decider::Decider;
 use crate::events::{
-    Device, Person, Position, Role, Timestamp, Uploaded, UserEvent, UserId, Username,
+    Device, Position, Role, Timestamp, Uploaded, UserEvent, UserId, UserSummary, Username,
 };
 
 /// An account as the rules see it.
@@ -53,13 +53,13 @@ impl Account {
     }
 
     /// How this account appears now, under its own name.
-    pub fn person(&self) -> Person {
+    pub fn person(&self) -> UserSummary {
         self.person_called(self.name())
     }
 
     /// How this account appears to somebody who calls it `name`.
-    pub fn person_called(&self, name: &str) -> Person {
-        Person { id: self.id, name: name.to_owned(), avatar: self.avatar.clone() }
+    pub fn person_called(&self, name: &str) -> UserSummary {
+        UserSummary { id: self.id, name: name.to_owned(), avatar: self.avatar.clone() }
     }
 
     /// 1 normal, 0 disabled (data.md §2.1).

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     ids::{EdgeId, MessageId, Position, RequestId, UserId},
-    values::Person,
+    values::UserSummary,
 };
 
 /// A fact about two users, both directions in one.
@@ -20,9 +20,9 @@ pub enum FriendshipEvent {
     #[serde(rename = "friendship.requested.v1")]
     Requested {
         /// Who asks, as the notice shows it.
-        asker: Person,
+        asker: UserSummary,
         /// Who is asked.
-        asked: Person,
+        asked: UserSummary,
         /// How the asker introduces themselves.
         text: String,
         /// The picture beside the notice.
@@ -35,9 +35,9 @@ pub enum FriendshipEvent {
     Answered {
         request: RequestId,
         answer: Answer,
-        caller: Person,
+        caller: UserSummary,
         /// Who had asked.
-        other: Person,
+        other: UserSummary,
         /// What `agree` adds to the address books; none that was there before.
         edges: Vec<NewEdge>,
         /// The notice P2.
@@ -47,8 +47,8 @@ pub enum FriendshipEvent {
     #[serde(rename = "friendship.befriended.v1")]
     Befriended {
         /// Who did it.
-        caller: Person,
-        other: Person,
+        caller: UserSummary,
+        other: UserSummary,
         /// How the caller introduces themselves.
         text: String,
         /// A pending request of the other side that this answers (clarification 8).

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::{
     ids::{GroupId, MessageId, UserId},
-    values::{Person, Role, Timestamp, Username},
+    values::{Role, Timestamp, UserSummary, Username},
 };
 
 /// A fact about one group. What its notices show of accounts is part of it (ws.md §6.3).
@@ -24,7 +24,7 @@ pub enum GroupEvent {
         /// Its public identifier.
         uuid: Uuid,
         /// Whose it is.
-        owner: Person,
+        owner: UserSummary,
         name: String,
         /// Its picture: up to nine, joined by commas.
         avatar: String,
@@ -38,7 +38,7 @@ pub enum GroupEvent {
     #[serde(rename = "group.renamed.v1")]
     Renamed {
         /// The owner, by their name in the group.
-        by: Person,
+        by: UserSummary,
         name: String,
         /// The notice G2.
         notice: MessageId,
@@ -48,7 +48,7 @@ pub enum GroupEvent {
     #[serde(rename = "group.announced.v1")]
     Announced {
         /// The owner, by their name in the group.
-        by: Person,
+        by: UserSummary,
         remark: String,
         /// The notice G3.
         notice: MessageId,
@@ -67,7 +67,7 @@ pub enum GroupEvent {
         /// The group's picture with them.
         avatar: String,
         /// How they came, as the notice tells it.
-        entry: Entrance,
+        entry: JoinContext,
         /// The notice G4; none where the policy is a silent one.
         notice: Option<MessageId>,
         at: Timestamp,
@@ -76,11 +76,11 @@ pub enum GroupEvent {
     #[serde(rename = "group.applied.v1")]
     Applied {
         /// How they came, as the notice tells it.
-        entry: Entrance,
+        entry: JoinContext,
         /// What they or their inviter say.
         text: String,
         /// The owner, by their name in the group.
-        owner: Person,
+        owner: UserSummary,
         /// The notice G6.
         notice: MessageId,
         at: Timestamp,
@@ -88,7 +88,7 @@ pub enum GroupEvent {
     /// The owner let somebody in (rest.md §28).
     #[serde(rename = "group.approved.v1")]
     Approved {
-        user: Person,
+        user: UserSummary,
         /// The group's picture with them.
         avatar: String,
         /// The picture beside the notice.
@@ -115,10 +115,10 @@ pub enum GroupEvent {
     #[serde(rename = "group.left.v1")]
     Left {
         /// Who, by their name in the group.
-        by: Person,
+        by: UserSummary,
         /// The accounts of those who stay.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
-        roster: Vec<Card>,
+        roster: Vec<AccountSummary>,
         /// The notice G8.
         notice: MessageId,
         at: Timestamp,
@@ -127,10 +127,10 @@ pub enum GroupEvent {
     #[serde(rename = "group.dissolved.v1")]
     Dissolved {
         /// The owner, by their name in the group.
-        by: Person,
+        by: UserSummary,
         /// The accounts of the members.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
-        roster: Vec<Card>,
+        roster: Vec<AccountSummary>,
         /// The notice G7.
         notice: MessageId,
         at: Timestamp,
@@ -139,18 +139,18 @@ pub enum GroupEvent {
 
 /// How somebody came to a group, and what the notices G4 and G6 show of accounts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Entrance {
+pub struct JoinContext {
     pub user: Applicant,
     /// Who brought them; nobody if they came by themselves.
     pub inviter: Option<Inviter>,
     /// The picture beside the notice.
     pub icon: String,
     /// The owner's account.
-    pub owner: Card,
+    pub owner: AccountSummary,
     /// The accounts of the members, the new one included if they are one; left out where they are many
     /// (DEV-33).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub roster: Vec<Card>,
+    pub roster: Vec<AccountSummary>,
 }
 
 /// Who joins a group, or asks to.
@@ -176,7 +176,7 @@ pub struct Inviter {
 
 /// An account as a group's notices show it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Card {
+pub struct AccountSummary {
     pub id: UserId,
     /// The log-in name.
     pub username: Username,

@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::{
     ids::{GroupId, MessageId},
-    values::{Person, Timestamp},
+    values::{Timestamp, UserSummary},
 };
 
 /// A fact about one message between two people.
@@ -31,19 +31,19 @@ pub enum ChatEvent {
 pub enum GroupChatEvent {
     /// The server accepted a message for delivery.
     #[serde(rename = "group_message.sent.v1")]
-    Sent(Arc<Sent<Room>>),
+    Sent(Arc<Sent<GroupSummary>>),
     /// Its author took it back.
     #[serde(rename = "group_message.revoked.v1")]
-    Revoked(Revocation<Room>),
+    Revoked(Revocation<GroupSummary>),
 }
 
 /// A message as accepted: everything that its recipients will see and that may change later (ws.md §6.2
 /// C1, §6.3 C2).
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Sent<To = Person> {
+pub struct Sent<To = UserSummary> {
     pub id: MessageId,
     /// The author, by the name that the recipients see.
-    pub from: Person,
+    pub from: UserSummary,
     /// The author's public identifier.
     pub from_uuid: Uuid,
     /// The recipient, by the name that the author sees, or the group.
@@ -77,10 +77,10 @@ impl<To: PartialEq> PartialEq for Sent<To> {
 
 /// A message taken back (ws.md §6.3, V1).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Revocation<To = Person> {
+pub struct Revocation<To = UserSummary> {
     pub message: MessageId,
     /// The author, by account name, or by their name in the group.
-    pub by: Person,
+    pub by: UserSummary,
     /// The recipient or the group, as the author's client named it.
     pub to: To,
     pub at: Timestamp,
@@ -88,7 +88,7 @@ pub struct Revocation<To = Person> {
 
 /// How a group appeared when something happened; messages keep it for ever.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Room {
+pub struct GroupSummary {
     pub id: GroupId,
     pub name: String,
     /// Its picture: up to nine, joined by commas.

@@ -20,18 +20,18 @@ pub use codec::DecodeError;
 pub use complaint::{Accused, ComplaintEvent, Statement};
 pub use delivery::{Delivered, DeliveredInGroup, DeliveryEvent};
 pub use friendship::{Answer, FriendshipEvent, NewEdge, Visibility};
-pub use group::{Applicant, Card, Entrance, GroupEvent, Inviter};
+pub use group::{AccountSummary, Applicant, GroupEvent, Inviter, JoinContext};
 pub use ids::{
     ChatKey, ComplaintId, ComplaintKey, ConnectionId, EdgeId, GroupId, IDS_PER_EVENT, MembershipId,
     MessageId, NodeId, Pair, Position, QuickReplyId, RequestId, Subject, TokenId, UserId,
 };
-pub use message::{ChatEvent, GroupChatEvent, Revocation, Room, Sent};
+pub use message::{ChatEvent, GroupChatEvent, GroupSummary, Revocation, Sent};
 pub use operations::OperationsEvent;
 pub use quick_replies::QuickReplyEvent;
 pub use recorded::Recorded;
 pub use session::{DisconnectReason, SessionEvent};
 pub use user::{Device, UploadPlace, Uploaded, UserEvent};
-pub use values::{ChatKind, Person, Role, Timestamp, Username, enc};
+pub use values::{ChatKind, Role, Timestamp, UserSummary, Username, enc};
 
 /// The events of one kind of aggregate, among all events.
 pub trait AggregateEvent: Sized {

@@ -35,7 +35,7 @@ impl Timestamp {
 
     /// `2025-09-24 13:33:04` in UTC+08:00: `create_time` of a row (data.md §1).
     pub fn row_text(self) -> String {
-        self.local(format_description!("[year]-[month]-[day] [hour]:[minute]:[second]"))
+        self.local_text(format_description!("[year]-[month]-[day] [hour]:[minute]:[second]"))
     }
 
     /// `2025-09-24T05:33:04.123Z`: the other times of a row (data.md §1).
@@ -47,19 +47,13 @@ impl Timestamp {
             .unwrap_or_default()
     }
 
-    /// `2025年09月24日 9:05:07` in UTC+08:00: the time in the account alert (ws.md §6.4).
-    pub fn alert_text(self) -> String {
-        self.local(format_description!(
-            "[year]年[month]月[day]日 [hour padding:none]:[minute]:[second]"
-        ))
-    }
-
     /// `20250924` in UTC+08:00: the folder of a day's uploads (rest.md §33).
     pub fn day_text(self) -> String {
-        self.local(format_description!("[year][month][day]"))
+        self.local_text(format_description!("[year][month][day]"))
     }
 
-    fn local(self, format: &[BorrowedFormatItem<'_>]) -> String {
+    /// In UTC+08:00, the zone that clients expect in texts (data.md §1), in another form.
+    pub fn local_text(self, format: &[BorrowedFormatItem<'_>]) -> String {
         self.date_time().to_offset(ZONE).format(format).unwrap_or_default()
     }
 }
@@ -148,7 +142,7 @@ impl Username {
 
 /// How somebody appeared when something happened; messages keep it for ever.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Person {
+pub struct UserSummary {
     /// Who.
     pub id: UserId,
     /// Remark, nickname or username.
@@ -166,7 +160,6 @@ mod tests {
         let at = Timestamp(1_758_675_907_004);
         assert_eq!(at.row_text(), "2025-09-24 09:05:07");
         assert_eq!(at.iso_text(), "2025-09-24T01:05:07.004Z");
-        assert_eq!(at.alert_text(), "2025年09月24日 9:05:07");
         assert_eq!(Timestamp(1_758_729_600_000).day_text(), "20250925", "midnight in Beijing");
     }
 

@@ -18,7 +18,7 @@ use crate::{
         },
         user::{Account, User},
     },
-    events::{GroupEvent, GroupId, MessageId, Room, Subject, UserId},
+    events::{GroupEvent, GroupId, GroupSummary, MessageId, Subject, UserId},
 };
 
 type Result<T> = std::result::Result<T, CommandError<GroupRejection>>;
@@ -174,7 +174,7 @@ pub async fn room_of(
     executor: &Executor,
     group: GroupId,
     user: UserId,
-) -> std::result::Result<Option<Room>, LogError> {
+) -> std::result::Result<Option<GroupSummary>, LogError> {
     let group = executor.state::<Group>(group).await?.state;
     Ok(group.active().filter(|group| group.member(user).is_some()).map(ActiveGroup::room))
 }

@@ -24,8 +24,8 @@ use crate::{
         user::{Account, User},
     },
     events::{
-        AggregateEvent, ChatEvent, ChatKey, Event, GroupChatEvent, GroupId, MessageId, Pair,
-        Person, Position, Revocation, Room, Sent, Subject, UserId,
+        AggregateEvent, ChatEvent, ChatKey, Event, GroupChatEvent, GroupId, GroupSummary,
+        MessageId, Pair, Position, Revocation, Sent, Subject, UserId, UserSummary,
     },
     projections::message_history,
 };
@@ -99,7 +99,7 @@ pub struct SendToGroup<'a> {
 #[derive(Debug)]
 pub struct SentToGroup {
     /// The message.
-    pub sent: Arc<Sent<Room>>,
+    pub sent: Arc<Sent<GroupSummary>>,
     /// The group.
     pub group: Arc<Group>,
 }
@@ -233,9 +233,9 @@ pub async fn revoke<To: Recipient + DeserializeOwned>(
 pub async fn revoke_in_group(
     executor: &Executor,
     by: &Account,
-    (message, to): (MessageId, Room),
+    (message, to): (MessageId, GroupSummary),
     authority: Authority<'_>,
-) -> Result<Revocation<Room>> {
+) -> Result<Revocation<GroupSummary>> {
     let group = executor.state::<Group>(to.id).await?.state;
     let refuse = |rejection| CommandError::Rejected(rejection);
     let active = group.active().ok_or(refuse(MessageRejection::NoGroupToRevokeIn))?;
@@ -258,7 +258,7 @@ pub async fn revoke_for_operator(
         Event::Chat(_, ChatEvent::Sent(sent)) => {
             let author = author(executor, sent.from.id).await?;
             let (by, to) = (author.person(), sent.to.clone());
-            let revocation: Revocation<Person> = Revocation { message: sent.id, by, to, at };
+            let revocation: Revocation<UserSummary> = Revocation { message: sent.id, by, to, at };
             revoke_visibly(executor, revocation, authority).await
         }
         Event::GroupChat(_, GroupChatEvent::Sent(sent)) => {

@@ -244,8 +244,8 @@ mod tests {
             user::User,
         },
         events::{
-            Applicant, Card, Entrance, GroupEvent, GroupId, MembershipId, Role, SessionEvent,
-            Timestamp, TokenId, UserEvent, UserId, Username,
+            AccountSummary, Applicant, GroupEvent, GroupId, JoinContext, MembershipId, Role,
+            SessionEvent, Timestamp, TokenId, UserEvent, UserId, Username,
         },
     };
 
@@ -261,14 +261,14 @@ mod tests {
             avatar: String::new(),
             role: Role::User,
         };
-        let owner = Card {
+        let owner = AccountSummary {
             id: UserId(0),
             username: Username(String::new()),
             nickname: String::new(),
             avatar: String::new(),
         };
         let entry =
-            Entrance { user, inviter: None, icon: String::new(), owner, roster: Vec::new() };
+            JoinContext { user, inviter: None, icon: String::new(), owner, roster: Vec::new() };
         GroupEvent::Joined { avatar: String::new(), entry, notice: None, at: Timestamp(0) }
     }
 

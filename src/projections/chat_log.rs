@@ -7,10 +7,12 @@ use serde_json::Value;
 use super::{
     Projection, ProjectionParts, StoreError,
     engine::redis::{NONE, RedisStore, RedisTx, command},
-    message_object::MessageObject,
     quota::{KEPT, Quota},
 };
-use crate::events::{ChatEvent, Event, GroupChatEvent, GroupId, MessageId, Pair, Recorded, UserId};
+use crate::{
+    events::{ChatEvent, Event, GroupChatEvent, GroupId, MessageId, Pair, Recorded, UserId},
+    protocol::message_object::MessageObject,
+};
 
 /// The read model.
 pub struct ChatLog {

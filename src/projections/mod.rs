@@ -4,23 +4,21 @@ pub mod address_book;
 pub mod chat_log;
 pub mod complaints;
 pub mod engine;
-pub mod group_notices;
-pub mod group_object;
 pub mod group_roster;
 pub mod message_history;
-pub mod message_object;
 pub mod offline_queue;
 pub mod presence;
 pub mod quick_replies;
 pub mod quota;
 pub mod sessions;
 pub mod user_directory;
-mod user_objects;
 
 use std::{sync::LazyLock, time::Duration};
 
 pub use engine::checkpoint::Checkpoint;
 use engine::generation::Store;
+
+pub use crate::protocol::parameters::Page;
 
 use sqlx::PgPool;
 
@@ -180,13 +178,4 @@ pub struct After {
     pub id: Option<i64>,
     /// How many rows at most.
     pub limit: i64,
-}
-
-/// A part of a list.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Page {
-    /// How many rows at most.
-    pub limit: i64,
-    /// How many come before it.
-    pub offset: i64,
 }

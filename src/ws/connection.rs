@@ -12,7 +12,6 @@ use super::{
     connection_state::ConnectionState,
     delivery_state::{Decision, ReadOutcome, Remembered},
     frame_sink::{Ended, FrameSink},
-    frames::{self, HintsFor},
     opening::{Admitted, Opened, Refused, open},
     place::Place,
     registry::Registration,
@@ -24,7 +23,8 @@ use crate::{
     clock,
     commands::user::{Account, User},
     events::{DisconnectReason, Role, UserId},
-    projections::{address_book, group_roster, message_object},
+    projections::{address_book, group_roster},
+    protocol::frames,
 };
 
 const HEARTBEAT: Duration = Duration::from_secs(30);
@@ -89,8 +89,9 @@ impl Connected {
                 .unwrap_or(false);
         let in_groups = group_roster::has_groups(&sockets.app.executor.pool, self.user).await;
         let in_groups = in_groups.unwrap_or(false);
-        let subscription = HintsFor { role: self.role, in_groups, has_friends };
-        for hint in frames::hints(&account, &sockets.app.config.server.asset_base, subscription) {
+        let wanted = frames::HintsFor { role: self.role, in_groups, has_friends };
+        let assets = &sockets.app.config.server.asset_base;
+        for hint in frames::hints(&account, assets, wanted, (clock::now(), clock::random_id)) {
             sink.send(hint).await?;
         }
         Ok(())
@@ -137,7 +138,7 @@ impl Connected {
                         patience = Some(Instant::now() + RETRY);
                     }
                 }
-                _ = heartbeat.tick() => sink.send(frames::PING.to_owned()).await?,
+                _ = heartbeat.tick() => sink.send(frames::ping()).await?,
                 () = sleep_until(Some(renewal)), if is_current => {
                     let renewed =
                         sockets.app.executor.renew(self.user, self.registration.connection);
@@ -244,7 +245,7 @@ impl Connected {
                 break;
             }
             if let Some(object) = &item.object {
-                sink.send(message_object::frame(object, clock::now())).await?;
+                sink.send(frames::message(object, clock::now())).await?;
             }
             self.written(sockets, sink, item.place, item.object.is_some());
         }
@@ -327,13 +328,10 @@ impl Connected {
         // Who has taken over waits for us.
         let mark = timeout(ALERT, sockets.app.rate_limit.take_modified(self.user)).await;
         let silenced = matches!(mark, Ok(Ok(true)));
-        let user = sockets.app.executor.state::<User>(self.user).await;
-        match user.as_ref().map(|user| user.state.account()) {
-            Ok(Some(account)) if !silenced => {
-                sink.send(frames::alert(account, &sockets.app.config.server.asset_base)).await
-            }
-            _ => Ok(()),
-        }
+        let Ok(user) = sockets.app.executor.state::<User>(self.user).await else { return Ok(()) };
+        let Some(account) = user.state.account().filter(|_| !silenced) else { return Ok(()) };
+        let assets = &sockets.app.config.server.asset_base;
+        sink.send(frames::alert(account, assets, (clock::now(), clock::random_id()))).await
     }
 }
 

@@ -6,9 +6,9 @@ use axum::extract::ws::{Message, Utf8Bytes, WebSocket};
 use serde::Deserialize;
 use tokio::time::timeout;
 
-use super::frames;
 use crate::{
-    adapters::client_stream::ClientConnection, clock, events::DisconnectReason, state::App,
+    adapters::client_stream::ClientConnection, clock, events::DisconnectReason, protocol::frames,
+    state::App,
 };
 
 /// Why the loop of a socket ends.

@@ -7,7 +7,6 @@ pub mod delivery_acks;
 mod delivery_state;
 mod disconnect_reporter;
 mod frame_sink;
-pub mod frames;
 pub mod group_subscriptions;
 mod mailbox;
 pub mod opening;

@@ -19,6 +19,7 @@ use crate::{
     },
     events::{Cause, DisconnectReason, Role, UserId},
     executor::{CommandError, Wait, authority::Authority, authority::Unauthorized},
+    protocol::refusals::socket as refused,
 };
 
 /// Somebody who may have a connection. It receives pushes already: a client that asks for its queue as soon as the socket
@@ -53,16 +54,16 @@ pub async fn admit(
     token: Option<&str>,
     cause: Cause,
 ) -> Result<Box<Admitted>, Refused> {
-    let token = token.filter(|token| !token.is_empty()).ok_or(Refused::Text("缺少 token 参数"))?;
-    let unlawful = Refused::Text("Token 不合法");
+    let token = token.filter(|token| !token.is_empty()).ok_or(Refused::Text(refused::NO_TOKEN))?;
+    let unlawful = Refused::Text(refused::BAD_TOKEN);
     let Some(claims) = sockets.app.tokens.read(token) else { return Err(unlawful) };
     let Some(claims) = sockets.app.current(claims).await.map_err(later)? else {
         return Err(unlawful);
     };
     let user = sockets.app.executor.state::<User>(claims.id).await.map_err(later)?;
     let account = match user.state.account() {
-        None => return Err(Refused::Text("用户不存在")),
-        Some(account) if account.disabled => return Err(Refused::Text("你已被管理员禁用")),
+        None => return Err(Refused::Text(refused::NO_SUCH_USER)),
+        Some(account) if account.disabled => return Err(Refused::Text(refused::DISABLED)),
         Some(account) => account.clone(),
     };
     let permit = sockets.opening_order.wait(account.id).await;
@@ -103,9 +104,9 @@ pub(super) async fn open(sockets: &Sockets, admitted: Box<Admitted>) -> Result<O
         Err(
             CommandError::Rejected(SessionRejection::NotCurrent)
             | CommandError::Unauthorized(Unauthorized::Token),
-        ) => return Err(Refused::Text("Token 不合法")),
+        ) => return Err(Refused::Text(refused::BAD_TOKEN)),
         Err(CommandError::Unauthorized(Unauthorized::Account)) => {
-            return Err(Refused::Text("你已被管理员禁用"));
+            return Err(Refused::Text(refused::DISABLED));
         }
         Err(error) => {
             // The log may have it nevertheless, and nobody else would ever say that this socket is gone.

@@ -29,8 +29,8 @@ use crate::{
     },
     clock,
     events::{
-        ConnectionId, DisconnectReason, Event, GroupEvent, Person, Position, Recorded,
-        SessionEvent, TokenId, UserEvent, UserId,
+        ConnectionId, DisconnectReason, Event, GroupEvent, Position, Recorded, SessionEvent,
+        TokenId, UserEvent, UserId, UserSummary,
     },
     executor::{Executor, connections::Disconnect},
 };
@@ -223,7 +223,7 @@ impl ConnectionRegistry {
                 }
             }
             Event::Group(group, event) => {
-                let (GroupEvent::Left { by: Person { id: user, .. }, .. }
+                let (GroupEvent::Left { by: UserSummary { id: user, .. }, .. }
                 | GroupEvent::MemberRemoved { user, .. }) = event
                 else {
                     return;

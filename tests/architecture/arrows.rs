@@ -1,5 +1,5 @@
-//! The arrows between folders: `main → cli → boot → api, ws → state → executor → projections → adapters → commands →
-//! events`, and who alone may do what.
+//! The arrows between folders: `main → cli → boot → api, ws → state → executor → projections → protocol, adapters →
+//! commands → events`, and who alone may do what.
 
 use crate::names::{Named, named};
 use crate::tree::{Complaint, none_of, texts};
@@ -13,7 +13,7 @@ const LAYERS: &[&[&str]] = &[
     &["state"],
     &["executor"],
     &["projections"],
-    &["adapters"],
+    &["adapters", "protocol"],
     &["commands"],
     &["events"],
 ];
@@ -44,6 +44,20 @@ const RULES: &[Rule] = &[
         never: "async axum futures_util sqlx std::env std::fs std::io std::net std::process \
                 std::thread std::time tokio tracing crate::adapters crate::clock crate::config \
                 crate::projections crate::telemetry",
+        except: &[],
+    },
+    Rule {
+        because: "what clients see is made of facts and states alone",
+        of: &["src/protocol/"],
+        never: "async axum futures_util sqlx std::env std::fs std::io std::net std::process \
+                std::thread std::time tokio tracing crate::adapters crate::clock crate::config \
+                crate::projections crate::telemetry",
+        except: &[],
+    },
+    Rule {
+        because: "rules do not know in which words clients are told",
+        of: &["src/commands/"],
+        never: "crate::protocol",
         except: &[],
     },
     Rule {

@@ -40,7 +40,7 @@ fn every_route_is_an_entry_of_the_document() {
     let mut sources = texts("src", &[".rs"]);
     sources.retain(|source| source.0 != "src/api/admin.rs" && beside(source));
     let files: Vec<String> = sources.into_iter().map(|(file, _)| file).collect();
-    assert!(files.is_empty(), "routes that are not in src/api/routes: {}", files.join(", "));
+    assert!(files.is_empty(), "routes that are no entries of their chapter: {}", files.join(", "));
 }
 
 /// What the functions of a source name, or only those that are tests.

@@ -3,12 +3,15 @@
 //! Nothing is started here: each test reads files and fails with file and line.
 
 mod arrows;
+mod circles;
 mod citations;
 mod contract;
 mod dependencies;
 mod figures;
 mod golden;
+mod language;
 mod links;
 mod names;
 mod tidiness;
 mod tree;
+mod types;

@@ -4,7 +4,8 @@ use futures_util::future::join_all;
 use hongyan::{
     adapters::nats::new_event::{Expect, NewEvent},
     events::{
-        Cause, Event, GroupChatEvent, GroupId, MessageId, Person, Room, Sent, Timestamp, UserId,
+        Cause, Event, GroupChatEvent, GroupId, GroupSummary, MessageId, Sent, Timestamp, UserId,
+        UserSummary,
     },
 };
 use serde_json::json;
@@ -193,9 +194,13 @@ async fn what_somebody_writes_who_is_not_in_the_group_reaches_nobody() {
     let (avatar, name) = (String::new(), "cat".to_owned());
     let sent = Sent {
         id: MessageId(uuid::Uuid::new_v4()),
-        from: Person { id: UserId(number(cat.id)), name, avatar },
+        from: UserSummary { id: UserId(number(cat.id)), name, avatar },
         from_uuid: cat.uuid.parse().expect("a UUID"),
-        to: Room { id: GroupId(number(group.id)), name: String::new(), avatar: String::new() },
+        to: GroupSummary {
+            id: GroupId(number(group.id)),
+            name: String::new(),
+            avatar: String::new(),
+        },
         kind: "text".to_owned(),
         data: "\"from outside\"".to_owned(),
         options: None,

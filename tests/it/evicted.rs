@@ -9,8 +9,8 @@ use hongyan::{
         redis::{Redis, cmd},
     },
     events::{
-        Cause, ChatEvent, ChatKey, ConnectionId, Event, GroupId, MessageId, NodeId, Person,
-        Position, Recorded, Role, Sent, SessionEvent, Timestamp, TokenId, UserId,
+        Cause, ChatEvent, ChatKey, ConnectionId, Event, GroupId, MessageId, NodeId, Position,
+        Recorded, Role, Sent, SessionEvent, Timestamp, TokenId, UserId, UserSummary,
     },
     projections::{
         Projection as _,
@@ -194,7 +194,7 @@ fn text(number: u128, bytes: usize) -> String {
 
 /// A message of so many bytes.
 fn message(number: u128, (from, to): (UserId, UserId), bytes: usize) -> Event {
-    let person = |id| Person { id, name: format!("user {id}"), avatar: String::new() };
+    let person = |id| UserSummary { id, name: format!("user {id}"), avatar: String::new() };
     let sent = Sent {
         id: MessageId(Uuid::from_u128(number)),
         from: person(from),

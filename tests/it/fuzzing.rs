@@ -13,7 +13,11 @@ use proptest::{
 };
 use reqwest::Method;
 
-use crate::support::{App, SEND, document::operations, send, text_to};
+use crate::support::{
+    App, SEND,
+    document::{body as body_of, operations},
+    send, text_to,
+};
 
 /// How many are on their way at once.
 const AT_ONCE: usize = 8;
@@ -70,9 +74,8 @@ fn requests(token: &str) -> BoxedStrategy<Vec<u8>> {
         .collect();
     let names: Vec<String> = operations()
         .iter()
-        .filter_map(|operation| operation.entry["requestBody"]["content"].as_object())
-        .flat_map(|content| content.values())
-        .filter_map(|media| media["schema"]["properties"].as_object())
+        .map(|operation| body_of(operation, "application/json"))
+        .filter_map(|schema| schema["properties"].as_object())
         .flat_map(|properties| properties.keys().cloned())
         .collect();
     let token = token.to_owned();

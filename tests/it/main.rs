@@ -10,6 +10,7 @@ mod support;
 mod appends;
 mod authorization;
 mod churn;
+mod clients;
 mod cluster;
 mod dead_connections;
 mod evicted;

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::support::document::{Operation, document, operations};
+use crate::support::document::{Operation, body, document, operations};
 use crate::support::{Api, App, Reply, send};
 
 #[tokio::test]
@@ -90,7 +90,7 @@ fn checked_parameters(operation: &Operation) -> Vec<Parameter> {
         in_path: told["in"] == "path",
         schema: &told["schema"],
     });
-    let schema = &operation.entry["requestBody"]["content"]["application/json"]["schema"];
+    let schema = body(operation, "application/json");
     let inside = schema["properties"].as_object().into_iter().flatten();
     let inside = inside.map(|(name, schema)| Parameter { name, in_path: false, schema });
     let is_checked = operation.entry["responses"]["422"].is_object();

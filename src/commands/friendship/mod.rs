@@ -2,8 +2,8 @@
 
 use super::{decider::Decider, footprint::Footprint};
 use crate::events::{
-    Answer, EdgeId, FriendshipEvent, MessageId, NewEdge, Pair, Person, Position, RequestId, UserId,
-    Visibility,
+    Answer, EdgeId, FriendshipEvent, MessageId, NewEdge, Pair, Position, RequestId, UserId,
+    UserSummary, Visibility,
 };
 
 /// Both directions between two users.
@@ -100,9 +100,9 @@ pub enum FriendshipCommand {
     /// Ask to be friends (rest.md §11).
     Request {
         /// Who asks.
-        asker: Person,
+        asker: UserSummary,
         /// Who is asked.
-        asked: Person,
+        asked: UserSummary,
         /// The introduction.
         text: String,
         /// The picture beside the notice.
@@ -117,9 +117,9 @@ pub enum FriendshipCommand {
         /// `None`: leave it pending, which still checks that it is.
         answer: Option<Answer>,
         /// Who answers.
-        caller: Person,
+        caller: UserSummary,
         /// The asker, by the name that the notice uses.
-        other: Person,
+        other: UserSummary,
         /// The edges wanted if the answer is yes, the caller's first.
         edges: [NewEdge; 2],
         /// The id of the notice.
@@ -128,9 +128,9 @@ pub enum FriendshipCommand {
     /// Become friends at once (rest.md §40).
     Befriend {
         /// Who does it.
-        caller: Person,
+        caller: UserSummary,
         /// With whom.
-        other: Person,
+        other: UserSummary,
         /// The introduction.
         text: String,
         /// The edges wanted, the caller's first.

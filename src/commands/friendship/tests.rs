@@ -8,8 +8,8 @@ const ANN: UserId = UserId(3);
 const BOB: UserId = UserId(9);
 const NOTICE: MessageId = MessageId(Uuid::nil());
 
-fn person(id: UserId) -> Person {
-    Person { id, name: "n".into(), avatar: "a".into() }
+fn person(id: UserId) -> UserSummary {
+    UserSummary { id, name: "n".into(), avatar: "a".into() }
 }
 
 fn other(id: UserId) -> UserId {

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use crate::{
     commands::user::{Account, User},
-    events::{Card, GroupId, MessageId, Timestamp, UserId},
+    events::{AccountSummary, GroupId, MessageId, Timestamp, UserId},
 };
 
 /// A group's picture shows this many members.
@@ -118,12 +118,12 @@ impl People {
     }
 
     /// The accounts of all `members`; of none if they are many.
-    pub fn roster(&self, members: impl Iterator<Item = UserId>) -> Vec<Card> {
+    pub fn roster(&self, members: impl Iterator<Item = UserId>) -> Vec<AccountSummary> {
         let members: Vec<UserId> = members.take(ROSTER + 1).collect();
         if members.len() > ROSTER {
             return Vec::new();
         }
-        members.into_iter().filter_map(|user| self.account(user)).map(Card::of).collect()
+        members.into_iter().filter_map(|user| self.account(user)).map(AccountSummary::of).collect()
     }
 }
 

@@ -11,8 +11,8 @@ use uuid::Uuid;
 
 use super::user::Account;
 use crate::events::{
-    Applicant, Card, GroupEvent, GroupId, Inviter, MembershipId, Person, Position, Room, Timestamp,
-    UserId,
+    AccountSummary, Applicant, GroupEvent, GroupId, GroupSummary, Inviter, MembershipId, Position,
+    Timestamp, UserId, UserSummary,
 };
 
 /// A group from its beginning to its end.
@@ -88,7 +88,7 @@ impl Member {
     }
 
     /// How he appears in the group: by his name there, else as everywhere.
-    pub fn person(&self, account: &Account) -> Person {
+    pub fn person(&self, account: &Account) -> UserSummary {
         let own = Some(self.nickname.as_str()).filter(|name| !name.is_empty());
         account.person_called(own.unwrap_or(account.name()))
     }
@@ -190,9 +190,9 @@ impl ActiveGroup {
     }
 
     /// How the group appears now.
-    pub fn room(&self) -> Room {
+    pub fn room(&self) -> GroupSummary {
         let GroupRow { id, name, avatar, .. } = &self.row;
-        Room { id: *id, name: name.clone(), avatar: avatar.clone() }
+        GroupSummary { id: *id, name: name.clone(), avatar: avatar.clone() }
     }
 
     fn evolve(&mut self, position: Position, event: &GroupEvent) {
@@ -265,7 +265,7 @@ impl ActiveGroup {
     }
 }
 
-impl Card {
+impl AccountSummary {
     /// An account as a group's notices show it.
     pub fn of(account: &Account) -> Self {
         Self {
@@ -280,7 +280,7 @@ impl Card {
 impl Applicant {
     /// An account that joins.
     pub fn of(account: &Account) -> Self {
-        let Person { id, name, avatar } = account.person();
+        let UserSummary { id, name, avatar } = account.person();
         Self { id, uuid: account.uuid, name, avatar, role: account.role }
     }
 }

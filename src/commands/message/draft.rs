@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::{MessageRejection, Recipient, SenderRelation};
 use crate::{
     commands::{friendship::Friendship, group::Group, user::Account},
-    events::{MessageId, Person, Role, Room, Sent, Timestamp, UserId},
+    events::{GroupSummary, MessageId, Role, Sent, Timestamp, UserId, UserSummary},
 };
 
 /// What somebody wants to say.
@@ -24,13 +24,13 @@ pub struct MessageContent {
 
 /// A message to be.
 #[derive(Debug, Clone)]
-pub struct Draft<To: Recipient = Person> {
+pub struct Draft<To: Recipient = UserSummary> {
     /// Its id.
     pub id: MessageId,
     /// How the recipient regards the author.
     pub relation: To::Relation,
     /// The author, by the name that the recipients see, with their role.
-    pub from: Person,
+    pub from: UserSummary,
     /// The author's role on their row.
     pub from_role: Role,
     /// The author's public identifier.
@@ -70,7 +70,7 @@ impl Draft {
     }
 }
 
-impl Draft<Room> {
+impl Draft<GroupSummary> {
     /// What `author` wants to say to a group (rest.md §41).
     ///
     /// # Errors
@@ -113,7 +113,7 @@ impl<To: Recipient> Draft<To> {
 }
 
 /// How `viewer` knows `who`: by their remark, if they made one. In what guests write, remarks do not count (ws.md §6.2).
-fn seen_by(between: &Friendship, viewer: UserId, who: &Account, author: Role) -> Person {
+fn seen_by(between: &Friendship, viewer: UserId, who: &Account, author: Role) -> UserSummary {
     let remark = between
         .edge_of(viewer)
         .filter(|_| author == Role::User && viewer != who.id)

@@ -7,7 +7,9 @@ mod relation;
 mod tests;
 
 use super::decider::Decider;
-use crate::events::{GroupId, MessageId, Person, Position, Revocation, Role, Timestamp, UserId};
+use crate::events::{
+    GroupId, MessageId, Position, Revocation, Role, Timestamp, UserId, UserSummary,
+};
 
 pub use self::{
     draft::{Draft, MessageContent},
@@ -20,7 +22,7 @@ pub const REVOKE_WINDOW_MS: i64 = 5 * 60 * 1000;
 
 /// One message, to a person or to a group.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub enum Message<To = Person> {
+pub enum Message<To = UserSummary> {
     /// Nobody sent it.
     #[default]
     Unsent,
@@ -52,7 +54,7 @@ pub enum Target {
 
 /// What can be asked of a message.
 #[derive(Debug, Clone)]
-pub enum MessageCommand<To: Recipient = Person> {
+pub enum MessageCommand<To: Recipient = UserSummary> {
     /// Accept it.
     Send(Draft<To>),
     /// Take it back.

@@ -4,8 +4,8 @@ use std::{fmt::Debug, sync::Arc};
 
 use super::{MessageRejection, SenderRelation, Target};
 use crate::events::{
-    AggregateEvent, ChatEvent, ChatKey, GroupChatEvent, GroupId, Person, Revocation, Role, Room,
-    Sent, UserId,
+    AggregateEvent, ChatEvent, ChatKey, GroupChatEvent, GroupId, GroupSummary, Revocation, Role,
+    Sent, UserId, UserSummary,
 };
 
 /// What a message is sent to: a person or a group.
@@ -41,7 +41,7 @@ pub enum SentOrRevoked<'a, To> {
     Revoked(&'a Revocation<To>),
 }
 
-impl Recipient for Person {
+impl Recipient for UserSummary {
     type Event = ChatEvent;
     type Relation = SenderRelation;
 
@@ -73,7 +73,7 @@ impl Recipient for Person {
     }
 }
 
-impl Recipient for Room {
+impl Recipient for GroupSummary {
     type Event = GroupChatEvent;
     /// A draft to a group is a member's: [`Draft::to_group`].
     type Relation = ();

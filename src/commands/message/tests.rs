@@ -8,8 +8,8 @@ use crate::events::ChatEvent;
 const ANN: UserId = UserId(3);
 const BOB: UserId = UserId(9);
 
-fn person(id: UserId) -> Person {
-    Person { id, name: "n".into(), avatar: "a".into() }
+fn person(id: UserId) -> UserSummary {
+    UserSummary { id, name: "n".into(), avatar: "a".into() }
 }
 
 fn send(relation: SenderRelation, role: Role) -> MessageCommand {

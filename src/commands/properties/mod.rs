@@ -22,8 +22,8 @@ use super::{
 };
 use crate::events::{
     AggregateEvent, Answer, ChatKey, ConnectionId, Device, DisconnectReason, Event, GroupId,
-    MessageId, NewEdge, NodeId, Pair, Person, Position, RequestId, Revocation, Role, Timestamp,
-    TokenId, UserId, Username, Visibility,
+    MessageId, NewEdge, NodeId, Pair, Position, RequestId, Revocation, Role, Timestamp, TokenId,
+    UserId, UserSummary, Username, Visibility,
 };
 
 mod groups;
@@ -286,9 +286,9 @@ fn session_command() -> impl Strategy<Value = SessionCommand> {
 }
 
 /// The two in either order, by names of all kinds.
-fn people() -> impl Strategy<Value = (Person, Person)> {
+fn people() -> impl Strategy<Value = (UserSummary, UserSummary)> {
     ([text(), text()], any::<bool>()).prop_map(|([name, avatar], turned)| {
-        let person = |id| Person { id, name: name.clone(), avatar: avatar.clone() };
+        let person = |id| UserSummary { id, name: name.clone(), avatar: avatar.clone() };
         if turned { (person(BOB), person(ANN)) } else { (person(ANN), person(BOB)) }
     })
 }
@@ -297,7 +297,7 @@ fn friendship_command() -> impl Strategy<Value = FriendshipCommand> {
     // Of what was asked among the first few commands.
     let request = || (0..4_usize).prop_map(|n| positions().nth(n).map(RequestId::made_at));
     let notice = || id().prop_map(MessageId);
-    let edges = |caller: &Person, other: &Person, remark: String| {
+    let edges = |caller: &UserSummary, other: &UserSummary, remark: String| {
         [(caller, other), (other, caller)].map(|(owner, friend)| NewEdge {
             owner: owner.id,
             friend: friend.id,

@@ -8,7 +8,7 @@ use sqlx::PgPool;
 
 use crate::{
     events::{EdgeId, RequestId, Timestamp, UserId},
-    projections::{Page, user_directory::Found},
+    projections::{Page, user_directory::ListedUser},
 };
 
 /// Somebody in an address book.
@@ -19,7 +19,7 @@ pub struct Friend {
     /// The owner's remark.
     pub remark: String,
     /// Who it is.
-    pub user: Found,
+    pub user: ListedUser,
 }
 
 /// A page of `owner`'s address book, by row.
@@ -40,7 +40,7 @@ pub async fn friends(pool: &PgPool, owner: UserId, page: Page) -> sqlx::Result<V
     let friends = rows.into_iter().map(|row| Friend {
         id: EdgeId(row.id),
         remark: row.remark,
-        user: Found {
+        user: ListedUser {
             id: UserId(row.friend),
             uuid: row.uuid,
             username: row.username,
@@ -65,7 +65,7 @@ pub struct RequestRow {
     /// When it was answered, or made.
     pub updated_at: Timestamp,
     /// Who asks.
-    pub asker: Found,
+    pub asker: ListedUser,
 }
 
 /// A page of the requests addressed to `asked`, the newest first.
@@ -90,7 +90,7 @@ pub async fn requests(pool: &PgPool, asked: UserId, page: Page) -> sqlx::Result<
         status: row.status,
         created_at: Timestamp::of(row.created_at),
         updated_at: Timestamp::of(row.updated_at),
-        asker: Found {
+        asker: ListedUser {
             id: UserId(row.asker),
             uuid: row.uuid,
             username: row.username,

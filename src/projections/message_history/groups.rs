@@ -13,9 +13,9 @@ use crate::{
     projections::{
         StoreError,
         engine::postgres::{column, number},
-        group_object::{Columns, GroupObject},
         offline_queue::members::changed_by,
     },
+    protocol::group_object::{Columns, GroupObject},
 };
 
 /// The groups of a batch.

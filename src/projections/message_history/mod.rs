@@ -16,19 +16,21 @@ use uuid::Uuid;
 
 use self::{
     groups::Groups,
-    notices::{Audience, Notice},
+    notices::{Audience, HistoryNotice},
 };
 use super::{
     Projection, ProjectionParts, StoreError,
     engine::postgres::{PostgresStore, Tables, number},
-    message_object::{MessageObject, revoked_text_in_group},
-    user_objects,
 };
 use crate::{
     commands::message::{Accepted, Message, Target},
     events::{
-        ChatEvent, Event, GroupChatEvent, GroupId, MessageId, Pair, Person, Recorded, Revocation,
-        Sent, Timestamp, UserId,
+        ChatEvent, Event, GroupChatEvent, GroupId, MessageId, Pair, Recorded, Revocation, Sent,
+        Timestamp, UserId, UserSummary,
+    },
+    protocol::{
+        message_object::{MessageObject, revoked_text_in_group},
+        user_notices,
     },
 };
 
@@ -87,17 +89,21 @@ impl Projection for MessageHistory {
                     revoked.push(told(revocation));
                     let text = revoked_text_in_group(revocation);
                     let object = MessageObject::revoked_in_group(revocation, &text).json();
-                    notices.push(Notice { at, audience: Audience::All(revocation.to.id), object });
+                    notices.push(HistoryNotice {
+                        at,
+                        audience: Audience::All(revocation.to.id),
+                        object,
+                    });
                 }
                 Event::Group(id, event) => {
-                    notices.extend(Notice::in_group(&mut groups, *id, event, at));
+                    notices.extend(HistoryNotice::in_group(&mut groups, *id, event, at));
                 }
                 event => {
                     if let Event::Chat(_, ChatEvent::Revoked(revocation)) = event {
                         revoked.push(told(revocation));
                     }
-                    notices.extend(user_objects::of(recorded).into_iter().map(|(user, object)| {
-                        Notice { at, audience: Audience::User(user), object }
+                    notices.extend(user_notices::of(recorded).into_iter().map(|(user, object)| {
+                        HistoryNotice { at, audience: Audience::User(user), object }
                     }));
                 }
             }
@@ -136,7 +142,7 @@ struct Row<'a> {
     recorded: &'a Recorded<Event>,
     chat: Chat,
     id: MessageId,
-    sender: &'a Person,
+    sender: &'a UserSummary,
     recipient: Option<UserId>,
     object: String,
     /// The group in it.

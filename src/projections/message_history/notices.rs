@@ -8,12 +8,12 @@ use crate::{
     projections::{
         StoreError,
         engine::postgres::{column, number},
-        group_notices,
     },
+    protocol::group_notices,
 };
 
 /// What is shown of an event that is no message.
-pub(super) struct Notice {
+pub(super) struct HistoryNotice {
     pub(super) at: Position,
     pub(super) audience: Audience,
     pub(super) object: String,
@@ -27,7 +27,7 @@ pub(super) enum Audience {
     All(GroupId),
 }
 
-impl Notice {
+impl HistoryNotice {
     /// Takes in what happened to a group, and tells what is shown of it.
     pub(super) fn in_group(
         groups: &mut Groups,
@@ -66,7 +66,10 @@ impl Audience {
 }
 
 /// Writes them.
-pub(super) async fn insert(tx: &mut PgConnection, notices: Vec<Notice>) -> Result<(), StoreError> {
+pub(super) async fn insert(
+    tx: &mut PgConnection,
+    notices: Vec<HistoryNotice>,
+) -> Result<(), StoreError> {
     if notices.is_empty() {
         return Ok(());
     }

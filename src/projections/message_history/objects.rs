@@ -4,7 +4,7 @@ use sqlx::PgPool;
 
 use crate::{
     events::{GroupId, MessageId, Position, UserId},
-    projections::message_object::with_group,
+    protocol::message_object::with_group,
 };
 
 /// What was said in a group.

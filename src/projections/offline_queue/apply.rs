@@ -14,12 +14,11 @@ use crate::{
     events::{
         DeliveryEvent, Event, GroupChatEvent, GroupEvent, GroupId, Position, Recorded, UserId,
     },
-    projections::{
-        StoreError,
-        engine::redis::RedisTx,
+    projections::{StoreError, engine::redis::RedisTx},
+    protocol::{
         group_notices,
         message_object::{MessageObject, revoked_text_in_group},
-        user_objects,
+        user_notices,
     },
 };
 
@@ -74,7 +73,7 @@ impl BatchApplier<'_> {
                 self.fan_out(revocation.to.id, None, &[], object, at).await?;
             }
             _ => {
-                for (user, object) in user_objects::of(recorded) {
+                for (user, object) in user_notices::of(recorded) {
                     self.enqueue(&[user], None, object, at).await?;
                 }
             }

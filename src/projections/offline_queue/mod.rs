@@ -26,6 +26,7 @@ use crate::{
     },
     clock,
     events::{ChatEvent, ConnectionId, Event, GroupChatEvent, Position, Recorded, UserId},
+    protocol::frames,
 };
 
 use self::{
@@ -38,7 +39,6 @@ use super::{
         generation::FenceToken,
         redis::{RedisStore, RedisTx, VERSION, command},
     },
-    message_object,
     quota::{KEPT, Quota},
 };
 
@@ -199,7 +199,7 @@ impl Projection for OfflineQueue {
                     frame.clone()
                 }
                 (Some(object), _) => {
-                    let frame = Bytes::from(message_object::frame(object, clock::now()));
+                    let frame = Bytes::from(frames::message(object, clock::now()));
                     last = Some((Arc::clone(object), frame.clone()));
                     frame
                 }

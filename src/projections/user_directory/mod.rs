@@ -314,7 +314,7 @@ pub async fn profile(pool: &PgPool, uuid: Uuid) -> sqlx::Result<Option<Profile>>
 
 /// Somebody as others find him.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Found {
+pub struct ListedUser {
     /// Who.
     pub id: UserId,
     /// The public identifier.
@@ -334,7 +334,7 @@ pub struct Found {
 ///
 /// # Errors
 /// The database cannot be reached.
-pub async fn search(pool: &PgPool, part: &str, seeker: UserId) -> sqlx::Result<Vec<Found>> {
+pub async fn search(pool: &PgPool, part: &str, seeker: UserId) -> sqlx::Result<Vec<ListedUser>> {
     let pattern = format!("%{}%", literal(&Username(part.to_owned()).folded()));
     let rows = sqlx::query!(
         "select id, uuid, username, nickname, avatar from users
@@ -345,7 +345,7 @@ pub async fn search(pool: &PgPool, part: &str, seeker: UserId) -> sqlx::Result<V
     )
     .fetch_all(pool)
     .await?;
-    let found = rows.into_iter().map(|row| Found {
+    let found = rows.into_iter().map(|row| ListedUser {
         id: UserId(row.id),
         uuid: row.uuid,
         username: row.username,
@@ -362,7 +362,7 @@ pub(super) fn literal(text: &str) -> String {
 
 /// An account as rosters show it (rest.md §23).
 #[derive(Debug, Clone, PartialEq)]
-pub struct Face {
+pub struct RosterUser {
     /// Whose.
     pub id: UserId,
     /// The public identifier.
@@ -381,7 +381,7 @@ pub struct Face {
 ///
 /// # Errors
 /// The database cannot be reached.
-pub async fn faces(pool: &PgPool, users: &[UserId]) -> sqlx::Result<Vec<Face>> {
+pub async fn roster_users(pool: &PgPool, users: &[UserId]) -> sqlx::Result<Vec<RosterUser>> {
     let ids: Vec<i64> = users.iter().map(|user| user.0).collect();
     let rows = sqlx::query!(
         "select id, uuid, username, nickname, avatar, role from users where id = any($1)",
@@ -389,7 +389,7 @@ pub async fn faces(pool: &PgPool, users: &[UserId]) -> sqlx::Result<Vec<Face>> {
     )
     .fetch_all(pool)
     .await?;
-    let faces = rows.into_iter().map(|row| Face {
+    let faces = rows.into_iter().map(|row| RosterUser {
         id: UserId(row.id),
         uuid: row.uuid,
         username: row.username,

@@ -37,6 +37,14 @@ pub fn operations() -> Vec<Operation> {
     paths.iter().flat_map(of_path).collect()
 }
 
+/// What a body is to be, by its media type.
+pub fn body(operation: &Operation, media_type: &str) -> &'static Value {
+    let schema = &operation.entry["requestBody"]["content"][media_type]["schema"];
+    schema["$ref"].as_str().map_or(schema, |name| {
+        DOCUMENT.pointer(name.trim_start_matches('#')).expect("references lead somewhere")
+    })
+}
+
 /// The whole document.
 pub fn document() -> &'static Value {
     &DOCUMENT
@@ -63,6 +71,13 @@ pub fn check(method: &Method, path: &str, reply: &Reply) {
     let told = response.unwrap_or_else(|| {
         panic!("{method} {path}: {status} is not in the document: {}", reply.text())
     });
+    if let Some(texts) = told["x-texts"].as_array() {
+        let said =
+            if reply.body["msg"] == "fail" { &reply.body["data"] } else { &reply.body["msg"] };
+        let said = said.as_str().unwrap_or_default();
+        let known = texts.iter().filter_map(Value::as_str).any(|text| is_like(text, said));
+        assert!(known, "{method} {path}: `{said}` is not among the texts of {status}");
+    }
     let Some(content) = told["content"].as_object() else { return };
     let kind = reply.headers.get("content-type").and_then(|kind| kind.to_str().ok());
     let kind = kind.unwrap_or_default().split(';').next().unwrap_or_default();
@@ -75,6 +90,19 @@ pub fn check(method: &Method, path: &str, reply: &Reply) {
         let fault = fault(pointer, &reply.body);
         assert!(fault.is_none(), "{method} {path}: {fault:?} in {status} {}", reply.text());
     }
+}
+
+/// Is it this text? `…` stands for any.
+fn is_like(text: &str, said: &str) -> bool {
+    let mut parts = text.split('…');
+    let Some(mut rest) = said.strip_prefix(parts.next().unwrap_or_default()) else { return false };
+    let mut last = None;
+    for part in parts {
+        let Some(at) = rest.find(part) else { return false };
+        rest = &rest[at + part.len()..];
+        last = Some(part);
+    }
+    rest.is_empty() || last.is_some_and(|last| last.is_empty() || rest.ends_with(last))
 }
 
 /// Does a path fit a template?

@@ -11,8 +11,8 @@ use hongyan::{
         new_event::{Expect, NewEvent},
     },
     events::{
-        Applicant, Card, Cause, Entrance, Event, GroupEvent, GroupId, NodeId, Role, Timestamp,
-        UserEvent, UserId, Username,
+        AccountSummary, Applicant, Cause, Event, GroupEvent, GroupId, JoinContext, NodeId, Role,
+        Timestamp, UserEvent, UserId, Username,
     },
 };
 use serde_json::{Value, json};
@@ -54,7 +54,7 @@ impl App {
     pub async fn crowd_of(&self, owner: &User, group: Group, strangers: Range<i64>) {
         let log = self.log().await;
         let id = GroupId(i64::try_from(group.id).expect("an id"));
-        let owner = Card {
+        let owner = AccountSummary {
             id: UserId(i64::try_from(owner.id).expect("an id")),
             username: Username(owner.username.clone()),
             nickname: String::new(),
@@ -73,7 +73,7 @@ impl App {
             let (owner, roster) = (owner.clone(), Vec::new());
             let event = GroupEvent::Joined {
                 avatar: asset("user.jpg"),
-                entry: Entrance { user, inviter: None, icon, owner, roster },
+                entry: JoinContext { user, inviter: None, icon, owner, roster },
                 notice: None,
                 at: Timestamp(1_758_675_907_004),
             };

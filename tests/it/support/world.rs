@@ -15,8 +15,8 @@ use hongyan::{
     },
     events::{
         Answer, Cause, ChatEvent, ChatKey, ConnectionId, Delivered, DeliveredInGroup,
-        DeliveryEvent, Device, DisconnectReason, Event, FriendshipEvent, GroupId, MessageId,
-        NewEdge, Pair, Position, Recorded, RequestId, Revocation, Room, Subject, Timestamp,
+        DeliveryEvent, Device, DisconnectReason, Event, FriendshipEvent, GroupId, GroupSummary,
+        MessageId, NewEdge, Pair, Position, Recorded, RequestId, Revocation, Subject, Timestamp,
         TokenId, UserId, Username, Visibility,
     },
 };
@@ -41,7 +41,7 @@ pub struct World {
     pub lists: Lists,
     /// The log.
     pub log: Vec<Recorded<Event>>,
-    pub(super) said: Vec<(Message<Room>, Revocation<Room>)>,
+    pub(super) said: Vec<(Message<GroupSummary>, Revocation<GroupSummary>)>,
     connections: Vec<(UserId, ConnectionId)>,
     requests: Vec<(RequestId, UserId, UserId)>,
     messages: Vec<(Message, Revocation)>,

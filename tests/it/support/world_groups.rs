@@ -11,7 +11,7 @@ use hongyan::{
         message::{Draft, Message, MessageCommand, MessageContent, Revoker},
     },
     events::{Event, GroupEvent, GroupId, MessageId, Revocation, UserId},
-    projections::group_notices,
+    protocol::group_notices,
 };
 use serde_json::value::RawValue;
 

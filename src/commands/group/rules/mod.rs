@@ -9,8 +9,8 @@ use super::{
 use crate::{
     commands::{decider::Decider, user::Account},
     events::{
-        Applicant, Card, Entrance, GroupEvent, GroupId, IDS_PER_EVENT, Inviter, Person, Position,
-        Role, UserId,
+        AccountSummary, Applicant, GroupEvent, GroupId, IDS_PER_EVENT, Inviter, JoinContext,
+        Position, Role, UserId, UserSummary,
     },
 };
 
@@ -182,9 +182,9 @@ impl GroupCommand {
             group.members().map(|member| member.user).chain(last)
         };
         let roster = if silent { Vec::new() } else { self.people.roster(users()) };
-        let owner = self.people.account(group.row.owner).map(Card::of);
+        let owner = self.people.account(group.row.owner).map(AccountSummary::of);
         let owner = owner.expect("the owner's account is handed in");
-        let entry = Entrance { user, inviter, icon: self.icon.clone(), owner, roster };
+        let entry = JoinContext { user, inviter, icon: self.icon.clone(), owner, roster };
         Ok(if waits {
             let (text, owner) = (text.to_owned(), self.person(group, group.row.owner));
             GroupEvent::Applied { entry, text, owner, notice, at }
@@ -215,12 +215,12 @@ impl GroupCommand {
         self.people.picture(members.map(|member| member.user))
     }
 
-    fn account_of(&self, user: UserId) -> Person {
+    fn account_of(&self, user: UserId) -> UserSummary {
         self.people.account(user).map(Account::person).expect("the caller's account is handed in")
     }
 
     /// How somebody appears in the group.
-    fn person(&self, group: &ActiveGroup, user: UserId) -> Person {
+    fn person(&self, group: &ActiveGroup, user: UserId) -> UserSummary {
         match (group.membership(user), self.people.account(user)) {
             (Some(member), Some(account)) => member.person(account),
             _ => self.account_of(user),
