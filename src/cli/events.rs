@@ -17,7 +17,7 @@ use crate::{
 #[derive(Subcommand)]
 pub(super) enum EventsCommand {
     /// Events as they come
-    SharedLogSubscription {
+    Tail {
         /// Only those on subjects like `evt.user.>` or `evt.chat.3.9.*`
         #[arg(long, default_value = "evt.>", value_parser = subject_filter)]
         subject: String,
@@ -46,7 +46,7 @@ pub(super) async fn run(
     let nats = ops::connect(config).await?;
     let log = boot::open_log(nats, config, NodeId(clock::random_id()), None).await?;
     match command {
-        EventsCommand::SharedLogSubscription { subject, from, count } => {
+        EventsCommand::Tail { subject, from, count } => {
             tail(&log, &subject, from, count, output).await
         }
         EventsCommand::Show { position } => {
