@@ -1,4 +1,4 @@
-//! Command line → config → what was asked for.
+//! The program: command line, configuration, and what was asked for.
 
 use std::process::ExitCode;
 

@@ -1,4 +1,4 @@
-//! The world: alone in naming `async_nats` and `redis`.
+//! The adapters speak to the world, and alone name `async_nats` and `redis`.
 
 pub mod body_memory;
 pub mod client_address;

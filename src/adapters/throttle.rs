@@ -1,4 +1,4 @@
-//! How many requests a user and an address may make in a minute, on all nodes together.
+//! The throttle counts the requests of a user and of an address in a minute, on all nodes together.
 //!
 //! Counted here and, where it may matter, in Redis: a key that is far from its limit costs no round
 //! trip, and one that is near is known everywhere within a second. So the limits hold but for what

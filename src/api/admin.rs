@@ -27,7 +27,7 @@ use super::{
 use crate::{
     adapters::{
         nats::{
-            checkpoints::{Checkpoints, LEASE},
+            checkpoints::{Checkpoints, LOST_AFTER},
             event_log::{EventLog, LogEnd},
         },
         redis::Redis,
@@ -130,7 +130,7 @@ impl Admin {
 
 fn heard(checkpoints: &Checkpoints, name: &str) -> (&'static str, u64, Option<String>) {
     let Some(beat) = checkpoints.last_heartbeat(name) else {
-        let reason = format!("no projector was heard for {} s", LEASE.as_secs());
+        let reason = format!("no projector was heard for {} s", LOST_AFTER.as_secs());
         return ("silent", 0, Some(reason));
     };
     let why = |event| format!("event {event}: its projector says why");

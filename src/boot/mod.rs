@@ -67,15 +67,15 @@ pub async fn serve(config: Config, role: ProcessRole) -> anyhow::Result<()> {
     };
     let opened = Arc::new(OnceLock::new());
     process.start_admin(admin, Arc::clone(&opened), role)?;
-    let (mut seen, mut tail) = (None, None);
+    let (mut seen, mut shared_log) = (None, None);
     if role != ProcessRole::Gateway {
         let (log, checkpoints, its_tail) = process.start_projector().await?;
-        (seen, tail) = (Some((log, checkpoints)), Some(its_tail));
+        (seen, shared_log) = (Some((log, checkpoints)), Some(its_tail));
     }
     let gateway = match clients {
         None => None,
         Some(listener) => {
-            let sockets = Box::pin(process.start_gateway(listener, tail)).await?;
+            let sockets = Box::pin(process.start_gateway(listener, shared_log)).await?;
             // This log knows whether it can be promised that what it holds stays.
             let Executor { log, checkpoints, .. } = &sockets.app.executor;
             seen = Some((log.clone(), checkpoints.clone()));

@@ -1,4 +1,4 @@
-//! One process: starts what its role needs, and stops it in order.
+//! The process starts what its role needs, and stops it in order.
 
 use std::{
     sync::{Arc, OnceLock},
@@ -127,10 +127,14 @@ impl Process {
     }
 
     /// The end of the log, for whoever follows it.
-    fn tail(&self, log: &EventLog, subjects: &'static [&'static str]) -> SharedLogSubscription {
-        let tail = SharedLogSubscription::new(log.clone(), subjects);
-        self.keep(tail.clone().run());
-        tail
+    fn shared_log(
+        &self,
+        log: &EventLog,
+        subjects: &'static [&'static str],
+    ) -> SharedLogSubscription {
+        let shared_log = SharedLogSubscription::new(log.clone(), subjects);
+        self.keep(shared_log.clone().run());
+        shared_log
     }
 
     pub(super) async fn start_projector(
@@ -159,10 +163,10 @@ impl Process {
             pushes: Pushes::new(nats.client.clone(), self.sockets_here.clone()),
             chat_log_length: config.projections.chat_log_length,
         };
-        let tail = self.tail(&log, &["evt.>"]);
+        let shared_log = self.shared_log(&log, &["evt.>"]);
         let runners = RunnerContext {
             log: log.clone(),
-            tail: tail.clone(),
+            shared_log: shared_log.clone(),
             checkpoints: checkpoints.clone(),
             node: self.node,
             batch: config.projections.batch,
@@ -182,26 +186,26 @@ impl Process {
                 pushes.refetch_all().await;
             }
         });
-        Ok((log, checkpoints, tail))
+        Ok((log, checkpoints, shared_log))
     }
 
     /// With the projector's view of the log's end, if it is in this process.
     pub(super) async fn start_gateway(
         &self,
         listener: TcpListener,
-        tail: Option<SharedLogSubscription>,
+        shared_log: Option<SharedLogSubscription>,
     ) -> anyhow::Result<Sockets> {
         let config = &self.config;
         config.check_gateway()?;
         let nats = self.nats(&config.nats.gateway_user, &config.nats.gateway_password).await?;
         let open = async || open_durable_log(nats.clone(), config, self.node).await;
         let log = self.until_ready(open).await?;
-        let tail = tail.unwrap_or_else(|| self.tail(&log, aggregates::SUBJECTS));
+        let shared_log = shared_log.unwrap_or_else(|| self.shared_log(&log, aggregates::SUBJECTS));
         let app = Box::pin(self.app(&nats, log)).await?;
         let hand_overs = HandOverChannel::new(nats.client.clone());
         let (sockets, report_disconnects) = Sockets::start(app.clone(), hand_overs);
         self.tasks.spawn(report_disconnects);
-        self.start_gateway_tasks(&sockets, tail).await;
+        self.start_gateway_tasks(&sockets, shared_log).await;
         self.keep(api::serve::serve(
             listener,
             api::router(app, sockets.clone()),
@@ -281,11 +285,11 @@ impl Process {
         }))
     }
 
-    async fn start_gateway_tasks(&self, sockets: &Sockets, tail: SharedLogSubscription) {
+    async fn start_gateway_tasks(&self, sockets: &Sockets, shared_log: SharedLogSubscription) {
         let (executor, registry) = (sockets.app.executor.clone(), sockets.registry.clone());
         self.keep(async move {
             let begin = |position| registry.on_missed_events(position);
-            executor.sync_caches(&tail, |recorded| registry.on_event(recorded), begin).await;
+            executor.sync_caches(&shared_log, |recorded| registry.on_event(recorded), begin).await;
         });
         self.keep(sockets.delivery_acks.clone().run());
         self.keep(sockets.app.throttle.clone().run());

@@ -40,7 +40,7 @@ pub(super) async fn migrate(config: &Config, output: Output) -> anyhow::Result<E
     }
     output.tell(
         &json!({"stream": "EVENTS", "vault": "VAULT", "database": true, "analytics": analytics}),
-        || "the stream, the vault and the database are ready".into(),
+        || "the stream, the credential store and the database are ready".into(),
     );
     Ok(ExitCode::SUCCESS)
 }

@@ -70,7 +70,7 @@ pub enum ComplaintCommand {
     Close {
         /// How; not 0.
         status: i16,
-        /// What he says of it.
+        /// What they say of it.
         note: String,
         /// Now.
         at: Timestamp,
@@ -249,7 +249,7 @@ mod tests {
     #[test]
     fn what_is_not_said_anew_stays() {
         let complaint = given(&[file()]);
-        let revised = complaint.decide(&revise(ANN, "fraud")).expect("his");
+        let revised = complaint.decide(&revise(ANN, "fraud")).expect("theirs");
         let statement = statement("fraud", "each day");
         assert_eq!(revised, Some(ComplaintEvent::Revised { statement, at: AT }));
         assert_eq!(complaint.decide(&revise(ANN, "spam")), Ok(None));

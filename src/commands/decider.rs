@@ -1,4 +1,4 @@
-//! The one shape that every aggregate's rules have.
+//! The decider is the one shape that every aggregate's rules have.
 
 use std::hash::Hash;
 

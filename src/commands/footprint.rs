@@ -1,4 +1,5 @@
-//! What the state of an aggregate costs in memory, about: caches are bounded by that and not by their number of entries.
+//! The footprint of an aggregate's state in memory, about: caches are bounded by that and not by their number of
+//! entries.
 
 use super::{complaint::Complaint, group::Group, session::Session, user::User};
 use crate::events::{ConnectionId, Device, NodeId};

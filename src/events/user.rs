@@ -63,7 +63,7 @@ pub enum UserEvent {
         /// The JSON text.
         userset: String,
     },
-    /// The password is another one; what it is stays in the vault.
+    /// The password is another one; what it is stays in the credential store.
     #[serde(rename = "user.password_changed.v1")]
     PasswordChanged,
     /// A file of this user's is stored; its name on their device is not kept.

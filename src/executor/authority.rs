@@ -1,4 +1,4 @@
-//! On whose behalf a command runs, and what must still be so when it is appended.
+//! The authority of a command: on whose behalf it runs, and what must still be so when it is appended.
 
 use crate::{
     commands::{session::Session, user::User},

@@ -1,4 +1,4 @@
-//! Keeps the caches of a gateway fresh: one ordered consumer over all that rules ask about.
+//! Cache synchronisation keeps the caches of a gateway fresh: one subscriber to all that rules ask about.
 
 use std::{future::pending, time::Duration};
 
@@ -22,14 +22,14 @@ impl Executor {
     /// never hear any.
     pub async fn sync_caches(
         &self,
-        tail: &SharedLogSubscription,
+        shared_log: &SharedLogSubscription,
         observe: impl Fn(&Recorded<Event>),
         begin: impl Fn(Position),
     ) {
         tokio::join!(self.report(), async {
             loop {
                 let ended = tokio::select! {
-                    ended = self.try_follow(tail, &observe, &begin) => ended,
+                    ended = self.try_follow(shared_log, &observe, &begin) => ended,
                     // Nobody may have waited for us, so what the caches hold may have ended.
                     () = self.lapsed() => continue,
                 };
@@ -76,7 +76,7 @@ impl Executor {
 
     async fn try_follow(
         &self,
-        tail: &SharedLogSubscription,
+        shared_log: &SharedLogSubscription,
         observe: &impl Fn(&Recorded<Event>),
         begin: &impl Fn(Position),
     ) -> Result<(), LogError> {
@@ -88,7 +88,7 @@ impl Executor {
             Position(0) => end.last,
             before => before.min(end.last),
         };
-        let mut reader = tail.follow(SUBJECTS, Position(position.0 + 1)).await?;
+        let mut reader = shared_log.follow(SUBJECTS, Position(position.0 + 1)).await?;
         self.caches.clear(); // nothing that was cached before this reader began has been kept fresh
         if let (Some(liveness), Some(silences)) = (&self.liveness, silences) {
             liveness.caught_up(silences);

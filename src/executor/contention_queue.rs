@@ -1,5 +1,5 @@
-//! Whoever was too slow waits for his turn: many who change one aggregate at once would else only get
-//! into each other's way, for each append makes all others decide anew.
+//! The contention queue: who met a concurrency conflict tries again alone, one after the other. Many who change one
+//! aggregate at once would else only get into each other's way, for each append makes all others decide anew.
 
 use std::hash::{BuildHasher as _, RandomState};
 

@@ -52,7 +52,7 @@ pub async fn create(executor: &Executor, change: Change<'_>, friends: &[UserId])
     }
 }
 
-/// Brings somebody into a group, or the caller himself. Says whether he is in.
+/// Brings somebody into a group, or the caller themselves. Says whether they are in.
 ///
 /// # Errors
 /// The rules of rest.md §29, or the log.

@@ -8,7 +8,7 @@ use tracing::{info, warn};
 
 use super::{Executor, connections::Disconnect};
 use crate::{
-    adapters::nats::checkpoints::{Checkpoints, LEASE},
+    adapters::nats::checkpoints::{Checkpoints, LOST_AFTER},
     events::{Cause, ConnectionId, DisconnectReason, NodeId, Position, UserId},
     projections::presence,
     telemetry::ProjectionHealth,
@@ -48,7 +48,7 @@ impl Reaper {
             }
             let ours =
                 self.executor.checkpoints.active_runner("presence") == Some(self.executor.node);
-            if !ours || listening_since.elapsed() < LEASE {
+            if !ours || listening_since.elapsed() < LOST_AFTER {
                 continue;
             }
             if let Err(error) = self.look().await {
@@ -107,14 +107,14 @@ impl Reaper {
             }
         }
         // Until then the next look would end them again.
-        self.executor.checkpoints.wait_for_projections(last, &["presence"], LEASE).await;
+        self.executor.checkpoints.wait_for_projections(last, &["presence"], LOST_AFTER).await;
         Ok(ended)
     }
 
     fn is_lost(&mut self, node: NodeId) -> bool {
         match self.executor.checkpoints.silence(&Checkpoints::gateway(node)) {
-            Some(silence) => silence >= LEASE,
-            None => self.unheard.entry(node).or_insert_with(Instant::now).elapsed() >= LEASE,
+            Some(silence) => silence >= LOST_AFTER,
+            None => self.unheard.entry(node).or_insert_with(Instant::now).elapsed() >= LOST_AFTER,
         }
     }
 

@@ -1,4 +1,4 @@
-//! Who is connected where. In Redis.
+//! Presence: who is connected where. In Redis.
 
 use std::collections::{BTreeMap, HashMap};
 

@@ -1,4 +1,4 @@
-//! What people have answered beforehand. In PostgreSQL.
+//! Quick replies: what people have answered beforehand. In PostgreSQL.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! Which token and which socket is current for each account. In Redis.
+//! Sessions: which token and which connection is current for each account. In Redis.
 
 use std::collections::BTreeMap;
 

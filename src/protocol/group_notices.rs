@@ -137,7 +137,7 @@ impl About<'_> {
         object.json()
     }
 
-    /// G6: an entry in the owner's list that opens the page on which he decides.
+    /// G6: an entry in the owner's list that opens the page on which they decide.
     fn application(
         &self,
         id: MessageId,
@@ -184,7 +184,7 @@ impl About<'_> {
     }
 }
 
-/// `[six]邀请 `, or nothing for who came by himself.
+/// `[six]邀请 `, or nothing for who came by themselves.
 fn inviter_part(entry: &JoinContext) -> String {
     entry.inviter.as_ref().map_or_else(String::new, |inviter| format!("[{}]邀请 ", inviter.name))
 }

@@ -1,4 +1,4 @@
-//! One socket: one task, from the upgrade to its end (ws.md §1–§9).
+//! The connection: one WebSocket is one task, from the upgrade to its end (ws.md §1–§9).
 
 use std::{convert::Infallible, sync::Arc, time::Duration};
 

@@ -1,4 +1,4 @@
-//! The WebSocket itself: writes with a bound on how long they may take, and what clients say.
+//! The frame sink is the WebSocket itself: writes with a bound on how long they may take, and what clients say.
 
 use std::{sync::Arc, time::Duration};
 

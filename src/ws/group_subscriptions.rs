@@ -1,5 +1,5 @@
-//! What is pushed in large groups, on its way to the sockets of their members here (ADR 0011): one subscription per
-//! group with a socket, one frame for all of them.
+//! Group subscriptions: pushes of large groups, on their way to the connections of members here (ADR 0011): one
+//! subscription per group with a socket, one frame for all of them.
 
 use std::{
     collections::HashMap,

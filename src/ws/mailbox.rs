@@ -1,4 +1,5 @@
-//! What one task is told by others, in order: an empty one costs a hundred bytes, where a channel costs a thousand.
+//! The mailbox of a task: what others tell it, in order. An empty one costs a hundred bytes, where a channel costs a
+//! thousand.
 
 use std::{
     collections::VecDeque,
@@ -7,7 +8,7 @@ use std::{
 
 use tokio::sync::Notify;
 
-/// Words for one reader, kept until he takes them.
+/// Messages for one reader, kept until it takes them.
 #[derive(Debug)]
 pub(super) struct Mailbox<T> {
     waiting: Mutex<Waiting<T>>,

@@ -1,4 +1,4 @@
-//! Whose socket opens first: of two of one user here, the one that was asked for first.
+//! The opening order of connections: of two of one user here, the one that was asked for first.
 
 use std::{
     collections::HashMap,

@@ -1,4 +1,4 @@
-//! What a gateway does with pushes: it hands them to the sockets that they are for, and has sockets look for those that
+//! The push handler hands pushes to the connections that they are for, and has connections refetch those that
 //! it may have missed.
 
 use std::sync::Arc;

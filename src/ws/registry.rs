@@ -1,4 +1,4 @@
-//! Who hears what on this node: the sockets that are open here, and what happens to them elsewhere.
+//! The connection registry: the connections of this gateway, and what happens to them elsewhere.
 
 use std::{
     collections::HashMap,
@@ -142,7 +142,7 @@ impl ConnectionRegistry {
         (Arc::new(registry), report)
     }
 
-    /// Adds a socket that is about to be told to the log. Drops the user's oldest if he has too many.
+    /// Adds a socket that is about to be told to the log. Drops the user's oldest if they have too many.
     pub(super) fn register(self: &Arc<Self>, user: UserId, token: TokenId) -> Registration {
         let connection = ConnectionId(clock::random_id());
         let subscription = subscribe_user(&self.subscriptions, user);
@@ -190,7 +190,7 @@ impl ConnectionRegistry {
         handles.any(|handle| handle.connection == connection)
     }
 
-    /// Up to this number everything was pushed to the user, wherever his socket is.
+    /// Up to this number everything was pushed to the user, wherever their socket is.
     pub fn on_queue_watermark(&self, user: UserId, number: u64) {
         let sockets = self.lock();
         let handles = sockets.users.get(&user).into_iter().flatten();

@@ -9,23 +9,6 @@ use crate::tree::{Complaint, lines, none_of, root, texts};
 const NAMED: &[&str] =
     &[".ci", ".config", "config", "docs", "migrations", "scripts", "src", "tests", "tools", "web"];
 
-/// Folders and files that the documents name already and that are on their way; one that is there counts no more.
-const TO_COME: &[&str] = &[
-    "src/adapters/nats",
-    "src/boot.rs",
-    "src/commands/message",
-    "src/executor",
-    "src/projections/engine",
-    "src/projections/offline_queue",
-    "src/protocol",
-    "src/state.rs",
-    "src/ws/delivery_acks",
-    "src/ws/delivery_state",
-    "src/ws/group_subscriptions.rs",
-    "src/ws/registry.rs",
-    "src/ws/takeover.rs",
-];
-
 /// Does this file or folder, from the root of the repository, exist?
 type Exists = fn(&Path) -> bool;
 
@@ -36,17 +19,13 @@ fn dangling(file: &str, text: &str, exists: Exists) -> Vec<Complaint> {
         let links = targets(content).map(|link| (link, folder.join(link)));
         let named = files(content).map(|name| (name, PathBuf::from(name)));
         for (shown, path) in links.chain(named) {
-            if !inside(&path).is_some_and(|path| exists(&path) || is_to_come(&path)) {
+            if !inside(&path).is_some_and(|path| exists(&path)) {
                 let what = format!("`{shown}` leads nowhere");
                 complaints.push(Complaint { file: file.to_owned(), line, what });
             }
         }
     }
     complaints
-}
-
-fn is_to_come(path: &Path) -> bool {
-    TO_COME.iter().any(|coming| path.starts_with(coming) && !root().join(coming).exists())
 }
 
 /// The targets of `[text](target)` and `[text]: target`; not addresses.

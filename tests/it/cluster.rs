@@ -23,7 +23,7 @@ async fn users_of_different_gateways_meet() {
     races_have_one_winner(&app).await;
 }
 
-/// ADR 0003: whoever has the queue gives it up at once, also while he waits for what is in it.
+/// ADR 0003: whoever has the queue gives it up at once, also while they wait for what is in it.
 #[tokio::test]
 async fn a_socket_that_waits_for_redis_gives_way_to_a_newer_one() {
     let mut app = App::with_gateways(2).await;

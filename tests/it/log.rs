@@ -148,10 +148,11 @@ async fn a_follower_reaches_an_end_that_is_not_his() {
     let app = App::start().await;
     app.register("ann").await;
     let log = app.log().await;
-    let tail = SharedLogSubscription::new(log.clone(), &["evt.>"]);
-    tokio::spawn(tail.clone().run());
+    let shared_log = SharedLogSubscription::new(log.clone(), &["evt.>"]);
+    tokio::spawn(shared_log.clone().run());
     let end = log.end().await.expect("the log").last;
-    let mut follower = tail.follow(&["evt.delivery.>"], Position(1)).await.expect("a follower");
+    let mut follower =
+        shared_log.follow(&["evt.delivery.>"], Position(1)).await.expect("a follower");
     let none = follower.next_before(10, Some(end), ready(())).await.expect("the log");
     assert!(none.is_empty() && follower.reached() >= end, "{none:?}");
     let at = report(&log).await;
@@ -160,19 +161,19 @@ async fn a_follower_reaches_an_end_that_is_not_his() {
 }
 
 /// That nothing is pending is what a consumer said once, and on a replicated log it may be on a replica that lags. A
-/// follower does not join the tail on its word alone.
+/// follower does not join the shared log on its word alone.
 #[tokio::test]
 async fn a_follower_passes_over_nothing_when_it_joins() {
     let app = App::start().await;
     let log = app.log().await;
-    let tail = SharedLogSubscription::new(log.clone(), &["evt.>"]);
+    let shared_log = SharedLogSubscription::new(log.clone(), &["evt.>"]);
     let from = Position(log.end().await.expect("the log").last.0 + 1);
-    let mut follower = tail.follow(&["evt.delivery.>"], from).await.expect("a follower");
+    let mut follower = shared_log.follow(&["evt.delivery.>"], from).await.expect("a follower");
     assert_eq!(follower.pending(), 0);
     let at = report(&log).await;
-    tokio::spawn(tail.clone().run());
-    let mut other = tail.follow(&["evt.complaint.>"], Position(1)).await.expect("a follower");
-    other.next_before(1, Some(at), ready(())).await.expect("the tail is read");
+    tokio::spawn(shared_log.clone().run());
+    let mut other = shared_log.follow(&["evt.complaint.>"], Position(1)).await.expect("a follower");
+    other.next_before(1, Some(at), ready(())).await.expect("the shared log is read");
     let next = follower.next_before(10, Some(at), ready(())).await.expect("the log");
     assert_eq!(next.iter().map(position_of).collect::<Vec<_>>(), [at]);
 }
@@ -182,17 +183,17 @@ async fn a_follower_passes_over_nothing_when_it_joins() {
 async fn what_comes_while_a_follower_gathers_comes_along() {
     let app = App::start().await;
     let log = app.log().await;
-    let tail = SharedLogSubscription::new(log.clone(), &["evt.>"]);
-    tokio::spawn(tail.clone().run());
+    let shared_log = SharedLogSubscription::new(log.clone(), &["evt.>"]);
+    tokio::spawn(shared_log.clone().run());
     let from = Position(log.end().await.expect("the log").last.0 + 1);
     let subjects = &["evt.delivery.>"];
-    let mut follower = tail.follow(subjects, from).await.expect("a follower");
-    let mut other = tail.follow(subjects, from).await.expect("a follower");
+    let mut follower = shared_log.follow(subjects, from).await.expect("a follower");
+    let mut other = shared_log.follow(subjects, from).await.expect("a follower");
     let first = report(&log).await;
     let gathered = async {
         let second = report(&log).await;
         while other.reached() < second {
-            other.next_batch(1).await.expect("the tail is read");
+            other.next_batch(1).await.expect("the shared log is read");
         }
     };
     let both = follower.next_before(10, None, gathered).await.expect("the log");

@@ -48,8 +48,8 @@ async fn thousands_of_sockets_of_a_lost_gateway_are_ended_once_presence_is_whole
     tokio::spawn(listen);
     let redis = Redis::open(&app.servers.redis.url().into()).expect("a URL");
     let (health, stop) = (ProjectionHealth::default(), CancellationToken::new());
-    let tail = SharedLogSubscription::new(log.clone(), &[]);
-    let runners = RunnerContext { log, tail, checkpoints, node, batch: 100, health, stop };
+    let shared_log = SharedLogSubscription::new(log.clone(), &[]);
+    let runners = RunnerContext { log, shared_log, checkpoints, node, batch: 100, health, stop };
 
     let half = connect(&runners.log, node, 0).await;
     let last = connect(&runners.log, node, SOCKETS / 2).await;

@@ -1,5 +1,5 @@
-//! The power of the log's machine fails (ADR 0002, `log.durability`). `./test power-loss` runs these; `docs/power-loss.md`
-//! says how, and with which result.
+//! The power of the log's machine fails (ADR 0002, `log.durability`). `./test power-loss` runs these;
+//! `docs/power-loss.md` says how, and with which result.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -109,8 +109,8 @@ impl Trial {
         lost
     }
 
-    /// The messages in the log. None is there twice, and each sender's are in order, but for those that he gave up
-    /// waiting for: they may have been taken in after his next.
+    /// The messages in the log. None is there twice, and each sender's are in order, but for those that they gave up
+    /// waiting for: these may have been taken in after their next.
     async fn logged(&self, acknowledged: &BTreeSet<Numbered>) -> BTreeSet<Numbered> {
         let count = self.machine.cli(&["events", "stats", "--json"]).await.json()["events"].clone();
         let all = ["events", "tail", "--from", "1", "--json", "--count", &count.to_string()];

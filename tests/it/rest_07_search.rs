@@ -53,7 +53,7 @@ async fn guests_the_disabled_and_oneself_are_not_found(app: &App) {
     assert_eq!(ids(&seeker, "rule_").await, [there.id]);
     app.cli(&["users", "enable", &gone.id.to_string()]).await.ok();
     assert_eq!(ids(&seeker, "rule_g").await, [gone.id]);
-    // A guest is found once he is registered, by his new name.
+    // A guest is found once they are registered, by their new name.
     let guest = app.visitor(&device(1)).await;
     assert_eq!(ids(&seeker, &guest.username).await, NOBODY);
     let body = json!({ "username": "rule_guest", "password": "a good one" });

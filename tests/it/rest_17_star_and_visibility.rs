@@ -15,7 +15,7 @@ async fn see(by: &User, friend: u64, body: Value) -> Reply {
     by.post(&format!("/api/chat/setmeOrfriendCanSee/{friend}"), body).await
 }
 
-/// What is set on an edge: star, may the friend see mine, do I see his (`rest.md` §19).
+/// What is set on an edge: star, may the friend see mine, do I see theirs (`rest.md` §19).
 async fn set(of: &User, friend: &User) -> [u64; 3] {
     let edge = of.post_empty(&format!("/api/chat/ismygoodfriend/{}", friend.id)).await.ok();
     ["ismystarfriend", "friendlookme", "melookfriend"]

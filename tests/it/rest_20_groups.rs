@@ -44,7 +44,7 @@ async fn everybody_is_told(app: &App) {
     assert_row_time(&group["create_time"]);
     assert_iso_time(&group["update_time"]);
     assert_uuid(&group["uuid"]);
-    // The maker first, then his friends by id.
+    // The maker first, then their friends by id.
     let name = format!("Ann、{}、{}", bob.username, cat.username);
     let avatar = format!("{},{},https://h/c.png", asset("user.jpg"), asset("user.jpg"));
     let expected = json!({ "id": push["id"], "from_avatar": asset("user.jpg"), "from_name": "Ann",

@@ -213,7 +213,7 @@ async fn the_owner_hears_who_left(app: &App) {
     }
 }
 
-/// A whole row of a member with his account, with the times and the number of `row`.
+/// A whole row of a member with their account, with the times and the number of `row`.
 fn whole(row: &Value, group: Group, user: &User) -> Value {
     assert_row_time(&row["create_time"]);
     assert_iso_time(&row["update_time"]);

@@ -29,7 +29,7 @@ fn face(user: &User, nickname: &str) -> Value {
     json!({ "username": user.username, "nickname": nickname, "avatar": asset("user.jpg") })
 }
 
-/// A member as G4 and G6 show him.
+/// A member as G4 and G6 show them.
 fn member(user: &User, nickname: &str) -> Value {
     json!({ "user_id": user.id, "nickname": "", "avatar": "", "status": 1, "user": face(user, nickname) })
 }
@@ -95,7 +95,7 @@ async fn whoever_waits_is_the_owners_to_decide(app: &App) {
     let push = sockets[0].next_push().await;
     let expected = g6(&push, (&ann, &bob), group, &guest, "");
     assert_eq!((keys(&push), &push), (keys(&expected), &expected));
-    // Brought by a member, he waits all the same; brought by the owner he does not.
+    // Brought by a member, they wait all the same; brought by the owner they do not.
     assert_eq!(bob.invite(group, &cat).await.ok(), WAITING);
     let push = sockets[0].next_push().await;
     let expected = g6(&push, (&ann, &bob), group, &cat, &bob.username);

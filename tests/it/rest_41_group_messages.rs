@@ -229,7 +229,7 @@ async fn logs_forget_the_content_and_the_history_marks_it(app: &App) {
     assert_eq!(log[1]["data"], "");
 }
 
-/// Nobody gets, and nobody writes, what comes after he was put out: at two gateways.
+/// Nobody gets, and nobody writes, what comes after they were put out: at two gateways.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_is_out_neither_reads_nor_writes() {
     let app = App::with_gateways(2).await;
@@ -241,7 +241,7 @@ async fn who_is_out_neither_reads_nor_writes() {
         let mut cats = cat.via(app.gateways[1].origin()).listen().await;
         let stop = AtomicBool::new(false);
         let writing = async {
-            // What was accepted before he was put out, and a refusal after it.
+            // What was accepted before they were put out, and a refusal after it.
             let mut accepted = 0;
             loop {
                 let reply = there.say(group, &format!("bob {accepted}")).await;

@@ -48,8 +48,8 @@ async fn a_runner_that_was_overtaken_blames_no_event() {
         Checkpoints::start(nats.client.clone(), None).await.expect("nats-server");
     tokio::spawn(listen);
     let (health, stop) = (ProjectionHealth::default(), CancellationToken::new());
-    let tail = SharedLogSubscription::new(log.clone(), &[]);
-    let runners = RunnerContext { log, tail, checkpoints, node, batch: 1, health, stop };
+    let shared_log = SharedLogSubscription::new(log.clone(), &[]);
+    let runners = RunnerContext { log, shared_log, checkpoints, node, batch: 1, health, stop };
 
     let owner = SecretString::from(app.servers.postgres.owner_url());
     let parts = ProjectionParts {

@@ -1,4 +1,4 @@
-//! H1 of `ws.md` §3 and §6.1: only who is in a group is reminded of his groups.
+//! H1 of `ws.md` §3 and §6.1: only who is in a group is reminded of their groups.
 
 use serde_json::json;
 

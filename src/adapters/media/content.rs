@@ -1,4 +1,4 @@
-//! What a file's first bytes are: recognised by `file-format`, and brought down to the kinds that we take.
+//! The content of a file, by its first bytes: recognised by `file-format`, and brought down to the kinds that we take.
 //!
 //! Of the crate only signatures are used, none of its readers of whole files: what a container holds is asked of the
 //! head alone, so that half a file is judged as a whole one is.

@@ -1,8 +1,8 @@
-//! Where a picture was taken, taken out of it: GPS positions in Exif and XMP, overwritten in place.
+//! The location of a picture is taken out of it: GPS positions in Exif and XMP, overwritten in place.
 //!
 //! Nothing is parsed that could be got wrong: whatever the container (JPEG, PNG, WebP, HEIF), Exif is a TIFF header and
-//! directories of entries, and XMP is XML, both as they are. So the bytes are searched for these, and no length changes.
-//! Entries that are not about GPS stay, the orientation among them (Exif 3.0 §4.6.6, XMP part 2 §2.4).
+//! directories of entries, and XMP is XML, both as they are. So the bytes are searched for these, and no length
+//! changes. Entries that are not about GPS stay, the orientation among them (Exif 3.0 §4.6.6, XMP part 2 §2.4).
 
 use std::ops::Range;
 

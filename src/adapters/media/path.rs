@@ -1,4 +1,4 @@
-//! Where a file is within a store: a path that cannot lead out of it.
+//! The path of a file within a store, which that cannot lead out of it.
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! Whether there is room: a file system that uploads fill must not keep the log from growing.
+//! Free space: a file system that uploads fill must not keep the log from growing.
 
 use std::{path::PathBuf, sync::Arc};
 

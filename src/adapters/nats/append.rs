@@ -1,4 +1,4 @@
-//! Appending: compare-and-append on one subject, and what became of an attempt that had no answer (ADR 0019).
+//! Appends: compare-and-append on one subject, and what became of an attempt that had no answer (ADR 0019).
 
 use std::{sync::atomic::Ordering, time::Duration};
 

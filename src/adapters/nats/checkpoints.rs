@@ -1,4 +1,4 @@
-//! Who has seen how much of the log: projections and gateways tell each other
+//! Checkpoints of projections and gateways, as these publish them to each other: who has seen how much of the log
 //! (`docs/design/presence-and-liveness.md`).
 
 use std::{
@@ -19,9 +19,10 @@ use tokio::{
 use super::liveness::{LIVENESS_TIMEOUT, Liveness, SERVES_WITHOUT_ECHO};
 use crate::events::{NodeId, Position};
 
-/// Who is silent for longer than this is gone.
-pub const LEASE: Duration = Duration::from_secs(10);
-/// How often somebody who has nothing new to say repeats himself.
+/// Who is silent for longer than this is lost: its connections are ended, and its work is anybody's. A gateway serves nobody
+/// long before ([`LIVENESS_TIMEOUT`]).
+pub const LOST_AFTER: Duration = Duration::from_secs(10);
+/// How often somebody who has nothing new to say repeats themselves.
 pub const HEARTBEAT: Duration = Duration::from_secs(3);
 
 /// Somebody has come, and has heard nobody yet.
@@ -68,10 +69,10 @@ struct Awaited {
     gateways: bool,
 }
 
-/// What somebody says of himself.
+/// What somebody says of themselves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Heartbeat {
-    /// How far he is.
+    /// How far they are.
     pub position: Position,
     /// The process.
     pub node: NodeId,
@@ -287,7 +288,7 @@ impl Checkpoints {
     /// What was last heard of `name`, if that was lately; who has just left is not silent yet.
     pub fn last_heartbeat(&self, name: &str) -> Option<Heartbeat> {
         let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        seen.get(name).filter(|heard| heard.at.elapsed() < LEASE).map(|heard| heard.heartbeat)
+        seen.get(name).filter(|heard| heard.at.elapsed() < LOST_AFTER).map(|heard| heard.heartbeat)
     }
 
     /// When `name` was last heard of; `None` if it said good-bye or never was.
@@ -361,7 +362,7 @@ impl Checkpoints {
 
 impl LastHeartbeat {
     fn is_alive(&self) -> bool {
-        self.is_heard_within(LEASE)
+        self.is_heard_within(LOST_AFTER)
     }
 
     fn is_heard_within(&self, limit: Duration) -> bool {

@@ -43,7 +43,7 @@ pub struct CredentialStore {
     replicated: bool,
 }
 
-/// Who has a log-in name, and how he proves it.
+/// Who has a log-in name, and how they prove it.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct UsernameReservation {
     /// The account.
@@ -59,7 +59,7 @@ pub struct UsernameReservation {
     pub change: Option<PasswordChange>,
 }
 
-/// A change of password: the log has to say what the vault says already.
+/// A change of password: the log has to say what the credential store says already.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PasswordChange {
     /// Which.
@@ -127,7 +127,7 @@ impl CredentialStore {
     /// Claims `what` unless somebody has it: that only one can is what makes names unique.
     ///
     /// # Errors
-    /// The vault cannot be reached.
+    /// The credential store cannot be reached.
     pub async fn reserve<C: Reservation>(
         &self,
         what: &str,
@@ -153,7 +153,7 @@ impl CredentialStore {
     /// Who has `what`.
     ///
     /// # Errors
-    /// The vault cannot be reached.
+    /// The credential store cannot be reached.
     pub async fn find<C: Reservation>(
         &self,
         what: &str,
@@ -165,7 +165,7 @@ impl CredentialStore {
     /// Replaces a claim if it is still the one that was read; its new revision, or `None` if it is not.
     ///
     /// # Errors
-    /// The vault cannot be reached.
+    /// The credential store cannot be reached.
     pub async fn replace<C: Reservation>(
         &self,
         what: &str,
@@ -178,7 +178,7 @@ impl CredentialStore {
     /// Gives a claim up, if it is still the one that was read.
     ///
     /// # Errors
-    /// The vault cannot be reached.
+    /// The credential store cannot be reached.
     pub async fn release<C: Reservation>(&self, what: &str, revision: u64) -> Result<(), LogError> {
         let mut headers = Headers::new();
         headers.add(OPERATION, DELETE);

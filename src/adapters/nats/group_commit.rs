@@ -59,7 +59,7 @@ impl GroupCommit {
     }
 }
 
-/// Who arrives while a sync runs waits for the next one: the running one may have passed his pages.
+/// Who arrives while a sync runs waits for the next one: the running one may have passed their pages.
 fn serve(
     arrivals: &mpsc::Receiver<oneshot::Sender<()>>,
     sync: &SyncCall,

@@ -1,4 +1,4 @@
-//! Gateways asking each other: "stop delivering to this user, I have his socket now".
+//! Hand-over requests between gateways: "stop delivering to this user, I have their connection now".
 
 use std::time::Duration;
 

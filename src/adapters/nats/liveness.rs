@@ -1,5 +1,5 @@
-//! Whether this gateway may serve: it hears its own heartbeat, and its caches keep up (ADR 0020,
-//! `docs/design/presence-and-liveness.md`).
+//! The liveness of this gateway, without which it may not serve: it hears its own heartbeat, and its caches keep up
+//! (ADR 0020, `docs/design/presence-and-liveness.md`).
 //!
 //! Whoever takes an authorisation back waits until every gateway has seen it, but no longer than [`LIVENESS_TIMEOUT`].
 //! So a gateway that is cut off, frozen, or behind has to stop by itself before that, in half the time.

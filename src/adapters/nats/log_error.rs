@@ -1,4 +1,4 @@
-//! How the log says no.
+//! The errors with which the log says no.
 
 use crate::events::{DecodeError, Position};
 

@@ -1,4 +1,4 @@
-//! As much of NATS' client protocol as pushes and appends take
+//! The client protocol of NATS, as much of it as pushes and appends take
 //! (<https://docs.nats.io/reference/reference-protocols/nats-protocol>).
 
 use std::{

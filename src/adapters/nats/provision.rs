@@ -1,4 +1,4 @@
-//! Creating the stream and the bucket, and telling when they are not as they must be.
+//! The provision of stream and bucket: they are created, and compared with what they must be.
 
 use std::{path::Path, time::Duration};
 
@@ -73,7 +73,7 @@ pub async fn create(nats: &Nats, replicas: usize) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The analysts' copy of the log, in an account of its own (nats.conf says which lanes it may have).
+/// The analysts' copy of the log, in an account of its own (nats.conf says which lines it may have).
 const COPY: &str = "EVENTS_COPY";
 /// A durable consumer on it: the analysts' own user may pull from consumers, and make none.
 const REPLAY: &str = "replay";

@@ -1,7 +1,7 @@
 //! Pushes: frames on their way to sockets. A push is a hint; the queue is the truth (ADR 0003).
 //!
-//! Each begins with a line that says what it is: `f` number connection, `d`, `s` position, entry before, audience version, who has
-//! told its own sockets, and author, or `w` and watermarks; then comes the frame.
+//! Each begins with a line that says what it is: `f` number connection, `d`, `s` position, entry before, audience
+//! version, who has told its own sockets, and author, or `w` and watermarks; then comes the frame.
 
 use std::{
     sync::{Arc, OnceLock},
@@ -79,7 +79,7 @@ pub enum Push {
     Drain {
         /// Whose.
         user: UserId,
-        /// Where it is to be said that his socket was told.
+        /// Where it is to be said that their socket was told.
         reply: Option<Bytes>,
     },
     /// What was pushed to all of a large group.
@@ -106,7 +106,7 @@ pub struct GroupPush {
     pub position: Position,
     /// The place of the entry before it; 0 if there is none.
     pub after: u64,
-    /// Who does not get it, for he wrote it.
+    /// Who does not get it, for they wrote it.
     pub author: Option<UserId>,
     /// The last event before it that changed who receives.
     pub audience_version: Position,

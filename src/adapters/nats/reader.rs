@@ -1,4 +1,4 @@
-//! Reading the log in order: batches of what is there, then events as they come.
+//! The reader of the log, in its order: batches of what is there, then events as they come.
 
 use std::{sync::Arc, time::Duration};
 
@@ -27,9 +27,11 @@ use crate::events::{DecodeError, Event, Position, Recorded};
 const SILENCE: Duration = Duration::from_secs(30);
 
 /// With several filters the server goes through the subjects of a block to find each next event: 20 to 200 times the
-/// work of sending it. So where at least one in `DENSE` events is wanted, and not only `FEW`, all are fetched.
-const DENSE: u64 = 8;
-const FEW: u64 = 500;
+/// work of sending it. So where at least one in so many events is wanted, and not only so few in all, all are fetched and
+/// filtered here.
+const FETCH_ALL_BELOW_EVENTS_PER_MATCH: u64 = 8;
+/// Wanted events that the server finds.
+const MOST_MATCHES_FILTERED_BY_SERVER: u64 = 500;
 
 /// What one pull request asks for. The server cuts a connection off when more than `max_pending` (`nats.conf`: 64 MB)
 /// waits in it, and a reader has two requests open at most, of which each has to hold the largest event: so a process
@@ -57,7 +59,7 @@ pub struct Reader {
     next: Position,
     pending: u64,
     /// The consumer has all subjects, and the others are left out here.
-    sieve: bool,
+    client_side_filter: bool,
     /// With more events to come it has to be seen whether that would be better.
     judged: u64,
     /// When the consumer was made, or sent something.
@@ -116,19 +118,21 @@ impl Reader {
             broken: false,
             next,
             pending,
-            sieve: false,
-            judged: FEW,
+            client_side_filter: false,
+            judged: MOST_MATCHES_FILTERED_BY_SERVER,
             heard,
         })
     }
 
     /// Sees whether it is better to fetch all events; also when it has fallen behind, or it would do so more and more.
     async fn judge(&mut self) -> Result<(), LogError> {
-        if self.sieve || self.subjects.len() < 2 || self.pending <= self.judged {
+        if self.client_side_filter || self.subjects.len() < 2 || self.pending <= self.judged {
             return Ok(());
         }
         let last = self.stream.get_info().await.map_err(unavailable)?.state.last_sequence;
-        if last.saturating_sub(self.next.0) < self.pending.saturating_mul(DENSE) {
+        if last.saturating_sub(self.next.0)
+            < self.pending.saturating_mul(FETCH_ALL_BELOW_EVENTS_PER_MATCH)
+        {
             self.restart_with(true).await?;
         }
         self.judged = self.pending.saturating_mul(2);
@@ -159,7 +163,7 @@ impl Reader {
     /// The next events: at least one, at most `most` and some MiB, no more than are there already.
     ///
     /// # Errors
-    /// The server cannot be reached, or was away. Then whoever reads begins anew and compares what he
+    /// The server cannot be reached, or was away. Then whoever reads begins anew and compares what it
     /// has with what the log holds: after a power loss the log may end before the reader's place.
     pub async fn next_batch(&mut self, most: usize) -> Result<Vec<Entry>, LogError> {
         Ok(self.fetch(most).await?.into_iter().map(|fetched| fetched.entry).collect())
@@ -229,7 +233,7 @@ impl Reader {
         self.next = Position(position.0 + 1);
         self.heard = Instant::now();
         self.pending = info.pending;
-        if self.sieve && !matches_any(&self.subjects, &message.subject) {
+        if self.client_side_filter && !matches_any(&self.subjects, &message.subject) {
             return Ok(());
         }
         let empty = async_nats::HeaderMap::new();
@@ -243,20 +247,20 @@ impl Reader {
     }
 
     async fn restart(&mut self) -> Result<(), LogError> {
-        self.restart_with(self.sieve).await
+        self.restart_with(self.client_side_filter).await
     }
 
-    async fn restart_with(&mut self, sieve: bool) -> Result<(), LogError> {
-        let subjects = if sieve { &[][..] } else { &self.subjects };
+    async fn restart_with(&mut self, client_side_filter: bool) -> Result<(), LogError> {
+        let subjects = if client_side_filter { &[][..] } else { &self.subjects };
         (self.messages, self.pending) =
             consume(&self.stream, subjects, self.next, self.pull_bytes).await?;
-        (self.sieve, self.delivered, self.broken) = (sieve, 0, false);
+        (self.client_side_filter, self.delivered, self.broken) = (client_side_filter, 0, false);
         self.heard = Instant::now();
         Ok(())
     }
 }
 
-/// A consumer of its own, without acknowledgements, in memory: who reads knows where he is. The library's ordered one
+/// A consumer of its own, without acknowledgements, in memory: the reader knows where it is. The library's ordered one
 /// does not bound its pull requests by bytes.
 async fn consume(
     stream: &Stream<()>,

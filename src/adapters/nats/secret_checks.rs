@@ -1,5 +1,5 @@
-//! Are the secrets of this process those that tokens and passwords were made with? `VAULT` has a check value of each: a
-//! digest keyed with the secret, from which it cannot be had.
+//! Checks of the secrets of this process: are they those that tokens and passwords were made with? `VAULT` has a check
+//! value of each: a digest keyed with the secret, from which it cannot be had.
 
 use anyhow::ensure;
 use hmac::{Hmac, KeyInit as _, Mac as _};
@@ -22,7 +22,7 @@ pub enum Secret {
     Pepper,
 }
 
-/// What the vault keeps of a secret.
+/// What the credential store keeps of a secret.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct CheckValue {
     /// HMAC-SHA-256 of the secret's name under the secret, in hexadecimal digits.
@@ -69,10 +69,10 @@ impl Secret {
     }
 }
 
-/// Is this the secret that the vault knows? The first one that is asked about is noted.
+/// Is this the secret that the credential store knows? The first one that is asked about is noted.
 ///
 /// # Errors
-/// The vault cannot be reached.
+/// The credential store cannot be reached.
 async fn is_known(
     credentials: &CredentialStore,
     which: Secret,
@@ -88,7 +88,7 @@ async fn is_known(
 /// The same, as a reason not to go on.
 ///
 /// # Errors
-/// It is another one, or the vault cannot be reached.
+/// It is another one, or the credential store cannot be reached.
 pub async fn check(
     credentials: &CredentialStore,
     which: Secret,
@@ -105,10 +105,10 @@ pub async fn check(
     Ok(())
 }
 
-/// From now on this is the secret that the vault knows. `false` if it was already.
+/// From now on this is the secret that the credential store knows. `false` if it was already.
 ///
 /// # Errors
-/// The vault cannot be reached.
+/// The credential store cannot be reached.
 pub async fn accept(
     credentials: &CredentialStore,
     which: Secret,

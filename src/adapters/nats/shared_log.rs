@@ -1,8 +1,8 @@
-//! The end of the log, read once for all in this process who follow it.
+//! The shared subscription to the log: its end is read once for all in this process who follow it.
 //!
 //! A consumer for each follower would have the server look for the subjects of each, event by event (with several
-//! filters it goes through all subjects of a block, for every event), and send and have decoded the same event again and
-//! again.
+//! filters it goes through all subjects of a block, for every event), and send and have decoded the same event again
+//! and again.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -22,7 +22,7 @@ use super::{
 };
 use crate::events::Position;
 
-/// What is kept for followers who lag: events, and bytes as they are in the log. Who lags more reads for himself.
+/// What is kept for followers who lag: events, and bytes as they are in the log. Who lags more reads by themselves.
 const MOST: usize = 4096;
 const MOST_BYTES: usize = 16 << 20;
 
@@ -186,7 +186,7 @@ impl Recent {
     }
 }
 
-/// One who follows: on his own until he is where the tail is.
+/// One who follows: on their own until they are where the shared subscription is.
 pub struct Subscriber {
     tail: SharedLogSubscription,
     number: u64,
@@ -195,7 +195,7 @@ pub struct Subscriber {
     next: Position,
     stretch: u64,
     own: Option<Reader>,
-    /// Since his own reader gave something, the log was asked whether that was the last before the tail.
+    /// Since their own reader gave something, the log was asked whether that was the last before the tail.
     asked: bool,
     pending: u64,
 }
@@ -301,7 +301,7 @@ impl Subscriber {
         Waiting { subjects, goal, clear_to, bell, is_rung: false }
     }
 
-    /// Joins the tail, or reads for himself what is there of our subjects before that.
+    /// Joins the tail, or reads by themselves what is there of our subjects before that.
     async fn catch_up_or_join(&mut self) -> Result<(), LogError> {
         if !self.join().await? {
             let reader = self.tail.log.read(self.subjects, self.next).await?;
@@ -311,7 +311,7 @@ impl Subscriber {
         Ok(())
     }
 
-    /// Goes over to the tail if that has what comes next, or there is nothing of ours before what it has. What his own
+    /// Goes over to the tail if that has what comes next, or there is nothing of ours before what it has. What their own
     /// reader has pending is a hint when to ask, and no answer: the replica that it reads from may lag behind the tail.
     async fn join(&mut self) -> Result<bool, LogError> {
         let end = {
@@ -378,7 +378,11 @@ mod tests {
         assert_eq!(found(&recent, &["evt.user.>"], 11, 1), (vec![11], 12));
         assert_eq!(found(&recent, &["evt.user.>", "evt.chat.>"], 12, 2), (vec![12, 15], 16));
         assert_eq!(found(&recent, &["evt.group.>"], 13, 9), (vec![], 17));
-        assert_eq!(found(&recent, &["evt.user.>"], 20, 9), (vec![], 20), "he is ahead of the tail");
+        assert_eq!(
+            found(&recent, &["evt.user.>"], 20, 9),
+            (vec![], 20),
+            "they are ahead of the tail"
+        );
     }
 
     #[test]

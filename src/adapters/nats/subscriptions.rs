@@ -1,4 +1,4 @@
-//! What this node wants to hear of: one connection to nats-server for the pushes to all its sockets (ADR 0012).
+//! Subscriptions of this gateway: one connection to nats-server for the pushes to all its sockets (ADR 0012).
 //!
 //! A subscription of async-nats costs 6 KiB, for its channel. Here it is a row of a map, and what comes is handed on in
 //! the order in which it was published, whatever its subject.

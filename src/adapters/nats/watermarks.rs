@@ -1,5 +1,5 @@
-//! What was pushed since the last heartbeat, told again: a push that was lost is missed within seconds, and only the
-//! sockets that it was for look (ADR 0022).
+//! Watermarks say again what was pushed since the last heartbeat: a push that was lost is missed within seconds, and
+//! only the sockets that it was for look (ADR 0022).
 //!
 //! A push is lost where nobody notices between two servers of a cluster, or in a projector's connection that broke.
 //! Whoever hears the next push to the same user sees a gap in the numbers; these are for the last one.

@@ -1,4 +1,4 @@
-//! The order in which passwords are hashed when many wait: one of each client's in turn, and of a client's log-ins before
+//! The queue of passwords to be hashed, when many wait: one of each client's in turn, and of a client's log-ins before
 //! registrations, one of each account's in turn.
 //!
 //! So whoever sends thousands waits for themselves, and everybody else for one of theirs. Behind a proxy that names no

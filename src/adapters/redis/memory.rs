@@ -1,5 +1,6 @@
-//! How full Redis is. What is accepted has to be queued there, and the projection that cannot queue one message cannot
-//! forget another either: so messages are refused before Redis refuses, and an operator is told well before that.
+//! Memory of Redis, and how full it is. What is accepted has to be queued there, and the projection that cannot queue
+//! one message cannot forget another either: so messages are refused before Redis refuses, and an operator is told well
+//! before that.
 
 use std::{
     sync::{

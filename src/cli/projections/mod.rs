@@ -153,7 +153,7 @@ impl Tools {
                 chat_log_length: config.projections.chat_log_length,
             },
             runners: RunnerContext {
-                tail: SharedLogSubscription::new(log.clone(), &[]), // nobody follows here
+                shared_log: SharedLogSubscription::new(log.clone(), &[]), // nobody follows here
                 log,
                 checkpoints,
                 node,

@@ -54,7 +54,7 @@ impl Friendship {
         self.edges.iter().find(|edge| edge.owner == owner)
     }
 
-    /// The same, as long as the owner has not put him on the blacklist.
+    /// The same, as long as the owner has not put them on the blacklist.
     fn usable_edge_of(&self, owner: UserId) -> Result<&Edge, FriendshipRejection> {
         let edge = self.edge_of(owner).filter(|edge| !edge.blocked);
         edge.ok_or(FriendshipRejection::NotInBookOrBlocked)

@@ -1,4 +1,4 @@
-//! The rules, told as: given what happened, when somebody asks, then this.
+//! Specifications of the rules: given what happened, when somebody asks, then this.
 
 use uuid::Uuid;
 

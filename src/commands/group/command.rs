@@ -1,4 +1,4 @@
-//! What can be asked of a group, what the rules need to know for it, and why they may say no.
+//! Commands to a group, what the rules need to know for them, and the rejections with which they say no.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -63,7 +63,7 @@ pub enum GroupAction {
     Join {
         /// Who comes.
         user: UserId,
-        /// Who brings him, as the client says (DEV-17).
+        /// Who brings them, as the client says (DEV-17).
         inviter: Option<UserId>,
         /// What is said to the owner.
         text: String,
@@ -151,10 +151,10 @@ pub enum GroupRejection {
     /// Only members bring others, and only in their own name.
     #[error("the caller may not invite")]
     NotTheInviter,
-    /// He waits already.
+    /// They wait already.
     #[error("waiting already")]
     WaitingAlready,
-    /// He is in already.
+    /// They are in already.
     #[error("a member already")]
     MemberAlready,
     /// Who is to join has no account.
@@ -166,13 +166,13 @@ pub enum GroupRejection {
     /// Nobody gets in.
     #[error("the group is full")]
     Full,
-    /// He is not in it, so has no name there.
+    /// They are not in it, so have no name there.
     #[error("not a member")]
     NotAMember,
     /// There is no such group to leave.
     #[error("there is no such group")]
     NoGroupToLeave,
-    /// He is not in it.
+    /// They are not in it.
     #[error("not in this group")]
     NothingToLeave,
 }

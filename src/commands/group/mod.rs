@@ -1,4 +1,4 @@
-//! A group: what it is now, folded from what has happened. `group_rules` judges what may happen next.
+//! The group as it is now, folded from what has happened; its `rules` judge what may happen next.
 
 pub mod command;
 pub mod rules;
@@ -71,7 +71,7 @@ pub struct Member {
     pub id: MembershipId,
     /// Whose.
     pub user: UserId,
-    /// His name in the group; empty: the account's.
+    /// Their name in the group; empty: the account's.
     pub nickname: String,
     /// Status 2: the owner has not decided yet.
     pub waiting: bool,
@@ -87,7 +87,7 @@ impl Member {
         if self.waiting { 2 } else { 1 }
     }
 
-    /// How he appears in the group: by his name there, else as everywhere.
+    /// How they appear in the group: by their name there, else as everywhere.
     pub fn person(&self, account: &Account) -> UserSummary {
         let own = Some(self.nickname.as_str()).filter(|name| !name.is_empty());
         account.person_called(own.unwrap_or(account.name()))

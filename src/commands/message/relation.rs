@@ -8,10 +8,10 @@ use crate::{
     events::Role,
 };
 
-/// How a recipient regards an author, which decides whether he may write.
+/// How a recipient regards an author, which decides whether they may write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SenderRelation {
-    /// There is no such recipient, or he is disabled.
+    /// There is no such recipient, or they are disabled.
     Gone,
     /// The recipient's blacklist has the author.
     Blocked,

@@ -1,4 +1,4 @@
-//! Whatever may be asked of a group.
+//! Commands to a group, whatever may be asked.
 
 use std::sync::Arc;
 

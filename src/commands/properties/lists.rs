@@ -1,4 +1,4 @@
-//! The same of questions and complaints.
+//! Properties of quick replies and complaints.
 
 use super::*;
 use crate::{

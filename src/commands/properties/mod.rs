@@ -1,4 +1,4 @@
-//! What holds for every aggregate, whatever is asked of it in whatever order.
+//! Properties that hold for every aggregate, whatever is asked of it in whatever order.
 
 use std::fmt::Debug;
 

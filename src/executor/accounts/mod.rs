@@ -63,7 +63,7 @@ pub enum AccountError {
     /// What the caller came with has ended meanwhile.
     #[error(transparent)]
     Unauthorized(#[from] Unauthorized),
-    /// The log or the vault says no, or nothing.
+    /// The log or the credential store says no, or nothing.
     #[error(transparent)]
     Log(#[from] LogError),
     /// PostgreSQL cannot be asked for an id.

@@ -1,7 +1,7 @@
-//! Another password for an account: the hash goes to the vault, and whoever came in with the old one is out.
+//! Changes of password: the hash goes to the credential store, and whoever came in with the old one is out.
 //!
-//! The vault holds the new hash and that the log has yet to follow, in one write. What the log has to say, whoever meets
-//! the claim next says: the caller, or a log-in after the caller's process has died.
+//! The credential store holds the new hash and that the log has yet to follow, in one write. What the log has to say, whoever
+//! meets the claim next says: the caller, or a log-in after the caller's process has died.
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -112,7 +112,7 @@ impl Accounts {
     /// the old one is out, everywhere.
     ///
     /// # Errors
-    /// The log or the vault cannot be reached.
+    /// The log or the credential store cannot be reached.
     pub(super) async fn finish_change(
         &self,
         user: UserId,

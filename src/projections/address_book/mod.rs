@@ -1,4 +1,4 @@
-//! Who is in whose address book, and who asked to be. In PostgreSQL.
+//! The address books, and the requests to be in one. In PostgreSQL.
 
 mod pages;
 
@@ -301,7 +301,7 @@ pub struct FriendRow {
     pub remark: String,
     /// May the friend see my posts?
     pub friendlookme: i16,
-    /// Do I see his?
+    /// Do I see theirs?
     pub melookfriend: i16,
     /// Starred?
     pub starred: bool,
@@ -334,7 +334,7 @@ pub async fn edge(pool: &PgPool, owner: UserId, friend: UserId) -> sqlx::Result<
     }))
 }
 
-/// Has `owner` a friend who is not on his blacklist?
+/// Has `owner` a friend who is not on their blacklist?
 ///
 /// # Errors
 /// The database cannot be reached.

@@ -56,7 +56,7 @@ pub async fn friends(pool: &PgPool, owner: UserId, page: Page) -> sqlx::Result<V
 pub struct RequestRow {
     /// The request.
     pub id: RequestId,
-    /// How the asker introduces himself.
+    /// How the asker introduces themselves.
     pub text: String,
     /// `pending`, `agree`, `refuse` or `ignore`.
     pub status: String,

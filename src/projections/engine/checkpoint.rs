@@ -1,4 +1,4 @@
-//! Where a read model is in the log, and whether the log still holds that place.
+//! The checkpoint of a read model: where it is in the log, and whether the log still holds that place.
 
 use super::generation::Generation;
 use crate::{

@@ -1,4 +1,4 @@
-//! What all runners of a process share.
+//! The context that all runners of a process share.
 
 use tokio_util::sync::CancellationToken;
 
@@ -16,7 +16,7 @@ pub struct RunnerContext {
     /// The log.
     pub log: EventLog,
     /// Its end.
-    pub tail: SharedLogSubscription,
+    pub shared_log: SharedLogSubscription,
     /// Where runners tell how far they are.
     pub checkpoints: Checkpoints,
     /// This process.

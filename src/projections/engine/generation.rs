@@ -29,7 +29,7 @@ pub trait Store: Clone + Send + Sync + 'static {
     ) -> impl Future<Output = Result<Generation, StoreError>> + Send;
 
     /// Makes `owner` the only one who may move a generation's checkpoint, and tells where it is.
-    /// Whoever had it finds out at his next commit: the newest runner wins.
+    /// Whoever had it finds out at their next commit: the newest runner wins.
     fn claim(
         &self,
         generation: &Generation,
@@ -117,8 +117,8 @@ impl CheckpointAdvance {
     }
 }
 
-/// A moment in the life of a generation, as its owner left it. What he remembers of it is what the store holds, as long
-/// as his next step begins there: nobody else can have written meanwhile.
+/// A moment in the life of a generation, as its owner left it. What they remember of it is what the store holds, as long
+/// as their next step begins there: nobody else can have written meanwhile.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FenceToken {
     generation: i32,

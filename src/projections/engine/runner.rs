@@ -78,7 +78,7 @@ impl<'a, P: Projection> Runner<'a, P> {
             generation = self.rebuild_from_empty(&generation, created).await?;
         }
         self.skipped = self.context.log.skipped(P::NAME).await?;
-        let mut reader = self.context.tail.follow(P::SUBJECTS, self.next()).await?;
+        let mut reader = self.context.shared_log.follow(P::SUBJECTS, self.next()).await?;
         self.heartbeat(reader.pending()).await;
         let mut ticks = interval(HEARTBEAT);
         let mut live = false;

@@ -1,4 +1,4 @@
-//! Why a runner stops working on a read model, for now or until somebody helps.
+//! The reason for which a runner stops working on a read model, for now or until somebody helps.
 
 use crate::{adapters::nats::log_error::LogError, events::Position, projections::StoreError};
 

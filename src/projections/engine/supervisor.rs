@@ -6,7 +6,7 @@ use tokio::time::sleep;
 use tracing::{error, warn};
 
 use super::{context::RunnerContext, runner::Runner, stop_reason::StopReason};
-use crate::{adapters::nats::checkpoints::LEASE, projections::Projection};
+use crate::{adapters::nats::checkpoints::LOST_AFTER, projections::Projection};
 
 /// Keeps a read model up to date until the end, whatever happens to its store.
 pub async fn run<P: Projection>(projection: P, store: P::Store, context: RunnerContext) {
@@ -60,7 +60,7 @@ pub async fn run<P: Projection>(projection: P, store: P::Store, context: RunnerC
                 tokio::select! {
                     () = context.stop.cancelled() => break,
                     // The store may have been mended, or the generation switched.
-                    () = context.publish_for(LEASE, P::NAME, heartbeat) => {}
+                    () = context.publish_for(LOST_AFTER, P::NAME, heartbeat) => {}
                 }
             }
         }

@@ -1,4 +1,4 @@
-//! What a batch of events comes to for groups and their members: at most one statement for each way to change a table.
+//! Changes of groups and members that a batch of events comes to: at most one statement for each way to change a table.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! What is shown of events that are no messages.
+//! Notices: what is shown of events that are no messages.
 
 use sqlx::PgConnection;
 

@@ -1,4 +1,4 @@
-//! What is shown of events that queues and timelines do not hold any more, and where a message is in the log.
+//! Objects that queues and timelines do not hold any more, and where a message is in the log.
 
 use sqlx::PgPool;
 

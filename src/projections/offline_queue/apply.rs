@@ -1,4 +1,4 @@
-//! What the events of a batch do to queues, timelines and undelivered sets, one after the other.
+//! The applier of a batch: what its events do to queues, timelines and undelivered sets, one after the other.
 
 use std::sync::Arc;
 
@@ -154,7 +154,7 @@ impl BatchApplier<'_> {
         self.undelivered.load(self.tx, id, users.iter().copied()).await?;
         let new = users.iter().filter(|user| self.undelivered.open(id, **user, at.0));
         let new: Vec<UserId> = new.copied().collect();
-        // An entry without a message: their sockets look, and find the lane.
+        // An entry without a message: their connections refetch, and find the undelivered set.
         self.cursors.load(self.tx, new.iter().copied()).await?;
         for user in new {
             let given = self.cursors.allocate(user);

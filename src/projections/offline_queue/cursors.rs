@@ -1,4 +1,4 @@
-//! Each user's queue without its entries: the last number given, and the socket that receives. In Redis.
+//! Queue cursors: the last number of each user's queue, and their current connection. In Redis.
 //!
 //! The number is the queue's own: a stream knows the last one that it was given, also when all entries are gone.
 

@@ -54,7 +54,7 @@ pub(super) struct Timeline {
 }
 
 /// Where what was last said to all of a group went. Whoever then hears of something in the other place has to look
-/// into both, or he could be shown it too early.
+/// into both, or they could be shown it too early.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[expect(
     clippy::enum_variant_names,
@@ -63,7 +63,7 @@ pub(super) struct Timeline {
 pub(super) enum LastFanout {
     /// To everybody's queue.
     OnWrite,
-    /// To the queues of all but him, who said it.
+    /// To the queues of all but the author.
     OnWriteExcept(UserId),
     /// To the timeline.
     OnRead,

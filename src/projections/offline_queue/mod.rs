@@ -1,10 +1,10 @@
-//! What each user has not received yet, in order (`docs/design/offline-queue.md`). In Redis.
+//! The offline queue: what each user has not received yet, in order (`docs/design/offline-queue.md`). In Redis.
 //!
-//! Every message for a user enters his queue with a number of his own, whether he is online or not, and leaves when it
-//! was written to a socket. What is said to all of a large group enters the group's timeline instead, once, and each
-//! member's lane says what of it he has not received (ADR 0011). Beyond their quota queues and timelines forget the
-//! oldest; it is fetched from `message_history` (ADR 0016). Entries after the one at which a socket opened are its
-//! to receive live; those before wait for a drain. The two sets never meet.
+//! Every message for a user enters their queue with a number of its own, whether they are online or not, and leaves
+//! when it was written to a socket. What is said to all of a large group enters the group's timeline instead, once, and
+//! each member's undelivered set says what of it they have not received (ADR 0011). Beyond their quota queues and
+//! timelines forget the oldest; it is fetched from `message_history` (ADR 0016). Entries after the one at which a
+//! socket opened are its to receive live; those before wait for a drain. The two sets never meet.
 
 mod apply;
 mod cursors;
@@ -90,7 +90,7 @@ pub enum PushEffect {
         user: UserId,
         /// Its number.
         number: u64,
-        /// His socket.
+        /// Their current connection.
         connection: ConnectionId,
         /// Shared by all who get it; none if the socket has to look by itself.
         object: Option<Arc<str>>,

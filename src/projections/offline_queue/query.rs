@@ -1,4 +1,4 @@
-//! What sockets ask of the queues and timelines: one look shows all of it as of one position.
+//! Queries of queues and timelines by connections: one fetch shows all of it as of one position.
 
 use super::{
     position_set::{ENDLESS, PositionSet},
@@ -82,7 +82,7 @@ pub struct QueueEntry {
 pub enum EntryContent {
     /// A message object.
     Object(String),
-    /// Nothing: it only says that there is a lane to look into.
+    /// Nothing: it only says that there is something in a timeline.
     Nothing,
     /// Nothing any more: the message object is in `message_history`.
     Evicted,
@@ -95,7 +95,7 @@ pub struct TimelineEntry {
     pub position: u64,
     /// Where the entry before it did; 0 if there is none.
     pub after: u64,
-    /// Who does not get it, for he wrote it.
+    /// Who does not get it, for they wrote it.
     pub author: Option<UserId>,
     /// The message object.
     pub object: String,
@@ -192,7 +192,7 @@ type Entry = (String, Vec<String>);
 /// more?, entries.
 type Answer = (u64, u8, Vec<(i64, String)>, (u8, Vec<Entry>), Vec<(u64, u8, Vec<Entry>)>);
 
-/// Looks into the user's queue and the timelines of his groups.
+/// Looks into the user's queue and the timelines of their groups.
 ///
 /// # Errors
 /// Redis cannot be reached, or has no queues yet.
@@ -230,7 +230,7 @@ pub async fn fetch(
         is_receiving: ours == 1,
         undelivered: undelivered
             .into_iter()
-            .filter_map(|(group, lane)| Some((GroupId(group), lane.parse().ok()?)))
+            .filter_map(|(group, undelivered)| Some((GroupId(group), undelivered.parse().ok()?)))
             .collect(),
         queue,
         timelines: timelines.collect(),

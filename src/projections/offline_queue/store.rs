@@ -1,10 +1,10 @@
-//! How queues and timelines keep entries in Redis, and forget the oldest beyond their quota (ADR 0016).
+//! The layout of queues and timelines in Redis: they keep entries, and forget the oldest beyond their quota (ADR 0016).
 //!
 //! `chat_getmessage_{user}` is a stream by queue number; an entry has its position in the log (`p`) and the message
 //! object (`m`). An object for several queues is kept once, in `object_{position}`, which counts the queues that have
 //! it. `evicted_{user}` is a stream too: the number and the position of each undelivered entry that the queue has
-//! forgotten. Of a timeline nothing has to be remembered but where it begins (`floor` of `group_{id}`): what was said to
-//! all of the group before that is in `message_history`.
+//! forgotten. Of a timeline nothing has to be remembered but where it begins (`floor` of `group_{id}`): what was said
+//! to all of the group before that is in `message_history`.
 
 use std::sync::LazyLock;
 

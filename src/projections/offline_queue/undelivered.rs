@@ -1,8 +1,9 @@
-//! Who has yet to receive what of the timelines of large groups (ADR 0011). In Redis, beside the queues.
+//! Undelivered sets: who has yet to receive what of the timelines of large groups (ADR 0011). In Redis, beside the
+//! queues.
 //!
-//! `timeline_{group}` is a stream: what was said to all of the group, by its place in the log. A member's lane is
-//! where in the log entries may be that are his and that he has not received: `lanes_{group}` has it by his number,
-//! `large_{user}` the groups in which he has one.
+//! `timeline_{group}` is a stream: what was said to all of the group, by its place in the log. A member's undelivered set is where
+//! in the log entries may be that are theirs and that they have not received: `lanes_{group}` has it by their number,
+//! `large_{user}` the groups in which they have one.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -54,39 +55,39 @@ impl UndeliveredSets {
     }
 
     fn put(&mut self, group: GroupId, user: UserId, text: &str) -> Result<(), StoreError> {
-        let stored: PositionSet = text
-            .parse()
-            .map_err(|error| StoreError::Refused(format!("the lane `{text}`: {error}")))?;
+        let stored: PositionSet = text.parse().map_err(|error| {
+            StoreError::Refused(format!("the undelivered set `{text}`: {error}"))
+        })?;
         self.undelivered
             .entry((group, user))
             .or_insert_with(|| UndeliveredSet { now: stored.clone(), stored });
         Ok(())
     }
 
-    /// From `position` on all that is said is for him; `false` if that was so before.
+    /// From `position` on all that is said is for them; `false` if that was so before.
     pub(super) fn open(&mut self, group: GroupId, user: UserId, position: u64) -> bool {
-        let lane = self.lane(group, user);
-        let new = !lane.is_endless();
+        let undelivered = self.undelivered(group, user);
+        let new = !undelivered.is_endless();
         if new {
-            lane.add(position, ENDLESS);
+            undelivered.add(position, ENDLESS);
         }
         new
     }
 
-    /// Nothing is for him that comes after `last`, the newest entry.
+    /// Nothing is for them that comes after `last`, the newest entry.
     pub(super) fn close(&mut self, group: GroupId, user: UserId, last: u64) {
-        self.lane(group, user).remove(last + 1, ENDLESS);
+        self.undelivered(group, user).remove(last + 1, ENDLESS);
     }
 
-    /// He has received what is there.
+    /// They have received what is there.
     pub(super) fn receive(&mut self, group: GroupId, user: UserId, ranges: &[(u64, u64)]) {
-        let lane = self.lane(group, user);
+        let undelivered = self.undelivered(group, user);
         for &(from, to) in ranges {
-            lane.remove(from, to);
+            undelivered.remove(from, to);
         }
     }
 
-    fn lane(&mut self, group: GroupId, user: UserId) -> &mut PositionSet {
+    fn undelivered(&mut self, group: GroupId, user: UserId) -> &mut PositionSet {
         &mut self.undelivered.entry((group, user)).or_default().now
     }
 

@@ -1,4 +1,4 @@
-//! Everybody: accounts, settings, profiles. In PostgreSQL.
+//! The user directory: accounts, settings, profiles. In PostgreSQL.
 
 mod listing;
 
@@ -283,15 +283,15 @@ pub struct Profile {
     pub gender: String,
     /// When born.
     pub birthday: Option<Timestamp>,
-    /// About himself.
+    /// About themselves.
     pub bio: Option<String>,
-    /// Where he lives.
+    /// Where they live.
     pub location: Option<String>,
-    /// His page.
+    /// Their page.
     pub website: Option<String>,
 }
 
-/// Who has this public identifier, with his profile.
+/// Who has this public identifier, with their profile.
 ///
 /// # Errors
 /// The database cannot be reached.
@@ -312,7 +312,7 @@ pub async fn profile(pool: &PgPool, uuid: Uuid) -> sqlx::Result<Option<Profile>>
     }))
 }
 
-/// Somebody as others find him.
+/// Somebody as others find them.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ListedUser {
     /// Who.

@@ -14,7 +14,7 @@ create table users (
     userset        text        not null default '',
     invite_confirm smallint    not null default 0,
     disabled       boolean     not null default false,
-    -- data.md §2.2: exactly one row per user, which no endpoint edits; so it is part of his row.
+    -- data.md §2.2: exactly one row per user, which no endpoint edits; so it is part of their row.
     gender         text        not null default 'unknown',
     birthday       timestamptz,
     bio            text,

@@ -1,5 +1,5 @@
-//! What this node has delivered, told to the log a few times a second: entries that were written to sockets, once their
-//! clients' systems have acknowledged them (clarification 35, ADR 0015).
+//! Delivery acknowledgements, reported to the log a few times a second: entries that were written to sockets, once
+//! their clients' systems have acknowledged them (clarification 35, ADR 0015).
 
 mod unreported;
 

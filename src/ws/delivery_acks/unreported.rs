@@ -1,4 +1,5 @@
-//! Delivery reports: which entries users have received, cut into events that the log takes whatever their number.
+//! Unreported acknowledgements: which entries users have received, cut into events that the log takes whatever their
+//! number.
 
 use std::collections::{BTreeMap, HashMap};
 

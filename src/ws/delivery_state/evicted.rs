@@ -1,4 +1,4 @@
-//! What queues and timelines do not hold any more, fetched from `message_history` (ADR 0016).
+//! Evicted entries, which queues and timelines do not hold any more, are fetched from `message_history` (ADR 0016).
 
 use sqlx::PgPool;
 use tracing::warn;

@@ -1,5 +1,5 @@
-//! What flows from a user's queue, and from the timelines of his large groups, into one socket: live what came after
-//! it opened, by a drain what came before; none twice, none left out, in the order of the log:
+//! The delivery state of a connection: what it is given from its user's queue, and from the timelines of large groups:
+//! live what came after it opened, by a drain what came before; none twice, none left out, in the order of the log:
 //! `docs/design/connections.md`, ADR 0011.
 
 use std::collections::{BTreeMap, HashMap};
@@ -79,7 +79,7 @@ impl Remembered {
 
 /// A large group, as its member's socket sees it.
 struct GroupDelivery {
-    /// Where entries may be that he has not received.
+    /// Where entries may be that they have not received.
     missing: PositionSet,
     /// What was written here; the undelivered set may not know it yet.
     written: PositionSet,
@@ -92,7 +92,7 @@ struct GroupDelivery {
 pub(super) enum Decision {
     /// Write it.
     Deliver,
-    /// Pass over it: its author is the user himself.
+    /// Pass over it: its author is the user.
     SkipOwn,
     /// It was written, or is another socket's.
     Drop,
@@ -359,7 +359,7 @@ impl DeliveryState {
         for ((group, (from, to)), Part { entries, up_to, .. }) in
             wanted.timelines.iter().zip(timelines)
         {
-            // Between this stretch and the next are entries that he has, or that were never his.
+            // Between this stretch and the next are entries that they have, or that were never theirs.
             let read = up_to.min(*to);
             limit = limit.min(read);
             // A stretch that a leave has closed may not have been seen to its end.

@@ -1,4 +1,4 @@
-//! What a socket writes, looks for, and passes over.
+//! Specifications of what a connection writes, fetches, and passes over.
 
 use super::*;
 
@@ -19,7 +19,7 @@ fn opened_at(number: u64) -> DeliveryState {
     delivery
 }
 
-fn with_lane(missing: &str) -> DeliveryState {
+fn with_undelivered(missing: &str) -> DeliveryState {
     let mut delivery = opened_at(5);
     delivery.subscribe(GROUP, missing.parse().expect("stretches"), None);
     delivery.must_refetch = false;
@@ -91,7 +91,7 @@ fn only_who_is_behind_a_watermark_looks() {
     delivery.take_in(&ConnectionCommand::QueueWatermark(7));
     assert!(delivery.wants_reading());
 
-    let mut delivery = with_lane("90-");
+    let mut delivery = with_undelivered("90-");
     delivery.take_in(&ConnectionCommand::TimelineWatermark(GROUP, Position(95)));
     delivery.take_in(&ConnectionCommand::TimelineWatermark(GroupId(34), Position(120)));
     assert!(!delivery.wants_reading(), "it waits for a drain, or is said where it does not listen");
@@ -107,14 +107,14 @@ fn a_bare_push_makes_the_socket_look() {
     let mut delivery = opened_at(5);
     assert_eq!(delivery.on_queue_push(6, true), Decision::Refetch);
     assert!(delivery.wants_reading());
-    let mut delivery = with_lane("90-");
+    let mut delivery = with_undelivered("90-");
     assert_eq!(delivery.on_group_push(&said(120, 95), true), Decision::Refetch);
     assert!(delivery.wants_reading());
 }
 
 #[test]
 fn what_is_said_comes_once_and_in_order() {
-    let mut delivery = with_lane("90-");
+    let mut delivery = with_undelivered("90-");
     assert_eq!(delivery.on_group_push(&said(95, 0), false), Decision::Drop, "it waits for a drain");
     assert_eq!(delivery.on_group_push(&said(120, 95), false), Decision::Deliver);
     delivery.written(in_timeline(120, 95));
@@ -130,7 +130,7 @@ fn what_is_said_comes_once_and_in_order() {
 /// Under traffic there is always something new: a look that finds nothing would never come.
 #[test]
 fn who_has_seen_all_that_is_there_hears_what_comes_next() {
-    let mut delivery = with_lane("90-");
+    let mut delivery = with_undelivered("90-");
     delivery.take_in(&ConnectionCommand::Refetch);
     let wanted = delivery.wanted(Side::Live);
     let found = delivery.take(Side::Live, &wanted, seen("90-", vec![], vec![vec![entry(120, 95)]]));
@@ -151,11 +151,11 @@ fn who_has_seen_all_that_is_there_hears_what_comes_next() {
 
 #[test]
 fn who_has_left_hears_no_more() {
-    let mut delivery = with_lane("90-");
+    let mut delivery = with_undelivered("90-");
     delivery.take_in(&ConnectionCommand::LeftGroup(GROUP, Position(125)));
     assert_eq!(delivery.on_group_push(&said(120, 95), false), Decision::Deliver);
     assert_eq!(delivery.on_group_push(&said(130, 120), false), Decision::Drop);
-    // A look at a time before he left does not bring him back; a later one may.
+    // A look at a time before they left does not bring them back; a later one may.
     let wanted = delivery.wanted(Side::Live);
     let mut past = seen("90-", vec![], vec![vec![]]);
     past.at = Position(124);
@@ -167,7 +167,7 @@ fn who_has_left_hears_no_more() {
 
 #[test]
 fn what_was_said_before_a_leave_is_not_passed_over_by_a_look_into_the_past() {
-    let mut delivery = with_lane("90-");
+    let mut delivery = with_undelivered("90-");
     delivery.take_in(&ConnectionCommand::LeftGroup(GROUP, Position(125)));
     let wanted = delivery.wanted(Side::Live);
     let mut past = seen("90-", vec![], vec![vec![]]);
@@ -184,14 +184,14 @@ fn what_was_said_before_a_leave_is_not_passed_over_by_a_look_into_the_past() {
 
 #[test]
 fn one_s_own_messages_are_passed_over() {
-    let mut delivery = with_lane("90-");
+    let mut delivery = with_undelivered("90-");
     let own = GroupPush { author: Some(US), ..said(120, 95) };
     assert_eq!(delivery.on_group_push(&own, false), Decision::SkipOwn);
 }
 
 #[test]
 fn events_that_may_have_been_missed_make_it_look_first() {
-    let mut delivery = with_lane("90-");
+    let mut delivery = with_undelivered("90-");
     delivery.take_in(&ConnectionCommand::EventsMissed(Position(118)));
     delivery.must_refetch = false; // it has looked, but before that
     assert_eq!(delivery.on_group_push(&said(120, 95), false), Decision::Refetch);
@@ -203,7 +203,7 @@ fn events_that_may_have_been_missed_make_it_look_first() {
 
 #[test]
 fn places_are_merged_in_the_order_of_the_log() {
-    let mut delivery = with_lane("90-");
+    let mut delivery = with_undelivered("90-");
     let wanted = delivery.wanted(Side::Live);
     assert_eq!((wanted.queue, &*wanted.timelines), ((6, ENDLESS), &[(GROUP, (101, ENDLESS))][..]));
     let queue = vec![queued(6, 110), queued(7, 130)];
@@ -217,15 +217,15 @@ fn places_are_merged_in_the_order_of_the_log() {
 
 #[test]
 fn nothing_is_written_beyond_what_every_place_has_shown() {
-    let mut delivery = with_lane("90-");
+    let mut delivery = with_undelivered("90-");
     let wanted = delivery.wanted(Side::Live);
     let queue = vec![queued(6, 110), queued(7, 115)];
     let mut there = seen("90-", queue, vec![vec![entry(120, 95)]]);
     there.queue.up_to = 115; // there may be more
     let found = delivery.take(Side::Live, &wanted, there);
     assert_eq!(places(found), [Place::Queue(6), Place::Queue(7)]);
-    // A stretch that he has lies between this one and the next.
-    let mut delivery = with_lane("101-110 120-");
+    // A stretch that they have lies between this one and the next.
+    let mut delivery = with_undelivered("101-110 120-");
     let wanted = delivery.wanted(Side::Live);
     let (queue, timeline) = (vec![queued(6, 115)], vec![entry(105, 95)]);
     let found = delivery.take(Side::Live, &wanted, seen("101-110 120-", queue, vec![timeline]));
@@ -239,7 +239,7 @@ fn nothing_is_written_beyond_what_every_place_has_shown() {
 
 #[test]
 fn a_stretch_that_a_timeline_has_forgotten_is_passed_over_if_nothing_was_said_there() {
-    let mut delivery = with_lane("90-");
+    let mut delivery = with_undelivered("90-");
     let wanted = delivery.wanted(Side::Live);
     let mut there = seen("90-", vec![queued(6, 130)], vec![vec![]]);
     there.timelines[0].up_to = 120; // from there on it is looked for again
@@ -252,7 +252,7 @@ fn a_stretch_that_a_timeline_has_forgotten_is_passed_over_if_nothing_was_said_th
 
 #[test]
 fn what_was_written_is_not_missing_though_the_queue_does_not_know_yet() {
-    let mut delivery = with_lane("90-");
+    let mut delivery = with_undelivered("90-");
     delivery.written(in_timeline(120, 95));
     let wanted = delivery.wanted(Side::Live);
     assert_eq!(
@@ -266,7 +266,7 @@ fn what_was_written_is_not_missing_though_the_queue_does_not_know_yet() {
 #[test]
 fn what_was_written_does_not_come_back_when_queues_are_built_anew() {
     // The undelivered set is gone, for all was received and reported; so is what the socket knows of it.
-    let mut delivery = with_lane("90-");
+    let mut delivery = with_undelivered("90-");
     delivery.take_in(&ConnectionCommand::LeftGroup(GROUP, Position(125)));
     delivery.written(in_timeline(120, 95));
     let wanted = delivery.wanted(Side::Live);
@@ -277,7 +277,7 @@ fn what_was_written_does_not_come_back_when_queues_are_built_anew() {
     let again = FetchResult { at: Position(122), ..seen("90-", vec![], vec![]) };
     assert_eq!(delivery.take(Side::Live, &wanted, again), Some(ReadOutcome::TooEarly));
     // Neither does it after a push that no look has seen.
-    let mut delivery = with_lane("90-");
+    let mut delivery = with_undelivered("90-");
     delivery.written(in_timeline(120, 95));
     let wanted = delivery.wanted(Side::Live);
     let before_he_joined =

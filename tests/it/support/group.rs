@@ -32,7 +32,7 @@ pub struct Group {
 }
 
 impl App {
-    /// A group that `owner` makes of himself and `others`, who become his friends.
+    /// A group that `owner` makes of themselves and `others`, who become their friends.
     pub async fn group(&self, owner: &User, others: &[&User]) -> Group {
         for other in others {
             if owner.post_empty(&format!("/api/chat/ismygoodfriend/{}", other.id)).await.status

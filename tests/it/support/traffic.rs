@@ -132,7 +132,7 @@ impl Traffic {
         );
         for connection in self.seen.lock().expect("not poisoned").iter() {
             nothing_twice(connection);
-            // One that a writer gave up waiting for may be taken in after his next.
+            // One that a writer gave up waiting for may be taken in after their next.
             let answered = connection.iter().filter(|message| acknowledged.contains(message));
             in_order(&answered.copied().collect::<Vec<_>>());
         }
