@@ -1,8 +1,7 @@
 //! The shared subscription to the log: its end is read once for all in this process who follow it.
 //!
-//! A consumer for each follower would have the server look for the subjects of each, event by event (with several
-//! filters it goes through all subjects of a block, for every event), and send and have decoded the same event again
-//! and again.
+//! A consumer for each follower would have the server look for the subjects of each, event by event, through all
+//! subjects of a block, and the same event sent and decoded again and again.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -99,10 +98,9 @@ impl SharedLogSubscription {
         subjects: &'static [&'static str],
         from: Position,
     ) -> Result<Subscriber, LogError> {
-        let number = self.recent().next_number();
         let mut follower = Subscriber {
             tail: self.clone(),
-            number,
+            number: self.recent().next_number(),
             bell: Arc::default(),
             subjects,
             next: Position(from.0.max(1)),
@@ -172,8 +170,7 @@ impl Recent {
     ) -> (Vec<Arc<Fetched>>, Position) {
         let begin = self.events.partition_point(|event| position_of(&event.entry) < next);
         let wanted = |event: &&Arc<Fetched>| matches_any(subjects, &event.subject);
-        let (mut found, mut bytes) = (Vec::new(), 0);
-        let mut seen = self.end;
+        let (mut found, mut bytes, mut seen) = (Vec::new(), 0, self.end);
         for event in self.events.range(begin..).filter(wanted) {
             bytes += event.bytes;
             found.push(Arc::clone(event));
@@ -316,12 +313,11 @@ impl Subscriber {
     async fn join(&mut self) -> Result<bool, LogError> {
         let end = {
             let recent = self.tail.recent();
-            let stretch = recent.stretch;
             if recent.has(self.next) {
-                (self.own, self.stretch) = (None, stretch);
+                (self.own, self.stretch) = (None, recent.stretch);
                 return Ok(true);
             }
-            recent.after.map(|_| (recent.end, stretch))
+            recent.after.map(|_| (recent.end, recent.stretch))
         };
         let Some((end, stretch)) = end else { return Ok(false) };
         if self.asked || self.own.as_ref().is_some_and(|reader| reader.pending() > 0) {
