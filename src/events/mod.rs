@@ -45,9 +45,6 @@ pub trait AggregateEvent: Sized {
     fn of(self, id: Self::Id) -> Event;
 
     /// The reverse, if it is an event of this kind.
-    fn from_event(event: &Event) -> Option<(Self::Id, &Self)>;
-
-    /// The same by value.
     fn into_own(event: Event) -> Option<(Self::Id, Self)>;
 }
 
@@ -80,13 +77,6 @@ macro_rules! events {
 
             fn of(self, id: $id) -> Event {
                 Event::$name(id, self)
-            }
-
-            fn from_event(event: &Event) -> Option<($id, &Self)> {
-                match event {
-                    Event::$name(id, event) => Some((*id, event)),
-                    _ => None,
-                }
             }
 
             fn into_own(event: Event) -> Option<($id, Self)> {

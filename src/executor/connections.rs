@@ -48,7 +48,6 @@ impl Disconnect {
 impl Action for Disconnect {
     type Outcome = ();
     type Rejection = SessionRejection;
-    const PROJECTIONS: &'static [&'static str] = &["presence"];
 
     fn contended(&self) -> Subject {
         Subject::Session(self.user)

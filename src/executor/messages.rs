@@ -58,7 +58,6 @@ impl SendToPerson<'_> {
 impl Action for SendToPerson<'_> {
     type Outcome = ();
     type Rejection = MessageRejection;
-    const PROJECTIONS: &'static [&'static str] = &["message_history"];
 
     fn contended(&self) -> Subject {
         Friendship::subject(Pair::of(self.author.id, self.to))
@@ -122,7 +121,6 @@ impl SendToGroup<'_> {
 impl Action for SendToGroup<'_> {
     type Outcome = Arc<Group>;
     type Rejection = MessageRejection;
-    const PROJECTIONS: &'static [&'static str] = &["message_history"];
 
     fn contended(&self) -> Subject {
         Subject::Group(self.to)
@@ -166,7 +164,6 @@ struct Revoke<To> {
 impl<To: Recipient> Action for Revoke<To> {
     type Outcome = ();
     type Rejection = MessageRejection;
-    const PROJECTIONS: &'static [&'static str] = &["message_history"];
 
     fn contended(&self) -> Subject {
         To::Event::subject(self.revocation.to.key(self.revocation.by.id))

@@ -28,8 +28,8 @@ pub trait Action: Send {
     type Outcome: Send;
     /// Why a rule says no.
     type Rejection: std::error::Error + Send;
-    /// The read models that show its effect.
-    const PROJECTIONS: &'static [&'static str];
+    /// The read models that show its effect, for [`Wait::Everywhere`].
+    const PROJECTIONS: &'static [&'static str] = &[];
 
     /// Whoever meets a conflict waits for the others who did on this subject, in this process.
     fn contended(&self) -> Subject;

@@ -113,7 +113,7 @@ impl Connected {
         let mut heartbeat = interval_at(Instant::now() + HEARTBEAT, HEARTBEAT);
         heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut renewal = Instant::now() + sockets.app.config.renewal();
-        let mut patience = None; // until when a failed look into the queue is not repeated
+        let mut patience = None; // until when a failed fetch is not repeated
         loop {
             let wants_reading =
                 self.state.delivery().is_some_and(|delivery| delivery.wants_reading());
@@ -229,7 +229,7 @@ impl Connected {
                 debug!(user.id = %self.user, "the queue of user `{}` is being built anew", self.user);
                 return Ok(false);
             }
-            Ok(ReadOutcome::Superseded) => {
+            Ok(ReadOutcome::Displaced) => {
                 debug!(user.id = %self.user, "another connection of user `{}` receives", self.user);
                 self.state.displace();
                 self.unsubscribe_unless_delivering();

@@ -84,7 +84,7 @@ struct GroupDelivery {
     /// What was written here; the undelivered set may not know it yet.
     written: PositionSet,
     /// As long as it is kept, what is said in the group is heard.
-    _attached: Option<GroupSubscription>,
+    _subscription: Option<GroupSubscription>,
 }
 
 /// What to do with a push.
@@ -96,7 +96,7 @@ pub(super) enum Decision {
     SkipOwn,
     /// It was written, or is another socket's.
     Drop,
-    /// There is more to see than this: look.
+    /// There is more to see than this.
     Refetch,
 }
 
@@ -112,13 +112,13 @@ pub(super) struct Item {
 pub(super) enum ReadOutcome {
     /// This is to be written in this order; nothing more if it is empty.
     Items(Vec<Item>),
-    /// Lanes of which nothing is heard yet: [`DeliveryState::attach`] them.
+    /// Groups that are not subscribed to yet, with what the user has not received of each: [`DeliveryState::subscribe`].
     UnsubscribedGroups(Vec<(GroupId, PositionSet)>),
     /// The queue is not as far as when the socket opened, for it is being built anew; or `message_history` is not as
     /// far as what was evicted.
     TooEarly,
-    /// Another socket receives.
-    Superseded,
+    /// Another connection receives.
+    Displaced,
 }
 
 /// Which of the two sets.
@@ -158,7 +158,7 @@ impl DeliveryState {
         by: Option<GroupSubscription>,
     ) {
         let group_delivery =
-            GroupDelivery { missing, written: PositionSet::default(), _attached: by };
+            GroupDelivery { missing, written: PositionSet::default(), _subscription: by };
         self.groups.insert(group, group_delivery);
         self.must_refetch = true; // pushes before this were not heard
     }
@@ -284,7 +284,7 @@ impl DeliveryState {
             return Some(ReadOutcome::TooEarly);
         }
         if !seen.is_receiving {
-            return Some(ReadOutcome::Superseded);
+            return Some(ReadOutcome::Displaced);
         }
         self.min_read_position = seen.at;
         self.before.left.retain(|_, left| seen.at < *left); // later fetches know it

@@ -298,5 +298,5 @@ fn a_queue_that_is_built_anew_is_waited_for() {
     };
     assert_eq!(delivery.take(Side::Live, &wanted, nothing.clone()), Some(ReadOutcome::TooEarly));
     let later = FetchResult { at: Position(OPENED), ..nothing };
-    assert_eq!(delivery.take(Side::Live, &wanted, later), Some(ReadOutcome::Superseded));
+    assert_eq!(delivery.take(Side::Live, &wanted, later), Some(ReadOutcome::Displaced));
 }
