@@ -65,6 +65,7 @@ mod runners;
 mod schema;
 mod security;
 mod servers;
+mod specifications;
 mod starting;
 mod ws_01_connecting;
 mod ws_03_groups_at_the_start;
