@@ -299,7 +299,8 @@ impl<A: Aggregate> Versioned<A> {
     }
 }
 
-/// Spreads those who met a conflict, so that they do not meet again.
+/// Spreads those who met a conflict, so that they do not meet again. `backon` would wait by the same two lines: between
+/// attempts there is a place in a queue to be kept (ADR 0031).
 async fn back_off(attempt: u32) {
     let spread = u32::from(clock::random_id().as_bytes()[0]) % 8;
     sleep(Duration::from_millis(u64::from(spread * attempt.min(4)))).await;

@@ -1,5 +1,8 @@
 //! The client protocol of NATS, as much of it as pushes and appends take
 //! (<https://docs.nats.io/reference/reference-protocols/nats-protocol>).
+//!
+//! A push is decoded in 0.15 µs, and in 0.25 a message with ten headers, which are left as they came; `watermelon-proto`
+//! takes 0.2 and 1.2 (ADR 0031). Connecting and TLS would be ours with it too.
 
 use std::{
     convert::Infallible,

@@ -1,4 +1,8 @@
 //! Sets of positions of the log, as ranges.
+//!
+//! A list of ranges, as nearly all sets have one to three: a push to a connection asks and notes in 12 ns, where
+//! `rangemap` takes 32 and `range-set-blaze` 155, and with 200 ranges a change takes 41 ns, where they take 106 and 4,400
+//! (ADR 0031).
 
 use std::{fmt, str::FromStr};
 
@@ -38,28 +42,28 @@ impl PositionSet {
         if from > to {
             return;
         }
-        self.0.retain(|&(start, end)| {
-            let apart = end.saturating_add(1) < from || to.saturating_add(1) < start;
-            if !apart {
-                (from, to) = (from.min(start), to.max(end));
-            }
-            apart
-        });
-        let at = self.0.partition_point(|(start, _)| *start < from);
-        self.0.insert(at, (from, to));
+        // Those that it overlaps or touches.
+        let begin = self.0.partition_point(|(_, end)| end.saturating_add(1) < from);
+        let end = self.0.partition_point(|(start, _)| *start <= to.saturating_add(1));
+        if let ([(start, _), ..], [.., (_, end)]) = (&self.0[begin..end], &self.0[begin..end]) {
+            (from, to) = (from.min(*start), to.max(*end));
+        }
+        self.0.splice(begin..end, [(from, to)]);
     }
 
     /// Without these positions.
     pub fn remove(&mut self, from: u64, to: u64) {
-        if self.first_within(from, to).is_none() {
+        if from > to {
             return;
         }
-        let rest = self.0.iter().flat_map(|&(start, end)| {
-            let before = (start < from).then(|| (start, end.min(from - 1)));
-            let after = (end > to).then(|| (start.max(to + 1), end));
-            [before, after]
-        });
-        self.0 = rest.flatten().collect();
+        let begin = self.0.partition_point(|(_, end)| *end < from);
+        let end = self.0.partition_point(|(start, _)| *start <= to);
+        let ([(start, _), ..], [.., (_, last)]) = (&self.0[begin..end], &self.0[begin..end]) else {
+            return;
+        };
+        let before = (*start < from).then(|| (*start, from - 1));
+        let after = (*last > to).then(|| (to + 1, *last));
+        self.0.splice(begin..end, before.into_iter().chain(after));
     }
 
     /// Without all of those.
