@@ -189,7 +189,10 @@ impl Decider for Complaint {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::events::ChatKind;
+    use crate::{
+        commands::specification::{after, given},
+        events::ChatKind,
+    };
 
     const ANN: UserId = UserId(3);
     const BOB: UserId = UserId(9);
@@ -215,31 +218,61 @@ mod tests {
         ComplaintCommand::Close { status: 1, note: "warned".into(), at: AT }
     }
 
-    fn given(commands: &[ComplaintCommand]) -> Complaint {
-        commands.iter().fold(Complaint::default(), |mut complaint, command| {
-            let event = complaint.decide(command).expect("allowed").expect("an event");
-            complaint.evolve(Position(7), &event);
-            complaint
-        })
+    fn filed() -> ComplaintEvent {
+        let target = Accused { kind: ChatKind::Group, id: 33, name: "Tea club".into() };
+        ComplaintEvent::Filed { by: ANN, target, statement: statement("spam", "each day"), at: AT }
+    }
+
+    /// ADR 0014: its number is the first id of its event.
+    #[test]
+    fn a_complaint_is_what_was_told_and_waits() {
+        assert_eq!(Complaint::default().decide(&file()), Ok(Some(filed())));
+        let Complaint::Filed(complaint) = given([filed()]) else { panic!("it was filed") };
+        let (id, statement) = (ComplaintId::made_at(Position(1)), statement("spam", "each day"));
+        assert_eq!((complaint.id, complaint.by, &complaint.statement), (id, ANN, &statement));
+        assert_eq!((complaint.status, complaint.created_at, complaint.updated_at), (0, AT, AT));
+    }
+
+    #[test]
+    fn an_operator_closes_it_once_with_a_note() {
+        let later = Timestamp(8);
+        let close = ComplaintCommand::Close { status: 1, note: "warned".into(), at: later };
+        let closed = ComplaintEvent::Closed { status: 1, note: "warned".into(), at: later };
+        assert_eq!(given::<Complaint>([filed()]).decide(&close), Ok(Some(closed.clone())));
+        let Complaint::Filed(complaint) = given([filed(), closed]) else { panic!("it stands") };
+        assert_eq!((complaint.status, complaint.updated_at), (1, later));
+    }
+
+    #[test]
+    fn its_author_withdraws_it_closed_or_not() {
+        let withdraw = ComplaintCommand::Withdraw { by: ANN, at: AT };
+        let withdrawn = ComplaintEvent::Withdrawn { at: AT };
+        let closed = ComplaintEvent::Closed { status: 1, note: "warned".into(), at: AT };
+        for before in [vec![filed()], vec![filed(), closed]] {
+            let complaint = given::<Complaint>(before);
+            assert_eq!(complaint.decide(&withdraw), Ok(Some(withdrawn.clone())));
+        }
+        assert_eq!(given::<Complaint>([filed(), withdrawn]), Complaint::Withdrawn);
     }
 
     #[test]
     fn a_key_is_one_complaints() {
-        for complaint in
-            [given(&[file()]), given(&[file(), ComplaintCommand::Withdraw { by: ANN, at: AT }])]
-        {
-            assert_eq!(complaint.decide(&file()), Err(ComplaintRejection::KeyTaken));
+        for events in [vec![filed()], vec![filed(), ComplaintEvent::Withdrawn { at: AT }]] {
+            assert_eq!(
+                given::<Complaint>(events).decide(&file()),
+                Err(ComplaintRejection::KeyTaken)
+            );
         }
     }
 
     #[test]
     fn only_its_author_says_it_otherwise_or_takes_it_back() {
-        let complaint = given(&[file()]);
+        let complaint = given::<Complaint>([filed()]);
         let unknown = Err(ComplaintRejection::Unknown);
         assert_eq!(complaint.decide(&revise(BOB, "x")), unknown);
         let withdraw = |by| ComplaintCommand::Withdraw { by, at: AT };
         assert_eq!(complaint.decide(&withdraw(BOB)), unknown);
-        let gone = given(&[file(), withdraw(ANN)]);
+        let gone = after::<Complaint>([file(), withdraw(ANN)]);
         for command in [revise(ANN, "x"), withdraw(ANN), close()] {
             assert_eq!(gone.decide(&command), unknown);
             assert_eq!(Complaint::default().decide(&command), unknown);
@@ -248,7 +281,7 @@ mod tests {
 
     #[test]
     fn what_is_not_said_anew_stays() {
-        let complaint = given(&[file()]);
+        let complaint = given::<Complaint>([filed()]);
         let revised = complaint.decide(&revise(ANN, "fraud")).expect("theirs");
         let statement = statement("fraud", "each day");
         assert_eq!(revised, Some(ComplaintEvent::Revised { statement, at: AT }));
@@ -257,7 +290,7 @@ mod tests {
 
     #[test]
     fn what_somebody_has_dealt_with_is_not_changed_any_more() {
-        let closed = given(&[file(), close()]);
+        let closed = after::<Complaint>([file(), close()]);
         assert_eq!(closed.decide(&revise(ANN, "x")), Err(ComplaintRejection::Closed));
         assert_eq!(closed.decide(&close()), Err(ComplaintRejection::Closed));
         assert!(closed.decide(&ComplaintCommand::Withdraw { by: ANN, at: AT }).is_ok());

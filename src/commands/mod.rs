@@ -11,4 +11,6 @@ pub mod message;
 mod properties;
 pub mod quick_replies;
 pub mod session;
+#[cfg(test)]
+mod specification;
 pub mod user;

@@ -168,6 +168,7 @@ impl Decider for QuickReplyList {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::commands::specification::{after, given};
 
     const SINGLE: ChatKind = ChatKind::Single;
     const GROUP: ChatKind = ChatKind::Group;
@@ -182,12 +183,29 @@ mod tests {
         QuickReplyCommand::Change { id, kind, ask, answer, at: Timestamp(90) }
     }
 
-    fn given(commands: &[QuickReplyCommand]) -> QuickReplyList {
-        commands.iter().fold(QuickReplyList::default(), |mut questions, command| {
-            let event = questions.decide(command).expect("allowed").expect("an event");
-            questions.evolve(Position(1), &event);
-            questions
-        })
+    fn added(id: i64, kind: ChatKind, ask: &str) -> QuickReplyEvent {
+        let (id, ask, answer) = (QuickReplyId(id), ask.to_owned(), "1".to_owned());
+        QuickReplyEvent::Added { id, kind, ask, answer, at: Timestamp(5) }
+    }
+
+    #[test]
+    fn what_is_asked_for_is_what_happens() {
+        let changed = |ask: &str, answer: &str, at| QuickReplyEvent::Changed {
+            id: QuickReplyId(5),
+            ask: ask.to_owned(),
+            answer: answer.to_owned(),
+            at: Timestamp(at),
+        };
+        let none = QuickReplyList::default();
+        assert_eq!(none.decide(&put(SINGLE, "a", "1", 5)), Ok(Some(added(5, SINGLE, "a"))));
+        let questions = given::<QuickReplyList>([added(5, SINGLE, "a")]);
+        assert_eq!(questions.decide(&put(SINGLE, "a", "2", 9)), Ok(Some(changed("a", "2", 9))));
+        assert_eq!(questions.decide(&change(5, SINGLE, "b")), Ok(Some(changed("b", "now", 90))));
+        for kind in [None, Some(SINGLE)] {
+            let removed = QuickReplyEvent::Removed { id: QuickReplyId(5) };
+            let remove = QuickReplyCommand::Remove { id: QuickReplyId(5), kind };
+            assert_eq!(questions.decide(&remove), Ok(Some(removed)));
+        }
     }
 
     fn ids(questions: &QuickReplyList) -> Vec<i64> {
@@ -198,15 +216,16 @@ mod tests {
     fn a_question_is_numbered_by_its_time_and_no_two_are_alike() {
         let remove = QuickReplyCommand::Remove { id: QuickReplyId(6), kind: None };
         let mut told = vec![put(SINGLE, "a", "1", 5), put(GROUP, "a", "1", 5)];
-        assert_eq!(ids(&given(&told)), [5, 6]);
+        assert_eq!(ids(&after(&told)), [5, 6]);
         // Nor does one get the number of one that is gone, whatever the clock says.
         told.extend([remove, put(SINGLE, "b", "1", 4)]);
-        assert_eq!(ids(&given(&told)), [5, 7]);
+        assert_eq!(ids(&after(&told)), [5, 7]);
     }
 
     #[test]
     fn the_same_question_of_a_list_is_answered_anew() {
-        let questions = given(&[put(SINGLE, "a", "1", 5), put(SINGLE, "a", "2", 9)]);
+        let questions =
+            after::<QuickReplyList>([put(SINGLE, "a", "1", 5), put(SINGLE, "a", "2", 9)]);
         let (id, question) = questions.asking(SINGLE, "a").expect("there");
         assert_eq!((id, question.answer.as_str()), (QuickReplyId(5), "2"));
         assert_eq!((question.created_at, question.updated_at), (Timestamp(5), Timestamp(9)));
@@ -216,7 +235,8 @@ mod tests {
 
     #[test]
     fn each_list_has_an_end() {
-        let questions = given(&[put(SINGLE, "a", "1", 1), put(SINGLE, "b", "1", 2)]);
+        let questions =
+            after::<QuickReplyList>([put(SINGLE, "a", "1", 1), put(SINGLE, "b", "1", 2)]);
         let full = Err(QuickReplyRejection::Full);
         assert_eq!(questions.decide(&put(SINGLE, "c", "1", 3)), full);
         assert!(questions.decide(&put(GROUP, "c", "1", 3)).is_ok());
@@ -225,7 +245,7 @@ mod tests {
 
     #[test]
     fn only_what_is_in_the_list_is_changed_or_removed() {
-        let questions = given(&[put(SINGLE, "a", "1", 5)]);
+        let questions = given::<QuickReplyList>([added(5, SINGLE, "a")]);
         let unknown = Err(QuickReplyRejection::Unknown);
         for command in [change(6, SINGLE, "b"), change(5, GROUP, "b")] {
             assert_eq!(questions.decide(&command), unknown);
@@ -234,7 +254,7 @@ mod tests {
             let remove = QuickReplyCommand::Remove { id: QuickReplyId(id), kind };
             assert_eq!(questions.decide(&remove), unknown);
         }
-        let questions = given(&[put(SINGLE, "a", "1", 5), change(5, SINGLE, "b")]);
+        let questions = after::<QuickReplyList>([put(SINGLE, "a", "1", 5), change(5, SINGLE, "b")]);
         assert_eq!(questions.decide(&change(5, SINGLE, "b")), Ok(None));
         assert_eq!(questions.asking(SINGLE, "a"), None);
     }

@@ -153,17 +153,13 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
+    use crate::commands::specification::{after, given};
 
     const A: TokenId = TokenId(Uuid::from_u128(1));
     const B: TokenId = TokenId(Uuid::from_u128(2));
 
-    fn given(commands: &[SessionCommand]) -> Session {
-        commands.iter().fold(Session::default(), |mut session, command| {
-            if let Ok(Some(event)) = session.decide(command) {
-                session.evolve(Position(1), &event);
-            }
-            session
-        })
+    fn logged_in(token: TokenId, role: Role) -> SessionEvent {
+        SessionEvent::LoggedIn { token, role }
     }
 
     fn log_in(token: TokenId, role: Role) -> SessionCommand {
@@ -188,16 +184,53 @@ mod tests {
     }
 
     #[test]
+    fn every_log_in_and_every_end_of_a_connection_is_noted() {
+        let session = given::<Session>([logged_in(A, Role::User)]);
+        for token in [A, B] {
+            let again = session.decide(&log_in(token, Role::User));
+            assert_eq!(again, Ok(Some(logged_in(token, Role::User))));
+        }
+        let end = SessionCommand::Disconnect(id(1), DisconnectReason::Closed);
+        assert_eq!(
+            session.decide(&end),
+            Ok(Some(ended(1))),
+            "the log may have forgotten its beginning"
+        );
+    }
+
+    #[test]
+    fn only_the_users_current_token_is_given_back() {
+        let session = given::<Session>([logged_in(A, Role::User), logged_in(B, Role::Visitor)]);
+        let log_out = |token| session.decide(&SessionCommand::LogOut(token));
+        assert_eq!(log_out(A), Ok(Some(SessionEvent::LoggedOut { token: A })));
+        assert_eq!(log_out(B), Ok(None), "a guest's");
+    }
+
+    #[test]
+    fn a_connection_with_the_current_token_is_the_accounts() {
+        let connected = SessionEvent::Connected {
+            connection: id(1),
+            node: NodeId(Uuid::nil()),
+            token: A,
+            role: Role::User,
+        };
+        let session = given::<Session>([logged_in(A, Role::User)]);
+        assert_eq!(session.decide(&connect(1, A)), Ok(Some(connected.clone())));
+        let session = given::<Session>([logged_in(A, Role::User), connected.clone()]);
+        assert_eq!(session.decide(&SessionCommand::Renew(id(1))), Ok(Some(connected)));
+    }
+
+    #[test]
     fn a_newer_log_in_ends_the_older_one() {
-        let session = given(&[log_in(A, Role::User), log_in(B, Role::User)]);
+        let session = after::<Session>([log_in(A, Role::User), log_in(B, Role::User)]);
         assert!(!session.is_current(A) && session.is_current(B));
     }
 
     #[test]
     fn dev_29_a_guest_log_in_leaves_the_users_token_alone_but_not_the_reverse() {
-        let session = given(&[log_in(A, Role::User), log_in(B, Role::Visitor)]);
+        let session = after::<Session>([log_in(A, Role::User), log_in(B, Role::Visitor)]);
         assert!(session.is_current(A) && session.is_current(B));
-        let session = given(&[log_in(A, Role::Visitor), log_in(B, Role::User)]);
+        let session = after::<Session>([log_in(A, Role::Visitor), log_in(B, Role::User)]);
         assert!(!session.is_current(A) && session.is_current(B));
     }
 
@@ -206,11 +239,11 @@ mod tests {
         let both = [log_in(A, Role::User), log_in(B, Role::Visitor), connect(1, A)];
         let change = Uuid::from_u128(9);
         let revoke = |kept| [&both[..], &[SessionCommand::Revoke { kept, change }]].concat();
-        let session = given(&revoke(Some(A)));
+        let session = after::<Session>(revoke(Some(A)));
         assert!(session.is_current(A) && !session.is_current(B) && session.socket.is_some());
-        let session = given(&revoke(Some(B)));
+        let session = after::<Session>(revoke(Some(B)));
         assert!(!session.is_current(A) && session.is_current(B) && session.socket.is_none());
-        let session = given(&revoke(None));
+        let session = after::<Session>(revoke(None));
         assert!(!session.is_current(A) && !session.is_current(B) && session.socket.is_none());
         assert_eq!(session.revoked_by, Some(change));
     }
@@ -218,7 +251,8 @@ mod tests {
     #[test]
     fn a_change_of_password_takes_tokens_back_once() {
         let revoke = SessionCommand::Revoke { kept: None, change: Uuid::from_u128(9) };
-        let session = given(&[log_in(A, Role::User), revoke.clone(), log_in(B, Role::User)]);
+        let session =
+            after::<Session>([log_in(A, Role::User), revoke.clone(), log_in(B, Role::User)]);
         assert_eq!(session.decide(&revoke), Ok(None), "they came in with the new password");
         let next = SessionCommand::Revoke { kept: None, change: Uuid::from_u128(10) };
         assert!(session.decide(&next).is_ok_and(|event| event.is_some()));
@@ -229,21 +263,22 @@ mod tests {
         let change = Uuid::from_u128(9);
         let revoke = SessionCommand::Revoke { kept: Some(A), change };
         let revoked = Session { revoked_by: Some(change), ..Session::default() };
-        let session = given(&[log_in(A, Role::User), log_in(B, Role::User), revoke.clone()]);
+        let session =
+            after::<Session>([log_in(A, Role::User), log_in(B, Role::User), revoke.clone()]);
         assert_eq!(session, revoked);
-        let session = given(&[log_in(A, Role::User), SessionCommand::LogOut(A), revoke]);
+        let session = after::<Session>([log_in(A, Role::User), SessionCommand::LogOut(A), revoke]);
         assert_eq!(session, revoked);
     }
 
     #[test]
     fn dev_02_a_socket_needs_the_current_token() {
-        let session = given(&[log_in(A, Role::User), log_in(B, Role::User)]);
+        let session = after::<Session>([log_in(A, Role::User), log_in(B, Role::User)]);
         assert_eq!(session.decide(&connect(1, A)), Err(SessionRejection::NotCurrent));
     }
 
     #[test]
     fn dev_03_the_end_of_an_older_socket_leaves_the_newer_one() {
-        let mut session = given(&[log_in(A, Role::User), connect(1, A), connect(2, A)]);
+        let mut session = after::<Session>([log_in(A, Role::User), connect(1, A), connect(2, A)]);
         let current = session.socket.clone();
         session.evolve(Position(9), &ended(1));
         assert!(session.socket.is_some() && session.socket == current);
@@ -251,13 +286,14 @@ mod tests {
 
     #[test]
     fn dev_30_after_logout_the_socket_is_silent() {
-        let session = given(&[log_in(A, Role::User), connect(1, A), SessionCommand::LogOut(A)]);
+        let session =
+            after::<Session>([log_in(A, Role::User), connect(1, A), SessionCommand::LogOut(A)]);
         assert_eq!((session.user_token, session.socket), (None, None));
     }
 
     #[test]
     fn a_connection_is_open_until_the_log_says_that_it_has_ended() {
-        let mut session = given(&[
+        let mut session = after::<Session>([
             log_in(A, Role::User),
             connect(1, A),
             connect(2, A),
@@ -275,7 +311,7 @@ mod tests {
 
     #[test]
     fn only_the_current_connection_is_renewed() {
-        let session = given(&[log_in(A, Role::User), connect(1, A), connect(2, A)]);
+        let session = after::<Session>([log_in(A, Role::User), connect(1, A), connect(2, A)]);
         let renew = |connection| session.decide(&SessionCommand::Renew(id(connection)));
         assert_eq!(renew(1), Ok(None));
         assert!(renew(2).is_ok_and(|event| event.is_some()));

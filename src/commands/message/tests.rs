@@ -3,7 +3,10 @@
 use uuid::Uuid;
 
 use super::*;
-use crate::events::ChatEvent;
+use crate::{
+    commands::specification::after,
+    events::{ChatEvent, GroupChatEvent, GroupSummary, Sent},
+};
 
 const ANN: UserId = UserId(3);
 const BOB: UserId = UserId(9);
@@ -35,16 +38,62 @@ fn revoke(by: UserId, to: UserId, at: i64) -> MessageCommand {
     MessageCommand::Revoke { revocation, revoker: Revoker::Author }
 }
 
-fn given(commands: &[MessageCommand]) -> Message {
-    commands.iter().fold(Message::default(), |mut message, command| {
-        let event = message.decide(command).expect("allowed").expect("a change");
-        message.evolve(Position(1), &event);
-        message
-    })
+fn sent() -> Message {
+    after([send(SenderRelation::Friend, Role::User)])
 }
 
-fn sent() -> Message {
-    given(&[send(SenderRelation::Friend, Role::User)])
+/// What [`send`] yields, to whomever it is.
+fn accepted<To>(to: To) -> Sent<To> {
+    Sent {
+        id: MessageId(Uuid::nil()),
+        from: person(ANN),
+        from_uuid: Uuid::nil(),
+        to,
+        kind: "text".into(),
+        data: "{}".into(),
+        options: None,
+        sent_at: Timestamp(1_000),
+    }
+}
+
+#[test]
+fn a_message_is_sent_as_it_was_drafted_unless_its_author_may_not_write() {
+    let role = Role::Visitor;
+    let sent = ChatEvent::Sent(accepted(person(BOB)).into());
+    for relation in [SenderRelation::Friend, SenderRelation::Stranger(SendCount::One)] {
+        assert_eq!(Message::default().decide(&send(relation, role)), Ok(Some(sent.clone())));
+    }
+    let refused = Message::default().decide(&send(SenderRelation::Blocked, role));
+    assert_eq!(refused, Err(MessageRejection::Blocked(role)));
+}
+
+#[test]
+fn an_id_names_one_message_taken_back_or_not() {
+    let again = send(SenderRelation::Friend, Role::User);
+    for commands in [vec![again.clone()], vec![again.clone(), revoke(ANN, BOB, 1_001)]] {
+        assert_eq!(after::<Message>(commands).decide(&again), Err(MessageRejection::IdTaken));
+    }
+}
+
+#[test]
+fn a_message_to_a_group_is_judged_alike() {
+    let room = || GroupSummary { id: GroupId(33), name: "Tea".into(), avatar: "a".into() };
+    let accepted = accepted(room());
+    let Sent { id, from, from_uuid, kind, data, options, sent_at: at, .. } = accepted.clone();
+    let content = MessageContent { kind, data, options };
+    let draft =
+        Draft { id, relation: (), from, from_role: Role::User, from_uuid, to: room(), content, at };
+    let send = MessageCommand::Send(draft);
+    let sent = GroupChatEvent::Sent(accepted.into());
+    assert_eq!(Message::<GroupSummary>::default().decide(&send), Ok(Some(sent)));
+    let revoke = |by| {
+        let at = Timestamp(1_001);
+        let revocation = Revocation { message: id, by: person(by), to: room(), at };
+        MessageCommand::Revoke { revocation, revoker: Revoker::Author }
+    };
+    let message = after::<Message<GroupSummary>>([send]);
+    assert_eq!(message.decide(&revoke(BOB)), Err(MessageRejection::NotYours));
+    assert!(matches!(message.decide(&revoke(ANN)), Ok(Some(GroupChatEvent::Revoked(_)))));
 }
 
 #[test]
@@ -76,13 +125,14 @@ fn operators_have_no_window_and_change_no_author() {
     let not_theirs = Err(MessageRejection::NotYours);
     assert_eq!(sent().decide(&by_operator(BOB, BOB)), not_theirs);
     assert_eq!(Message::default().decide(&by_operator(ANN, BOB)), not_theirs);
-    let again = given(&[send(SenderRelation::Friend, Role::User), by_operator(ANN, BOB)]);
+    let again = after::<Message>([send(SenderRelation::Friend, Role::User), by_operator(ANN, BOB)]);
     assert_eq!(again.decide(&by_operator(ANN, BOB)), Ok(None));
 }
 
 #[test]
 fn a_second_revoke_is_already_so() {
-    let message = given(&[send(SenderRelation::Friend, Role::User), revoke(ANN, BOB, 1_001)]);
+    let message =
+        after::<Message>([send(SenderRelation::Friend, Role::User), revoke(ANN, BOB, 1_001)]);
     assert_eq!(message.decide(&revoke(ANN, BOB, 1_002)), Ok(None));
 }
 

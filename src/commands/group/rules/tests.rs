@@ -6,7 +6,7 @@ use proptest::{collection::vec, prelude::*};
 
 use super::*;
 use crate::{
-    commands::{group::command::People, user::User},
+    commands::{group::command::People, specification::after, user::User},
     events::{MessageId, Timestamp, Username},
 };
 
@@ -58,12 +58,7 @@ fn join(user: UserId) -> GroupAction {
 }
 
 fn given(actions: impl IntoIterator<Item = (UserId, GroupAction)>) -> Group {
-    let mut group = Group::default();
-    for (at, (by, action)) in (1..).zip([create()].into_iter().chain(actions)) {
-        let event = group.decide(&command(by, action)).expect("allowed").expect("a change");
-        group.evolve(Position(at), &event);
-    }
-    group
+    after([create()].into_iter().chain(actions).map(|(by, action)| command(by, action)))
 }
 
 fn refused(group: &Group, by: UserId, action: GroupAction) -> GroupRejection {
@@ -72,6 +67,167 @@ fn refused(group: &Group, by: UserId, action: GroupAction) -> GroupRejection {
 
 fn picture(group: &Group) -> &str {
     &group.active().expect("it is there").row.avatar
+}
+
+/// What the rules say to an action that is allowed.
+fn decided(group: &Group, by: UserId, action: GroupAction) -> Option<GroupEvent> {
+    group.decide(&command(by, action)).expect("allowed")
+}
+
+fn person(id: UserId) -> UserSummary {
+    account(id).person()
+}
+
+fn entrance(user: UserId, inviter: Option<UserId>, roster: &[UserId]) -> JoinContext {
+    JoinContext {
+        user: Applicant::of(&account(user)),
+        inviter: inviter.map(|id| Inviter { id, name: person(id).name }),
+        icon: "icon".into(),
+        owner: AccountSummary::of(&account(ANN)),
+        roster: roster.iter().map(|user| AccountSummary::of(&account(*user))).collect(),
+    }
+}
+
+const AT: Timestamp = Timestamp(7);
+const NOTICE: MessageId = MessageId(Uuid::nil());
+
+#[test]
+fn a_group_is_called_and_shown_by_its_members() {
+    let (by, action) = create();
+    let created = GroupEvent::Created {
+        id: GroupId(1),
+        uuid: Uuid::nil(),
+        owner: person(ANN),
+        name: "user 1、user 2".into(),
+        avatar: "a1,a2".into(),
+        members: vec![ANN, BOB],
+        notice: NOTICE,
+        at: AT,
+    };
+    assert_eq!(decided(&Group::default(), by, action), Some(created));
+}
+
+#[test]
+fn the_owner_rules_the_group_under_their_name_in_it() {
+    let group = given([(ANN, GroupAction::SetNickname("A".into()))]);
+    let by = UserSummary { name: "A".into(), ..person(ANN) };
+    for (action, event) in [
+        (
+            GroupAction::Rename("Tea".into()),
+            GroupEvent::Renamed { by: by.clone(), name: "Tea".into(), notice: NOTICE, at: AT },
+        ),
+        (
+            GroupAction::Announce("at 5".into()),
+            GroupEvent::Announced { by, remark: "at 5".into(), notice: NOTICE, at: AT },
+        ),
+        (GroupAction::SetPolicy(1), GroupEvent::PolicySet { policy: 1, at: AT }),
+        (
+            GroupAction::Remove(BOB),
+            GroupEvent::MemberRemoved { user: BOB, avatar: "a1".into(), at: AT },
+        ),
+    ] {
+        assert_eq!(decided(&group, ANN, action), Some(event));
+    }
+    assert_eq!(decided(&group, ANN, GroupAction::SetPolicy(0)), None, "already so");
+    assert_eq!(decided(&group, ANN, GroupAction::Remove(EVE)), None, "not in it");
+    assert_eq!(refused(&group, ANN, GroupAction::Remove(ANN)), GroupRejection::OwnerStays);
+}
+
+#[test]
+fn what_is_the_owners_is_nobody_elses_and_of_no_group() {
+    use OwnersTask::{Admit, Announce, Remove, Rename};
+    let over = given([(ANN, GroupAction::Leave)]);
+    for (action, task) in [
+        (GroupAction::Rename("x".into()), Rename),
+        (GroupAction::Announce("x".into()), Announce),
+        (GroupAction::Remove(BOB), Remove),
+        (GroupAction::SetPolicy(1), Admit),
+        (GroupAction::Approve(BOB), Admit),
+        (GroupAction::Refuse(BOB), Admit),
+    ] {
+        let expected = GroupRejection::OwnersOnly(task);
+        assert_eq!(refused(&given([]), BOB, action.clone()), expected);
+        assert_eq!(refused(&over, ANN, action.clone()), expected);
+        assert_eq!(refused(&Group::default(), ANN, action), expected);
+    }
+}
+
+#[test]
+fn who_comes_is_in_at_once_or_waits_as_the_policy_says() {
+    let under = |policy| given([(ANN, GroupAction::SetPolicy(policy))]);
+    let everybody = [ANN, BOB, EVE];
+    let joined =
+        |entry, notice| GroupEvent::Joined { avatar: "a1,a2,a3".into(), entry, notice, at: AT };
+    let notice = Some(NOTICE);
+    let alone = decided(&given([]), EVE, join(EVE));
+    assert_eq!(alone, Some(joined(entrance(EVE, None, &everybody), notice)));
+    let brought = decided(&given([]), BOB, join(EVE));
+    assert_eq!(brought, Some(joined(entrance(EVE, Some(BOB), &everybody), notice)));
+    let silently = decided(&under(3), EVE, join(EVE));
+    assert_eq!(silently, Some(joined(entrance(EVE, None, &[]), None)));
+    let by_the_owner = decided(&under(1), ANN, join(EVE));
+    assert_eq!(by_the_owner, Some(joined(entrance(EVE, Some(ANN), &everybody), notice)));
+    let applied = GroupEvent::Applied {
+        entry: entrance(EVE, Some(BOB), &[ANN, BOB]),
+        text: String::new(),
+        owner: person(ANN),
+        notice: NOTICE,
+        at: AT,
+    };
+    assert_eq!(decided(&under(1), BOB, join(EVE)), Some(applied));
+}
+
+#[test]
+fn nobody_comes_twice_or_into_no_group() {
+    let waits = given([(ANN, GroupAction::SetPolicy(1)), (EVE, join(EVE))]);
+    assert_eq!(refused(&waits, EVE, join(EVE)), GroupRejection::WaitingAlready);
+    assert_eq!(refused(&waits, BOB, join(BOB)), GroupRejection::MemberAlready);
+    assert_eq!(refused(&Group::default(), EVE, join(EVE)), GroupRejection::NoGroupToJoin);
+}
+
+#[test]
+fn the_owner_decides_about_who_waits() {
+    let waits = given([(ANN, GroupAction::SetPolicy(1)), (EVE, join(EVE))]);
+    let approved = GroupEvent::Approved {
+        user: person(EVE),
+        avatar: "a1,a2,a3".into(),
+        icon: "icon".into(),
+        notice: NOTICE,
+        at: AT,
+    };
+    assert_eq!(decided(&waits, ANN, GroupAction::Approve(EVE)), Some(approved));
+    let refusal = GroupEvent::Refused { user: EVE, at: AT };
+    assert_eq!(decided(&waits, ANN, GroupAction::Refuse(EVE)), Some(refusal));
+    for action in [GroupAction::Approve(BOB), GroupAction::Refuse(BOB)] {
+        assert_eq!(refused(&waits, ANN, action), GroupRejection::NotWaiting, "a member already");
+    }
+}
+
+#[test]
+fn a_name_in_the_group_is_a_members() {
+    let group = given([(ANN, GroupAction::SetPolicy(1)), (EVE, join(EVE))]);
+    let set = |name: &str| GroupAction::SetNickname(name.into());
+    let named = GroupEvent::NicknameSet { user: BOB, nickname: "B".into(), at: AT };
+    assert_eq!(decided(&group, BOB, set("B")), Some(named));
+    assert_eq!(decided(&group, BOB, set("")), None, "already so");
+    for group in [group, Group::default()] {
+        assert_eq!(refused(&group, EVE, set("E")), GroupRejection::NotAMember);
+    }
+}
+
+#[test]
+fn members_leave_and_the_owner_ends_it() {
+    let group = given([(ANN, GroupAction::SetPolicy(1)), (EVE, join(EVE))]);
+    let card = |user| AccountSummary::of(&account(user));
+    for (user, roster) in [(BOB, vec![card(ANN)]), (EVE, vec![card(ANN), card(BOB)])] {
+        let left = GroupEvent::Left { by: person(user), roster, notice: NOTICE, at: AT };
+        assert_eq!(decided(&group, user, GroupAction::Leave), Some(left));
+    }
+    let (by, roster) = (person(ANN), vec![card(ANN), card(BOB)]);
+    let dissolved = GroupEvent::Dissolved { by, roster, notice: NOTICE, at: AT };
+    assert_eq!(decided(&group, ANN, GroupAction::Leave), Some(dissolved));
+    assert_eq!(refused(&group, GUS, GroupAction::Leave), GroupRejection::NothingToLeave);
+    assert_eq!(refused(&Group::default(), ANN, GroupAction::Leave), GroupRejection::NoGroupToLeave);
 }
 
 #[test]
