@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
-use super::{log_error::LogError, protocol::Servers, unbuffered_client::UnbufferedClient};
+use super::{connection::Servers, log_error::LogError, unbuffered_client::UnbufferedClient};
 
 /// Older servers ignore fields and headers that we rely on, or lose data (`docs/design/jetstream-pitfalls.md`).
 pub const OLDEST_SERVER: (u64, u64, u64) = (2, 14, 6);

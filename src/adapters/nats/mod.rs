@@ -3,6 +3,7 @@
 mod append;
 pub mod checkpoints;
 pub mod connect;
+mod connection;
 pub mod credential_store;
 mod envelope;
 pub mod event_log;

@@ -19,8 +19,11 @@ use tokio::{
 };
 use tracing::info;
 
-pub use super::protocol::Servers;
-use super::protocol::{self, Connection, Op, WireError};
+pub use super::connection::Servers;
+use super::{
+    connection::{self, Connection},
+    protocol::{self, Op, WireError},
+};
 
 /// How long the server may be silent before it is asked whether it is there, and then until it is given up.
 const SILENCE: Duration = Duration::from_secs(10);
@@ -139,7 +142,7 @@ impl Subscriptions {
         let purpose = ("pushes", "receives pushes; sockets refetch when it is back");
         let serve = |connection| self.serve(connection, &on_incoming);
         let lost = || self.lock().disconnect();
-        match protocol::keep_connected(&servers, purpose, PAUSE, serve, lost).await {}
+        match connection::keep_connected(&servers, purpose, PAUSE, serve, lost).await {}
     }
 
     /// Until the connection is lost.
@@ -180,7 +183,7 @@ impl Subscriptions {
     ) -> Result<Infallible, WireError> {
         let (mut proved, mut asked) = (false, false);
         loop {
-            let Ok(op) = timeout(SILENCE, protocol::hear(&mut wire, &mut said)).await else {
+            let Ok(op) = timeout(SILENCE, protocol::read_op(&mut wire, &mut said)).await else {
                 if std::mem::replace(&mut asked, true) {
                     return Err(WireError::Silent);
                 }

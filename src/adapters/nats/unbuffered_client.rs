@@ -22,7 +22,8 @@ use tokio::{
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::{
-    protocol::{self, Connection, Headers, Op, Servers, WireError},
+    connection::{self, Connection, Servers},
+    protocol::{self, Headers, Op, WireError},
     write_coalescing::WriteCoalescer,
 };
 use crate::clock;
@@ -111,7 +112,7 @@ impl UnbufferedClient {
             let serve = |connection| serve(&shared, connection);
             let lost = || shared.disconnect();
             tokio::select! {
-                never = protocol::keep_connected(&servers, purpose, PAUSE, serve, lost) => match never {},
+                never = connection::keep_connected(&servers, purpose, PAUSE, serve, lost) => match never {},
                 () = closed.cancelled() => {}
             }
         };
@@ -366,7 +367,7 @@ async fn read(
     mut said: BytesMut,
 ) -> Result<Infallible, WireError> {
     loop {
-        let op = protocol::hear(&mut wire, &mut said).await?;
+        let op = protocol::read_op(&mut wire, &mut said).await?;
         shared.heard();
         match op {
             Op::Message { subject, headers, payload, .. } => {
