@@ -81,5 +81,5 @@ pub struct Parts {
     /// So many of those who read it may pause.
     pub patient_downloads: Arc<Semaphore>,
     /// What is counted.
-    pub metrics: Metrics,
+    pub metrics: Arc<Metrics>,
 }

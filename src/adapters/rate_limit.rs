@@ -1,6 +1,6 @@
 //! Counters with an end, in Redis, so that limits hold across nodes. They may be lost.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use redis::AsyncCommands as _;
 
@@ -8,7 +8,7 @@ use super::{
     client_address::{ClientAddress, ClientNetwork},
     redis::{Redis, RedisFailure, Script},
 };
-use crate::events::UserId;
+use crate::{events::UserId, telemetry::Metrics};
 
 /// Counts what attackers like.
 #[derive(Clone)]
@@ -16,11 +16,15 @@ pub struct RateLimit {
     redis: Redis,
     failures: (u32, u32),
     window: Duration,
+    metrics: Arc<Metrics>,
 }
 
 /// So many times what an account may fail from one address, it may fail from all together: else anybody could lock its
 /// owner out from elsewhere.
 const FROM_EVERYWHERE: u32 = 100;
+
+/// The limit on failed log-ins, in metrics.
+const LOGINS: &str = "logins";
 
 /// Counts one if the count is below the limit, and then begins the window anew
 /// (clarification 7: a refused call does not renew it).
@@ -49,8 +53,13 @@ pub enum Allowance {
 
 impl RateLimit {
     /// `failures`: how many failed log-ins an account has from one address, and an address of all accounts, in a window.
-    pub fn new(redis: Redis, failures: (u32, u32), window: Duration) -> Self {
-        Self { redis, failures, window }
+    pub fn new(
+        redis: Redis,
+        failures: (u32, u32),
+        window: Duration,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        Self { redis, failures, window, metrics }
     }
 
     /// One more signed call of this device, unless there were too many (data.md §5.3).
@@ -64,7 +73,7 @@ impl RateLimit {
             .arg(3600)
             .invoke_async(&mut self.redis.shared())
             .await?;
-        Ok(taken == 1)
+        Ok(self.allowed(taken == 1, "signed_calls"))
     }
 
     /// Takes something of what a user has, unless that is too much; `most` 0: there is no limit.
@@ -92,7 +101,7 @@ impl RateLimit {
             .arg(seconds)
             .invoke_async(&mut self.redis.shared())
             .await?;
-        Ok(spent == 1)
+        Ok(self.allowed(spent == 1, name))
     }
 
     /// May somebody at `from` try a password, given how often that has failed (clarification 27)?
@@ -102,7 +111,8 @@ impl RateLimit {
     pub async fn may_try(&self, account: &str, from: ClientAddress) -> Result<bool, RedisFailure> {
         let (keys, most) = self.counters(account, from);
         let counts: Vec<Option<u32>> = self.redis.shared().mget(&keys).await?;
-        Ok(counts.iter().zip(most).all(|(count, most)| count.unwrap_or(0) < most))
+        let may = counts.iter().zip(most).all(|(count, most)| count.unwrap_or(0) < most);
+        Ok(self.allowed(may, LOGINS))
     }
 
     /// Notes a failed log-in; was it still within the limits?
@@ -110,6 +120,7 @@ impl RateLimit {
     /// # Errors
     /// Redis cannot be reached.
     pub async fn failed(&self, account: &str, from: ClientAddress) -> Result<bool, RedisFailure> {
+        self.metrics.login_failures.inc();
         let seconds = i64::try_from(self.window.as_secs()).unwrap_or(i64::MAX);
         let (keys, most) = self.counters(account, from);
         let mut pipe = redis::pipe();
@@ -117,7 +128,16 @@ impl RateLimit {
             pipe.incr(key, 1).expire(key, seconds).ignore();
         }
         let counts: Vec<u32> = pipe.query_async(&mut self.redis.shared()).await?;
-        Ok(counts.iter().zip(most).all(|(count, most)| *count <= most))
+        let within = counts.iter().zip(most).all(|(count, most)| *count <= most);
+        Ok(self.allowed(within, LOGINS))
+    }
+
+    /// Counts what a limit has refused.
+    fn allowed(&self, allowed: bool, limit: &'static str) -> bool {
+        if !allowed {
+            self.metrics.limited(limit);
+        }
+        allowed
     }
 
     /// What is counted of a failed log-in, and up to where: the account from that address, the account, and the address

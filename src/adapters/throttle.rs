@@ -17,7 +17,7 @@ use super::{
     client_address::ClientNetwork,
     redis::{Redis, RedisFailure, Script},
 };
-use crate::{clock, events::UserId};
+use crate::{clock, events::UserId, telemetry::Metrics};
 
 const MINUTE_MS: i64 = 60_000;
 /// How often nodes tell each other, through Redis.
@@ -53,6 +53,7 @@ pub struct Throttle {
     per_user: u64,
     per_address: u64,
     minute: Arc<Mutex<Minute>>,
+    metrics: Arc<Metrics>,
 }
 
 /// The minute that is counted now.
@@ -72,8 +73,8 @@ struct Count {
 
 impl Throttle {
     /// At most so many requests in a minute; 0 is no limit.
-    pub fn new(redis: Redis, per_user: u64, per_address: u64) -> Self {
-        Self { redis, per_user, per_address, minute: Arc::default() }
+    pub fn new(redis: Redis, per_user: u64, per_address: u64, metrics: Arc<Metrics>) -> Self {
+        Self { redis, per_user, per_address, minute: Arc::default(), metrics }
     }
 
     fn most(&self, requester: Requester) -> u64 {
@@ -95,6 +96,10 @@ impl Throttle {
         }
         let count = minute.counts.entry(requester).or_default();
         if count.known + count.untold >= most {
+            self.metrics.limited(match requester {
+                Requester::User(_) => "requests_per_user",
+                Requester::Address(_) => "requests_per_address",
+            });
             return false;
         }
         count.untold += 1;

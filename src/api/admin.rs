@@ -53,7 +53,7 @@ pub struct Admin {
     /// The projections' subjects, of those that run here.
     pub subjects: &'static [(&'static str, &'static [&'static str])],
     /// The counters.
-    pub metrics: Metrics,
+    pub metrics: Arc<Metrics>,
     /// `log.durability`, shown so that nobody has to guess.
     pub durability: String,
     /// `server.public_url`, or where clients are listened to.
@@ -75,7 +75,9 @@ pub fn router(admin: Admin, access: AdminAccess) -> Router {
         .route("/health/ready", get(ready))
         .route(
             "/metrics",
-            get(async |State(admin): State<Admin>| admin.metrics.text(&admin.projections)),
+            get(async |State(admin): State<Admin>| {
+                ([(header::CONTENT_TYPE, OPEN_METRICS)], admin.metrics.text(&admin.projections))
+            }),
         )
         .route("/positions", get(positions))
         .route(
@@ -89,6 +91,9 @@ pub fn router(admin: Admin, access: AdminAccess) -> Router {
         .layer(middleware::from_fn_with_state(access, admin_access::check))
         .with_state(admin)
 }
+
+/// What Prometheus scrapes: `OpenMetrics` 1.0.
+const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 const DOCS: &str = include_str!("docs.html");
 
@@ -121,7 +126,7 @@ impl Admin {
                 let (state, position, reason) = heard(checkpoints, name);
                 let is_standby = known.state == "standby" && state == "running";
                 let state = if is_standby { "standby" } else { state };
-                *known = ProjectionState { state, position, lag: 0, reason };
+                *known = ProjectionState { state, position, reason, ..ProjectionState::default() };
             }
         }
         all

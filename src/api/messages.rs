@@ -120,7 +120,7 @@ async fn send(
             Object::of(&MessageObject::chat(&sent))
         }
     };
-    app.metrics.sent.inc();
+    app.metrics.messages_sent.inc();
     sent
 }
 

@@ -32,7 +32,7 @@ use std::sync::Arc;
 
 use axum::{
     RequestExt as _, Router,
-    extract::{Request, State, WebSocketUpgrade},
+    extract::{MatchedPath, Request, State, WebSocketUpgrade},
     http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header},
     middleware::{Next, from_fn, from_fn_with_state},
     response::{IntoResponse as _, Response},
@@ -42,12 +42,12 @@ use error::ApiError;
 pub use middleware::serve;
 use middleware::{auth, observed};
 use route::{Access, Route};
+use tokio::time::Instant;
 
 use crate::{
     adapters::client_stream::ClientConnection,
     protocol::parameters::Parameters,
     state::App,
-    telemetry::StatusLabel,
     ws::{connection, opening, sockets::Sockets},
 };
 
@@ -193,13 +193,14 @@ async fn socket(State(sockets): State<Sockets>, mut request: Request) -> Respons
 /// CORS as the clients need it (data.md §9), also on refusals; and the count of answers.
 async fn cors_and_count(State(app): State<App>, request: Request, next: Next) -> Response {
     let requested = request.headers().get(header::ACCESS_CONTROL_REQUEST_HEADERS).cloned();
-    let mut response = if *request.method() == Method::OPTIONS {
-        StatusCode::NO_CONTENT.into_response()
+    let begun = Instant::now();
+    let (route, mut response) = if *request.method() == Method::OPTIONS {
+        (None, StatusCode::NO_CONTENT.into_response())
     } else {
-        next.run(request).await
+        (request.extensions().get::<MatchedPath>().cloned(), next.run(request).await)
     };
-    let status = u32::from(response.status().as_u16());
-    app.metrics.requests.get_or_create(&StatusLabel { status }).inc();
+    let route = route.as_ref().map_or("none", MatchedPath::as_str);
+    app.metrics.answered(route, response.status().as_u16(), begun.elapsed());
     let headers = response.headers_mut();
     let default = HeaderValue::from_static("content-type,token,x-security-sign");
     let mut set = |name: HeaderName, value: HeaderValue| _ = headers.insert(name, value);

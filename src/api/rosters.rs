@@ -11,7 +11,7 @@ use axum::{
 use futures_util::{StreamExt as _, stream};
 use schemars::SchemaGenerator;
 use sqlx::PgPool;
-use tracing::error;
+use tracing::{Span, error};
 
 use super::{
     error::ApiError,
@@ -75,14 +75,17 @@ async fn info(
     if roster.is_at_end() {
         return Ok(answer(Body::from([head, first, tail].concat())));
     }
-    let rest = stream::try_unfold(roster, async |mut roster| {
+    let request = Span::current();
+    let rest = stream::try_unfold((roster, request), async |(mut roster, request)| {
         if roster.is_at_end() {
             return Ok(None);
         }
         let page = roster.page().await;
         // The answer has begun: all that is left is to break it off.
-        let page = page.inspect_err(|error| error!(%error, "a roster was broken off"))?;
-        Ok::<_, sqlx::Error>(Some((page, roster)))
+        let page = page.inspect_err(|error| {
+            error!(parent: &request, %error, "a roster was broken off");
+        })?;
+        Ok::<_, sqlx::Error>(Some((page, (roster, request))))
     });
     let begin = stream::iter([head, first].map(Ok));
     Ok(answer(Body::from_stream(begin.chain(rest).chain(stream::iter([Ok(tail)])))))

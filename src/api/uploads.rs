@@ -129,6 +129,8 @@ pub(super) async fn note(
     let user = caller.account.id;
     let command = UserCommand::NoteUpload(uploaded);
     app.executor.execute::<User>(user, &command, caller.authority(), Wait::Durable).await?;
+    app.metrics.uploads.inc();
+    app.metrics.upload_bytes.inc_by(bytes);
     Ok(())
 }
 

@@ -138,7 +138,7 @@ async fn update(
     let changed = change(&app, &caller, command).await?;
     // Clarification 4: only a real change silences the next alert.
     if changed && let Err(error) = app.rate_limit.mark_modified(caller.account.id).await {
-        warn!(%error, user.id = %caller.account.id, "the next alert is not silenced by a changed profile");
+        warn!(%error, "the next alert is not silenced by a changed profile");
     }
     Ok(Reply::of(answer))
 }

@@ -49,7 +49,7 @@ pub async fn serve(config: Config, role: ProcessRole) -> anyhow::Result<()> {
     let process = Process {
         config: Arc::clone(&config),
         node: NodeId(clock::random_id()),
-        metrics: Metrics::default(),
+        metrics: Arc::default(),
         health: ProjectionHealth::default(),
         waits: StartWaits::default(),
         tasks: TaskTracker::new(),
@@ -106,13 +106,14 @@ pub async fn open_log(
     config: &Config,
     node: NodeId,
     commit: Option<GroupCommit>,
+    metrics: Arc<Metrics>,
 ) -> anyhow::Result<EventLog> {
     let promises = Promises {
         replicated: config.log.is_replicated(),
         timeout: Duration::from_millis(config.log.append_timeout_ms),
         fact_ttl: Duration::from_secs(config.log.fact_ttl_s),
     };
-    Ok(EventLog::open(nats, node, commit, &promises).await?)
+    Ok(EventLog::open(nats, node, commit, &promises, metrics).await?)
 }
 
 /// The log for whoever answers that something was done: with what keeps `log.durability = synced`.
@@ -123,6 +124,7 @@ pub async fn open_durable_log(
     nats: Nats,
     config: &Config,
     node: NodeId,
+    metrics: Arc<Metrics>,
 ) -> anyhow::Result<EventLog> {
     let mut commit = None;
     if config.log.durability == Durability::Synced {
@@ -132,7 +134,7 @@ pub async fn open_durable_log(
         let cannot = || format!("cannot open log.store_dir = {}", directory.display());
         commit = Some(opened.with_context(cannot)?);
     }
-    open_log(nats, config, node, commit).await
+    open_log(nats, config, node, commit, metrics).await
 }
 
 /// Returns when the process is told to end.

@@ -46,7 +46,7 @@ use crate::{
     },
     config::Config,
     events::{NodeId, Position},
-    executor::{Executor, accounts::Accounts, aggregates, reaper::Reaper},
+    executor::{Executor, ExecutorSettings, accounts::Accounts, aggregates, reaper::Reaper},
     for_each_projection,
     projections::{
         self, ProjectionParts,
@@ -61,7 +61,7 @@ use crate::{
 pub(super) struct Process {
     pub(super) config: Arc<Config>,
     pub(super) node: NodeId,
-    pub(super) metrics: Metrics,
+    pub(super) metrics: Arc<Metrics>,
     pub(super) health: ProjectionHealth,
     /// What the start waits for.
     pub(super) waits: StartWaits,
@@ -142,7 +142,9 @@ impl Process {
     ) -> anyhow::Result<(EventLog, Checkpoints, SharedLogSubscription)> {
         let config = &self.config;
         let nats = self.nats(&config.nats.projector_user, &config.nats.projector_password).await?;
-        let open = async || open_log(nats.clone(), config, self.node, None).await;
+        let open = async || {
+            open_log(nats.clone(), config, self.node, None, Arc::clone(&self.metrics)).await
+        };
         let log = self.until_ready(open).await?;
         let (checkpoints, listen) = Checkpoints::start(nats.client.clone(), None).await?;
         self.keep(listen);
@@ -152,10 +154,8 @@ impl Process {
             log.clone(),
             checkpoints.clone(),
             (pool.clone(), redis.clone()),
-            self.node,
-            config.log.is_replicated(),
-            config.wait(),
-            None,
+            self.executor_settings(),
+            Arc::clone(&self.metrics),
         );
         let parts = ProjectionParts {
             pool,
@@ -171,6 +171,7 @@ impl Process {
             node: self.node,
             batch: config.projections.batch,
             health: self.health.clone(),
+            metrics: Arc::clone(&self.metrics),
             stop: self.stop.clone(),
         };
         for_each_projection!(|P| {
@@ -198,7 +199,9 @@ impl Process {
         let config = &self.config;
         config.check_gateway()?;
         let nats = self.nats(&config.nats.gateway_user, &config.nats.gateway_password).await?;
-        let open = async || open_durable_log(nats.clone(), config, self.node).await;
+        let open = async || {
+            open_durable_log(nats.clone(), config, self.node, Arc::clone(&self.metrics)).await
+        };
         let log = self.until_ready(open).await?;
         let shared_log = shared_log.unwrap_or_else(|| self.shared_log(&log, aggregates::SUBJECTS));
         let app = Box::pin(self.app(&nats, log)).await?;
@@ -219,6 +222,11 @@ impl Process {
         Ok(sockets)
     }
 
+    fn executor_settings(&self) -> ExecutorSettings {
+        let (replicated, wait) = (self.config.log.is_replicated(), self.config.wait());
+        ExecutorSettings { node: self.node, replicated, wait }
+    }
+
     async fn app(&self, nats: &Nats, log: EventLog) -> anyhow::Result<App> {
         let config = &self.config;
         let liveness = Arc::new(Liveness::default());
@@ -231,11 +239,10 @@ impl Process {
             log.clone(),
             checkpoints,
             (pool, redis.clone()),
-            self.node,
-            config.log.is_replicated(),
-            config.wait(),
-            Some(liveness),
-        );
+            self.executor_settings(),
+            Arc::clone(&self.metrics),
+        )
+        .serving(liveness);
         let auth = &config.auth;
         let passwords = Passwords::new(
             auth.password_pepper.clone(),
@@ -244,7 +251,7 @@ impl Process {
             Duration::from_millis(auth.password_wait_ms),
         )?;
         let redis_memory = RedisMemory::default();
-        self.keep(redis_memory.clone().run(redis.clone(), self.metrics.clone()));
+        self.keep(redis_memory.clone().run(redis.clone(), Arc::clone(&self.metrics)));
         let open = async || {
             let credentials = CredentialStore::open(nats, config.log.is_replicated()).await;
             let credentials =
@@ -272,16 +279,18 @@ impl Process {
                 redis.clone(),
                 limits.requests_per_user,
                 limits.requests_per_address,
+                Arc::clone(&self.metrics),
             ),
             rate_limit: RateLimit::new(
                 redis,
                 (limits.login_failures, limits.login_failures_per_address),
                 Duration::from_secs(limits.login_window_s),
+                Arc::clone(&self.metrics),
             ),
             pushes: Pushes::new(nats.client.clone(), self.sockets_here.clone()),
             media: Media::open(config).await?,
             patient_downloads: Arc::new(tokio::sync::Semaphore::new(limits.patient_downloads)),
-            metrics: self.metrics.clone(),
+            metrics: Arc::clone(&self.metrics),
         }))
     }
 
@@ -356,7 +365,7 @@ impl Process {
             redis: Redis::open(&config.redis.url)?,
             projections: self.health.clone(),
             subjects: if role == ProcessRole::Gateway { &[] } else { &projections::ALL },
-            metrics: self.metrics.clone(),
+            metrics: Arc::clone(&self.metrics),
             durability: format!("{:?}", config.log.durability).to_lowercase(),
             clients_at: match config.server.public_url.trim_end_matches('/') {
                 "" => format!("http://{}", config.server.listen),

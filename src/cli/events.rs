@@ -1,6 +1,6 @@
 //! Events of the log are followed, shown and counted: `events tail | show | stats`.
 
-use std::{collections::BTreeMap, process::ExitCode};
+use std::{collections::BTreeMap, process::ExitCode, sync::Arc};
 
 use anyhow::Context as _;
 use clap::Subcommand;
@@ -44,7 +44,8 @@ pub(super) async fn run(
     output: Output,
 ) -> anyhow::Result<ExitCode> {
     let nats = ops::connect(config).await?;
-    let log = boot::open_log(nats, config, NodeId(clock::random_id()), None).await?;
+    let log =
+        boot::open_log(nats, config, NodeId(clock::random_id()), None, Arc::default()).await?;
     match command {
         EventsCommand::Tail { subject, from, count } => {
             tail(&log, &subject, from, count, output).await

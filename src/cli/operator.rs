@@ -17,7 +17,7 @@ use crate::{
     commands::user::{Account, User},
     config::Config,
     events::{Cause, NodeId, Operator, UserId, Username},
-    executor::Executor,
+    executor::{Executor, ExecutorSettings},
     projections::{After, user_directory},
 };
 
@@ -85,13 +85,14 @@ impl Paging {
 pub(super) async fn executor(config: &Config) -> anyhow::Result<(Nats, Executor)> {
     let nats = ops::connect(config).await?;
     let node = NodeId(clock::random_id());
-    let log = boot::open_durable_log(nats.clone(), config, node).await?;
+    let log = boot::open_durable_log(nats.clone(), config, node, Arc::default()).await?;
     let (checkpoints, listen) = Checkpoints::start(nats.client.clone(), None).await?;
     boot::background(listen);
     let pool = postgres::readers(config.reader_url(), 2)?;
     let redis = Redis::open(&config.redis.url)?;
     let (replicated, wait) = (config.log.is_replicated(), config.wait());
-    let executor = Executor::new(log, checkpoints, (pool, redis), node, replicated, wait, None);
+    let settings = ExecutorSettings { node, replicated, wait };
+    let executor = Executor::new(log, checkpoints, (pool, redis), settings, Arc::default());
     Ok((nats, executor))
 }
 

@@ -12,6 +12,7 @@ use crate::{
     projections::{
         address_book, complaints, group_roster, quick_replies, sessions, user_directory,
     },
+    telemetry::Metrics,
 };
 
 /// An aggregate that lives in the log on a subject of its own, and is cached.
@@ -53,13 +54,15 @@ macro_rules! aggregates {
         /// What the caches are kept up to date by.
         pub const SUBJECTS: &[&str] = &[$($subjects),+];
 
-        impl Default for Caches {
-            fn default() -> Self {
-                Self { $($cache: StateCache::new($count, $mib * MIB),)+ }
-            }
-        }
-
         impl Caches {
+            /// Empty ones, whose look-ups are counted.
+            pub(super) fn new(metrics: &Metrics) -> Self {
+                let counted = |aggregate| metrics.cache(aggregate);
+                Self {
+                    $($cache: StateCache::new($count, $mib * MIB, counted(stringify!($cache))),)+
+                }
+            }
+
             /// Takes an event in, if its aggregate is held.
             pub(super) fn apply(&self, at: Position, event: &Event) {
                 match event {

@@ -34,6 +34,7 @@ use crate::{
         redis::Redis,
     },
     events::NodeId,
+    telemetry::Metrics,
 };
 
 /// What executes commands in this process.
@@ -59,6 +60,18 @@ pub struct Executor {
     /// Of a gateway, which keeps its caches fresh and serves by them.
     liveness: Option<Arc<Liveness>>,
     wait: Duration,
+    metrics: Arc<Metrics>,
+}
+
+/// What an executor is told of its process.
+#[derive(Debug, Clone, Copy)]
+pub struct ExecutorSettings {
+    /// This process.
+    pub node: NodeId,
+    /// Is the log kept by several servers?
+    pub replicated: bool,
+    /// How long an answer waits for its effect, at most.
+    pub wait: Duration,
 }
 
 /// Why a command was not done.
@@ -88,17 +101,15 @@ impl<R: std::error::Error> From<IdAllocationError> for CommandError<R> {
 }
 
 impl Executor {
-    /// Over the log and the read models; an answer waits for its effect at most `wait`.
+    /// Over the log and the read models.
     pub fn new(
         log: EventLog,
         checkpoints: Checkpoints,
         (pool, redis): (PgPool, Redis),
-        node: NodeId,
-        replicated: bool,
-        wait: Duration,
-        liveness: Option<Arc<Liveness>>,
+        ExecutorSettings { node, replicated, wait }: ExecutorSettings,
+        metrics: Arc<Metrics>,
     ) -> Self {
-        let caches = Arc::new(Caches::default());
+        let caches = Arc::new(Caches::new(&metrics));
         let (contention, commands) = (Arc::default(), RunningCommands::default());
         Self {
             log,
@@ -110,8 +121,15 @@ impl Executor {
             node,
             replicated,
             commands,
-            liveness,
+            liveness: None,
             wait,
+            metrics,
         }
+    }
+
+    /// The same of a gateway, which serves as long as `liveness` says so.
+    #[must_use]
+    pub fn serving(self, liveness: Arc<Liveness>) -> Self {
+        Self { liveness: Some(liveness), ..self }
     }
 }

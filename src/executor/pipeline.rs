@@ -151,6 +151,9 @@ impl Executor {
     ) -> Result<Done<A::Outcome>, CommandError<A::Rejection>> {
         let mut turn = None;
         for attempt in 0..ATTEMPTS {
+            if attempt > 0 {
+                self.metrics.retries.inc();
+            }
             turn = self.contention.wait(turn, attempt, action.contended()).await;
             if let Some(done) = self.attempt(&mut action, authority, wait).await? {
                 if wait == Wait::Everywhere {
@@ -160,6 +163,7 @@ impl Executor {
             }
             back_off(attempt).await;
         }
+        self.metrics.retries_exhausted.inc();
         Err(CommandError::Contended)
     }
 
@@ -194,7 +198,10 @@ impl Executor {
                 let (event, position) = (Some(new.event), appended.position);
                 Ok(Some(Done { outcome, event, position, duplicate: appended.duplicate }))
             }
-            Err(LogError::Conflict) => self.after_conflict(guard).await.map(|()| None),
+            Err(LogError::Conflict) => {
+                self.metrics.conflicts.inc();
+                self.after_conflict(guard).await.map(|()| None)
+            }
             Err(error) => Err(error.into()),
         }
     }

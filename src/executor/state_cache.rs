@@ -14,11 +14,13 @@ use tokio::sync::OnceCell;
 use crate::{
     commands::{decider::Decider, footprint::Footprint},
     events::Position,
+    telemetry::metrics::CacheLookups,
 };
 
 /// A cache of one kind of aggregate, bounded by what the states cost in memory.
 pub struct StateCache<A: Decider> {
     slots: Cache<A::Id, Entry<A>, ByFootprint>,
+    lookups: CacheLookups,
 }
 
 /// Each has its part of the bound, so few: the largest group must fit into one of them.
@@ -79,7 +81,7 @@ where
     A::Event: Clone + Send,
 {
     /// Holds about `count` aggregates, and in any case no more than `bytes`.
-    pub fn new(count: usize, bytes: usize) -> Self {
+    pub fn new(count: usize, bytes: usize, lookups: CacheLookups) -> Self {
         let options = OptionsBuilder::new()
             .shards(SHARDS)
             .estimated_items_capacity(count)
@@ -87,7 +89,8 @@ where
             .build()
             .expect("both capacities are given");
         let (hasher, lifecycle) = (DefaultHashBuilder::default(), DefaultLifecycle::default());
-        Self { slots: Cache::with_options(options, ByFootprint, hasher, lifecycle) }
+        let slots = Cache::with_options(options, ByFootprint, hasher, lifecycle);
+        Self { slots, lookups }
     }
 
     /// The state of `id`, loaded by `load` if it is not there.
@@ -108,6 +111,8 @@ where
                 .unwrap_or_else(|never| match never {}),
         };
         let slot = &entry.slot;
+        let lookups = &self.lookups;
+        if slot.loaded.initialized() { &lookups.hits } else { &lookups.misses }.inc();
         let result = slot
             .loaded
             .get_or_try_init(async || {
@@ -278,7 +283,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_happens_while_loading_is_not_missed() {
-        let cache = StateCache::<Session>::new(10, 1 << 20);
+        let cache = StateCache::<Session>::new(10, 1 << 20, CacheLookups::default());
         let held = cache
             .get(UserId(1), async || {
                 cache.apply(UserId(1), Position(7), &log_in(7));
@@ -294,7 +299,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_repeated_event_changes_nothing() {
-        let cache = StateCache::<Session>::new(10, 1 << 20);
+        let cache = StateCache::<Session>::new(10, 1 << 20, CacheLookups::default());
         let load = async || Ok::<_, Infallible>(Versioned::default());
         cache.get(UserId(1), load).await.expect("it loads");
         cache.apply(UserId(1), Position(2), &log_in(2));
@@ -306,7 +311,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_failed_load_is_tried_again() {
-        let cache = StateCache::<Session>::new(10, 1 << 20);
+        let cache = StateCache::<Session>::new(10, 1 << 20, CacheLookups::default());
         assert!(cache.get(UserId(1), async || Err("away")).await.is_err());
         assert!(cache.get(UserId(1), async || Ok::<_, &str>(Versioned::default())).await.is_ok());
     }
@@ -341,7 +346,7 @@ mod tests {
     #[tokio::test]
     async fn many_large_groups_cost_no_more_than_the_bound() {
         const BYTES: usize = 16 << 20;
-        let cache = StateCache::<Group>::new(20_000, BYTES);
+        let cache = StateCache::<Group>::new(20_000, BYTES, CacheLookups::default());
         for id in 0..40 {
             let load = async || Ok::<_, Infallible>(group(5_000));
             let held = cache.get(GroupId(id), load).await.expect("it loads");
@@ -354,7 +359,7 @@ mod tests {
     #[tokio::test]
     async fn many_large_settings_cost_no_more_than_the_bound() {
         const BYTES: usize = 16 << 20;
-        let cache = StateCache::<User>::new(200_000, BYTES);
+        let cache = StateCache::<User>::new(200_000, BYTES, CacheLookups::default());
         let device = None;
         let (uuid, username, avatar) = (Uuid::nil(), Username(String::new()), String::new());
         for number in 0..2_000 {
@@ -374,7 +379,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_somebody_holds_is_shared_with_what_comes_of_it() {
-        let cache = StateCache::<Group>::new(20_000, 16 << 20);
+        let cache = StateCache::<Group>::new(20_000, 16 << 20, CacheLookups::default());
         let load = async || Ok::<_, Infallible>(group(1_000));
         let held = cache.get(GroupId(1), load).await.expect("it loads");
         cache.apply(GroupId(1), Position(2), &joins(1_000));
@@ -389,7 +394,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_group_that_grows_is_weighed_anew() {
-        let cache = StateCache::<Group>::new(20_000, 16 << 20);
+        let cache = StateCache::<Group>::new(20_000, 16 << 20, CacheLookups::default());
         let load = async || Ok::<_, Infallible>(group(1));
         cache.get(GroupId(1), load).await.expect("it loads");
         let before = cache.slots.weight();

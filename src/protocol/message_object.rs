@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::{Serialize, Serializer, ser::SerializeMap as _};
+use serde::{Deserialize, Serialize, Serializer, ser::SerializeMap as _};
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
@@ -51,6 +51,16 @@ pub struct MessageObject<'a> {
     pub show_model: Option<ShowModel<'a>>,
     #[serde(rename = "sendUUid", skip_serializing_if = "Option::is_none")]
     pub send_uuid: Option<Uuid>,
+}
+
+/// When the message was accepted whose object this is; `None` if it is no object.
+pub fn accepted_at(object: &str) -> Option<Timestamp> {
+    #[derive(Deserialize)]
+    struct Accepted {
+        create_time: Timestamp,
+    }
+    let accepted: Accepted = serde_json::from_str(object).ok()?;
+    Some(accepted.create_time)
 }
 
 fn redirect_or_null(generator: &mut SchemaGenerator) -> Schema {

@@ -5,7 +5,7 @@ use std::{convert::Infallible, sync::Arc, time::Duration};
 use axum::extract::ws::{Utf8Bytes, WebSocket};
 use bytes::Bytes;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
-use tracing::{debug, warn};
+use tracing::{Instrument as _, Span, debug, warn};
 
 use super::{
     connection_command::{ConnectionCommand, GroupFrame},
@@ -24,7 +24,7 @@ use crate::{
     commands::user::{Account, User},
     events::{DisconnectReason, Role, UserId},
     projections::{address_book, group_roster},
-    protocol::frames,
+    protocol::{frames, message_object},
 };
 
 const HEARTBEAT: Duration = Duration::from_secs(30);
@@ -43,8 +43,9 @@ pub fn serve(
     let mut sink =
         Box::new(FrameSink { socket, client, limit: sockets.app.config.write_timeout() });
     let tasks = sockets.registry.tasks.clone();
-    tasks.spawn(async move {
-        sockets.app.metrics.sockets.inc();
+    let span = admitted.as_ref().map_or_else(|_| Span::none(), |admitted| admitted.span());
+    let life = async move {
+        sockets.app.metrics.connections.inc();
         let opened = match admitted {
             Ok(admitted) => Box::pin(open(&sockets, admitted)).await,
             Err(refused) => Err(refused),
@@ -63,8 +64,9 @@ pub fn serve(
             Err(Refused::Text(text)) => Box::pin(sink.refuse(text)).await,
             Err(Refused::Later) => {}
         }
-        sockets.app.metrics.sockets.dec();
-    });
+        sockets.app.metrics.connections.dec();
+    };
+    tasks.spawn(life.instrument(span));
 }
 
 struct Connected {
@@ -143,7 +145,7 @@ impl Connected {
                     let renewed =
                         sockets.app.executor.renew(self.user, self.registration.connection);
                     if let Err(error) = Box::pin(renewed).await {
-                        debug!(%error, user.id = %self.user, "cannot renew a connection of user `{}`", self.user);
+                        debug!(%error, "cannot renew a connection of user `{}`", self.user);
                     }
                     renewal += sockets.app.config.renewal();
                 }
@@ -154,8 +156,7 @@ impl Connected {
     /// An entry of the queue was pushed.
     async fn on_queue_push(
         &mut self,
-        number: u64,
-        frame: Bytes,
+        (number, frame, arrived): (u64, Bytes, Instant),
         sockets: &Sockets,
         sink: &mut FrameSink,
     ) -> Result<(), Ended> {
@@ -165,6 +166,7 @@ impl Connected {
             && let Ok(text) = Utf8Bytes::try_from(frame)
         {
             sink.send(text).await?;
+            sockets.app.metrics.push_to_write.observe(arrived.elapsed().as_secs_f64());
             self.written(sockets, sink, Place::Queue(number), true);
         }
         Ok(())
@@ -173,7 +175,7 @@ impl Connected {
     /// Something was said in a large group.
     async fn on_group_push(
         &mut self,
-        GroupFrame { push, frame }: &GroupFrame,
+        GroupFrame { push, frame, arrived }: &GroupFrame,
         sockets: &Sockets,
         sink: &mut FrameSink,
     ) -> Result<(), Ended> {
@@ -184,6 +186,7 @@ impl Connected {
         match (decision, frame) {
             (Decision::Deliver, Some(frame)) => {
                 sink.send(frame.clone()).await?;
+                sockets.app.metrics.push_to_write.observe(arrived.elapsed().as_secs_f64());
                 self.written(sockets, sink, place, true);
             }
             (Decision::SkipOwn, _) => self.written(sockets, sink, place, false),
@@ -195,6 +198,8 @@ impl Connected {
     /// Fetches from the queue and the timelines, and writes a page of what is there; `false` if that has to wait.
     async fn read(&mut self, sockets: &Sockets, sink: &mut FrameSink) -> Result<bool, Ended> {
         let Some(delivery) = self.state.delivery() else { return Ok(true) };
+        let metrics = &sockets.app.metrics;
+        if delivery.is_draining() { &metrics.drains } else { &metrics.refetches }.inc();
         let refetch = async {
             // After a reconnect or a rebuild all sockets refetch, and log-ins need Redis too.
             let _turn = sockets.refetches.acquire().await;
@@ -226,11 +231,11 @@ impl Connected {
                 }
             }
             Ok(ReadOutcome::TooEarly) => {
-                debug!(user.id = %self.user, "the queue of user `{}` is being built anew", self.user);
+                debug!("the queue of user `{}` is being built anew", self.user);
                 return Ok(false);
             }
             Ok(ReadOutcome::Displaced) => {
-                debug!(user.id = %self.user, "another connection of user `{}` receives", self.user);
+                debug!("another connection of user `{}` receives", self.user);
                 self.state.displace();
                 self.unsubscribe_unless_delivering();
                 return Ok(true);
@@ -245,7 +250,12 @@ impl Connected {
                 break;
             }
             if let Some(object) = &item.object {
-                sink.send(frames::message(object, clock::now())).await?;
+                let now = clock::now();
+                sink.send(frames::message(object, now)).await?;
+                if let Some(accepted) = message_object::accepted_at(object) {
+                    let age = Duration::from_millis(now.0.abs_diff(accepted.0));
+                    sockets.app.metrics.queue_age.observe(age.as_secs_f64());
+                }
             }
             self.written(sockets, sink, item.place, item.object.is_some());
         }
@@ -270,7 +280,7 @@ impl Connected {
             place,
         );
         if is_message {
-            sockets.app.metrics.delivered.inc();
+            sockets.app.metrics.frames_delivered.inc();
         }
     }
 
@@ -299,8 +309,8 @@ impl Connected {
                 self.state.mute();
                 self.unsubscribe_unless_delivering();
             }
-            ConnectionCommand::QueuePush(number, frame) => {
-                self.on_queue_push(number, frame, sockets, sink).await?;
+            ConnectionCommand::QueuePush(number, frame, arrived) => {
+                self.on_queue_push((number, frame, arrived), sockets, sink).await?;
             }
             ConnectionCommand::GroupPush(frame) => {
                 self.on_group_push(&frame, sockets, sink).await?;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::extract::ws::Utf8Bytes;
 use bytes::Bytes;
-use tokio::sync::oneshot;
+use tokio::{sync::oneshot, time::Instant};
 
 use super::mailbox::Mailbox;
 use crate::{
@@ -21,8 +21,8 @@ pub(super) enum ConnectionCommand {
     HandOver(oneshot::Sender<()>),
     /// The token was logged out (DEV-30), or taken back.
     Mute,
-    /// An entry of the queue; an empty frame says that there is something to look for.
-    QueuePush(u64, Bytes),
+    /// An entry of the queue, and when its push arrived; an empty frame says that there is something to look for.
+    QueuePush(u64, Bytes, Instant),
     /// Deliver what waits from before the socket opened.
     Drain,
     /// Pushes may have been missed.
@@ -60,6 +60,8 @@ pub struct GroupFrame {
     pub push: GroupPush,
     /// The frame; none if the socket has to look by itself.
     pub frame: Option<Utf8Bytes>,
+    /// When the push arrived.
+    pub arrived: Instant,
 }
 
 /// With more orders waiting, pushes are left out, and the socket looks by itself.

@@ -13,7 +13,7 @@ use std::{
 use axum::extract::ws::Utf8Bytes;
 use bytes::Bytes;
 use futures_util::FutureExt as _;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::{
     connection_command::{ConnectionCommand, GroupFrame, push_command},
@@ -106,7 +106,7 @@ impl GroupSubscriptions {
         let mut groups = lock(&self.groups);
         let Some(subscribers) = groups.get_mut(&push.group) else { return };
         subscribers.heard = push.position;
-        let pushed = Arc::new(GroupFrame { push, frame });
+        let pushed = Arc::new(GroupFrame { push, frame, arrived: Instant::now() });
         for socket in subscribers.sockets.values() {
             push_command(socket, ConnectionCommand::GroupPush(Arc::clone(&pushed)));
         }

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use tracing::warn;
+use tracing::{Span, error_span, warn};
 
 use super::{
     opening_order::OpeningPermit,
@@ -30,6 +30,18 @@ pub struct Admitted {
     registration: Registration,
     permit: OpeningPermit,
     cause: Cause,
+}
+
+impl Admitted {
+    /// What the log lines of its connection say of it.
+    pub(super) fn span(&self) -> Span {
+        error_span!(
+            "connection",
+            user.id = self.account.id.0,
+            connection.id = %self.registration.connection,
+            request.id = self.cause.request,
+        )
+    }
 }
 
 /// Why a connection is not admitted.

@@ -9,7 +9,7 @@ use std::{
 use futures_util::future::join_all;
 use tokio::{
     sync::{Notify, oneshot},
-    time::sleep,
+    time::{Instant, sleep},
 };
 use tokio_util::task::TaskTracker;
 
@@ -179,7 +179,10 @@ impl ConnectionRegistry {
         let mut handles = sockets.users.get_mut(&user).into_iter().flatten();
         if let Some(handle) = handles.find(|handle| handle.connection == connection) {
             handle.pushed = number;
-            push_command(&handle.commands, ConnectionCommand::QueuePush(number, frame));
+            push_command(
+                &handle.commands,
+                ConnectionCommand::QueuePush(number, frame, Instant::now()),
+            );
         }
     }
 

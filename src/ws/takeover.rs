@@ -47,7 +47,7 @@ pub(super) async fn takeover(
         .wait_for_projections(position, queue, Duration::from_secs(5))
         .await
     {
-        debug!(user.id = %user, "waiting for the queue of user `{user}`");
+        debug!("waiting for the queue of user `{user}`");
     }
     loop {
         match query::opened_at(&sockets.app.executor.redis, user, connection, position).await {

@@ -1,6 +1,6 @@
 //! What becomes of the sockets of a gateway that is gone (`docs/design/presence-and-liveness.md`).
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use futures_util::future::join_all;
 use hongyan::{
@@ -16,7 +16,7 @@ use hongyan::{
         redis::Redis,
     },
     events::{Cause, ConnectionId, Event, NodeId, Position, Role, SessionEvent, TokenId, UserId},
-    executor::{Executor, reaper::Reaper},
+    executor::{Executor, ExecutorSettings, reaper::Reaper},
     projections::{
         Projection as _,
         engine::{
@@ -43,13 +43,16 @@ async fn thousands_of_sockets_of_a_lost_gateway_are_ended_once_presence_is_whole
     let node = NodeId(Uuid::new_v4());
     let second = Duration::from_secs(1);
     let promises = Promises { replicated: false, timeout: 20 * second, fact_ttl: 600 * second };
-    let log = EventLog::open(nats.clone(), node, None, &promises).await.expect("the log");
+    let log =
+        EventLog::open(nats.clone(), node, None, &promises, Arc::default()).await.expect("the log");
     let (checkpoints, listen) = Checkpoints::start(nats.client, None).await.expect("nats-server");
     tokio::spawn(listen);
     let redis = Redis::open(&app.servers.redis.url().into()).expect("a URL");
-    let (health, stop) = (ProjectionHealth::default(), CancellationToken::new());
+    let (health, metrics) = (ProjectionHealth::default(), Arc::default());
+    let stop = CancellationToken::new();
     let shared_log = SharedLogSubscription::new(log.clone(), &[]);
-    let runners = RunnerContext { log, shared_log, checkpoints, node, batch: 100, health, stop };
+    let runners =
+        RunnerContext { log, shared_log, checkpoints, node, batch: 100, health, metrics, stop };
 
     let half = connect(&runners.log, node, 0).await;
     let last = connect(&runners.log, node, SOCKETS / 2).await;
@@ -60,7 +63,8 @@ async fn thousands_of_sockets_of_a_lost_gateway_are_ended_once_presence_is_whole
         let (log, checkpoints) = (runners.log.clone(), runners.checkpoints.clone());
         let stores = (pool.clone(), redis.clone());
         let node = NodeId(Uuid::new_v4());
-        let executor = Executor::new(log, checkpoints, stores, node, false, second, None);
+        let settings = ExecutorSettings { node, replicated: false, wait: second };
+        let executor = Executor::new(log, checkpoints, stores, settings, Arc::default());
         Reaper::new(executor, health.clone())
     };
     let (caught_up, begun) = (ProjectionHealth::default(), ProjectionHealth::default());

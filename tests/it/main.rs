@@ -23,6 +23,7 @@ mod loadgen;
 mod log;
 mod lost_gateways;
 mod lost_pushes;
+mod metrics;
 mod moderation;
 mod observed;
 mod openapi;

@@ -1,6 +1,6 @@
 //! Two runners of one read model.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use futures_util::FutureExt as _;
 use hongyan::{
@@ -43,13 +43,16 @@ async fn a_runner_that_was_overtaken_blames_no_event() {
     let second = Duration::from_secs(1);
     let node = NodeId(Uuid::new_v4());
     let promises = Promises { replicated: false, timeout: second, fact_ttl: second };
-    let log = EventLog::open(nats.clone(), node, None, &promises).await.expect("the log");
+    let log =
+        EventLog::open(nats.clone(), node, None, &promises, Arc::default()).await.expect("the log");
     let (checkpoints, listen) =
         Checkpoints::start(nats.client.clone(), None).await.expect("nats-server");
     tokio::spawn(listen);
-    let (health, stop) = (ProjectionHealth::default(), CancellationToken::new());
+    let (health, metrics) = (ProjectionHealth::default(), Arc::default());
+    let stop = CancellationToken::new();
     let shared_log = SharedLogSubscription::new(log.clone(), &[]);
-    let runners = RunnerContext { log, shared_log, checkpoints, node, batch: 1, health, stop };
+    let runners =
+        RunnerContext { log, shared_log, checkpoints, node, batch: 1, health, metrics, stop };
 
     let owner = SecretString::from(app.servers.postgres.owner_url());
     let parts = ProjectionParts {

@@ -4,7 +4,7 @@ use std::{sync::atomic::Ordering, time::Duration};
 
 use serde::Deserialize;
 use tokio::time::{Instant, sleep, timeout_at};
-use tracing::warn;
+use tracing::{Instrument as _, error_span, warn};
 
 use super::{
     envelope,
@@ -85,12 +85,13 @@ impl EventLog {
         }
         let _under_way = self.nats.appends.begin();
         let appended = self.append_unsynced(new, expect).await?;
-        match &self.settings.commit {
-            Some(commit) if !commit.barrier().await => {
-                Err(LogError::Unavailable("the log could not be synced to disk".into()))
-            }
-            _ => Ok(appended),
+        let Some(commit) = &self.settings.commit else { return Ok(appended) };
+        let begun = Instant::now();
+        if !commit.barrier().await {
+            return Err(LogError::Unavailable("the log could not be synced to disk".into()));
         }
+        self.settings.metrics.barrier_duration.observe(begun.elapsed().as_secs_f64());
+        Ok(appended)
     }
 
     /// Appends a fact that nobody is promised: the end of a connection, a delivery. After an error the same value may
@@ -103,10 +104,23 @@ impl EventLog {
         new: &mut NewEvent,
         expect: Expect,
     ) -> Result<Appended, LogError> {
+        let subject = new.event.subject().to_string();
+        let span = error_span!("append", subject, event.id = %new.id);
+        let begun = Instant::now();
+        let appended = self.try_append(new, &subject, expect).instrument(span).await;
+        self.settings.metrics.append_duration.observe(begun.elapsed().as_secs_f64());
+        appended
+    }
+
+    async fn try_append(
+        &self,
+        new: &mut NewEvent,
+        subject: &str,
+        expect: Expect,
+    ) -> Result<Appended, LogError> {
         let body = new.event.encode();
         let settings = &self.settings;
         let headers = envelope::headers(new, &body, expect, &settings.source, settings.fact_ttl);
-        let subject = new.event.subject().to_string();
         let deadline = Instant::now() + settings.timeout;
         let before = Position(settings.seen.load(Ordering::Relaxed));
         let mut pause = Duration::from_millis(20);
@@ -116,7 +130,7 @@ impl EventLog {
                 Ok(Some(position)) => return Ok(Appended { position, duplicate: true }),
                 Ok(None) => {
                     let answer = (Instant::now() + ANSWER).min(deadline);
-                    self.nats.appends.publish(&subject, &headers, &body, answer).await
+                    self.nats.appends.publish(subject, &headers, &body, answer).await
                 }
                 Err(error) if Instant::now() + pause >= deadline => return Err(error),
                 Err(_) => {

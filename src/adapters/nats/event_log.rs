@@ -18,7 +18,10 @@ use super::{
     lookup::Lookup,
     reader::Reader,
 };
-use crate::events::{AggregateEvent, Event, NodeId, OperationsEvent, Position, Recorded, Subject};
+use crate::{
+    events::{AggregateEvent, Event, NodeId, OperationsEvent, Position, Recorded, Subject},
+    telemetry::Metrics,
+};
 
 /// The event log.
 #[derive(Clone)]
@@ -36,6 +39,7 @@ pub(super) struct Settings {
     pub(super) fact_ttl: Duration,
     /// The highest position that this process was told of.
     pub(super) seen: AtomicU64,
+    pub(super) metrics: Arc<Metrics>,
 }
 
 /// What the configuration asks of a log.
@@ -59,6 +63,7 @@ impl EventLog {
         node: NodeId,
         commit: Option<GroupCommit>,
         config: &Promises,
+        metrics: Arc<Metrics>,
     ) -> Result<Self, LogError> {
         let stream = nats.jetstream.get_stream_no_info(STREAM).await.map_err(unavailable)?;
         let end = stream.get_info().await.map_err(unavailable)?.state.last_sequence;
@@ -72,6 +77,7 @@ impl EventLog {
                 timeout: config.timeout,
                 fact_ttl: config.fact_ttl,
                 seen: AtomicU64::new(end),
+                metrics,
             }),
         })
     }

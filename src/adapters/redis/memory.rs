@@ -50,7 +50,7 @@ impl RedisMemory {
     }
 
     /// Watches it, for ever.
-    pub async fn run(self, redis: Redis, metrics: Metrics) {
+    pub async fn run(self, redis: Redis, metrics: Arc<Metrics>) {
         let (mut level, mut was_told_of_policy) = (Level::Ample, false);
         loop {
             match usage(&redis).await {

@@ -16,6 +16,7 @@ use axum::{
 };
 use http_body_util::BodyExt as _;
 use tokio::time::timeout;
+use tracing::Instrument as _;
 
 use super::{client_address, observed::Observed, serve::Endpoints};
 use crate::{
@@ -102,7 +103,7 @@ pub async fn auth(
         run.await
     } else {
         // A command of several steps is finished, also if its caller hangs up; and so is what is said of its failure.
-        match app.requests.spawn(run).await {
+        match app.requests.spawn(run.in_current_span()).await {
             Ok(response) => response,
             Err(failure) => ApiError::internal(failure).into_response(),
         }

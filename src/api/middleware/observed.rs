@@ -1,16 +1,16 @@
 //! What operators see of a request: its id on the answer, a line for each failure, and on demand a line for each answer.
 //! Neither has what somebody sent: no query string, body, token or address.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Once, OnceLock};
 
 use axum::{
     extract::{MatchedPath, Request},
-    http::{HeaderName, HeaderValue, Method},
+    http::{HeaderName, HeaderValue},
     middleware::Next,
     response::Response,
 };
 use tokio::time::Instant;
-use tracing::{debug, error, warn};
+use tracing::{Instrument as _, Span, debug, error, error_span, field, warn};
 
 use super::auth;
 use crate::events::{Cause, UserId};
@@ -24,10 +24,9 @@ pub(in crate::api) struct Observed(Arc<Facts>);
 #[derive(Debug)]
 struct Facts {
     cause: Cause,
-    method: Method,
-    /// With the names of its parameters, and not what they are; empty if there is no such route.
-    route: String,
-    user: OnceLock<UserId>,
+    /// What each log line of the request says of it.
+    span: Span,
+    known: Once,
     /// Was its failure logged? An answer may fail twice: where it is made, and where it is judged once more.
     logged: OnceLock<()>,
 }
@@ -36,30 +35,30 @@ struct Facts {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::api) struct Failure(pub(in crate::api) Arc<str>);
 
-/// The outermost layer of every listener.
+/// The target of what is logged of each answer.
+const ACCESS: &str = "hongyan::access";
+
+/// The outermost layer of every listener. Its span is there whenever lines of the lowest level are: a failure without it
+/// would not say whose it is.
 pub(in crate::api) async fn observe(mut request: Request, next: Next) -> Response {
     let begun = Instant::now();
-    let route = request.extensions().get::<MatchedPath>();
-    let observed = Observed(Arc::new(Facts {
-        cause: auth::cause(request.headers()),
-        method: request.method().clone(),
-        route: route.map_or_else(String::new, |path| path.as_str().to_owned()),
-        user: OnceLock::new(),
-        logged: OnceLock::new(),
-    }));
-    request.extensions_mut().insert(observed.clone());
-    let mut response = next.run(request).await;
-    observed.log_failure(&mut response);
-    let Facts { cause, method, route, user, .. } = &*observed.0;
-    debug!(
-        target: "hongyan::access",
-        %method, route,
-        status = response.status().as_u16(),
-        duration_us = u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX),
-        request.id = cause.request,
-        user.id = user.get().map(|user| user.0),
-        "answered"
+    let cause = auth::cause(request.headers());
+    // With the names of its parameters, and not what they are; empty if there is no such route.
+    let route = request.extensions().get::<MatchedPath>().map_or("", MatchedPath::as_str);
+    let span = error_span!(
+        target: ACCESS, "request", method = %request.method(), route, request.id = cause.request,
+        user.id = field::Empty
     );
+    let facts = Facts { cause, span, known: Once::new(), logged: OnceLock::new() };
+    let observed = Observed(Arc::new(facts));
+    request.extensions_mut().insert(observed.clone());
+    let Facts { cause, span, .. } = &*observed.0;
+    let mut response = next.run(request).instrument(span.clone()).await;
+    span.in_scope(|| {
+        observed.log_failure(&mut response);
+        let duration_us = u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX);
+        debug!(target: ACCESS, status = response.status().as_u16(), duration_us, "answered");
+    });
     if let Ok(id) = HeaderValue::from_str(&cause.request) {
         response.headers_mut().insert(REQUEST_ID, id);
     }
@@ -84,26 +83,25 @@ impl Observed {
 
     /// It is known who asks.
     pub(in crate::api) fn is_of(&self, user: UserId) {
-        _ = self.0.user.set(user);
+        self.0.known.call_once(|| _ = self.0.span.record("user.id", user.0));
     }
 
     /// Logs why an answer is a failure, once: where it is made, for its client may not wait for it.
     pub(in crate::api) fn log_failure(&self, response: &mut Response) {
         let status = response.status();
         let failure = response.extensions_mut().remove::<Failure>();
-        let Facts { cause: of, method, route, user, logged } = &*self.0;
         // One route says 200 to everything (rest.md §42).
         let is_failure = status.is_server_error() || failure.is_some();
-        if !is_failure || logged.set(()).is_err() {
+        if !is_failure || self.0.logged.set(()).is_err() {
             return;
         }
         let cause = failure.as_ref().map_or("unknown", |failure| &*failure.0);
-        let (status, user) = (status.as_u16(), user.get().map(|user| user.0));
+        let status = status.as_u16();
         // What was refused for want of room is nothing that somebody must act on, unless it goes on.
         if status == 503 {
-            warn!(status, cause, %method, route, request.id = of.request, user.id = user, "refused a request");
+            warn!(status, cause, "refused a request");
         } else {
-            error!(status, cause, %method, route, request.id = of.request, user.id = user, "a request failed");
+            error!(status, cause, "a request failed");
         }
     }
 }

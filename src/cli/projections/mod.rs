@@ -3,7 +3,7 @@
 
 mod beside;
 
-use std::process::ExitCode;
+use std::{process::ExitCode, sync::Arc};
 
 use anyhow::{Context as _, bail};
 use beside::first_differences;
@@ -140,7 +140,7 @@ impl Tools {
     async fn open(config: &Config, output: Output) -> anyhow::Result<Self> {
         let nats = ops::connect(config).await?;
         let node = NodeId(clock::random_id());
-        let log = boot::open_log(nats.clone(), config, node, None).await?;
+        let log = boot::open_log(nats.clone(), config, node, None, Arc::default()).await?;
         let (checkpoints, listen) = Checkpoints::start(nats.client.clone(), None).await?;
         boot::background(listen);
         let pushes = Pushes::new(nats.client.clone(), LocalConnections::default());
@@ -159,6 +159,7 @@ impl Tools {
                 node,
                 batch: config.projections.batch,
                 health: ProjectionHealth::default(),
+                metrics: Arc::default(),
                 stop: CancellationToken::new(),
             },
             pushes,

@@ -1,5 +1,7 @@
 //! The context that all runners of a process share.
 
+use std::sync::Arc;
+
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -7,7 +9,7 @@ use crate::{
         checkpoints::Checkpoints, event_log::EventLog, shared_log::SharedLogSubscription,
     },
     events::NodeId,
-    telemetry::ProjectionHealth,
+    telemetry::{Metrics, ProjectionHealth},
 };
 
 /// What every runner of a process shares.
@@ -25,6 +27,8 @@ pub struct RunnerContext {
     pub batch: usize,
     /// What `/health` says.
     pub health: ProjectionHealth,
+    /// What `/metrics` says.
+    pub metrics: Arc<Metrics>,
     /// The end.
     pub stop: CancellationToken,
 }

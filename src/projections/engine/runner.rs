@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use tokio::time::{Instant, interval, sleep_until, timeout};
-use tracing::{error, info, warn};
+use tracing::{Instrument as _, error, error_span, info, warn};
 use uuid::Uuid;
 
 use super::{
@@ -77,6 +77,7 @@ impl<'a, P: Projection> Runner<'a, P> {
         {
             generation = self.rebuild_from_empty(&generation, created).await?;
         }
+        self.context.health.serves(P::NAME, generation.number.into());
         self.skipped = self.context.log.skipped(P::NAME).await?;
         let mut reader = self.context.shared_log.follow(P::SUBJECTS, self.next()).await?;
         self.heartbeat(reader.pending()).await;
@@ -250,6 +251,22 @@ impl<'a, P: Projection> Runner<'a, P> {
         generation: &Generation,
         batch: Vec<Entry>,
     ) -> Result<Vec<P::Effect>, StopReason> {
+        let first = batch.first().map(|entry| position_of(entry).0);
+        let span = error_span!(
+            "batch",
+            projection.name = P::NAME,
+            generation = generation.number,
+            first,
+            entries = batch.len()
+        );
+        self.try_apply(generation, batch).instrument(span).await
+    }
+
+    async fn try_apply(
+        &mut self,
+        generation: &Generation,
+        batch: Vec<Entry>,
+    ) -> Result<Vec<P::Effect>, StopReason> {
         let mut events = Vec::with_capacity(batch.len());
         let mut end = self.at;
         let mut unreadable = None;
@@ -315,9 +332,14 @@ impl<'a, P: Projection> Runner<'a, P> {
             return Ok(Vec::new());
         }
         let moved = CheckpointAdvance { owner: self.owner, from: self.at, to };
+        let begun = Instant::now();
         let mut tx = self.store.begin(generation, moved).await?;
         let effects = self.projection.apply(&mut tx, events).await?;
         self.store.commit(tx, generation, moved).await?;
+        self.context.metrics.committed(P::NAME, events.len(), begun);
+        if let Some(last) = events.last() {
+            self.context.health.applied(P::NAME, last.stored_at);
+        }
         self.at = to;
         self.progressed = true;
         Ok(effects)

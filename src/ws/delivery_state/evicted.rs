@@ -61,7 +61,7 @@ async fn fill_queue(
         if entry.content == EntryContent::Evicted {
             let Some((position, object)) = objects.next() else { break };
             if object.is_none() {
-                warn!(user.id = %user, %position, "message_history does not know the entry at {position}");
+                warn!(%position, "message_history does not know the entry at {position}");
             }
             entry.content = object.map_or(EntryContent::Nothing, EntryContent::Object);
         }

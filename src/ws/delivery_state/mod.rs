@@ -184,7 +184,6 @@ impl DeliveryState {
     }
 
     /// Is it to deliver what waits from before it connected?
-    #[cfg(test)]
     pub(super) fn is_draining(&self) -> bool {
         self.before.draining
     }
@@ -323,7 +322,7 @@ impl DeliveryState {
     fn finish(&mut self, side: Side) {
         match side {
             Side::Drain => {
-                debug!(user.id = %self.user, "drained the queue of user `{}`", self.user);
+                debug!("drained the queue of user `{}`", self.user);
                 self.before.draining = false;
             }
             Side::Live => self.must_refetch = false,
@@ -341,7 +340,7 @@ impl DeliveryState {
         if let (Side::Live, Some(first)) = (side, queue.entries.first())
             && first.number > wanted.queue.0
         {
-            warn!(user.id = %self.user, "queue numbers {}..{} are gone", wanted.queue.0, first.number);
+            warn!("queue numbers {}..{} are gone", wanted.queue.0, first.number);
         }
         let end = match side {
             Side::Drain => self.start.position.0,

@@ -1,7 +1,6 @@
 //! A group, as its members see it.
 
-use std::ops::Range;
-use std::time::Duration;
+use std::{ops::Range, sync::Arc, time::Duration};
 
 use futures_util::future::join_all;
 use hongyan::{
@@ -124,7 +123,7 @@ impl App {
         let timeout = 20 * second; // many events are told at once, on a busy machine
         let promises = Promises { replicated: false, timeout, fact_ttl: second };
         let node = NodeId(Uuid::new_v4());
-        EventLog::open(nats, node, None, &promises).await.expect("the log")
+        EventLog::open(nats, node, None, &promises, Arc::default()).await.expect("the log")
     }
 }
 

@@ -1,85 +1,15 @@
-//! Telemetry is the logs, what the start waits for, and what `/health` and `/metrics` say.
+//! Health of a process: what its start waits for, and how its projections are.
 
 use std::{
     collections::BTreeMap,
-    io::{IsTerminal as _, stderr},
-    str::FromStr as _,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
-use anyhow::{Context as _, bail};
-use prometheus_client::{
-    encoding::{EncodeLabelSet, text::encode},
-    metrics::{counter::Counter, family::Family, gauge::Gauge},
-    registry::Registry,
-};
 use serde::Serialize;
 use tokio::time::Instant;
-use tracing_subscriber::{EnvFilter, filter::LevelFilter};
 
-use crate::events::Position;
-
-/// Whose log lines there are: this program's, and those of the libraries that write some.
-const LOGGING: &[&str] = &[
-    "async_nats",
-    "h2",
-    "hongyan",
-    "hyper_util",
-    "log",
-    "object_store",
-    "reqwest",
-    "rustls_platform_verifier",
-    "sqlx",
-    "sqlx_core",
-    "sqlx_postgres",
-    "tokio_tungstenite",
-    "tracing",
-    "tungstenite",
-];
-
-/// Starts logging to standard error.
-///
-/// # Errors
-/// `telemetry.log` is no filter.
-pub fn init(filter: &str, json: bool) -> anyhow::Result<()> {
-    check_filter(filter)?;
-    let filter = EnvFilter::try_new(filter).with_context(|| bad_filter(filter))?;
-    let mut logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(stderr);
-    if !stderr().is_terminal() {
-        logs = logs.with_ansi(false); // whoever searches a file does not search for colours
-    }
-    if json {
-        logs.json().init();
-    } else {
-        logs.init();
-    }
-    Ok(())
-}
-
-/// A word that is no level is a target to the library, also one that is mistyped: `inof` would silence everything but
-/// what nobody writes.
-fn check_filter(filter: &str) -> anyhow::Result<()> {
-    for directive in filter.split(',').map(str::trim).filter(|directive| !directive.is_empty()) {
-        let target = directive.split(['=', '[']).next().unwrap_or_default();
-        let is_level = target == directive && LevelFilter::from_str(directive).is_ok();
-        let krate = target.split("::").next().unwrap_or_default();
-        // `[span]=level` is about spans of whatever target.
-        if !is_level && !target.is_empty() && !LOGGING.contains(&krate) {
-            bail!(
-                "{}: `{target}` is no level (off, error, warn, info, debug, trace), and nothing of that name writes \
-                 log lines; those that do are {}",
-                bad_filter(filter),
-                LOGGING.join(", ")
-            );
-        }
-    }
-    Ok(())
-}
-
-fn bad_filter(filter: &str) -> String {
-    format!("telemetry.log = `{filter}` is no filter for log lines")
-}
+use crate::events::{Position, Timestamp};
 
 /// What the start of this process waits for, and why: each part at most once.
 #[derive(Clone, Default)]
@@ -133,9 +63,24 @@ pub struct ProjectionState {
     pub position: u64,
     /// Events that the server had for it when it last looked.
     pub lag: u64,
+    /// The generation that is live.
+    #[serde(skip)]
+    pub generation: i64,
+    /// When the log took the last event that was applied here.
+    #[serde(skip)]
+    pub applied: Option<Timestamp>,
     /// What it waits for, or why it stopped.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+}
+
+impl ProjectionState {
+    /// How old the last applied event is at `now`, if there are later ones to apply; else 0.
+    pub fn lag_seconds(&self, now: Timestamp) -> f64 {
+        let applied = self.applied.filter(|_| self.lag > 0);
+        let age = applied.map_or(0, |applied| now.0.abs_diff(applied.0));
+        Duration::from_millis(age).as_secs_f64()
+    }
 }
 
 impl ProjectionHealth {
@@ -173,6 +118,16 @@ impl ProjectionHealth {
     pub fn is_live(&self, name: &'static str) -> bool {
         let states = self.states.lock().unwrap_or_else(PoisonError::into_inner);
         states.get(name).is_some_and(|state| state.state == "live")
+    }
+
+    /// Whoever reads it reads this generation.
+    pub fn serves(&self, name: &'static str, generation: i64) {
+        self.with(name, |state| state.generation = generation);
+    }
+
+    /// An event that it has applied was taken by the log at this time.
+    pub fn applied(&self, name: &'static str, at: Timestamp) {
+        self.with(name, |state| state.applied = Some(at));
     }
 
     /// It has caught up.
@@ -230,105 +185,6 @@ impl ProjectionHealth {
     }
 }
 
-/// What is counted.
-#[derive(Clone)]
-pub struct Metrics {
-    /// Requests by status.
-    pub requests: Family<StatusLabel, Counter>,
-    /// Messages accepted.
-    pub sent: Counter,
-    /// Frames written to sockets.
-    pub delivered: Counter,
-    /// Sockets open.
-    pub sockets: Gauge,
-    /// Memory that Redis uses, in bytes.
-    pub redis_used: Gauge,
-    /// Its `maxmemory`; 0: none.
-    pub redis_most: Gauge,
-    lag: Family<ProjectionLabel, Gauge>,
-    position: Family<ProjectionLabel, Gauge>,
-    stopped: Family<ProjectionLabel, Gauge>,
-    waiting: Family<ProjectionLabel, Gauge>,
-    registry: Arc<Registry>,
-}
-
-/// A status code.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct StatusLabel {
-    /// 200, 400 ….
-    pub status: u32,
-}
-
-/// A projection.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct ProjectionLabel {
-    /// Its name.
-    pub projection: &'static str,
-}
-
-impl Default for Metrics {
-    fn default() -> Self {
-        let mut registry = Registry::with_prefix("hongyan");
-        let requests = Family::default();
-        let sent = Counter::default();
-        let delivered = Counter::default();
-        let sockets = Gauge::default();
-        let (redis_used, redis_most) = (Gauge::default(), Gauge::default());
-        let (lag, position, stopped) = (Family::default(), Family::default(), Family::default());
-        let waiting = Family::default();
-        registry.register("requests", "HTTP requests by status", requests.clone());
-        registry.register("messages_sent", "messages accepted", sent.clone());
-        registry.register("frames_delivered", "messages written to sockets", delivered.clone());
-        registry.register("sockets", "open sockets", sockets.clone());
-        let help = "memory that Redis uses, as this gateway last heard";
-        registry.register("redis_memory_used_bytes", help, redis_used.clone());
-        let help = "Redis' maxmemory, 0 if it has none";
-        registry.register("redis_memory_max_bytes", help, redis_most.clone());
-        registry.register("projection_lag", "events not yet applied", lag.clone());
-        registry.register("projection_position", "last event applied", position.clone());
-        registry.register(
-            "projection_stopped",
-            "1 if it met an event it cannot apply",
-            stopped.clone(),
-        );
-        registry.register(
-            "projection_waiting_seconds",
-            "how long its store or the log has not let it go on",
-            waiting.clone(),
-        );
-        Self {
-            requests,
-            sent,
-            delivered,
-            sockets,
-            redis_used,
-            redis_most,
-            lag,
-            position,
-            stopped,
-            waiting,
-            registry: Arc::new(registry),
-        }
-    }
-}
-
-impl Metrics {
-    /// In the Prometheus text format.
-    pub fn text(&self, health: &ProjectionHealth) -> String {
-        for (projection, state) in health.all() {
-            let label = ProjectionLabel { projection };
-            self.lag.get_or_create(&label).set(state.lag.cast_signed());
-            self.position.get_or_create(&label).set(state.position.cast_signed());
-            self.stopped.get_or_create(&label).set(i64::from(state.state == "stopped"));
-            let waited = health.waited(projection, Instant::now()).as_secs();
-            self.waiting.get_or_create(&label).set(waited.cast_signed());
-        }
-        let mut text = String::new();
-        encode(&mut text, &self.registry).expect("writing to a string");
-        text
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -361,29 +217,5 @@ mod tests {
         assert!(waits.note("nats", "wrong password"));
         assert_eq!(waits.all()["nats"], "wrong password");
         assert!(waits.over("nats") && waits.all().is_empty());
-    }
-
-    #[test]
-    fn a_filter_that_names_nothing_known_is_refused() {
-        for good in [
-            "",
-            "info",
-            "INFO, async_nats=warn",
-            "off,hongyan=debug",
-            "hongyan::access",
-            "warn,hongyan::projections::runner=trace,sqlx=info",
-            "[request]=debug",
-        ] {
-            check_filter(good).unwrap_or_else(|error| panic!("{good}: {error}"));
-        }
-        for (bad, word) in [
-            ("inof", "inof"),
-            ("info,asnyc_nats=warn", "asnyc_nats"),
-            ("hongyan=debug,dbug", "dbug"),
-            ("hongyanx", "hongyanx"),
-        ] {
-            let error = check_filter(bad).expect_err(bad).to_string();
-            assert!(error.contains(bad) && error.contains(&format!("`{word}`")), "{error}");
-        }
     }
 }
