@@ -5,8 +5,8 @@ use std::{sync::Arc, time::Duration};
 use redis::AsyncCommands as _;
 
 use super::{
-    client_address::{ClientAddress, ClientNetwork},
-    redis::{Redis, RedisFailure, Script},
+    client_address::ClientAddress,
+    redis::{Redis, RedisFailure, Script, keys::CounterKey},
 };
 use crate::{events::UserId, telemetry::Metrics};
 
@@ -68,7 +68,7 @@ impl RateLimit {
     /// Redis cannot be reached.
     pub async fn take_signed_call(&self, device: &str, limit: u32) -> Result<bool, RedisFailure> {
         let taken: i64 = Script::new(TAKE)
-            .key(format!("chat_visitor_reg:{device}"))
+            .key(CounterKey::SignedCalls(device).to_string())
             .arg(limit)
             .arg(3600)
             .invoke_async(&mut self.redis.shared())
@@ -90,12 +90,12 @@ impl RateLimit {
         if most == 0 {
             return Ok(true);
         }
-        let (name, seconds) = match what {
-            Allowance::Posters => ("posters", 3600),
-            Allowance::UploadBytes => ("upload_bytes", 24 * 3600),
+        let (name, key, seconds) = match what {
+            Allowance::Posters => ("posters", CounterKey::Posters(user), 3600),
+            Allowance::UploadBytes => ("upload_bytes", CounterKey::UploadBytes(user), 24 * 3600),
         };
         let spent: i64 = Script::new(SPEND)
-            .key(format!("spent:{name}:{user}"))
+            .key(key.to_string())
             .arg(amount)
             .arg(most)
             .arg(seconds)
@@ -144,10 +144,10 @@ impl RateLimit {
     /// unless it is exempt.
     fn counters(&self, account: &str, from: ClientAddress) -> (Vec<String>, Vec<u32>) {
         let (by_both, by_address) = self.failures;
-        let mut keys = vec![by_account_and_address(account, from.network), by_account(account)];
+        let mut keys = Vec::from(of_account(account, from));
         let mut most = vec![by_both, by_both.saturating_mul(FROM_EVERYWHERE)];
         if !from.is_exempt {
-            keys.push(format!("login_failures:address:{}", from.network));
+            keys.push(CounterKey::LoginFailuresFrom(from.network).to_string());
             most.push(by_address);
         }
         (keys, most)
@@ -158,7 +158,7 @@ impl RateLimit {
     /// # Errors
     /// Redis cannot be reached.
     pub async fn succeeded(&self, account: &str, from: ClientAddress) -> Result<(), RedisFailure> {
-        let keys = [by_account_and_address(account, from.network), by_account(account)];
+        let keys = of_account(account, from);
         Ok(self.redis.shared().del(&keys).await?)
     }
 
@@ -167,7 +167,7 @@ impl RateLimit {
     /// # Errors
     /// Redis cannot be reached.
     pub async fn mark_modified(&self, user: UserId) -> Result<(), RedisFailure> {
-        Ok(self.redis.shared().set_ex(modified(user), 1, 60).await?)
+        Ok(self.redis.shared().set_ex(CounterKey::Modified(user).to_string(), 1, 60).await?)
     }
 
     /// Was the mark there? Takes it away.
@@ -175,19 +175,15 @@ impl RateLimit {
     /// # Errors
     /// Redis cannot be reached.
     pub async fn take_modified(&self, user: UserId) -> Result<bool, RedisFailure> {
-        let mark: Option<String> = self.redis.shared().get_del(modified(user)).await?;
+        let mark: Option<String> =
+            self.redis.shared().get_del(CounterKey::Modified(user).to_string()).await?;
         Ok(mark.is_some())
     }
 }
 
-fn by_account(folded: &str) -> String {
-    format!("login_failures:account:{folded}")
-}
-
-fn by_account_and_address(folded: &str, network: ClientNetwork) -> String {
-    format!("login_failures:account_at:{network}:{folded}") // a name may have colons in it
-}
-
-fn modified(user: UserId) -> String {
-    format!("user:modify:{user}")
+/// The counters of an account from there, and from everywhere.
+fn of_account(folded: &str, from: ClientAddress) -> [String; 2] {
+    let counters =
+        [CounterKey::LoginFailuresAt(folded, from.network), CounterKey::LoginFailures(folded)];
+    counters.map(|counter| counter.to_string())
 }

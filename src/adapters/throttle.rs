@@ -15,7 +15,7 @@ use tracing::debug;
 
 use super::{
     client_address::ClientNetwork,
-    redis::{Redis, RedisFailure, Script},
+    redis::{Redis, RedisFailure, Script, keys::CounterKey},
 };
 use crate::{clock, events::UserId, telemetry::Metrics};
 
@@ -158,7 +158,7 @@ impl Throttle {
 
 fn key(requester: Requester, minute: i64) -> String {
     match requester {
-        Requester::User(user) => format!("requests:user:{user}:{minute}"),
-        Requester::Address(address) => format!("requests:address:{address}:{minute}"),
+        Requester::User(user) => CounterKey::UserRequests(user, minute).to_string(),
+        Requester::Address(network) => CounterKey::NetworkRequests(network, minute).to_string(),
     }
 }

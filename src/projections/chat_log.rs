@@ -10,7 +10,8 @@ use super::{
     quota::{KEPT, Quota},
 };
 use crate::{
-    events::{ChatEvent, Event, GroupChatEvent, GroupId, MessageId, Pair, Recorded, UserId},
+    adapters::redis::keys::RedisKey,
+    events::{ChatEvent, Event, GroupChatEvent, MessageId, Pair, Recorded, UserId},
     protocol::message_object::MessageObject,
 };
 
@@ -53,7 +54,7 @@ impl Projection for ChatLog {
                 Event::GroupChat(_, GroupChatEvent::Sent(sent)) => {
                     // Without the group: who was in it then is not for this read model to know.
                     let object = MessageObject::group_chat(sent, None).json();
-                    let key = group_key(tx, sent.to.id);
+                    let key = tx.key(RedisKey::GroupLog(sent.to.id));
                     self.log(tx, &mut rewritten, &key, object);
                 }
                 event => {
@@ -93,15 +94,9 @@ impl ChatLog {
     }
 }
 
-/// `chatlog:chatlog_{lower}_single_{higher}`: both sides' log is the same.
+/// Both sides' log is the same.
 fn pair_key(tx: &RedisTx, a: UserId, b: UserId) -> String {
-    let pair = Pair::of(a, b);
-    tx.key(format_args!("chatlog:chatlog_{}_single_{}", pair.lo(), pair.hi()))
-}
-
-/// `chatlog:chatlog_{group}_group_{group}`: one log, whoever reads it.
-fn group_key(tx: &RedisTx, group: GroupId) -> String {
-    tx.key(format_args!("chatlog:chatlog_{group}_group_{group}"))
+    tx.key(RedisKey::PairLog(Pair::of(a, b)))
 }
 
 /// Which message an event takes back, and the log that has it.
@@ -111,7 +106,7 @@ fn revoked(tx: &RedisTx, event: &Event) -> Option<(MessageId, String)> {
             Some((told.message, pair_key(tx, told.by.id, told.to.id)))
         }
         Event::GroupChat(_, GroupChatEvent::Revoked(told)) => {
-            Some((told.message, group_key(tx, told.to.id)))
+            Some((told.message, tx.key(RedisKey::GroupLog(told.to.id))))
         }
         _ => None,
     }

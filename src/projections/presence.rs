@@ -1,13 +1,16 @@
 //! Presence: who is connected where. In Redis.
 
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::LazyLock,
+};
 
 use super::{
     Projection, ProjectionParts, StoreError,
-    engine::redis::{RedisStore, RedisTx, command, reading},
+    engine::redis::{LiveQuery, NONE, RedisStore, RedisTx, command},
 };
 use crate::{
-    adapters::redis::{Redis, RedisFailure},
+    adapters::redis::{Redis, RedisFailure, keys::RedisKey},
     events::{ConnectionId, Event, NodeId, Position, Recorded, SessionEvent, UserId},
 };
 
@@ -80,7 +83,7 @@ async fn known_places(
     let commands: Vec<_> = told
         .iter()
         .map(|(user, connection)| {
-            let key = tx.key(format_args!("online_{user}"));
+            let key = tx.key(RedisKey::Online(*user));
             command("HGET", &key, connection.to_string())
         })
         .collect();
@@ -94,23 +97,23 @@ fn node_id(text: &str) -> Option<NodeId> {
 }
 
 fn add(tx: &mut RedisTx, user: UserId, connection: ConnectionId, node: NodeId) {
-    let key = tx.key(format_args!("online_{user}"));
+    let key = tx.key(RedisKey::Online(user));
     tx.run(&command("HSET", &key, (connection.to_string(), node.to_string())));
-    let key = tx.key(format_args!("node_{node}"));
+    let key = tx.key(RedisKey::Node(node));
     tx.run(&command("SADD", &key, format!("{user} {connection}")));
 }
 
 fn remove(tx: &mut RedisTx, user: UserId, connection: ConnectionId, node: NodeId) {
-    let key = tx.key(format_args!("online_{user}"));
+    let key = tx.key(RedisKey::Online(user));
     tx.run(&command("HDEL", &key, connection.to_string()));
-    let key = tx.key(format_args!("node_{node}"));
+    let key = tx.key(RedisKey::Node(node));
     tx.run(&command("SREM", &key, format!("{user} {connection}")));
 }
 
 /// Counts the connections of nodes. A node without any leaves no trace, or a rebuild from a log that has forgotten
 /// it would differ.
 async fn count(tx: &mut RedisTx, changes: BTreeMap<NodeId, i64>) -> Result<(), StoreError> {
-    let key = tx.key("nodes");
+    let key = tx.key(RedisKey::Nodes);
     let commands: Vec<_> =
         changes.keys().map(|node| command("HGET", &key, node.to_string())).collect();
     let counts: Vec<Option<i64>> = tx.read(commands).await?;
@@ -123,14 +126,27 @@ async fn count(tx: &mut RedisTx, changes: BTreeMap<NodeId, i64>) -> Result<(), S
     Ok(())
 }
 
+static NODES: LazyLock<LiveQuery> = LazyLock::new(|| {
+    let body = "return {redis.call('HGET', KEYS[2], 'position'), redis.call('HGETALL', KEYS[3])}";
+    LiveQuery::new("presence", body)
+});
+
+static CONNECTIONS_OF: LazyLock<LiveQuery> = LazyLock::new(|| {
+    let body = "local page = redis.call('SSCAN', KEYS[3], ARGV[2], 'COUNT', ARGV[3])
+                return {redis.call('HGET', KEYS[2], 'position'), page[1], page[2]}";
+    LiveQuery::new("presence", body)
+});
+
+static CONNECTIONS: LazyLock<LiveQuery> =
+    LazyLock::new(|| LiveQuery::new("presence", "return redis.call('HLEN', KEYS[3])"));
+
 /// Every node that has connections, and how many; and the position at which that is so.
 ///
 /// # Errors
 /// Redis cannot be reached, or has no presence yet.
 pub async fn nodes(redis: &Redis) -> Result<(Position, HashMap<NodeId, u64>), RedisFailure> {
-    let body = "return {redis.call('HGET', 'hy:presence:g' .. g, 'position'), redis.call('HGETALL', p .. 'nodes')}";
     let (position, counts): (u64, HashMap<String, i64>) =
-        reading("presence", body).invoke_async(&mut redis.shared()).await?;
+        NODES.run(redis, &[RedisKey::Nodes], NONE).await?;
     let counts = counts
         .into_iter()
         .filter(|(_, count)| *count > 0)
@@ -160,15 +176,8 @@ pub async fn connections_of(
     from: u64,
     count: usize,
 ) -> Result<ConnectionPage, RedisFailure> {
-    let body =
-        "local page = redis.call('SSCAN', p .. 'node_' .. ARGV[1], ARGV[2], 'COUNT', ARGV[3])
-         return {redis.call('HGET', 'hy:presence:g' .. g, 'position'), page[1], page[2]}";
-    let (position, next, members): (u64, u64, Vec<String>) = reading("presence", body)
-        .arg(node.to_string())
-        .arg(from)
-        .arg(count)
-        .invoke_async(&mut redis.shared())
-        .await?;
+    let (position, next, members): (u64, u64, Vec<String>) =
+        CONNECTIONS_OF.run(redis, &[RedisKey::Node(node)], (from, count)).await?;
     let connections = members
         .iter()
         .filter_map(|member| {
@@ -184,6 +193,5 @@ pub async fn connections_of(
 /// # Errors
 /// Redis cannot be reached, or has no presence yet.
 pub async fn connections(redis: &Redis, user: UserId) -> Result<u64, RedisFailure> {
-    let body = "return redis.call('HLEN', p .. 'online_' .. ARGV[1])";
-    Ok(reading("presence", body).arg(user.0).invoke_async(&mut redis.shared()).await?)
+    CONNECTIONS.run(redis, &[RedisKey::Online(user)], NONE).await
 }

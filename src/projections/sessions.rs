@@ -1,13 +1,13 @@
 //! Sessions: which token and which connection is current for each account. In Redis.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::LazyLock};
 
 use super::{
     Projection, ProjectionParts, StoreError,
-    engine::redis::{RedisStore, RedisTx, VERSION, command, reading},
+    engine::redis::{LiveQuery, RedisStore, RedisTx, VERSION, command},
 };
 use crate::{
-    adapters::redis::{Redis, RedisFailure},
+    adapters::redis::{Redis, RedisFailure, keys::RedisKey},
     commands::{decider::Decider as _, session::Session},
     events::{Event, Position, Recorded, UserId},
 };
@@ -42,7 +42,7 @@ impl Projection for Sessions {
                 rows.entry(*user).or_default();
             }
         }
-        let keys: Vec<String> = rows.keys().map(|user| key(tx, *user)).collect();
+        let keys: Vec<String> = rows.keys().map(|user| tx.key(RedisKey::Session(*user))).collect();
         let stored: Vec<Fields> =
             tx.read(keys.into_iter().map(|key| command("HMGET", &key, FIELDS))).await?;
         for (row, fields) in rows.values_mut().zip(stored) {
@@ -57,26 +57,23 @@ impl Projection for Sessions {
         }
         for (user, (session, version)) in rows {
             let text = serde_json::to_string(&session).expect("a session is plain data");
-            let key = key(tx, user);
+            let key = tx.key(RedisKey::Session(user));
             tx.run(&command("HSET", &key, ("session", text, VERSION, version.0)));
         }
         Ok(Vec::new())
     }
 }
 
-fn key(tx: &RedisTx, user: UserId) -> String {
-    tx.key(format_args!("chat_user_{user}"))
-}
+static LOAD: LazyLock<LiveQuery> = LazyLock::new(|| {
+    LiveQuery::new("sessions", "return redis.call('HMGET', KEYS[3], ARGV[2], ARGV[3])")
+});
 
 /// A session as the rules see it, with the version that it is.
 ///
 /// # Errors
 /// Redis cannot be reached, or has no sessions yet.
 pub async fn load(redis: &Redis, user: UserId) -> Result<(Session, Position), RedisFailure> {
-    let body = "return redis.call('HMGET', p .. 'chat_user_' .. ARGV[1], ARGV[2], ARGV[3])";
-    let mut connection = redis.shared();
-    let script = reading("sessions", body);
-    Ok(read(script.arg(user.0).arg(FIELDS).invoke_async(&mut connection).await?))
+    Ok(read(LOAD.run(redis, &[RedisKey::Session(user)], FIELDS).await?))
 }
 
 fn read((session, version): Fields) -> Row {

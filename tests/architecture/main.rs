@@ -12,6 +12,7 @@ mod golden;
 mod language;
 mod links;
 mod names;
+mod scripts;
 mod tidiness;
 mod tree;
 mod types;

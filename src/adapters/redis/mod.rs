@@ -1,8 +1,13 @@
 //! Connections to Redis. Scripts do what must happen whole.
 
+pub mod keys;
 pub mod memory;
 
-use std::time::Duration;
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use anyhow::Context as _;
 use futures_util::FutureExt as _;
@@ -22,6 +27,7 @@ use secrecy::{ExposeSecret, SecretString};
 pub struct Redis {
     client: Client,
     shared: SharedConnection,
+    live: Arc<Mutex<HashMap<&'static str, i32>>>,
 }
 
 /// The connection that all tasks of a process share. Redis, or something on the way to it, may close it while nobody
@@ -80,6 +86,11 @@ impl RedisFailure {
         self.0.code()
     }
 
+    /// What that script said beside its word.
+    pub fn detail(&self) -> Option<&str> {
+        self.0.detail()
+    }
+
     /// Would the same call work a little later? Everything but a script's own refusal.
     pub fn is_transient(&self) -> bool {
         use redis::{ErrorKind, ServerErrorKind};
@@ -104,12 +115,24 @@ impl Redis {
             .set_number_of_retries(1)
             .set_max_delay(Duration::from_millis(500));
         let shared = ConnectionManager::new_lazy_with_config(client.clone(), config)?;
-        Ok(Self { client, shared: SharedConnection(shared) })
+        Ok(Self { client, shared: SharedConnection(shared), live: Arc::default() })
     }
 
     /// A connection that all tasks share, for what may be executed twice.
     pub fn shared(&self) -> SharedConnection {
         self.shared.clone()
+    }
+
+    /// The generation of a read model that was live when somebody here last asked; 0 if nobody has.
+    pub fn last_live(&self, read_model: &str) -> i32 {
+        let live = self.live.lock().unwrap_or_else(PoisonError::into_inner);
+        live.get(read_model).copied().unwrap_or_default()
+    }
+
+    /// Notes that this generation is live now.
+    pub fn note_live(&self, read_model: &'static str, generation: i32) {
+        let mut live = self.live.lock().unwrap_or_else(PoisonError::into_inner);
+        live.insert(read_model, generation);
     }
 
     /// A connection of one's own, for long scripts that nobody should wait behind.

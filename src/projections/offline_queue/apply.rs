@@ -6,11 +6,12 @@ use super::{
     Bounds, PushEffect,
     cursors::QueueCursors,
     members::{GroupMembers, LastFanout},
-    store::{self, SHARED},
+    store,
     undelivered::UndeliveredSets,
 };
 use crate::{
     adapters::nats::push::GroupPush,
+    adapters::redis::keys::SHARED,
     events::{
         DeliveryEvent, Event, GroupChatEvent, GroupEvent, GroupId, Position, Recorded, UserId,
     },

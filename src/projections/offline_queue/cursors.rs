@@ -4,8 +4,9 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use super::{members::AT_ONCE, store::QUEUE};
+use super::members::AT_ONCE;
 use crate::{
+    adapters::redis::keys::RedisKey,
     events::{ConnectionId, Position, SessionEvent, TokenId, UserId},
     projections::{
         StoreError,
@@ -43,9 +44,6 @@ pub(super) struct CursorConnection {
     position: u64,
 }
 
-/// What the keys of cursors begin with; the user's number follows.
-const HEAD: &str = "queue_";
-
 /// A new entry of a queue.
 pub(super) struct Allocated {
     /// Its number.
@@ -54,19 +52,19 @@ pub(super) struct Allocated {
     pub(super) connection: Option<ConnectionId>,
 }
 
-/// ARGV: the beginnings of the keys of cursors and of queues, and users.
+/// KEYS: per user their cursor and their queue.
 const READ: &str = "
 local cursors = {}
-for i = 3, #ARGV do
-  local last, queue = '0', ARGV[2] .. ARGV[i]
+for i = 1, #KEYS, 2 do
+  local last, queue = '0', KEYS[i + 1]
   if redis.call('EXISTS', queue) == 1 then
     local about = redis.call('XINFO', 'STREAM', queue)
     for j = 1, #about, 2 do
       if about[j] == 'last-generated-id' then last = string.match(about[j + 1], '^%d+') end
     end
   end
-  local socket = redis.call('HMGET', ARGV[1] .. ARGV[i], 'connection', 'token', 'from', 'position')
-  cursors[i - 2] = {last, unpack(socket)}
+  local socket = redis.call('HMGET', KEYS[i], 'connection', 'token', 'from', 'position')
+  cursors[#cursors + 1] = {last, unpack(socket)}
 end
 return cursors";
 
@@ -82,15 +80,19 @@ impl QueueCursors {
     ) -> Result<(), StoreError> {
         let unread = users.into_iter().filter(|user| !self.now.contains_key(user));
         let unread: BTreeSet<UserId> = unread.collect();
-        let unread: Vec<i64> = unread.into_iter().map(|user| user.0).collect();
-        let keys = (0, tx.key(HEAD), tx.key(QUEUE));
-        let commands: Vec<_> =
-            unread.chunks(AT_ONCE).map(|some| command("EVAL", READ, (&keys, some))).collect();
+        let unread: Vec<UserId> = unread.into_iter().collect();
+        let read = |some: &[UserId]| {
+            let keys =
+                some.iter().flat_map(|user| [RedisKey::Cursor(*user), RedisKey::Queue(*user)]);
+            let keys: Vec<String> = keys.map(|key| tx.key(key)).collect();
+            command("EVAL", READ, (keys.len(), keys))
+        };
+        let commands: Vec<_> = unread.chunks(AT_ONCE).map(read).collect();
         let rows: Vec<Vec<Fields>> = tx.read(commands).await?;
         for (user, row) in unread.into_iter().zip(rows.into_iter().flatten()) {
             let (last, connection, token, from, position) = row;
             let socket = socket(connection, token, from, position);
-            self.now.insert(UserId(user), QueueCursor { last, socket });
+            self.now.insert(user, QueueCursor { last, socket });
         }
         Ok(())
     }
@@ -145,7 +147,7 @@ impl QueueCursor {
     }
 
     fn store(&self, tx: &mut RedisTx, user: UserId) {
-        let key = tx.key(format_args!("{HEAD}{user}"));
+        let key = tx.key(RedisKey::Cursor(user));
         let Some(CursorConnection { connection, token, from, position }) = self.socket else {
             tx.run(&command("DEL", &key, NONE));
             return;

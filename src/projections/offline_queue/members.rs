@@ -12,8 +12,8 @@ use std::{
 
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::store::group;
 use crate::{
+    adapters::redis::keys::RedisKey,
     commands::group::{ActiveGroup, Group, GroupRow, Member},
     events::{Event, GroupEvent, GroupId, Position, Recorded, UserId},
     projections::{
@@ -83,8 +83,10 @@ impl GroupMembers {
         self.touched = touched.collect();
         let unread: Vec<GroupId> =
             self.touched.iter().copied().filter(|id| !self.now.contains_key(id)).collect();
-        let commands: Vec<_> =
-            unread.iter().map(|id| command("HGETALL", &group(tx, *id), NONE)).collect();
+        let commands: Vec<_> = unread
+            .iter()
+            .map(|id| command("HGETALL", &tx.key(RedisKey::Group(*id)), NONE))
+            .collect();
         let hashes: Vec<HashMap<String, String>> = tx.read(commands).await?;
         for (id, hash) in unread.into_iter().zip(hashes) {
             self.memberships += hash.len();
@@ -146,7 +148,7 @@ impl GroupMembers {
     pub(super) fn store(&mut self, tx: &mut RedisTx) {
         for id in std::mem::take(&mut self.touched) {
             let Some(held) = self.now.get_mut(&id) else { continue };
-            let (key, changed) = (group(tx, id), held.changed.take());
+            let (key, changed) = (tx.key(RedisKey::Group(id)), held.changed.take());
             self.memberships += changed.as_ref().map_or(0, BTreeSet::len);
             let Some(active) = held.group.active() else {
                 if changed.is_some() {

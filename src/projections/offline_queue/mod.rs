@@ -24,6 +24,7 @@ use crate::{
         push::{GroupPush, Pushes},
         watermarks::Pushed,
     },
+    adapters::redis::keys::RedisKey,
     clock,
     events::{ChatEvent, ConnectionId, Event, GroupChatEvent, Position, Recorded, UserId},
     protocol::frames,
@@ -180,7 +181,11 @@ impl Projection for OfflineQueue {
             ..
         } = applier;
         if audience_version != before {
-            tx.run(&command("HSET", &tx.key(AUDIENCE_VERSION), (VERSION, audience_version.0)));
+            tx.run(&command(
+                "HSET",
+                &tx.key(RedisKey::AudienceVersion),
+                (VERSION, audience_version.0),
+            ));
         }
         groups.store(tx);
         cursors.store(tx);
@@ -249,12 +254,9 @@ impl OfflineQueue {
     }
 }
 
-/// The hash with the last event that changed who receives.
-const AUDIENCE_VERSION: &str = "audience_version";
-
 async fn read_audience_version(tx: &mut RedisTx) -> Result<Position, StoreError> {
     let audience_version: Vec<Option<u64>> =
-        tx.read([command("HGET", &tx.key(AUDIENCE_VERSION), VERSION)]).await?;
+        tx.read([command("HGET", &tx.key(RedisKey::AudienceVersion), VERSION)]).await?;
     Ok(Position(audience_version.into_iter().flatten().next().unwrap_or_default()))
 }
 

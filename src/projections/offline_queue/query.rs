@@ -1,13 +1,15 @@
 //! Queries of queues and timelines by connections: one fetch shows all of it as of one position.
 
-use super::{
-    position_set::{ENDLESS, PositionSet},
-    store::SHARED,
-};
+use std::sync::LazyLock;
+
+use super::position_set::{ENDLESS, PositionSet};
 use crate::{
-    adapters::redis::{Redis, RedisFailure},
+    adapters::redis::{
+        Redis, RedisFailure,
+        keys::{RedisKey, SHARED},
+    },
     events::{ConnectionId, GroupId, Position, UserId},
-    projections::engine::redis::reading,
+    projections::engine::redis::LiveQuery,
 };
 
 /// Where a socket opened.
@@ -22,6 +24,8 @@ pub struct ConnectionStart {
 /// What a socket wants to see.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FetchRequest {
+    /// The large groups that the user is known to have something in; which others there are is found out.
+    pub groups: Vec<GroupId>,
     /// Numbers of the queue, both ends included.
     pub queue: (u64, u64),
     /// Of some timelines: places in the log, both ends included.
@@ -101,6 +105,16 @@ pub struct TimelineEntry {
     pub object: String,
 }
 
+static OPENED_AT: LazyLock<LiveQuery> = LazyLock::new(|| {
+    let body = "
+        local at = redis.call('HGET', KEYS[2], 'position')
+        if not at or tonumber(at) < tonumber(ARGV[2]) then
+          return redis.error_reply('NOTREADY the queues are being built')
+        end
+        return redis.call('HMGET', KEYS[3], 'connection', 'from', 'position')";
+    LiveQuery::new("offline_queue", body)
+});
+
 /// Where `connection` opened; `None` if it is not the user's socket. As the queues are at `since` or later: while they are
 /// built anew, they do not know what has come since, nor who has opened one.
 ///
@@ -112,29 +126,21 @@ pub async fn opened_at(
     connection: ConnectionId,
     since: Position,
 ) -> Result<Option<ConnectionStart>, RedisFailure> {
-    let body = "
-        local at = redis.call('HGET', 'hy:offline_queue:g' .. g, 'position')
-        if not at or tonumber(at) < tonumber(ARGV[2]) then
-          return redis.error_reply('NOTREADY the queues are being built')
-        end
-        return redis.call('HMGET', p .. 'queue_' .. ARGV[1], 'connection', 'from', 'position')";
     let (current, number, position): (Option<String>, Option<String>, Option<String>) =
-        reading("offline_queue", body)
-            .arg(user.0)
-            .arg(since.0)
-            .invoke_async(&mut redis.shared())
-            .await?;
+        OPENED_AT.run(redis, &[RedisKey::Cursor(user)], since.0).await?;
     let parse = |text: Option<String>| text.and_then(|text| text.parse().ok());
     let opened = parse(number).zip(parse(position));
     let opened = opened.filter(|_| current == Some(connection.to_string()));
     Ok(opened.map(|(number, position)| ConnectionStart { number, position: Position(position) }))
 }
 
-/// ARGV: user, connection, how many, bytes of each place; of the queue from, to; then per timeline group, from, to.
+/// KEYS, after those of every query: cursor, large groups, evicted, queue, objects; the undelivered sets of the groups
+/// that are known; per timeline the group and the timeline. ARGV, after the generation: user, connection, how many, bytes
+/// of each place; of the queue from, to; how many groups are known, and which; per timeline from, to.
 /// Entries are read a few at a time, for there may be large ones among them.
 const FETCH: &str = "
-local at = redis.call('HGET', 'hy:offline_queue:g' .. g, 'position') or '0'
-local most, budget, few = tonumber(ARGV[3]), tonumber(ARGV[4]), 10
+local at = redis.call('HGET', KEYS[2], 'position') or '0'
+local user, most, budget, few = ARGV[2], tonumber(ARGV[4]), tonumber(ARGV[5]), 10
 local function read(key, from, to, found, object_of)
   local bytes = 0
   while true do
@@ -150,7 +156,7 @@ local function read(key, from, to, found, object_of)
 end
 local function queued(fields)
   if fields[4] == '@' then
-    fields[4] = redis.call('HGET', p .. 'object_' .. fields[2], 'object') or '@'
+    fields[4] = redis.call('HGET', KEYS[7], fields[2]) or '@'
   end
   return #fields[4]
 end
@@ -161,34 +167,44 @@ end
 local function said(fields) return #fields[6] end
 
 local undelivered, queue, timelines = {}, {0, {}}, {}
-local ours = redis.call('HGET', p .. 'queue_' .. ARGV[1], 'connection') == ARGV[2]
-if ours then
-  for _, group in ipairs(redis.call('SMEMBERS', p .. 'large_' .. ARGV[1])) do
-    undelivered[#undelivered + 1] = {group, redis.call('HGET', p .. 'lanes_' .. group, ARGV[1]) or ''}
-  end
-  if tonumber(ARGV[5]) > 0 then
-    -- What was evicted is older than all that is there.
-    read(p .. 'evicted_' .. ARGV[1], ARGV[5], ARGV[6], queue[2], evicted)
-    queue[1] = #queue[2] > 0 and 1
-      or read(p .. 'chat_getmessage_' .. ARGV[1], ARGV[5], ARGV[6], queue[2], queued)
-  end
-  for i = 7, #ARGV, 3 do
-    local group = redis.call('HMGET', p .. 'group_' .. ARGV[i], 'row', 'floor')
-    -- Of a group that is no more there is no timeline.
-    local floor = group[1] and (group[2] or '0') or string.match(ARGV[i + 2], '^%d+') or '0'
-    local entries, more = {}, 0
-    if tonumber(floor) < tonumber(ARGV[i + 1]) then
-      more = read(p .. 'timeline_' .. ARGV[i], ARGV[i + 1], ARGV[i + 2], entries, said)
-    end
-    timelines[#timelines + 1] = {tonumber(floor), more, entries}
-  end
+if redis.call('HGET', KEYS[3], 'connection') ~= ARGV[3] then
+  return {at, 0, undelivered, queue, timelines}
 end
-return {at, ours and 1 or 0, undelivered, queue, timelines}";
+
+local known, key_of, all_known = tonumber(ARGV[8]), {}, true
+for i = 1, known do key_of[ARGV[8 + i]] = KEYS[7 + i] end
+for _, group in ipairs(redis.call('SMEMBERS', KEYS[4])) do
+  local key = key_of[group]
+  all_known = all_known and key
+  undelivered[#undelivered + 1] = {group, key and redis.call('HGET', key, user) or ''}
+end
+if not all_known then return {at, 2, undelivered, queue, timelines} end
+
+if tonumber(ARGV[6]) > 0 then
+  -- What was evicted is older than all that is there.
+  read(KEYS[5], ARGV[6], ARGV[7], queue[2], evicted)
+  queue[1] = #queue[2] > 0 and 1 or read(KEYS[6], ARGV[6], ARGV[7], queue[2], queued)
+end
+local key = 8 + known
+for i = 9 + known, #ARGV, 2 do
+  local group = redis.call('HMGET', KEYS[key], 'row', 'floor')
+  -- Of a group that is no more there is no timeline.
+  local floor = group[1] and (group[2] or '0') or string.match(ARGV[i + 1], '^%d+') or '0'
+  local entries, more = {}, 0
+  if tonumber(floor) < tonumber(ARGV[i]) then
+    more = read(KEYS[key + 1], ARGV[i], ARGV[i + 1], entries, said)
+  end
+  timelines[#timelines + 1] = {tonumber(floor), more, entries}
+  key = key + 2
+end
+return {at, 1, undelivered, queue, timelines}";
+
+static FETCH_QUERY: LazyLock<LiveQuery> = LazyLock::new(|| LiveQuery::new("offline_queue", FETCH));
 
 /// As Redis answers: names and values in turn.
 type Entry = (String, Vec<String>);
 
-/// Position, is it ours?, undelivered sets, of the queue: is there more? and entries, of timelines: where they begin, is there
+/// Position, is it ours? (2: yes, and there are groups that were not known), undelivered sets, of the queue: is there more? and entries, of timelines: where they begin, is there
 /// more?, entries.
 type Answer = (u64, u8, Vec<(i64, String)>, (u8, Vec<Entry>), Vec<(u64, u8, Vec<Entry>)>);
 
@@ -203,18 +219,34 @@ pub async fn fetch(
     wanted: &FetchRequest,
 ) -> Result<FetchResult, RedisFailure> {
     let end = |to: u64| if to == ENDLESS { "+".to_owned() } else { format!("{to}-0") };
-    let script = reading("offline_queue", FETCH);
-    let mut call = script.arg(user.0);
-    call.arg(connection.to_string()).arg(wanted.most).arg(wanted.bytes_of_each());
     let (from, to) = wanted.queue;
     // From 0 on Redis would be asked for nothing: an empty range has no entries either way.
-    let empty = from > to;
-    call.arg(if empty { 0 } else { from.max(1) }).arg(end(to));
-    for (group, (from, to)) in &wanted.timelines {
-        call.arg(group.0).arg(*from).arg(end(*to));
-    }
-    let (at, ours, undelivered, queue, timelines): Answer =
-        call.invoke_async(&mut redis.shared()).await?;
+    let from = if from > to { 0 } else { from.max(1) };
+    let ranges = wanted.timelines.iter();
+    let ranges: Vec<(u64, String)> = ranges.map(|(_, (from, to))| (*from, end(*to))).collect();
+    let mut known = wanted.groups.clone();
+    let (at, ours, undelivered, queue, timelines) = loop {
+        let own = [
+            RedisKey::Cursor(user),
+            RedisKey::LargeGroups(user),
+            RedisKey::Evicted(user),
+            RedisKey::Queue(user),
+            RedisKey::Objects,
+        ];
+        let undelivered = known.iter().map(|group| RedisKey::Undelivered(*group));
+        let timelines = wanted.timelines.iter();
+        let timelines =
+            timelines.flat_map(|(group, _)| [RedisKey::Group(*group), RedisKey::Timeline(*group)]);
+        let keys: Vec<RedisKey> = own.into_iter().chain(undelivered).chain(timelines).collect();
+        let groups: Vec<i64> = known.iter().map(|group| group.0).collect();
+        let asked = (user.0, connection.to_string(), wanted.most, wanted.bytes_of_each());
+        let words = (asked, (from, end(to)), (groups.len(), groups, &ranges));
+        let answer: Answer = FETCH_QUERY.run(redis, &keys, words).await?;
+        if answer.1 != 2 {
+            break answer;
+        }
+        known = answer.2.iter().map(|(group, _)| GroupId(*group)).collect();
+    };
     let (more, entries) = queue;
     let queue: Vec<QueueEntry> = entries.into_iter().filter_map(queued).collect();
     let up_to = queue.last().filter(|_| more == 1).map_or(ENDLESS, |last| last.position);

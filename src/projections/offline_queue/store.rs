@@ -1,15 +1,13 @@
 //! The layout of queues and timelines in Redis: they keep entries, and forget the oldest beyond their quota (ADR 0016).
 //!
-//! `chat_getmessage_{user}` is a stream by queue number; an entry has its position in the log (`p`) and the message
-//! object (`m`). An object for several queues is kept once, in `object_{position}`, which counts the queues that have
-//! it. `evicted_{user}` is a stream too: the number and the position of each undelivered entry that the queue has
-//! forgotten. Of a timeline nothing has to be remembered but where it begins (`floor` of `group_{id}`): what was said
-//! to all of the group before that is in `message_history`.
+//! An object for several queues is kept once, and counts the queues that have it. A queue remembers the number and the
+//! position of each undelivered entry that it has forgotten. Of a timeline nothing has to be remembered but where it
+//! begins: what was said to all of the group before that is in `message_history`.
 
 use std::sync::LazyLock;
 
 use crate::{
-    adapters::redis::Script,
+    adapters::redis::{Script, keys::RedisKey},
     events::{GroupId, Position, UserId},
     projections::{
         engine::redis::{NONE, RedisTx, command, committing},
@@ -17,20 +15,15 @@ use crate::{
     },
 };
 
-/// The beginning of the keys of queues; the user's number follows.
-pub(super) const QUEUE: &str = "chat_getmessage_";
-
-/// What stands in an entry for an object that several queues have.
-pub(super) const SHARED: &str = "@";
-
 /// What is done at the commit beside plain commands: whatever depends on what is there then.
 const OPERATIONS: &str = "
 local function let_go(objects, position)
-  local key = objects .. position
-  if redis.call('HINCRBY', key, 'queues', -1) <= 0 then redis.call('DEL', key) end
+  local queues = position .. ':queues'
+  if redis.call('HINCRBY', objects, queues, -1) <= 0 then redis.call('HDEL', objects, position, queues) end
 end
 
-function operations.ENQUEUE(queue, evicted, objects, most, id, position, object)
+function operations.ENQUEUE(key, most, id, position, object)
+  local queue, evicted, objects = KEYS[key], KEYS[key + 1], KEYS[key + 2]
   redis.call('XADD', queue, id, 'p', position, 'm', object)
   local over = redis.call('XLEN', queue) - tonumber(most)
   if over <= 0 then return end
@@ -43,7 +36,8 @@ function operations.ENQUEUE(queue, evicted, objects, most, id, position, object)
   end
 end
 
-function operations.ACKNOWLEDGE(queue, evicted, objects, from, to)
+function operations.ACKNOWLEDGE(key, from, to)
+  local queue, evicted, objects = KEYS[key], KEYS[key + 1], KEYS[key + 2]
   local function take_out(key, let_go_of)
     repeat
       local some = redis.call('XRANGE', key, from, to, 'COUNT', 500)
@@ -62,7 +56,8 @@ function operations.ACKNOWLEDGE(queue, evicted, objects, from, to)
   end
 end
 
-function operations.APPEND(timeline, group, most, id, after, author, object)
+function operations.APPEND(key, most, id, after, author, object)
+  local timeline, group = KEYS[key], KEYS[key + 1]
   redis.call('XADD', timeline, id, 'q', after, 'a', author, 'm', object)
   local over = redis.call('XLEN', timeline) - tonumber(most)
   if over <= 0 then return end
@@ -83,23 +78,21 @@ pub(super) fn enqueue(
     at: Position,
     (object, size): (&str, usize),
 ) {
-    let (queue, evicted, objects) = keys(tx, user);
-    let words = (evicted, objects, quota.after(size), format!("{number}-0"), at.0, object);
-    tx.run(&command("ENQUEUE", &queue, words));
+    let words = (quota.after(size), format!("{number}-0"), at.0, object);
+    tx.operate("ENQUEUE", &keys(tx, user), words);
 }
 
 /// Keeps an object for entries of several queues.
 pub(super) fn share(tx: &mut RedisTx, at: Position, object: &str, queues: usize) {
-    let key = tx.key(format_args!("{OBJECT}{at}"));
-    tx.run(&command("HSET", &key, ("queues", queues, "object", object)));
+    let fields = (at.0, object, format!("{at}:queues"), queues);
+    tx.run(&command("HSET", &tx.key(RedisKey::Objects), fields));
 }
 
 /// Takes delivered entries out. Naming one that is gone already does no harm.
 pub(super) fn acknowledge(tx: &mut RedisTx, user: UserId, ranges: &[(u64, u64)]) {
-    let (queue, evicted, objects) = keys(tx, user);
+    let keys = keys(tx, user);
     for (from, to) in ranges {
-        let words = (&evicted, &objects, format!("{from}-0"), format!("{to}-0"));
-        tx.run(&command("ACKNOWLEDGE", &queue, words));
+        tx.operate("ACKNOWLEDGE", &keys, (format!("{from}-0"), format!("{to}-0")));
     }
 }
 
@@ -111,34 +104,21 @@ pub(super) fn append_to_timeline(
     (after, author): (u64, Option<UserId>),
     object: &str,
 ) {
-    let (key, of) = (timeline(tx, group), self::group(tx, group));
+    let keys = [RedisKey::Timeline(group), RedisKey::Group(group)].map(|key| tx.key(key));
     let author = author.map(|author| author.to_string()).unwrap_or_default();
-    let words = (of, quota.after(object.len()), format!("{at}-0"), after, author, object);
-    tx.run(&command("APPEND", &key, words));
+    let words = (quota.after(object.len()), format!("{at}-0"), after, author, object);
+    tx.operate("APPEND", &keys, words);
 }
 
 /// Drops a timeline. `last` is its last entry, as long as there is the group.
 pub(super) fn drop_timeline(tx: &mut RedisTx, group: GroupId, last: Option<u64>) {
-    tx.run(&command("DEL", &timeline(tx, group), NONE));
+    tx.run(&command("DEL", &tx.key(RedisKey::Timeline(group)), NONE));
     if let Some(last) = last {
-        tx.run(&command("HSET", &self::group(tx, group), ("floor", last)));
+        tx.run(&command("HSET", &tx.key(RedisKey::Group(group)), ("floor", last)));
     }
 }
 
-const OBJECT: &str = "object_";
-
-/// Of a queue, of what it has evicted, and the beginning of those of shared objects.
-fn keys(tx: &RedisTx, user: UserId) -> (String, String, String) {
-    let queue = tx.key(format_args!("{QUEUE}{user}"));
-    (queue, tx.key(format_args!("evicted_{user}")), tx.key(OBJECT))
-}
-
-/// Where what was said to all of a large group is.
-fn timeline(tx: &RedisTx, group: GroupId) -> String {
-    tx.key(format_args!("timeline_{group}"))
-}
-
-/// Where a group is.
-pub(super) fn group(tx: &RedisTx, id: GroupId) -> String {
-    tx.key(format_args!("group_{id}"))
+/// Of a queue, of what it has evicted, and of shared objects.
+fn keys(tx: &RedisTx, user: UserId) -> [String; 3] {
+    [RedisKey::Queue(user), RedisKey::Evicted(user), RedisKey::Objects].map(|key| tx.key(key))
 }

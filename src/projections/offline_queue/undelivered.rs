@@ -1,9 +1,8 @@
 //! Undelivered sets: who has yet to receive what of the timelines of large groups (ADR 0011). In Redis, beside the
 //! queues.
 //!
-//! `timeline_{group}` is a stream: what was said to all of the group, by its place in the log. A member's undelivered set is where
-//! in the log entries may be that are theirs and that they have not received: `lanes_{group}` has it by their number,
-//! `large_{user}` the groups in which they have one.
+//! A member's undelivered set is where in the log entries of the timeline may be that are theirs and that they have not
+//! received.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,6 +11,7 @@ use super::{
     position_set::{ENDLESS, PositionSet},
 };
 use crate::{
+    adapters::redis::keys::RedisKey,
     events::{GroupId, UserId},
     projections::{
         StoreError,
@@ -106,7 +106,7 @@ impl UndeliveredSets {
             }
             if now.is_empty() != stored.is_empty() {
                 let what = if now.is_empty() { "SREM" } else { "SADD" };
-                let key = tx.key(format_args!("large_{user}"));
+                let key = tx.key(RedisKey::LargeGroups(user));
                 tx.run(&command(what, &key, group.0));
             }
         }
@@ -124,5 +124,5 @@ impl UndeliveredSets {
 }
 
 fn key(tx: &RedisTx, group: GroupId) -> String {
-    tx.key(format_args!("lanes_{group}"))
+    tx.key(RedisKey::Undelivered(group))
 }

@@ -269,7 +269,8 @@ impl DeliveryState {
         let timelines = groups.filter_map(|(group, delivery)| {
             Some((*group, delivery.missing.first_within(within.0, within.1)?))
         });
-        FetchRequest { queue, timelines: timelines.collect(), most: PAGE, bytes: PAGE_BYTES }
+        let (timelines, groups) = (timelines.collect(), self.groups.keys().copied().collect());
+        FetchRequest { groups, queue, timelines, most: PAGE, bytes: PAGE_BYTES }
     }
 
     /// Takes in what was seen; `None` if something else has to be asked for.

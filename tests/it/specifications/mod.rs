@@ -20,9 +20,10 @@ mod quick_replies;
 mod sessions;
 mod user_directory;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use hongyan::{
+    adapters::redis::keys,
     events::{Cause, Event, Position, Recorded, Subject, Timestamp},
     projections::{
         Projection,
@@ -130,14 +131,16 @@ impl Rows for PostgresStore {
 /// Each key with what it holds: a set as a list in order, a stream as pairs of an entry's id and fields.
 impl Rows for RedisStore {
     async fn all_rows(&self, stores: &Stores, generation: &Generation) -> Value {
-        let mut keys = Map::new();
-        for family in self.digests(generation).await.expect("digests").into_keys() {
-            for name in self.rows(generation, &family).await.expect("rows").into_keys() {
-                let key = format!("{}:g{}:{name}", generation.name, generation.number);
-                keys.insert(name, content(stores, &key).await);
-            }
+        let prefix = keys::prefix(generation.name, generation.number);
+        let mut redis = stores.redis.shared();
+        let mut names = redis::cmd("KEYS");
+        let names: Result<Vec<String>, _> =
+            names.arg(format!("{prefix}*")).query_async(&mut redis).await;
+        let mut rows = Map::new();
+        for key in BTreeSet::from_iter(names.expect("Redis answers")) {
+            rows.insert(key[prefix.len()..].to_owned(), content(stores, &key).await);
         }
-        keys.into()
+        rows.into()
     }
 }
 

@@ -92,7 +92,7 @@ async fn hold_for_groups(specifications: &mut Specifications) {
                     "3": folded_member(131_072, 3, "", 1_758_675_601_000),
                     "9": folded_member(131_073, 9, "", 1_758_675_601_000),
                 },
-                "object_1": {"queues": "1", "object": shown_created()},
+                "objects": {"1": shown_created(), "1:queues": "1"},
             }),
         )
         .await;
@@ -118,9 +118,9 @@ async fn hold_for_large_groups(specifications: &mut Specifications) {
             "9": folded_member(131_073, 9, "", 1_758_675_601_000),
             "timeline": "3 timeline",
         },
-        "lanes_33": {"3": "2-", "9": "2-2 4-"},
-        "large_3": ["33"],
-        "large_9": ["33"],
+        "undelivered_33": {"3": "2-", "9": "2-2 4-"},
+        "large_groups_3": ["33"],
+        "large_groups_9": ["33"],
         "timeline_33": [
             ["1-0", {"q": "0", "a": "", "m": shown_created()}],
             ["2-0", {"q": "1", "a": "3", "m": shown_said(2, group_with_members(""))}],

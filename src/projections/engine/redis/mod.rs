@@ -1,10 +1,11 @@
 //! Read models in Redis: a key prefix per generation, and one key that names the live one.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     hash::{DefaultHasher, Hash as _, Hasher as _},
 };
 
+mod query;
 mod tx;
 
 use tokio::sync::Mutex;
@@ -14,12 +15,13 @@ use super::generation::{CheckpointAdvance, Digest, Generation, ListedGeneration,
 use crate::{
     adapters::redis::{
         self, AsyncCommands as _, MultiplexedConnection, Redis, RedisFailure, Script,
-        StreamInfoStreamReply, Value,
+        StreamInfoStreamReply, Value, keys,
     },
     events::Position,
     projections::{Checkpoint, StoreError},
 };
 
+pub use query::LiveQuery;
 pub use tx::{NONE, RedisTx, command, committing};
 
 /// Redis as a store of read models.
@@ -31,7 +33,7 @@ pub struct RedisStore {
 }
 
 /// Bumped when keys change their meaning, so that old generations are known as such.
-const SHAPE: &str = "6";
+const SHAPE: &str = "7";
 
 /// The field that says which event a hash was changed by last. It is where a reader goes on from, and not what the
 /// read model says: that event may have expired since, and then a rebuild has an earlier one.
@@ -43,17 +45,13 @@ if redis.call('EXISTS', KEYS[1]) == 0 then return redis.error_reply('FENCED no s
 redis.call('HSET', KEYS[1], 'owner', ARGV[1])
 return redis.call('HMGET', KEYS[1], 'position', 'event')";
 
-/// KEYS: active, numbers. ARGV: name, creation of the log, shape, make it live?
-/// Returns the number of the live generation that is there already, or of the new one.
-const CREATE: &str = "
-if ARGV[4] == '1' then
-  local live = redis.call('GET', KEYS[1])
-  if live and redis.call('EXISTS', 'hy:' .. ARGV[1] .. ':g' .. live) == 1 then return tonumber(live) end
-end
-local number = redis.call('INCR', KEYS[2])
-redis.call('HSET', 'hy:' .. ARGV[1] .. ':g' .. number, 'position', '0', 'event', '', 'created', ARGV[2], 'shape', ARGV[3])
-if ARGV[4] == '1' then redis.call('SET', KEYS[1], number) end
-return number";
+/// KEYS: what names the live generation, the checkpoint of the new one. ARGV: which was live, the new number, the log's
+/// creation, the shape. Makes it live if that is so still, and says whether it has.
+const BEGIN_LIVE: &str = "
+if (redis.call('GET', KEYS[1]) or '') ~= ARGV[1] then return 0 end
+redis.call('HSET', KEYS[2], 'position', '0', 'event', '', 'created', ARGV[3], 'shape', ARGV[4])
+redis.call('SET', KEYS[1], ARGV[2])
+return 1";
 
 impl RedisStore {
     /// Over `redis`.
@@ -85,37 +83,30 @@ impl RedisStore {
         }
     }
 
-    async fn create(
+    /// A number that no generation ever had.
+    async fn allocate(&self, name: &str) -> Result<i32, StoreError> {
+        let mut connection = self.connection().await?;
+        let number: Result<i32, _> = connection.incr(keys::generations(name), 1).await;
+        self.check(number).await
+    }
+
+    /// A generation that is there; `None` if it is not.
+    async fn find(
         &self,
         name: &'static str,
-        log_created: i64,
-        live: bool,
-    ) -> Result<Generation, StoreError> {
+        number: i32,
+    ) -> Result<Option<Generation>, StoreError> {
         let mut connection = self.connection().await?;
-        let created: Result<i32, _> = Script::new(CREATE)
-            .key(active_key(name))
-            .key(format!("hy:{name}:generations"))
-            .arg(name)
-            .arg(log_created)
-            .arg(SHAPE)
-            .arg(u8::from(live))
-            .invoke_async(&mut connection)
-            .await;
-        let number = self.check(created).await?;
-        let meta: Result<(Option<i64>, Option<String>), _> =
-            connection.hmget(meta_key(name, number), &["created", "shape"]).await;
-        let (created, shape) = self.check(meta).await?;
-        Ok(Generation {
-            name,
-            number,
-            log_created: created.unwrap_or(log_created),
-            outdated: shape.as_deref() != Some(SHAPE),
-        })
+        let about: Result<(Option<i64>, Option<String>), _> =
+            connection.hmget(keys::checkpoint(name, number), &["created", "shape"]).await;
+        let (created, shape) = self.check(about).await?;
+        let outdated = shape.as_deref() != Some(SHAPE);
+        Ok(created.map(|log_created| Generation { name, number, log_created, outdated }))
     }
 
     async fn keys(&self, generation: &Generation) -> Result<Vec<String>, StoreError> {
         let mut connection = self.connection().await?;
-        let pattern = format!("{}*", prefix(generation));
+        let pattern = format!("{}*", keys::prefix(generation.name, generation.number));
         let mut keys = Vec::new();
         let mut cursor = 0_u64;
         loop {
@@ -138,12 +129,49 @@ impl RedisStore {
         }
     }
 
-    /// A key's content as text that does not depend on how Redis orders or encodes it.
-    async fn content(&self, key: &str) -> Result<String, StoreError> {
+    /// What a key holds, as rows. One that is of nobody in particular is a table of its own: a field is a row, however
+    /// many there are.
+    async fn each_row(
+        &self,
+        name: &str,
+        key: &str,
+        mut take: impl FnMut((String, String)),
+    ) -> Result<(), StoreError> {
         let mut connection = self.connection().await?;
         let kind: Result<String, _> =
             redis::cmd("TYPE").arg(key).query_async(&mut connection).await;
-        let value: Result<Value, _> = match self.check(kind).await?.as_str() {
+        let kind = self.check(kind).await?;
+        if kind != "hash" || name.contains(|any: char| any.is_ascii_digit()) {
+            take((name.to_owned(), self.content(key, &kind).await?));
+            return Ok(());
+        }
+        let (mut cursor, mut seen) = (0_u64, BTreeSet::new());
+        loop {
+            let page: Result<(u64, Vec<(String, String)>), _> = redis::cmd("HSCAN")
+                .arg(key)
+                .arg(cursor)
+                .arg("COUNT")
+                .arg(1000)
+                .query_async(&mut connection)
+                .await;
+            let (next, fields) = self.check(page).await?;
+            for (field, value) in fields {
+                // A scan may return a field twice.
+                if field != VERSION && seen.insert(field.clone()) {
+                    take((format!("{name} {field}"), value));
+                }
+            }
+            cursor = next;
+            if cursor == 0 {
+                return Ok(());
+            }
+        }
+    }
+
+    /// A key's content as text that does not depend on how Redis orders or encodes it.
+    async fn content(&self, key: &str, kind: &str) -> Result<String, StoreError> {
+        let mut connection = self.connection().await?;
+        let value: Result<Value, _> = match kind {
             "string" => connection.get(key).await,
             "list" => connection.lrange(key, 0, -1).await,
             "stream" => {
@@ -159,8 +187,7 @@ impl RedisStore {
                 return Ok(format!("{fields:?}"));
             }
             _ => {
-                let members: Result<std::collections::BTreeSet<String>, _> =
-                    connection.smembers(key).await;
+                let members: Result<BTreeSet<String>, _> = connection.smembers(key).await;
                 return Ok(format!("{:?}", self.check(members).await?));
             }
         };
@@ -172,17 +199,47 @@ impl Store for RedisStore {
     type Tx = RedisTx;
 
     async fn live(&self, name: &'static str, log_created: i64) -> Result<Generation, StoreError> {
-        self.create(name, log_created, true).await
+        loop {
+            let mut connection = self.connection().await?;
+            let live: Result<Option<i32>, _> = connection.get(keys::live(name)).await;
+            let live = self.check(live).await?;
+            if let Some(number) = live
+                && let Some(found) = self.find(name, number).await?
+            {
+                return Ok(found);
+            }
+            // There is none, or what was said to be live is gone.
+            let number = self.allocate(name).await?;
+            let begun: Result<bool, _> = Script::new(BEGIN_LIVE)
+                .key(keys::live(name))
+                .key(keys::checkpoint(name, number))
+                .arg(live.map(|live| live.to_string()).unwrap_or_default())
+                .arg(number)
+                .arg(log_created)
+                .arg(SHAPE)
+                .invoke_async(&mut connection)
+                .await;
+            if self.check(begun).await? {
+                return Ok(Generation { name, number, log_created, outdated: false });
+            }
+        }
     }
 
     async fn add(&self, name: &'static str, log_created: i64) -> Result<Generation, StoreError> {
-        self.create(name, log_created, false).await
+        let number = self.allocate(name).await?;
+        let created = log_created.to_string();
+        let fields = [("position", "0"), ("event", ""), ("created", &created), ("shape", SHAPE)];
+        let mut connection = self.connection().await?;
+        let added: Result<(), _> =
+            connection.hset_multiple(keys::checkpoint(name, number), &fields).await;
+        self.check(added).await?;
+        Ok(Generation { name, number, log_created, outdated: false })
     }
 
     async fn claim(&self, generation: &Generation, owner: Uuid) -> Result<Checkpoint, StoreError> {
         let mut connection = self.connection().await?;
         let claimed: Result<(u64, String), _> = Script::new(CLAIM)
-            .key(meta_key(generation.name, generation.number))
+            .key(keys::checkpoint(generation.name, generation.number))
             .arg(owner.to_string())
             .invoke_async(&mut connection)
             .await;
@@ -204,12 +261,13 @@ impl Store for RedisStore {
         generation: &Generation,
         moved: CheckpointAdvance,
     ) -> Result<(), StoreError> {
-        self.check(tx.commit(&meta_key(generation.name, generation.number), moved).await).await
+        self.check(tx.commit(&keys::checkpoint(generation.name, generation.number), moved).await)
+            .await
     }
 
     async fn switch(&self, to: &Generation) -> Result<(), StoreError> {
         let mut connection = self.connection().await?;
-        let done: Result<(), _> = connection.set(active_key(to.name), to.number).await;
+        let done: Result<(), _> = connection.set(keys::live(to.name), to.number).await;
         self.check(done).await
     }
 
@@ -220,7 +278,7 @@ impl Store for RedisStore {
             self.check(done).await?;
         }
         let done: Result<(), _> =
-            connection.del(meta_key(generation.name, generation.number)).await;
+            connection.del(keys::checkpoint(generation.name, generation.number)).await;
         self.check(done).await
     }
 
@@ -231,11 +289,14 @@ impl Store for RedisStore {
         let mut digests: BTreeMap<String, Digest> = BTreeMap::new();
         for key in self.keys(generation).await? {
             let name = bare(generation, &key);
-            let mut hasher = DefaultHasher::new();
-            (&name, self.content(&key).await?).hash(&mut hasher);
             let digest = digests.entry(family(&name)).or_default();
-            digest.rows += 1;
-            digest.sum ^= hasher.finish();
+            self.each_row(&name, &key, |row| {
+                let mut hasher = DefaultHasher::new();
+                row.hash(&mut hasher);
+                digest.rows += 1;
+                digest.sum ^= hasher.finish();
+            })
+            .await?;
         }
         Ok(digests)
     }
@@ -249,7 +310,7 @@ impl Store for RedisStore {
         for key in self.keys(generation).await? {
             let name = bare(generation, &key);
             if family(&name) == table {
-                rows.insert(name, self.content(&key).await?);
+                self.each_row(&name, &key, |(row, content)| _ = rows.insert(row, content)).await?;
             }
         }
         Ok(rows)
@@ -258,15 +319,15 @@ impl Store for RedisStore {
     async fn generations(&self, name: &'static str) -> Result<Vec<ListedGeneration>, StoreError> {
         let mut connection = self.connection().await?;
         let known: Result<(Option<i32>, Option<i32>), _> = redis::pipe()
-            .get(active_key(name))
-            .get(format!("hy:{name}:generations"))
+            .get(keys::live(name))
+            .get(keys::generations(name))
             .query_async(&mut connection)
             .await;
         let (live, newest) = self.check(known).await?;
         let mut listed = Vec::new();
         for number in 1..=newest.unwrap_or(0) {
             let meta: Result<(Option<u64>, Option<String>), _> =
-                connection.hmget(meta_key(name, number), &["position", "shape"]).await;
+                connection.hmget(keys::checkpoint(name, number), &["position", "shape"]).await;
             if let (Some(position), shape) = self.check(meta).await? {
                 listed.push(ListedGeneration {
                     generation: number,
@@ -280,22 +341,8 @@ impl Store for RedisStore {
     }
 }
 
-/// The key that names the live generation of a read model.
-pub fn active_key(name: &str) -> String {
-    format!("hy:{name}:active")
-}
-
-fn meta_key(name: &str, number: i32) -> String {
-    format!("hy:{name}:g{number}")
-}
-
-/// Each read model has its own prefixes, so that generations can be dropped apart.
-fn prefix(generation: &Generation) -> String {
-    format!("{}:g{}:", generation.name, generation.number)
-}
-
 fn bare(generation: &Generation, key: &str) -> String {
-    key.strip_prefix(&prefix(generation)).unwrap_or(key).to_owned()
+    key.strip_prefix(&keys::prefix(generation.name, generation.number)).unwrap_or(key).to_owned()
 }
 
 /// `chat_user_7` → `chat_user`, `chatlog:chatlog_7_single_9` → `chatlog:chatlog`.
@@ -306,14 +353,4 @@ fn family(name: &str) -> String {
         .find(|at| name[at + 1..].starts_with(|next: char| next.is_ascii_digit()));
     let end = numbered.or_else(|| name.rfind('_')).unwrap_or(name.len());
     name[..end].to_owned()
-}
-
-/// Prefixes a read script with what finds the live generation's keys: `p .. 'chat_user_7'`.
-pub fn reading(name: &str, body: &str) -> Script {
-    Script::new(&format!(
-        "local g = redis.call('GET', 'hy:{name}:active')
-         if not g then return redis.error_reply('NOTREADY no live generation') end
-         local p = '{name}:g' .. g .. ':'
-         {body}"
-    ))
 }

@@ -5,6 +5,7 @@ use std::sync::LazyLock;
 use crate::{
     adapters::redis::{
         self, FromRedisValue, MultiplexedConnection, RedisFailure, Script, ToRedisArgs,
+        keys::{self, RedisKey},
     },
     projections::{
         StoreError,
@@ -21,7 +22,9 @@ pub struct RedisTx {
     pub(in crate::projections) until: FenceToken,
     /// What commits it.
     script: &'static Script,
-    /// Per command its length and words.
+    /// Per command its keys.
+    keys: Words,
+    /// Per command how many words and keys it has, and its words.
     args: Words,
 }
 
@@ -33,20 +36,21 @@ struct Words {
 }
 
 /// Runs the commands of a batch and moves the checkpoint, or does neither.
-/// ARGV: owner, expected position, new position, new event; then per command its length and words.
+/// KEYS: the checkpoint; then those of the commands. ARGV: owner, expected position, new position, new event; then per
+/// command how many words follow, how many of KEYS it has, its name, and the rest of its words.
 const COMMIT: &str = "
 local at = redis.call('HMGET', KEYS[1], 'owner', 'position')
 if at[1] ~= ARGV[1] or at[2] ~= ARGV[2] then return redis.error_reply('FENCED checkpoint moved') end
-local i = 5
+local i, key = 5, 2
 while i <= #ARGV do
-  local n = tonumber(ARGV[i])
-  local operation = operations[ARGV[i + 1]]
+  local last, name = i + tonumber(ARGV[i]), ARGV[i + 2]
+  local operation = operations[name]
   if operation then
-    operation(unpack(ARGV, i + 2, i + n))
+    operation(key, unpack(ARGV, i + 3, last))
   else
-    redis.call(unpack(ARGV, i + 1, i + n))
+    redis.call(name, KEYS[key], unpack(ARGV, i + 3, last))
   end
-  i = i + n + 1
+  i, key = last + 1, key + tonumber(ARGV[i + 1])
 end
 redis.call('HSET', KEYS[1], 'position', ARGV[3], 'event', ARGV[4])
 return redis.status_reply('OK')";
@@ -54,7 +58,8 @@ return redis.status_reply('OK')";
 static PLAIN: LazyLock<Script> = LazyLock::new(|| committing(""));
 
 /// A script that commits a transaction and knows more than Redis' commands: `operations` defines Lua functions in a
-/// table of that name, each run as a command is. They see what the commands before them did.
+/// table of that name, each run as a command is, with the index of the first of its KEYS and its words. They see what
+/// the commands before them did.
 pub fn committing(operations: &str) -> Script {
     Script::new(&format!("local operations = {{}}\n{operations}\n{COMMIT}"))
 }
@@ -68,10 +73,11 @@ impl RedisTx {
     ) -> Self {
         Self {
             connection,
-            prefix: super::prefix(generation),
+            prefix: keys::prefix(generation.name, generation.number),
             since: moved.since(generation),
             until: moved.until(generation),
             script: &PLAIN,
+            keys: Words::default(),
             args: Words::default(),
         }
     }
@@ -82,20 +88,40 @@ impl RedisTx {
     }
 
     /// A key of this generation.
-    pub fn key(&self, name: impl std::fmt::Display) -> String {
-        format!("{}{name}", self.prefix)
+    pub fn key(&self, key: RedisKey) -> String {
+        format!("{}{key}", self.prefix)
     }
 
-    /// Adds a command to be run at the commit.
+    /// Adds a command on one key to be run at the commit.
     pub fn run(&mut self, command: &redis::Cmd) {
-        self.args.push(command.args_iter().count().to_string().as_bytes());
-        for word in command.args_iter() {
-            match word {
-                redis::Arg::Simple(bytes) => self.args.push(bytes),
-                redis::Arg::Cursor => self.args.push(b"0"),
-                _ => self.args.push(b""),
-            }
+        let mut words = command.args_iter().map(|word| match word {
+            redis::Arg::Simple(bytes) => bytes,
+            redis::Arg::Cursor => b"0",
+            _ => b"",
+        });
+        let (name, key) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+        self.keys.push(key);
+        let rest = command.args_iter().count().saturating_sub(2);
+        self.begin(name, 1, rest);
+        words.for_each(|word| self.args.push(word));
+    }
+
+    /// Adds an operation of the script that it is committed by.
+    pub fn operate(&mut self, name: &str, keys: &[String], words: impl ToRedisArgs) {
+        for key in keys {
+            self.keys.push(key.as_bytes());
         }
+        let words = words.to_redis_args();
+        self.begin(name.as_bytes(), keys.len(), words.len());
+        for word in &words {
+            self.args.push(word);
+        }
+    }
+
+    fn begin(&mut self, name: &[u8], keys: usize, rest: usize) {
+        self.args.push((rest + 2).to_string().as_bytes());
+        self.args.push(keys.to_string().as_bytes());
+        self.args.push(name);
     }
 
     /// Reads many keys as they are before the transaction, in one round trip.
@@ -125,8 +151,11 @@ impl RedisTx {
         moved: CheckpointAdvance,
     ) -> Result<(), redis::RedisError> {
         let mut invocation = self.script.prepare_invoke();
+        invocation.key(at);
+        for key in self.keys.iter() {
+            invocation.key(key);
+        }
         invocation
-            .key(at)
             .arg(moved.owner.to_string())
             .arg(moved.from.position.0)
             .arg(moved.to.position.0)
