@@ -326,8 +326,10 @@ impl Process {
         let (pushes, registry) =
             (ws::push_handler::PushHandler::new(sockets.clone()), sockets.registry.clone());
         self.keep(async move { registry.spread_refetches().await });
-        let (local, registry) = (pushes.clone(), sockets.registry.clone());
-        let mut here = self.sockets_here.are(self.node, move |user, at| registry.has(user, at));
+        // What the process keeps to its end must not keep the registry: whoever reports its disconnects ends with it.
+        let (local, registry) = (pushes.clone(), Arc::downgrade(&sockets.registry));
+        let has = move |user, at| registry.upgrade().is_some_and(|registry| registry.has(user, at));
+        let mut here = self.sockets_here.are(self.node, has);
         self.keep(async move {
             while let Some(push) = here.recv().await {
                 local.dispatch(push).await;

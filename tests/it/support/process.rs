@@ -66,6 +66,11 @@ impl Process {
         let deadline = Instant::now() + patience();
         loop {
             if let Some(status) = self.child.try_wait().expect("a child can be asked") {
+                let tail = self.log_tail();
+                assert!(
+                    !tail.contains("did not end in time"),
+                    "a part went on for too long:\n{tail}"
+                );
                 return status;
             }
             assert!(Instant::now() < deadline, "{} ignores SIGTERM", self.name);
