@@ -7,7 +7,10 @@ use crate::support::{App, Arrival, Traffic, until};
 
 /// A system of one process under traffic of two writers to one reader.
 async fn busy(own: &[(&str, &str)]) -> (App, Traffic) {
-    let app = App::configured(own).await;
+    busy_on(App::configured(own).await).await
+}
+
+async fn busy_on(app: App) -> (App, Traffic) {
     let [ann, bob, cat] = app.users(["ann", "bob", "cat"]).await;
     let traffic = Traffic::start(&[&ann, &bob], &cat).await;
     (app, traffic)
@@ -28,7 +31,7 @@ async fn the_event_log_dies_in_the_middle_of_traffic() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_stores_die_in_the_middle_of_traffic() {
-    let (mut app, traffic) = busy(&[]).await;
+    let (mut app, traffic) = busy_on(App::apart().await).await;
     for _ in 0..2 {
         app.servers.postgres.process().kill9();
         traffic.flows().await; // messages need no database (`docs/operate.md`)
@@ -81,7 +84,7 @@ async fn gateways_are_restarted_one_after_the_other_in_the_middle_of_traffic() {
 /// The service first, then its servers, the log last.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn parts_start_in_any_order() {
-    let mut app = App::start().await;
+    let mut app = App::apart().await;
     let [ann, bob] = app.friends(["ann", "bob"]).await;
     let App { gateways, servers, .. } = &mut app;
     gateways[0].process().kill9();
@@ -101,7 +104,7 @@ async fn parts_start_in_any_order() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn servers_that_hang_for_a_while_cost_nothing() {
-    let (mut app, traffic) = busy(&[]).await;
+    let (mut app, traffic) = busy_on(App::apart().await).await;
     let pause = std::time::Duration::from_millis(700);
     for _ in 0..2 {
         app.servers.redis.process().stop_signal();

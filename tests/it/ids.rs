@@ -19,7 +19,7 @@ use crate::support::App;
 /// had not written. Nothing has an id twice, so every read model takes all of it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_database_that_dies_gives_no_id_twice() {
-    let mut app = App::with_gateways(2).await;
+    let mut app = App::with_gateways_apart(2).await;
     let [ann, bob] = app.friends(["ann", "bob"]).await;
     let row = ann.friend_row(&bob).await;
     for _ in 0..5 {
@@ -64,7 +64,7 @@ async fn a_database_that_dies_gives_no_id_twice() {
 /// Also where commits wait for no disk, and for an id that the sequence had written ahead for somebody else.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_allocated_id_is_not_forgotten() {
-    let mut app = App::start().await;
+    let mut app = App::apart().await;
     app.gateways[0].process().terminate();
     let database = &mut app.servers.postgres;
     for _ in 0..5 {

@@ -4,7 +4,7 @@ use crate::support::Servers;
 
 #[tokio::test]
 async fn servers_survive_a_kill_on_the_same_port() {
-    let mut servers = Servers::start().await;
+    let mut servers = Servers::apart().await;
     let url = servers.nats.url();
     servers
         .postgres

@@ -35,7 +35,16 @@ impl App {
 
     /// The same with settings of its own: `("LIMITS__BODY_BYTES", "1000")`.
     pub async fn configured(own: &[(&str, &str)]) -> Self {
-        let (servers, settings) = migrated(own).await;
+        Self::on(Servers::start().await, own).await
+    }
+
+    /// The same on servers of its own, each of which may be killed.
+    pub async fn apart() -> Self {
+        Self::on(Servers::apart().await, &[]).await
+    }
+
+    async fn on(servers: Servers, own: &[(&str, &str)]) -> Self {
+        let settings = migrated(&servers, own).await;
         let service = Service::start("hongyan", "all", settings.clone(), servers.folder()).await;
         Self {
             gateways: vec![service],
@@ -53,7 +62,16 @@ impl App {
 
     /// The same with settings of its own.
     pub async fn with_gateways_configured(count: usize, own: &[(&str, &str)]) -> Self {
-        let (servers, settings) = migrated(own).await;
+        Self::gateways_on(Servers::start().await, count, own).await
+    }
+
+    /// The same on servers of its own, each of which may be killed.
+    pub async fn with_gateways_apart(count: usize) -> Self {
+        Self::gateways_on(Servers::apart().await, count, &[]).await
+    }
+
+    async fn gateways_on(servers: Servers, count: usize, own: &[(&str, &str)]) -> Self {
+        let settings = migrated(&servers, own).await;
         let folder = servers.folder();
         let projector = Service::start("projector", "projector", settings.clone(), folder).await;
         let names: Vec<String> = (0..count).map(|number| format!("gateway-{number}")).collect();
@@ -213,9 +231,8 @@ impl App {
 }
 
 /// Servers whose stores are laid out, and what a process needs to know of them.
-async fn migrated(own: &[(&str, &str)]) -> (Servers, Settings) {
-    let servers = Servers::start().await;
-    let settings = settings(&servers, own);
+async fn migrated(servers: &Servers, own: &[(&str, &str)]) -> Settings {
+    let settings = settings(servers, own);
     cli(&settings, &["migrate"], "").await.ok();
-    (servers, settings)
+    settings
 }

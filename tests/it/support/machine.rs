@@ -49,7 +49,7 @@ impl Machine {
         fs::set_permissions(folder.path(), open).expect("the folder is ours");
         let path = folder.path();
         let (postgres, redis) = (path.join("postgres"), path.join("redis"));
-        let (postgres, redis) = tokio::join!(Postgres::start(&postgres), Redis::start(&redis));
+        let (postgres, redis) = tokio::join!(Postgres::apart(&postgres), Redis::start(&redis));
         let ports = [(); 3].map(|()| Port::take().expect("a free port"));
         let machine = Self { running: None, disk: Disk::new(path), ports, postgres, redis, folder };
         machine.fill_guest();

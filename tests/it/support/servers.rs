@@ -1,4 +1,4 @@
-//! The three real servers of one test.
+//! The real servers of one test.
 
 use std::os::unix::fs::PermissionsExt;
 
@@ -6,7 +6,7 @@ use super::nats::Nats;
 use super::postgres::Postgres;
 use super::redis::Redis;
 
-/// Private nats-server, PostgreSQL and Redis; all end with the value.
+/// nats-server and Redis of its own, a database in a PostgreSQL that the run may share; all end with the value.
 #[derive(Debug)]
 pub struct Servers {
     /// The event log.
@@ -19,8 +19,17 @@ pub struct Servers {
 }
 
 impl Servers {
-    /// Starts all three.
+    /// Starts what is not shared by the run: PostgreSQL may not be killed.
     pub async fn start() -> Self {
+        Self::open(false).await
+    }
+
+    /// Starts all three; any of them may be killed.
+    pub async fn apart() -> Self {
+        Self::open(true).await
+    }
+
+    async fn open(is_apart: bool) -> Self {
         let folder =
             tempfile::Builder::new().prefix("hongyan-it-").tempdir().expect("a temporary folder");
         // PostgreSQL may run as another account and must get in.
@@ -29,8 +38,15 @@ impl Servers {
         let path = folder.path();
         let (nats, postgres, redis) =
             (path.join("nats"), path.join("postgres"), path.join("redis"));
+        let postgres = async {
+            if is_apart {
+                Postgres::apart(&postgres).await
+            } else {
+                Postgres::start(&postgres).await
+            }
+        };
         let (nats, postgres, redis) =
-            tokio::join!(Nats::start(&nats), Postgres::start(&postgres), Redis::start(&redis));
+            tokio::join!(Nats::start(&nats), postgres, Redis::start(&redis));
         Self { nats, postgres, redis, folder }
     }
 
