@@ -2,6 +2,8 @@
 
 use std::{ops::Deref, sync::Arc};
 
+use axum::extract::FromRef;
+use sqlx::PgPool;
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
@@ -17,7 +19,8 @@ use crate::{
     },
     commands::session::Session,
     config::Config,
-    executor::{Executor, accounts::Accounts, running_commands::cut_off},
+    events::{Event, Recorded},
+    executor::{Executor, accounts::Accounts, aggregates::Aggregate, running_commands::cut_off},
     telemetry::Metrics,
 };
 
@@ -51,6 +54,39 @@ impl App {
         }
         let session = self.executor.state::<Session>(claims.id).await?;
         Ok(session.state.is_current(claims.jti).then_some(claims))
+    }
+}
+
+/// What handlers that only read are handed: read models and the states of aggregates, and no way to change anything.
+#[derive(Clone)]
+pub struct Readers(App);
+
+impl FromRef<App> for Readers {
+    fn from_ref(app: &App) -> Self {
+        Self(app.clone())
+    }
+}
+
+impl Readers {
+    /// The read models in PostgreSQL.
+    pub fn pool(&self) -> &PgPool {
+        &self.0.executor.pool
+    }
+
+    /// An aggregate as it is now.
+    ///
+    /// # Errors
+    /// The log cannot be reached.
+    pub async fn state<A: Aggregate>(&self, id: A::Id) -> Result<Arc<A>, LogError> {
+        Ok(self.0.executor.state::<A>(id).await?.state)
+    }
+
+    /// The event that made what has this id.
+    ///
+    /// # Errors
+    /// The log cannot be reached.
+    pub async fn made(&self, id: i64) -> Result<Option<Recorded<Event>>, LogError> {
+        self.0.executor.log.made(id).await
     }
 }
 

@@ -66,7 +66,7 @@ struct Minute {
 #[derive(Debug, Default, Clone, Copy)]
 struct Count {
     /// Let through here, and not told yet.
-    untold: u64,
+    unshared: u64,
     /// Let through anywhere, as last heard.
     known: u64,
 }
@@ -95,14 +95,14 @@ impl Throttle {
             minute.counts.clear(); // so many at once are no few that ask too much
         }
         let count = minute.counts.entry(requester).or_default();
-        if count.known + count.untold >= most {
+        if count.known + count.unshared >= most {
             self.metrics.limited(match requester {
                 Requester::User(_) => "requests_per_user",
                 Requester::Address(_) => "requests_per_address",
             });
             return false;
         }
-        count.untold += 1;
+        count.unshared += 1;
         true
     }
 
@@ -120,19 +120,19 @@ impl Throttle {
     pub async fn run(self) {
         loop {
             sleep(TICK).await;
-            if let Err(error) = self.tell().await {
+            if let Err(error) = self.share().await {
                 debug!(%error, "requests are counted by each node alone");
             }
         }
     }
 
-    async fn tell(&self) -> Result<(), RedisFailure> {
+    async fn share(&self) -> Result<(), RedisFailure> {
         let (number, told) = {
             let minute = self.now();
             let near = minute.counts.iter().filter(|(requester, count)| {
-                count.known + count.untold > self.most(**requester) / NEAR
+                count.known + count.unshared > self.most(**requester) / NEAR
             });
-            (minute.number, near.map(|(requester, count)| (*requester, count.untold)).collect())
+            (minute.number, near.map(|(requester, count)| (*requester, count.unshared)).collect())
         };
         let told: Vec<(Requester, u64)> = told;
         if told.is_empty() {
@@ -140,15 +140,15 @@ impl Throttle {
         }
         let script = Script::new(ADD);
         let mut invocation = script.prepare_invoke();
-        for (requester, untold) in &told {
-            invocation.key(key(*requester, number)).arg(*untold);
+        for (requester, unshared) in &told {
+            invocation.key(key(*requester, number)).arg(*unshared);
         }
         let totals: Vec<u64> = invocation.invoke_async(&mut self.redis.shared()).await?;
         let mut minute = self.now();
         if minute.number == number {
             for ((requester, told), total) in told.into_iter().zip(totals) {
                 let count = minute.counts.entry(requester).or_default();
-                count.untold = count.untold.saturating_sub(told);
+                count.unshared = count.unshared.saturating_sub(told);
                 count.known = total;
             }
         }

@@ -173,7 +173,7 @@ pub(super) async fn verify_password(
     // Guesses that come at once are all let in, but those that end beyond the limit learn nothing.
     let within = match &result {
         Ok(_) => app.rate_limit.may_try(&folded, origin.address).await?,
-        Err(AccountError::Gone | AccountError::WrongPassword) => {
+        Err(AccountError::NoSuchAccount | AccountError::WrongPassword) => {
             app.rate_limit.failed(&folded, origin.address).await?
         }
         Err(_) => true,

@@ -26,7 +26,7 @@ use crate::{
         reply::Reply,
         users::ByUuid,
     },
-    state::App,
+    state::Readers,
 };
 
 type Answer<T> = Result<Reply<T>, ApiError>;
@@ -49,17 +49,17 @@ pub(super) fn routes() -> Vec<Route> {
 
 /// Has this user asked to be my friend? (§9)
 async fn has_asked(
-    State(app): State<App>,
+    State(readers): State<Readers>,
     caller: AuthenticatedUser,
     Params(ByUuid { uuid }): Params<ByUuid>,
 ) -> Answer<PendingRequest> {
-    let pool = &app.executor.pool;
+    let pool = readers.pool();
     let asker = match uuid {
         Some(uuid) => user_directory::profile(pool, uuid).await?.map(|profile| profile.user),
         None => None,
     };
     let asker = match asker {
-        Some(asker) => app.executor.state::<User>(asker).await?.state.active().map(|user| user.id),
+        Some(asker) => readers.state::<User>(asker).await?.active().map(|user| user.id),
         None => None,
     };
     let asker = asker.ok_or_else(|| ApiError::rule(refused::NO_SUCH_USER))?;
@@ -71,11 +71,11 @@ async fn has_asked(
 
 /// Requests addressed to me (§12)
 async fn requests(
-    State(app): State<App>,
+    State(readers): State<Readers>,
     caller: AuthenticatedUser,
     Params(ListRequests { page }): Params<ListRequests>,
 ) -> Answer<FriendRequests> {
-    let (pool, me) = (&app.executor.pool, caller.account.id);
+    let (pool, me) = (readers.pool(), caller.account.id);
     let rows = address_book::requests(pool, me, page).await?;
     let alldata = rows.into_iter().map(|row| request(row, me)).collect();
     let pending = address_book::pending_count(pool, me).await?;
@@ -110,11 +110,11 @@ fn request(row: RequestRow, asked: UserId) -> FriendRequest {
 
 /// My address book, in sections (§14)
 async fn list(
-    State(app): State<App>,
+    State(readers): State<Readers>,
     caller: AuthenticatedUser,
     Params(ListFriends { page }): Params<ListFriends>,
 ) -> Answer<AddressBookObject> {
-    let friends = address_book::friends(&app.executor.pool, caller.account.id, page).await?;
+    let friends = address_book::friends(readers.pool(), caller.account.id, page).await?;
     let entries = friends.into_iter().map(entry).collect();
     Ok(Reply::of(AddressBookObject::of(entries, sections::OTHERS)))
 }
@@ -139,15 +139,15 @@ fn entry(Friend { id, remark, user }: Friend) -> (char, AddressBookEntry) {
 
 /// Data of a friend (§15)
 async fn friend(
-    State(app): State<App>,
+    State(readers): State<Readers>,
     caller: AuthenticatedUser,
     Params(OfFriend { friend }): Params<OfFriend>,
 ) -> Answer<FriendObject> {
     let unknown = || ApiError::rule(refused::NOT_IN_BOOK);
-    let pool = &app.executor.pool;
+    let pool = readers.pool();
     let edge = address_book::edge(pool, caller.account.id, friend).await?.ok_or_else(unknown)?;
-    let user = app.executor.state::<User>(friend).await?;
-    let account = user.state.account().ok_or_else(unknown)?;
+    let user = readers.state::<User>(friend).await?;
+    let account = user.account().ok_or_else(unknown)?;
     let profile = user_directory::profile(pool, account.uuid).await?.ok_or_else(unknown)?;
     Ok(Reply::of(FriendObject {
         id: edge.id,
@@ -160,11 +160,11 @@ async fn friend(
 
 /// Is this user in my book? (§19)
 async fn is_mine(
-    State(app): State<App>,
+    State(readers): State<Readers>,
     caller: AuthenticatedUser,
     Params(OfUser { user }): Params<OfUser>,
 ) -> Answer<FriendRowObject> {
-    let row = address_book::edge(&app.executor.pool, caller.account.id, user).await?;
+    let row = address_book::edge(readers.pool(), caller.account.id, user).await?;
     let row = row.filter(|row| !row.blocked);
     let row = row.ok_or_else(|| ApiError::rule(refused::NOT_A_FRIEND))?;
     Ok(Reply::of(FriendRowObject {

@@ -144,7 +144,7 @@ fn heard(checkpoints: &Checkpoints, name: &str) -> (&'static str, u64, Option<St
 }
 
 /// What keeps a process from being ready: a part, and why.
-struct Waiting {
+struct NotReady {
     part: &'static str,
     why: String,
 }
@@ -178,7 +178,7 @@ async fn ready(State(admin): State<Admin>, headers: HeaderMap) -> Response {
     let ready = waiting.is_empty();
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     if wants_text(&headers) {
-        let lines = waiting.iter().map(|Waiting { part, why }| format!("{part} {why}\n"));
+        let lines = waiting.iter().map(|NotReady { part, why }| format!("{part} {why}\n"));
         return (status, lines.collect::<String>()).into_response();
     }
     let projections = opened.map(|opened| admin.all_projections(&opened.checkpoints));
@@ -190,7 +190,7 @@ async fn ready(State(admin): State<Admin>, headers: HeaderMap) -> Response {
         "started": opened.is_some(),
         "waiting_for": waiting
             .iter()
-            .map(|Waiting { part, why }| json!({"part": part, "why": why}))
+            .map(|NotReady { part, why }| json!({"part": part, "why": why}))
             .collect::<Vec<_>>(),
         "parts": {
             "log": opened.is_some() && !is_waited_for("nats") && sync_failure.is_none(),
@@ -222,9 +222,9 @@ impl Admin {
         &self,
         log: Option<&Result<LogEnd, String>>,
         [postgres, redis]: [Option<&String>; 2],
-    ) -> Vec<Waiting> {
+    ) -> Vec<NotReady> {
         let mut waiting = Vec::new();
-        let mut wait = |part, why: String| waiting.push(Waiting { part, why });
+        let mut wait = |part, why: String| waiting.push(NotReady { part, why });
         let at_start = self.waits.all();
         for (part, why) in &at_start {
             wait(part, format!("is waited for: {why}"));
@@ -240,7 +240,7 @@ impl Admin {
         }
         let Some(OpenedLog { log, checkpoints }) = self.opened.get() else {
             if waiting.is_empty() {
-                waiting.push(Waiting { part: "start", why: "is under way".into() });
+                waiting.push(NotReady { part: "start", why: "is under way".into() });
             }
             return waiting;
         };

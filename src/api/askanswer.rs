@@ -27,7 +27,7 @@ use crate::{
         refusals::questions as refused,
         reply::CodedReply,
     },
-    state::App,
+    state::{App, Readers},
 };
 
 type Request<R> = Result<Params<R>, ApiError>;
@@ -122,12 +122,12 @@ async fn delete(
 
 /// Somebody's questions
 async fn list(
-    State(app): State<App>,
+    State(readers): State<Readers>,
     _caller: AuthenticatedUser,
     request: Request<ListQuestions>,
 ) -> Answer<Vec<QuestionObject>> {
     let Params(ListQuestions { kind, owner }) = request?;
-    let list = quick_replies::list(&app.executor.pool, owner, kind).await?;
+    let list = quick_replies::list(readers.pool(), owner, kind).await?;
     let msg = if list.is_empty() { told::NONE } else { told::FETCHED };
     let questions = list.iter().map(|(id, question)| QuestionObject::of(owner, *id, question));
     Ok(CodedReply::new(200, msg, questions.collect()))
@@ -135,13 +135,13 @@ async fn list(
 
 /// One of somebody's questions; the caller's own, unless it is said whose
 async fn detail(
-    State(app): State<App>,
+    State(readers): State<Readers>,
     caller: AuthenticatedUser,
     request: Request<GetQuestion>,
 ) -> Answer<QuestionObject> {
     let Params(GetQuestion { id, kind, owner }) = request?;
     let owner = owner.unwrap_or(caller.account.id);
-    let question = quick_replies::question(&app.executor.pool, owner, id).await?;
+    let question = quick_replies::question(readers.pool(), owner, id).await?;
     let question = question.filter(|found| kind.is_none_or(|kind| kind == found.kind));
     let question = question.ok_or_else(unknown)?;
     Ok(CodedReply::new(200, told::FETCHED, QuestionObject::of(owner, id, &question)))
@@ -149,13 +149,13 @@ async fn detail(
 
 /// What somebody answers to this: the very question, or else those that have it in them
 async fn search(
-    State(app): State<App>,
+    State(readers): State<Readers>,
     _caller: AuthenticatedUser,
     request: Request<SearchQuestions>,
 ) -> Answer<FoundQuestions> {
     let Params(SearchQuestions { kind, owner, ask }) = request?;
     let ask = plain(&ask);
-    let mut list = quick_replies::list(&app.executor.pool, owner, kind).await?;
+    let mut list = quick_replies::list(readers.pool(), owner, kind).await?;
     if let Some((id, question)) = list.iter().find(|(_, found)| plain(&found.ask) == ask) {
         let found = FoundQuestions::One(QuestionObject::of(owner, *id, question));
         return Ok(CodedReply::new(200, told::FOUND, found));

@@ -1,6 +1,6 @@
 //! Complaints about people and groups (rest.md §42); everybody sees their own.
 
-use axum::extract::State;
+use axum::extract::{FromRef as _, State};
 
 use super::{
     error::{ApiError, TextReplyError},
@@ -21,7 +21,7 @@ use crate::{
         refusals::complaints as refused,
         reply::TextReply,
     },
-    state::App,
+    state::{App, Readers},
 };
 
 type Request<R> = Result<Params<R>, ApiError>;
@@ -66,21 +66,24 @@ async fn create(
 }
 
 /// My complaints
-async fn list(State(app): State<App>, caller: AuthenticatedUser) -> Answer<Vec<ComplaintObject>> {
-    let complaints = complaints::complaints_of(&app.executor.pool, caller.account.id).await?;
+async fn list(
+    State(readers): State<Readers>,
+    caller: AuthenticatedUser,
+) -> Answer<Vec<ComplaintObject>> {
+    let complaints = complaints::complaints_of(readers.pool(), caller.account.id).await?;
     Ok(TextReply::new(told::FETCHED, complaints.iter().map(ComplaintObject::of).collect()))
 }
 
 /// One of them
 async fn detail(
-    State(app): State<App>,
+    State(readers): State<Readers>,
     caller: AuthenticatedUser,
     request: Request<OfComplaint>,
 ) -> Answer<ComplaintObject> {
     let Params(OfComplaint { id }) = request?;
-    let key = key_of(&app, id).await?;
-    let found = app.executor.state::<Complaint>(key).await?;
-    match &*found.state {
+    let key = key_of(&readers, id).await?;
+    let found = readers.state::<Complaint>(key).await?;
+    match &*found {
         Complaint::Filed(filed) if filed.by == caller.account.id => {
             Ok(TextReply::new(told::FETCHED, ComplaintObject::of(filed)))
         }
@@ -100,7 +103,7 @@ async fn update(
     if revision == Revision::default() {
         return Err(ApiError::rule(refused::INCOMPLETE).into());
     }
-    let key = key_of(&app, id).await?;
+    let key = key_of(&Readers::from_ref(&app), id).await?;
     let revise = ComplaintCommand::Revise { by: caller.account.id, revision, at: clock::now() };
     execute(&app, &caller, key, &revise).await?;
     Ok(TextReply::new(told::UPDATED, ComplaintNumber { id }))
@@ -113,7 +116,7 @@ async fn delete(
     request: Request<OfComplaint>,
 ) -> Answer<ComplaintNumber> {
     let Params(OfComplaint { id }) = request?;
-    let key = key_of(&app, id).await?;
+    let key = key_of(&Readers::from_ref(&app), id).await?;
     let withdraw = ComplaintCommand::Withdraw { by: caller.account.id, at: clock::now() };
     execute(&app, &caller, key, &withdraw).await?;
     Ok(TextReply::new(told::DELETED, ComplaintNumber { id }))
@@ -124,8 +127,8 @@ fn unknown() -> ApiError {
 }
 
 /// The complaint that clients know by this id, whosever it is.
-async fn key_of(app: &App, id: ComplaintId) -> Result<ComplaintKey, ApiError> {
-    let filed = app.executor.log.made(id.0).await?;
+async fn key_of(readers: &Readers, id: ComplaintId) -> Result<ComplaintKey, ApiError> {
+    let filed = readers.made(id.0).await?;
     match filed.map(|recorded| recorded.event) {
         Some(Event::Complaint(key, ComplaintEvent::Filed { .. })) => Ok(key),
         _ => Err(unknown()),

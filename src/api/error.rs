@@ -167,7 +167,7 @@ impl From<AccountError> for ApiError {
     fn from(error: AccountError) -> Self {
         match error {
             AccountError::Taken => Self::rule(accounts::TAKEN),
-            AccountError::Gone => Self::rule(accounts::UNAVAILABLE),
+            AccountError::NoSuchAccount => Self::rule(accounts::UNAVAILABLE),
             AccountError::WrongPassword => Self::rule(accounts::WRONG_PASSWORD),
             AccountError::Overloaded(_) => {
                 Self::overloaded("more passwords wait to be hashed than can be in time")

@@ -72,8 +72,8 @@ async fn apply(
 ) -> Done {
     let target = target(&app, &caller, friend).await?;
     let command = FriendshipCommand::Request {
-        asker: caller.account.person(),
-        asked: target.person(),
+        asker: caller.account.summary(),
+        asked: target.summary(),
         text: text.unwrap_or_default(),
         icon: format!("{}/chat/group.png", app.config.server.asset_base),
         notice: MessageId(clock::random_id()),
@@ -93,8 +93,8 @@ async fn befriend(
     }
     let me = &caller.account;
     let command = FriendshipCommand::Befriend {
-        caller: me.person(),
-        other: target.person(),
+        caller: me.summary(),
+        other: target.summary(),
         text: text.unwrap_or_default(),
         edges: edges(me.id, target.id, "", &me.nickname),
         notice: MessageId(clock::random_id()),
@@ -136,8 +136,8 @@ async fn answer(
     let command = FriendshipCommand::Answer {
         request: id,
         answer,
-        caller: caller.account.person(),
-        other: asker.person_called(name),
+        caller: caller.account.summary(),
+        other: asker.summary_called(name),
         edges: edges(me, asker.id, &remark, &caller.account.nickname),
         notice: MessageId(clock::random_id()),
     };

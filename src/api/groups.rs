@@ -24,7 +24,7 @@ use crate::{
         refusals::groups as refused,
         reply::{OK, Plain, Reply},
     },
-    state::App,
+    state::{App, Readers},
 };
 
 type Done = Result<Plain, ApiError>;
@@ -78,12 +78,12 @@ async fn create(
 
 /// Groups I am in (§22)
 async fn list(
-    State(app): State<App>,
+    State(readers): State<Readers>,
     caller: AuthenticatedUser,
     Params(ListGroups { page }): Params<ListGroups>,
 ) -> Result<Reply<Vec<GroupWith<OwnMembership>>>, ApiError> {
     let user_id = caller.account.id;
-    let listed = group_roster::groups_of(&app.executor.pool, user_id, page).await?;
+    let listed = group_roster::groups_of(readers.pool(), user_id, page).await?;
     let shown = listed.into_iter().map(|listed| {
         let (group_id, nickname) = (listed.group.id, listed.nickname);
         let own = OwnMembership { group_id, user_id, nickname, avatar: "" };

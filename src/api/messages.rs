@@ -147,7 +147,7 @@ async fn revoke(
         }
         ChatKind::Single => {
             let to = UserSummary { id: UserId(to), name, avatar };
-            let revocation = Revocation { message, by: account.person(), to, at: now };
+            let revocation = Revocation { message, by: account.summary(), to, at: now };
             let revoked =
                 messages::revoke(executor, revocation, Revoker::Author, authority).await?;
             Object::of(&MessageObject::revoked(&revoked, &revoked_text(&revoked)))

@@ -64,7 +64,7 @@ async fn set(
 
 fn api_error(error: AccountError) -> ApiError {
     match error {
-        AccountError::Gone => ApiError::rule(refused::NO_ACCOUNT_FOR_PASSWORD),
+        AccountError::NoSuchAccount => ApiError::rule(refused::NO_ACCOUNT_FOR_PASSWORD),
         AccountError::WrongPassword => ApiError::rule(refused::WRONG_OLD_PASSWORD),
         other => other.into(),
     }

@@ -17,15 +17,15 @@ use super::{
     route::{Answers, ReplyShape, Route, get},
 };
 use crate::{
+    commands::group::Group,
     commands::user::User,
     events::{GroupId, UserId},
-    executor::groups,
     protocol::{
         media::QrCodeOf,
         qr_code::{group_text, person_text},
         refusals::media as refused,
     },
-    state::App,
+    state::Readers,
 };
 
 /// Pixels per module.
@@ -61,7 +61,7 @@ impl Answers for Picture {
 
 /// A QR picture (§32)
 async fn picture(
-    State(app): State<App>,
+    State(readers): State<Readers>,
     caller: AuthenticatedUser,
     Params(QrCodeOf { id, kind, site, chat }): Params<QrCodeOf>,
 ) -> Result<Picture, ApiError> {
@@ -70,10 +70,10 @@ async fn picture(
     let site = site.map(|site| utf8_percent_encode(site, CONTROLS).to_string());
     let site = site.as_deref();
     let texts = match chat.trim() {
-        "" | "group" => vec![group_text(id, &group_of(&app, id, &caller).await?, site)],
+        "" | "group" => vec![group_text(id, &group_of(&readers, id, &caller).await?, site)],
         _ => {
-            let user = app.executor.state::<User>(UserId(id)).await?;
-            let account = user.state.active();
+            let user = readers.state::<User>(UserId(id)).await?;
+            let account = user.active();
             let account = account.ok_or_else(|| ApiError::rule(refused::NO_SUCH_USER))?;
             let avatar = account.avatar.as_str();
             let text = |avatar| person_text(id, account.name(), avatar, site);
@@ -85,10 +85,15 @@ async fn picture(
 }
 
 /// The name of a group that the caller is a full member of, for one with status 1.
-async fn group_of(app: &App, id: i64, caller: &AuthenticatedUser) -> Result<String, ApiError> {
-    let room = groups::room_of(&app.executor, GroupId(id), caller.account.id).await?;
-    let room = room.ok_or_else(|| ApiError::rule(refused::NO_SUCH_GROUP))?;
-    Ok(room.name)
+async fn group_of(
+    readers: &Readers,
+    id: i64,
+    caller: &AuthenticatedUser,
+) -> Result<String, ApiError> {
+    let group = readers.state::<Group>(GroupId(id)).await?;
+    let active = group.active().filter(|group| group.member(caller.account.id).is_some());
+    let active = active.ok_or_else(|| ApiError::rule(refused::NO_SUCH_GROUP))?;
+    Ok(active.row.name.clone())
 }
 
 /// An address that a browser may be led to: `http://` or `https://`, at most 2048 characters.

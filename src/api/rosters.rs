@@ -29,7 +29,7 @@ use crate::{
         refusals::groups as refused,
         reply::Reply,
     },
-    state::App,
+    state::Readers,
 };
 
 /// Members of one page.
@@ -60,17 +60,17 @@ impl Answers for GroupWithRoster {
 
 /// A group with its roster (§23)
 async fn info(
-    State(app): State<App>,
+    State(readers): State<Readers>,
     _caller: AuthenticatedUser,
     Params(OfGroup { group: id }): Params<OfGroup>,
 ) -> Result<GroupWithRoster, ApiError> {
-    let group = app.executor.state::<Group>(id).await?.state;
+    let group = readers.state::<Group>(id).await?;
     let (head, tail) = {
         let active = group.active().ok_or_else(|| ApiError::rule(refused::UNAVAILABLE))?;
         around(active)
     };
     // The group stays what it is now to the end, however slowly it is read: its state is shared.
-    let mut roster = Roster { pool: app.executor.pool.clone(), group, last: None, begun: false };
+    let mut roster = Roster { pool: readers.pool().clone(), group, last: None, begun: false };
     let first = roster.page().await?;
     if roster.is_at_end() {
         return Ok(answer(Body::from([head, first, tail].concat())));

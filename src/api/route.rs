@@ -88,7 +88,7 @@ pub trait Asks {
     fn describe(_operation: &mut Operation) {}
 }
 
-impl Asks for State<App> {}
+impl<S> Asks for State<S> {}
 impl Asks for HeaderMap {}
 impl Asks for Origin {}
 impl Asks for axum::extract::Request {}

@@ -25,7 +25,7 @@ use tokio::time::timeout;
 use super::{
     error::ApiError,
     form_part::PartHead,
-    middleware::auth::{AuthenticatedUser, Caller, Origin, authenticate, nobody},
+    middleware::auth::{AuthenticatedUser, GuestAccess, Origin, authenticate, nobody},
     params,
     route::{Asks, Operation},
     uploads,
@@ -70,7 +70,7 @@ pub struct UploadForm<R> {
     objection: Option<ApiError>,
     caller: Option<AuthenticatedUser>,
     origin: Origin,
-    may: Caller,
+    may: GuestAccess,
     request: PhantomData<fn() -> R>,
 }
 

@@ -26,7 +26,7 @@ use crate::{
             SettingsOf, UpdateProfile, UserInfo, UserListItem,
         },
     },
-    state::App,
+    state::{App, Readers},
 };
 
 pub(super) fn routes() -> Vec<Route> {
@@ -58,15 +58,15 @@ pub(super) fn routes() -> Vec<Route> {
 
 /// A profile (§8)
 async fn profile(
-    State(app): State<App>,
+    State(readers): State<Readers>,
     Params(ByUuid { uuid }): Params<ByUuid>,
 ) -> Result<Reply<Option<ProfileObject>>, ApiError> {
     let Some(uuid) = uuid else { return Ok(Reply::of(None)) };
-    let Some(profile) = user_directory::profile(&app.executor.pool, uuid).await? else {
+    let Some(profile) = user_directory::profile(readers.pool(), uuid).await? else {
         return Ok(Reply::of(None));
     };
-    let user = app.executor.state::<User>(profile.user).await?;
-    Ok(Reply::of(user.state.active().map(|account| ProfileObject::of(account, info(profile)))))
+    let user = readers.state::<User>(profile.user).await?;
+    Ok(Reply::of(user.active().map(|account| ProfileObject::of(account, info(profile)))))
 }
 
 /// What a profile shows beyond the account.
@@ -83,11 +83,11 @@ pub(super) fn info(profile: user_directory::Profile) -> UserInfo {
 
 /// Find users by a part of their username (§7)
 async fn search(
-    State(app): State<App>,
+    State(readers): State<Readers>,
     caller: AuthenticatedUser,
     Params(SearchUsers { keyword }): Params<SearchUsers>,
 ) -> Result<Reply<Vec<UserListItem>>, ApiError> {
-    let found = user_directory::search(&app.executor.pool, &keyword, caller.account.id).await?;
+    let found = user_directory::search(readers.pool(), &keyword, caller.account.id).await?;
     let show = |ListedUser { id, uuid, username, nickname, avatar }| UserListItem {
         id,
         username,
@@ -156,14 +156,14 @@ async fn change(
 
 /// Settings of a user before befriending (§39)
 async fn settings(
-    State(app): State<App>,
+    State(readers): State<Readers>,
     caller: AuthenticatedUser,
     Params(SettingsOf { user: id }): Params<SettingsOf>,
 ) -> Result<Reply<SettingsObject>, ApiError> {
-    let user = app.executor.state::<User>(id).await?;
-    let account = user.state.active().filter(|account| account.role == Role::User);
+    let user = readers.state::<User>(id).await?;
+    let account = user.active().filter(|account| account.role == Role::User);
     let account = account.ok_or_else(|| ApiError::rule(refused::NOBODY_TO_BEFRIEND))?;
-    let between = app.executor.state::<Friendship>(Pair::of(id, caller.account.id)).await?;
-    let edge = between.state.edge_of(id).filter(|_| id != caller.account.id);
+    let between = readers.state::<Friendship>(Pair::of(id, caller.account.id)).await?;
+    let edge = between.edge_of(id).filter(|_| id != caller.account.id);
     Ok(Reply::of(SettingsObject::of(account, edge.map(|edge| edge.blocked))))
 }

@@ -57,7 +57,7 @@ pub(super) async fn run(
             let found = complaints::listed(&executor.pool, open, paging.part()).await?;
             let columns =
                 ["id", "status", "created", "user_id", "target_type", "target_id", "reason"];
-            paging.tell(output, found.iter().map(row).collect(), &columns);
+            paging.print(output, found.iter().map(row).collect(), &columns);
         }
         ComplaintsCommand::Show { id } => show(&find(&executor, id).await?, output),
         ComplaintsCommand::Close { id, note, acting } => {
@@ -69,7 +69,7 @@ pub(super) async fn run(
                 .execute::<Complaint>(found.key, &close, authority, Wait::Everywhere)
                 .await?;
             let told = json!({"id": id, "status": CLOSED, "position": done.position});
-            output.tell(&told, || format!("complaint {id} is closed"));
+            output.print(&told, || format!("complaint {id} is closed"));
         }
     }
     Ok(ExitCode::SUCCESS)
@@ -102,5 +102,5 @@ fn show(found: &Detail, output: Output) {
     shown["complaint_chatinfo"] = found.filed.statement.chat.clone().into();
     shown["note"] = found.note.clone().into();
     shown["withdrawn"] = found.withdrawn.into();
-    output.tell(&shown, || text::fields(&shown));
+    output.print(&shown, || text::fields(&shown));
 }

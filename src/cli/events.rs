@@ -113,7 +113,7 @@ fn print(entry: &Entry, output: Output) {
             "error": unreadable.source.to_string(),
         }),
     };
-    output.tell(&shown, || {
+    output.print(&shown, || {
         let text = |name: &str| shown[name].as_str().unwrap_or_default().to_owned();
         format!(
             "{:>10}  {}  {:<32} {:<28} {}",
@@ -171,7 +171,7 @@ async fn stats(log: &EventLog, output: Output) -> anyhow::Result<ExitCode> {
         }
     }
     let shown = json!({"events": seen, "last": end.last, "bytes": end.bytes, "types": types});
-    output.tell(&shown, || {
+    output.print(&shown, || {
         let lines = types.iter().map(|(name, count)| format!("{count:>12}  {name}"));
         let total = format!("{seen:>12}  in all, {} bytes, last position {}", end.bytes, end.last);
         lines.chain([total]).collect::<Vec<_>>().join("\n")

@@ -70,14 +70,14 @@ pub(super) async fn run(
         GroupsCommand::List { search, paging } => {
             let found = group_roster::listed(&executor.pool, search.as_deref(), paging.part());
             let rows = found.await?.iter().map(row).collect();
-            paging.tell(output, rows, &["id", "name", "owner", "created"]);
+            paging.print(output, rows, &["id", "name", "owner", "created"]);
         }
         GroupsCommand::Show { id } => show(&executor, GroupId(id), output).await?,
         GroupsCommand::Dissolve { id, acting } => {
             let cause = acting.cause("groups dissolve")?;
             let done = change(&executor, GroupId(id), GroupAction::Dissolve, &cause).await?;
             let told = json!({"id": id, "dissolved": true, "position": done.position});
-            output.tell(&told, || format!("group {id} is dissolved"));
+            output.print(&told, || format!("group {id} is dissolved"));
         }
         GroupsCommand::RemoveMember { group, user, acting } => {
             let cause = acting.cause("groups remove-member")?;
@@ -88,7 +88,7 @@ pub(super) async fn run(
                 "id": group, "user": user, "removed": removed, "position": done.position
             });
             let text = if removed { "is not in group" } else { "was not in group" };
-            output.tell(&told, || format!("user {user} {text} {group}"));
+            output.print(&told, || format!("user {user} {text} {group}"));
         }
     }
     Ok(ExitCode::SUCCESS)
@@ -141,7 +141,7 @@ async fn show(executor: &Executor, id: GroupId, output: Output) -> anyhow::Resul
         };
         shown["members"] = members.iter().map(row).collect();
     }
-    output.tell(&shown, || {
+    output.print(&shown, || {
         let mut fields = shown.clone();
         let members = fields.as_object_mut().and_then(|fields| fields.remove("members"));
         let members = members.as_ref().and_then(Value::as_array).map(Vec::as_slice);

@@ -42,7 +42,7 @@ pub(super) async fn run(
         MessagesCommand::Show { id } => {
             let (sent, revoked) = find(&executor, MessageId(id)).await?;
             let shown = describe(&sent, revoked)?;
-            output.tell(&shown, || text::fields(&shown));
+            output.print(&shown, || text::fields(&shown));
         }
         MessagesCommand::Revoke { id, acting } => {
             let cause = acting.cause("messages revoke")?;
@@ -50,7 +50,7 @@ pub(super) async fn run(
             let authority = Authority::of_operator(&cause);
             messages::revoke_for_operator(&executor, &sent.event, authority).await?;
             let text = if was_revoked { "was revoked already" } else { "is revoked" };
-            output.tell(&json!({"id": id, "revoked": true}), || format!("message {id} {text}"));
+            output.print(&json!({"id": id, "revoked": true}), || format!("message {id} {text}"));
         }
     }
     Ok(ExitCode::SUCCESS)

@@ -79,7 +79,7 @@ enum Output {
 
 impl Output {
     /// Tells a result in the form asked for.
-    fn tell(self, json: &serde_json::Value, text: impl FnOnce() -> String) {
+    fn print(self, json: &serde_json::Value, text: impl FnOnce() -> String) {
         let told = match self {
             Self::Json => json.to_string(),
             Self::Text => text(),
@@ -97,7 +97,7 @@ impl Cli {
         let output = if self.json { Output::Json } else { Output::Text };
         if let Command::Version = self.command {
             let version = env!("CARGO_PKG_VERSION");
-            output.tell(&json!({"version": version}), || format!("hongyan {version}"));
+            output.print(&json!({"version": version}), || format!("hongyan {version}"));
             return Ok(ExitCode::SUCCESS);
         }
         let config = Config::read(self.config.as_deref())?;

@@ -69,11 +69,11 @@ impl Paging {
     }
 
     /// Tells the rows of a part, and where the next one begins.
-    pub(super) fn tell(&self, output: Output, rows: Vec<Value>, columns: &[&str]) {
+    pub(super) fn print(&self, output: Output, rows: Vec<Value>, columns: &[&str]) {
         let is_full = i64::try_from(rows.len()).is_ok_and(|count| count >= self.limit);
         let last = rows.last().filter(|_| is_full).map(|row| row["id"].to_string());
         let rows = Value::Array(rows);
-        output.tell(&rows, || {
+        output.print(&rows, || {
             let rows = rows.as_array().expect("made as one");
             let more = last.map(|id| format!("\nthere may be more: --after {id}"));
             format!("{}{}", text::table(rows, columns), more.unwrap_or_default())

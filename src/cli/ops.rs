@@ -38,7 +38,7 @@ pub(super) async fn migrate(config: &Config, output: Output) -> anyhow::Result<E
             connect::connect(&config.nats.url, user, &config.nats.analytics_password).await?;
         provision::create_copy(&copy).await?;
     }
-    output.tell(
+    output.print(
         &json!({"stream": "EVENTS", "vault": "VAULT", "database": true, "analytics": analytics}),
         || "the stream, the credential store and the database are ready".into(),
     );
@@ -52,7 +52,7 @@ pub(super) async fn check_config(config: &Config, output: Output) -> anyhow::Res
         provision::check_store(&nats, &config.log.store_dir).await?;
     }
     let info = nats.client.server_info();
-    output.tell(&json!({"server": info.version, "drift": drift}), || {
+    output.print(&json!({"server": info.version, "drift": drift}), || {
         if drift.is_empty() {
             return format!("nats-server {} and its stream are as they must be", info.version);
         }

@@ -48,7 +48,7 @@ pub(super) async fn run(
     };
     let is_new = secret_checks::accept(&credentials, which, value).await?;
     let told = json!({"secret": which.setting(), "changed": is_new});
-    output.tell(&told, || {
+    output.print(&told, || {
         let setting = which.setting();
         if !is_new {
             return format!("{setting} is what it was");

@@ -85,7 +85,7 @@ pub(super) async fn run(
                 user_directory::listed(&executor.pool, search.as_deref(), disabled, paging.part());
             let rows = found.await?.iter().map(row).collect();
             let columns = ["id", "username", "nickname", "role", "status", "registered"];
-            paging.tell(output, rows, &columns);
+            paging.print(output, rows, &columns);
         }
         UsersCommand::Disable { user, acting } => {
             let cause = acting.cause("users disable")?;
@@ -104,7 +104,7 @@ pub(super) async fn run(
             let done = accounts.set_password(&account, &password, &cause).await;
             done.context("the password was not changed")?;
             let done = json!({"id": account.id, "password": "changed"});
-            output.tell(&done, || format!("user {} has a new password", account.id));
+            output.print(&done, || format!("user {} has a new password", account.id));
         }
     }
     Ok(ExitCode::SUCCESS)
@@ -156,7 +156,7 @@ async fn show(executor: &Executor, account: &Account, output: Output) -> anyhow:
         "sockets": sockets,
         "logged_in": session.state.user_token.is_some() || session.state.visitor_token.is_some(),
     });
-    output.tell(&shown, || text::fields(&shown));
+    output.print(&shown, || text::fields(&shown));
     Ok(())
 }
 
@@ -174,7 +174,7 @@ async fn change(
     let status = now.account().map(Account::status);
     let text = if done.event.is_some() { "changed" } else { "was so already" };
     let told = json!({"id": account.id, "status": status, "position": done.position});
-    output.tell(&told, || {
+    output.print(&told, || {
         format!("user {} {text}, status {}", account.id, status.unwrap_or_default())
     });
     Ok(())

@@ -13,12 +13,12 @@ use crate::{
     clock,
     commands::{
         group::{
-            ActiveGroup, Group,
+            Group,
             command::{GroupAction, GroupCommand, GroupRejection, PICTURES, People, ROSTER},
         },
         user::{Account, User},
     },
-    events::{GroupEvent, GroupId, GroupSummary, MessageId, Subject, UserId},
+    events::{GroupEvent, GroupId, MessageId, Subject, UserId},
 };
 
 type Result<T> = std::result::Result<T, CommandError<GroupRejection>>;
@@ -164,17 +164,4 @@ async fn people(executor: &Executor, users: Vec<UserId>) -> std::result::Result<
         .into_iter()
         .map(async |user| Ok::<_, LogError>((user, executor.state::<User>(user).await?.state)));
     Ok(try_join_all(states).await?.into_iter().collect())
-}
-
-/// A group as it appears now, if `user` is a status-1 member of it.
-///
-/// # Errors
-/// The log cannot be reached.
-pub async fn room_of(
-    executor: &Executor,
-    group: GroupId,
-    user: UserId,
-) -> std::result::Result<Option<GroupSummary>, LogError> {
-    let group = executor.state::<Group>(group).await?.state;
-    Ok(group.active().filter(|group| group.member(user).is_some()).map(ActiveGroup::room))
 }

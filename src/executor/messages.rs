@@ -237,7 +237,7 @@ pub async fn revoke_in_group(
     let refuse = |rejection| CommandError::Rejected(rejection);
     let active = group.active().ok_or(refuse(MessageRejection::NoGroupToRevokeIn))?;
     let member = active.membership(by.id).ok_or(refuse(MessageRejection::RevokerNotInGroup))?;
-    let revocation = Revocation { message, by: member.person(by), to, at: clock::now() };
+    let revocation = Revocation { message, by: member.summary(by), to, at: clock::now() };
     revoke(executor, revocation, Revoker::Author, authority).await
 }
 
@@ -254,7 +254,7 @@ pub async fn revoke_for_operator(
     match sent {
         Event::Chat(_, ChatEvent::Sent(sent)) => {
             let author = author(executor, sent.from.id).await?;
-            let (by, to) = (author.person(), sent.to.clone());
+            let (by, to) = (author.summary(), sent.to.clone());
             let revocation: Revocation<UserSummary> = Revocation { message: sent.id, by, to, at };
             revoke_visibly(executor, revocation, authority).await
         }
@@ -262,8 +262,8 @@ pub async fn revoke_for_operator(
             let author = author(executor, sent.from.id).await?;
             let group = executor.state::<Group>(sent.to.id).await?.state;
             let member = group.active().and_then(|group| group.membership(author.id));
-            let by = member.map_or_else(|| author.person(), |member| member.person(&author));
-            let to = group.active().map_or_else(|| sent.to.clone(), ActiveGroup::room);
+            let by = member.map_or_else(|| author.summary(), |member| member.summary(&author));
+            let to = group.active().map_or_else(|| sent.to.clone(), ActiveGroup::summary);
             let revocation = Revocation { message: sent.id, by, to, at };
             revoke_visibly(executor, revocation, authority).await
         }

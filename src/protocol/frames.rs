@@ -194,7 +194,7 @@ impl Hint {
     fn frame(self, account: &Account, at: Timestamp, id: MessageId) -> String {
         let key = format!("redirect-{}-{}", self.key, account.id);
         let from = UserSummary { id: account.id, name: self.name.into(), avatar: self.icon };
-        let to = account.person();
+        let to = account.summary();
         let mut object = MessageObject::page(id, (&key, &from), &to, self.text, &self.url, at);
         object.group = Some(GroupPart::Empty);
         message(&object.json(), at)
@@ -213,7 +213,7 @@ pub fn alert(account: &Account, asset_base: &str, (at, id): (Timestamp, Uuid)) -
         name: "账号异常提示".into(),
         avatar: format!("{asset_base}/chat/kefu.png"),
     };
-    let to = account.person();
+    let to = account.summary();
     let mut object = MessageObject::page(MessageId(id), (&key, &from), &to, &text, "", at);
     object.from_id = SenderId::User(from.id);
     object.redirect = Some(None);

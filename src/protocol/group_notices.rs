@@ -20,7 +20,7 @@ pub type Notice = (Vec<UserId>, String);
 /// The notice of an event, if it has one. The group is that after it, or the last of a dissolved one.
 pub fn of(event: &GroupEvent, group: &ActiveGroup) -> Option<Notice> {
     let everybody = || group.members().map(|member| member.user).collect();
-    let about = About { group, room: group.room() };
+    let about = About { group, summary: group.summary() };
     Some(match event {
         GroupEvent::Created { owner, notice, at, .. } => {
             let text = format!("{}创建了一个群，大家可以开始聊天了", owner.name);
@@ -80,7 +80,7 @@ struct Application<'a> {
 
 struct About<'a> {
     group: &'a ActiveGroup,
-    room: GroupSummary,
+    summary: GroupSummary,
 }
 
 impl About<'_> {
@@ -93,7 +93,7 @@ impl About<'_> {
         columns: Columns<'_>,
         at: Timestamp,
     ) -> String {
-        let mut object = MessageObject::in_group(id, from, &self.room, at);
+        let mut object = MessageObject::in_group(id, from, &self.summary, at);
         object.data = MessageData::server(text);
         object.group = Some(GroupPart::Of(Box::new(GroupObject::of(self.group, columns))));
         object.json()
@@ -109,7 +109,7 @@ impl About<'_> {
 
     /// The key of everything about somebody's entrance.
     fn key(&self, user: UserId, at: Timestamp) -> String {
-        format!("redirect-applyAddGroup{}-{user}-{}", self.room.id, at.0)
+        format!("redirect-applyAddGroup{}-{user}-{}", self.summary.id, at.0)
     }
 
     /// G4.
@@ -130,7 +130,7 @@ impl About<'_> {
         let key = self.key(user, at);
         let from =
             UserSummary { id: user, name: "加群申请提醒".into(), avatar: icon.to_owned() };
-        let mut object = MessageObject::in_group(id, &from, &self.room, at);
+        let mut object = MessageObject::in_group(id, &from, &self.summary, at);
         object.from_id = SenderId::Page(&key);
         object.data = MessageData::server(text);
         object.group = Some(GroupPart::Of(Box::new(group)));
@@ -146,7 +146,7 @@ impl About<'_> {
         owner: &UserSummary,
         at: Timestamp,
     ) -> String {
-        let (user, room) = (&entry.user, &self.room);
+        let (user, group) = (&entry.user, &self.summary);
         let key = self.key(user.id, at);
         let by_others = entry.inviter.is_some();
         let application = Application {
@@ -163,9 +163,9 @@ impl About<'_> {
              &chatType=group&applyUserid={}&applyUsername={}&applyUseruuid={}&applyUseravatar={}\
              &applydesc={}",
             enc("加群申请"),
-            room.id,
-            enc(&room.name),
-            enc(&room.avatar),
+            group.id,
+            enc(&group.name),
+            enc(&group.avatar),
             user.id,
             enc(&user.name),
             user.uuid,
@@ -174,7 +174,7 @@ impl About<'_> {
         );
         let desc = RawValue::from_string(desc).expect("made as JSON above");
         let told =
-            format!("请处理申请 {}[{}] 加入了群[{}]", inviter_part(entry), user.name, room.name);
+            format!("请处理申请 {}[{}] 加入了群[{}]", inviter_part(entry), user.name, group.name);
         let from =
             UserSummary { id: user.id, name: "加群处理".into(), avatar: entry.icon.clone() };
         let mut object = MessageObject::page(id, (&key, &from), owner, &told, &url, at);

@@ -334,7 +334,7 @@ impl Refusal for FriendshipRejection {
 impl Refusal for MessageRejection {
     fn text(&self) -> Option<&'static str> {
         Some(match self {
-            Self::RecipientGone => messages::RECIPIENT_UNAVAILABLE,
+            Self::RecipientUnavailable => messages::RECIPIENT_UNAVAILABLE,
             Self::Blocked(Role::User) => messages::USER_BLOCKED,
             Self::Blocked(Role::Visitor) => messages::GUEST_BLOCKED,
             Self::FriendsOnly(Role::User) => messages::USERS_BEFRIEND_FIRST,

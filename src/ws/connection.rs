@@ -208,7 +208,7 @@ impl Connected {
         let found = tokio::select! {
             biased;
             // Whoever has the queue now does not wait for us as long as we would wait for a slow Redis.
-            () = self.registration.commands.over() => return Ok(true),
+            () = self.registration.commands.final_arrived() => return Ok(true),
             found = refetch => found,
         };
         let items = match found {
@@ -246,7 +246,7 @@ impl Connected {
             }
         };
         for item in items {
-            if self.registration.commands.is_over() {
+            if self.registration.commands.has_final() {
                 break;
             }
             if let Some(object) = &item.object {
@@ -320,7 +320,7 @@ impl Connected {
                 return Err(DisconnectReason::Closed);
             }
             ConnectionCommand::Abort(reason) => return Err(reason),
-            other => self.state.take_in(&other),
+            other => self.state.apply(&other),
         }
         Ok(())
     }

@@ -45,7 +45,7 @@ pub(super) enum ConnectionCommand {
 
 impl ConnectionCommand {
     /// Is what the socket would still deliver for another one, or for none?
-    pub(super) fn is_last(&self) -> bool {
+    pub(super) fn is_final(&self) -> bool {
         matches!(
             self,
             Self::Superseded(_) | Self::HandOver(_) | Self::Mute | Self::Close | Self::Abort(_)

@@ -40,11 +40,11 @@ impl ConnectionState {
     }
 
     /// Takes in what changes what is to be delivered, and not whether.
-    pub(super) fn take_in(&mut self, command: &ConnectionCommand) {
+    pub(super) fn apply(&mut self, command: &ConnectionCommand) {
         match (self, command) {
-            (Self::Current(delivery), command) => delivery.take_in(command),
+            (Self::Current(delivery), command) => delivery.apply(command),
             // Before it delivers it fetches, so pushes and watermarks are nothing new then.
-            (Self::TakingOver(_, remembered), command) => remembered.take_in(command),
+            (Self::TakingOver(_, remembered), command) => remembered.apply(command),
             (Self::Displaced | Self::Superseded | Self::Muted, _) => {}
         }
     }
@@ -146,7 +146,7 @@ mod tests {
     #[test]
     fn a_drain_that_was_asked_for_at_the_barrier_is_remembered() {
         let mut state = taking_over();
-        state.take_in(&ConnectionCommand::Drain);
+        state.apply(&ConnectionCommand::Drain);
         let start = ConnectionStart { number: 3, position: Position(9) };
         state.pass(WHO, Some((start, Position(9))));
         assert!(state.delivery().is_some_and(|delivery| delivery.is_draining()));

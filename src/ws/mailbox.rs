@@ -11,83 +11,83 @@ use tokio::sync::Notify;
 /// Messages for one reader, kept until it takes them.
 #[derive(Debug)]
 pub(super) struct Mailbox<T> {
-    waiting: Mutex<Waiting<T>>,
-    bell: Notify,
+    inner: Mutex<Inner<T>>,
+    arrived: Notify,
 }
 
 #[derive(Debug)]
-struct Waiting<T> {
-    words: VecDeque<T>,
+struct Inner<T> {
+    messages: VecDeque<T>,
     /// Were some left out since the last was taken?
     left_out: bool,
     /// Was one put in that leaves nothing to be finished?
-    is_over: bool,
+    has_final: bool,
 }
 
 impl<T> Mailbox<T> {
     pub(super) fn new() -> Self {
-        let waiting = Waiting { words: VecDeque::new(), left_out: false, is_over: false };
-        Self { waiting: Mutex::new(waiting), bell: Notify::new() }
+        let inner = Inner { messages: VecDeque::new(), left_out: false, has_final: false };
+        Self { inner: Mutex::new(inner), arrived: Notify::new() }
     }
 
-    pub(super) fn put(&self, word: T) {
-        self.lock().words.push_back(word);
-        self.bell.notify_one(); // kept, if nobody waits now
+    pub(super) fn put(&self, message: T) {
+        self.lock().messages.push_back(message);
+        self.arrived.notify_one(); // kept, if nobody waits now
     }
 
-    /// Puts a word after which what the reader is about is of no use any more: [`Mailbox::is_over`].
-    pub(super) fn put_last(&self, word: T) {
-        self.lock().is_over = true;
-        self.put(word);
+    /// Puts a message after which what the reader is about is of no use any more: [`Mailbox::has_final`].
+    pub(super) fn put_final(&self, message: T) {
+        self.lock().has_final = true;
+        self.put(message);
     }
 
-    /// Was a last word put in, whether it was taken or not?
-    pub(super) fn is_over(&self) -> bool {
-        self.lock().is_over
+    /// Was a final message put in, whether it was taken or not?
+    pub(super) fn has_final(&self) -> bool {
+        self.lock().has_final
     }
 
-    /// Waits for a last word, and takes none.
-    pub(super) async fn over(&self) {
-        while !self.is_over() {
-            self.bell.notified().await;
+    /// Waits for a final message, and takes none.
+    pub(super) async fn final_arrived(&self) {
+        while !self.has_final() {
+            self.arrived.notified().await;
         }
     }
 
-    /// Puts a word that may be left out, if `most` are waiting; then `instead` says so, once.
-    pub(super) fn put_if_room(&self, word: T, most: usize, instead: T) {
-        let mut waiting = self.lock();
-        if waiting.words.len() < most {
-            waiting.words.push_back(word);
-        } else if !std::mem::replace(&mut waiting.left_out, true) {
-            waiting.words.push_back(instead);
+    /// Puts a message that may be left out, if `most` are waiting; then `instead` says so, once.
+    pub(super) fn put_if_room(&self, message: T, most: usize, instead: T) {
+        let mut inner = self.lock();
+        if inner.messages.len() < most {
+            inner.messages.push_back(message);
+        } else if !std::mem::replace(&mut inner.left_out, true) {
+            inner.messages.push_back(instead);
         }
-        drop(waiting);
-        self.bell.notify_one();
+        drop(inner);
+        self.arrived.notify_one();
     }
 
-    /// The next word, once there is one. Giving up the wait loses none.
+    /// The next message, once there is one. Giving up the wait loses none.
     pub(super) async fn next(&self) -> T {
         loop {
-            if let Some(word) = self.take() {
-                return word;
+            if let Some(message) = self.take() {
+                return message;
             }
-            self.bell.notified().await;
+            self.arrived.notified().await;
         }
     }
 
-    /// The next word, if there is one.
+    /// The next message, if there is one.
     pub(super) fn take(&self) -> Option<T> {
-        let mut waiting = self.lock();
-        let word = waiting.words.pop_front();
-        waiting.left_out = false;
-        if waiting.words.is_empty() {
-            waiting.words = VecDeque::new(); // gives the memory back
+        let mut inner = self.lock();
+        let message = inner.messages.pop_front();
+        inner.left_out = false;
+        if inner.messages.is_empty() {
+            inner.messages = VecDeque::new(); // gives the memory back
         }
-        word
+        message
     }
 
-    fn lock(&self) -> MutexGuard<'_, Waiting<T>> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Inner<T>> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -112,10 +112,10 @@ mod tests {
     async fn what_finds_no_room_is_told_of_once_whenever_it_happens() {
         let mailbox = Mailbox::new();
         let taken = || std::iter::from_fn(|| mailbox.take()).collect::<Vec<_>>();
-        (1..=5).for_each(|word| mailbox.put_if_room(word, 2, 0));
+        (1..=5).for_each(|message| mailbox.put_if_room(message, 2, 0));
         mailbox.put(9);
         assert_eq!(mailbox.take(), Some(1));
-        (6..=7).for_each(|word| mailbox.put_if_room(word, 2, 0));
+        (6..=7).for_each(|message| mailbox.put_if_room(message, 2, 0));
         assert_eq!(taken(), [2, 0, 9, 0]);
         mailbox.put_if_room(8, 2, 0);
         assert_eq!(taken(), [8]);
@@ -125,12 +125,12 @@ mod tests {
     async fn a_last_word_is_noticed_before_it_is_taken() {
         let mailbox = Mailbox::new();
         mailbox.put(1);
-        let mut over = Box::pin(mailbox.over());
+        let mut over = Box::pin(mailbox.final_arrived());
         assert!(over.as_mut().now_or_never().is_none());
-        mailbox.put_last(2);
+        mailbox.put_final(2);
         over.await;
         assert_eq!((mailbox.next().await, mailbox.next().await), (1, 2));
-        assert!(mailbox.is_over());
+        assert!(mailbox.has_final());
     }
 
     #[tokio::test]

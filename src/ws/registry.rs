@@ -346,8 +346,8 @@ fn on_session_event(handles: &mut [Handle], event: &SessionEvent) {
 impl Handle {
     fn send(&self, command: ConnectionCommand) {
         // The socket may have ended just now.
-        if command.is_last() {
-            self.commands.put_last(command);
+        if command.is_final() {
+            self.commands.put_final(command);
         } else {
             self.commands.put(command);
         }

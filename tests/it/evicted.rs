@@ -32,8 +32,8 @@ use proptest::test_runner::TestCaseResult;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::read_models::{Fate, Stores, at_once, build, go_live, hold};
-use crate::support::{App, User, steps::steps, text_of, world::World};
+use crate::read_models::{BatchOutcome, Stores, at_once, build, go_live, hold};
+use crate::support::{App, User, model::Model, steps::steps, text_of};
 
 /// Nothing is forgotten.
 const ALL: Quota = Quota { entries: usize::MAX, bytes: usize::MAX };
@@ -42,7 +42,7 @@ const ALL: Quota = Quota { entries: usize::MAX, bytes: usize::MAX };
 async fn what_is_evicted_is_in_the_history() {
     let stores = Stores::start().await;
     hold(12, &steps(100..300), async |steps| {
-        let log = World::of(&steps).log;
+        let log = Model::of(&steps).log;
         let (history, store) = MessageHistory::open(&stores.parts);
         go_live(&history, &store, &log, &at_once()).await;
         for large in [1, 50] {
@@ -52,7 +52,7 @@ async fn what_is_evicted_is_in_the_history() {
                 build(&queue, &stores.in_redis, &log, &at_once()).await
             };
             let (all, few) = (of(ALL).await, of(Quota { entries: 2, bytes: 1_500 }).await);
-            for user in World::people() {
+            for user in Model::people() {
                 queues_agree(&stores, user, (&all, &few)).await?;
                 timelines_agree(&stores, user, (&all, &few)).await?;
             }
@@ -236,7 +236,7 @@ async fn what_is_read_at_once_is_bounded_in_bytes() {
     let (connection, log) = messages(250, LARGE_BYTES);
     let bounds = Bounds { large: 50, quota: ALL };
     let queue = OfflineQueue::bounded(stores.parts.pushes.clone(), bounds);
-    go_live(&queue, &stores.in_redis, &log, &vec![(8, Fate::Smooth)]).await;
+    go_live(&queue, &stores.in_redis, &log, &vec![(8, BatchOutcome::Smooth)]).await;
     let wanted = |from| FetchRequest {
         groups: Vec::new(),
         queue: (from, u64::MAX),

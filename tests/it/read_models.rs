@@ -33,11 +33,11 @@ use tokio::runtime::Handle;
 use tokio::task::block_in_place;
 use uuid::Uuid;
 
-use crate::support::{Servers, steps::steps, world::World};
+use crate::support::{Servers, model::Model, steps::steps};
 
 /// What happens to a batch on its way.
 #[derive(Debug, Clone, Copy)]
-pub enum Fate {
+pub enum BatchOutcome {
     /// It is committed.
     Smooth,
     /// The process dies before the commit, and the batch comes again.
@@ -49,15 +49,15 @@ pub enum Fate {
 }
 
 /// How a stream is cut: sizes, from the front, again and again.
-pub type Cut = Vec<(usize, Fate)>;
+pub type Cut = Vec<(usize, BatchOutcome)>;
 
 pub fn at_once() -> Cut {
-    vec![(usize::MAX, Fate::Smooth)]
+    vec![(usize::MAX, BatchOutcome::Smooth)]
 }
 
 fn cut() -> impl Strategy<Value = Cut> {
     let fate = prop_oneof![
-        6 => Just(Fate::Smooth), 1 => Just(Fate::Lost), 1 => Just(Fate::Twice), 1 => Just(Fate::Overtaken),
+        6 => Just(BatchOutcome::Smooth), 1 => Just(BatchOutcome::Lost), 1 => Just(BatchOutcome::Twice), 1 => Just(BatchOutcome::Overtaken),
     ];
     let size = prop_oneof![3 => 1..3_usize, 2 => 3..20_usize, 1 => 20..80_usize];
     vec((size, fate), 1..12)
@@ -68,7 +68,7 @@ async fn however_the_log_is_cut_the_read_models_are_the_same() {
     let stores = Stores::start().await;
     let log_and_cuts = (steps(100..240), vec(cut(), 2));
     hold(8, &log_and_cuts, async |(steps, cuts)| {
-        let log = World::of(&steps).log;
+        let log = Model::of(&steps).log;
         for_each_projection!(|P| {
             let (projection, store) = P::open(&stores.parts);
             same_however_cut(&projection, &store, &log, &cuts).await?;
@@ -84,7 +84,7 @@ async fn however_the_log_is_cut_the_timelines_are_the_same() {
     let stores = Stores::start().await;
     let log_and_cuts = (steps(100..240), vec(cut(), 2));
     hold(16, &log_and_cuts, async |(steps, cuts)| {
-        let log = World::of(&steps).log;
+        let log = Model::of(&steps).log;
         for quota in [KEPT, Quota { entries: 3, bytes: 2_000 }] {
             let projection =
                 OfflineQueue::bounded(stores.parts.pushes.clone(), Bounds { large: 1, quota });
@@ -128,23 +128,23 @@ async fn same<S: Store>(store: &S, found: &Generation, expected: &Generation) ->
 async fn facts_that_have_expired_leave_nothing_behind() {
     let stores = Stores::start().await;
     hold(12, &(steps(60..240), steps(1..40)), async |(before, after)| {
-        let mut world = World::of(&before);
-        let old = world.log.len();
-        world.renew_sockets();
-        world.go_on(&after);
+        let mut model = Model::of(&before);
+        let old = model.log.len();
+        model.renew_sockets();
+        model.go_on(&after);
         let expired = |at: usize, recorded: &Recorded<Event>| {
             use SessionEvent::{Connected, Disconnected};
             let fact = &recorded.event;
             at < old && matches!(fact, Event::Session(_, Connected { .. } | Disconnected { .. }))
         };
-        let events = world.log.iter().enumerate();
+        let events = model.log.iter().enumerate();
         let left: Vec<Recorded<Event>> = events
             .filter(|(at, recorded)| !expired(*at, recorded))
             .map(|(_, recorded)| recorded.clone())
             .collect();
         for_each_projection!(|P| {
             let (projection, store) = P::open(&stores.parts);
-            let full = build(&projection, &store, &world.log, &at_once()).await;
+            let full = build(&projection, &store, &model.log, &at_once()).await;
             let rebuilt = build(&projection, &store, &left, &at_once()).await;
             same(&store, &rebuilt, &full).await?;
         });
@@ -156,12 +156,12 @@ async fn facts_that_have_expired_leave_nothing_behind() {
 async fn what_the_rules_load_is_what_they_decided() {
     let stores = Stores::start().await;
     hold(12, &(steps(60..240), cut()), async |(steps, cut)| {
-        let world = World::of(&steps);
+        let model = Model::of(&steps);
         for_each_projection!(|P| {
             let (projection, store) = P::open(&stores.parts);
-            go_live(&projection, &store, &world.log, &cut).await;
+            go_live(&projection, &store, &model.log, &cut).await;
         });
-        loads(&stores, &world).await
+        loads(&stores, &model).await
     });
 }
 
@@ -175,33 +175,33 @@ pub async fn go_live<P: Projection>(
     store.switch(&generation).await.expect("a generation goes live");
 }
 
-async fn loads(stores: &Stores, world: &World) -> TestCaseResult {
-    for id in World::people() {
-        let user = world.users.get(&id).cloned().unwrap_or_default();
+async fn loads(stores: &Stores, model: &Model) -> TestCaseResult {
+    for id in Model::people() {
+        let user = model.users.get(&id).cloned().unwrap_or_default();
         let loaded = user_directory::load(&stores.reader, id).await.expect("a user");
-        prop_assert_eq!(loaded, (user, world.version(Subject::User(id))));
+        prop_assert_eq!(loaded, (user, model.version(Subject::User(id))));
 
-        let session = world.sessions.get(&id).cloned().unwrap_or_default();
+        let session = model.sessions.get(&id).cloned().unwrap_or_default();
         let loaded = sessions::load(&stores.redis, id).await.expect("a session");
-        prop_assert_eq!(loaded, (session, world.version(Subject::Session(id))));
+        prop_assert_eq!(loaded, (session, model.version(Subject::Session(id))));
 
-        let questions = world.lists.questions.get(&id).cloned().unwrap_or_default();
+        let questions = model.lists.questions.get(&id).cloned().unwrap_or_default();
         let loaded = quick_replies::load(&stores.reader, id).await.expect("questions");
-        prop_assert_eq!(loaded, (questions, world.version(Subject::QuickReplies(id))));
+        prop_assert_eq!(loaded, (questions, model.version(Subject::QuickReplies(id))));
 
-        for pair in World::people().filter(|other| *other > id).map(|other| Pair::of(id, other)) {
-            let friendship = world.friendships.get(&pair).cloned().unwrap_or_default();
+        for pair in Model::people().filter(|other| *other > id).map(|other| Pair::of(id, other)) {
+            let friendship = model.friendships.get(&pair).cloned().unwrap_or_default();
             let loaded = address_book::load(&stores.reader, pair).await.expect("a friendship");
-            prop_assert_eq!(loaded, (friendship, world.version(Subject::Friendship(pair))));
+            prop_assert_eq!(loaded, (friendship, model.version(Subject::Friendship(pair))));
         }
     }
-    for (id, group) in &world.groups {
+    for (id, group) in &model.groups {
         let loaded = group_roster::load(&stores.reader, *id).await.expect("a group");
-        prop_assert_eq!(loaded, (group.clone(), world.version(Subject::Group(*id))));
+        prop_assert_eq!(loaded, (group.clone(), model.version(Subject::Group(*id))));
     }
-    for (id, complaint) in &world.lists.complaints {
+    for (id, complaint) in &model.lists.complaints {
         let loaded = complaints::load(&stores.reader, *id).await.expect("a complaint");
-        prop_assert_eq!(loaded, (complaint.clone(), world.version(Subject::Complaint(*id))));
+        prop_assert_eq!(loaded, (complaint.clone(), model.version(Subject::Complaint(*id))));
     }
     Ok(())
 }
@@ -214,7 +214,7 @@ const UNTOLD: &[&str] = &["operations.event_skipped.v1"];
 fn streams_tell_of_all_that_can_happen() {
     let mut runner = TestRunner::deterministic();
     let steps = steps(6000).new_tree(&mut runner).expect("steps").current();
-    let told: BTreeSet<String> = World::of(&steps)
+    let told: BTreeSet<String> = Model::of(&steps)
         .log
         .iter()
         .map(|recorded| Event::type_name(&recorded.event.encode()).to_owned())
@@ -269,18 +269,18 @@ struct Runner<'a, P: Projection> {
 }
 
 impl<P: Projection> Runner<'_, P> {
-    async fn take(&mut self, batch: &[Recorded<Event>], fate: Fate) {
+    async fn take(&mut self, batch: &[Recorded<Event>], fate: BatchOutcome) {
         let before = Self { ..*self };
         match fate {
-            Fate::Smooth | Fate::Twice => {}
-            Fate::Lost => drop(self.begun(batch).await),
-            Fate::Overtaken => self.claim().await,
+            BatchOutcome::Smooth | BatchOutcome::Twice => {}
+            BatchOutcome::Lost => drop(self.begun(batch).await),
+            BatchOutcome::Overtaken => self.claim().await,
         }
-        if matches!(fate, Fate::Overtaken) {
+        if matches!(fate, BatchOutcome::Overtaken) {
             before.is_fenced(batch).await;
         }
         self.at = self.commit(batch).await.expect("a batch is committed");
-        if matches!(fate, Fate::Twice) {
+        if matches!(fate, BatchOutcome::Twice) {
             before.is_fenced(batch).await;
         }
     }

@@ -37,7 +37,7 @@ pub(super) struct Connection {
     /// The bytes.
     pub(super) wire: Box<dyn Duplex>,
     /// What was read beyond the handshake.
-    pub(super) said: BytesMut,
+    pub(super) received: BytesMut,
     /// The largest message that the server takes, headers included, in bytes.
     pub(super) max_payload: usize,
 }
@@ -97,8 +97,8 @@ async fn connect(url: &str, servers: &Servers, name: &str) -> Result<Connection,
     // What the system has not sent when we give the connection up is never sent.
     tcp.set_zero_linger()?;
     let mut wire: Box<dyn Duplex> = Box::new(tcp);
-    let mut said = BytesMut::with_capacity(16 * 1024);
-    let Op::Info(info) = read_op(&mut wire, &mut said).await? else {
+    let mut received = BytesMut::with_capacity(16 * 1024);
+    let Op::Info(info) = read_op(&mut wire, &mut received).await? else {
         return Err(WireError::Garbled("something before its name".to_owned()));
     };
     let info: Info = serde_json::from_slice(&info).map_err(|error| garbled(error.to_string()))?;
@@ -113,8 +113,8 @@ async fn connect(url: &str, servers: &Servers, name: &str) -> Result<Connection,
     });
     wire.write_all(format!("CONNECT {connect}\r\nPING\r\n").as_bytes()).await?;
     wire.flush().await?;
-    while read_op(&mut wire, &mut said).await? != Op::Pong {}
-    Ok(Connection { wire, said, max_payload: info.max_payload })
+    while read_op(&mut wire, &mut received).await? != Op::Pong {}
+    Ok(Connection { wire, received, max_payload: info.max_payload })
 }
 
 async fn encrypt(wire: Box<dyn Duplex>, host: &str) -> Result<impl Duplex + use<>, WireError> {

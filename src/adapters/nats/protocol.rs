@@ -33,7 +33,7 @@ pub(super) enum Op {
     Info(Bytes),
     /// It asks whether we are there.
     Ping,
-    /// All that we said before the ping is done.
+    /// All that we received before the ping is done.
     Pong,
     /// Nothing that we need.
     Other,
@@ -62,29 +62,29 @@ pub(super) enum WireError {
 /// The next thing that the server says.
 pub(super) async fn read_op(
     wire: &mut (impl AsyncRead + Unpin),
-    said: &mut BytesMut,
+    received: &mut BytesMut,
 ) -> Result<Op, WireError> {
     loop {
-        if let Some(op) = next(said)? {
+        if let Some(op) = next(received)? {
             return Ok(op);
         }
-        if wire.read_buf(said).await? == 0 {
+        if wire.read_buf(received).await? == 0 {
             return Err(WireError::Closed);
         }
     }
 }
 
 /// Takes the next thing out of what was read, if it is there as a whole.
-pub(super) fn next(said: &mut BytesMut) -> Result<Option<Op>, WireError> {
-    let Some(end) = said.iter().position(|byte| *byte == b'\n') else {
-        return if said.len() > MOST { Err(garbled("an endless line")) } else { Ok(None) };
+pub(super) fn next(received: &mut BytesMut) -> Result<Option<Op>, WireError> {
+    let Some(end) = received.iter().position(|byte| *byte == b'\n') else {
+        return if received.len() > MOST { Err(garbled("an endless line")) } else { Ok(None) };
     };
-    let line = said[..end].trim_ascii_end();
+    let line = received[..end].trim_ascii_end();
     let (verb, rest) =
         line.split_at(line.iter().position(u8::is_ascii_whitespace).unwrap_or(line.len()));
     let op = match verb {
-        b"MSG" => return message(said, end, false),
-        b"HMSG" => return message(said, end, true),
+        b"MSG" => return message(received, end, false),
+        b"HMSG" => return message(received, end, true),
         b"INFO" => Op::Info(Bytes::copy_from_slice(rest)),
         b"PING" => Op::Ping,
         b"PONG" => Op::Pong,
@@ -96,13 +96,17 @@ pub(super) fn next(said: &mut BytesMut) -> Result<Option<Op>, WireError> {
         b"+OK" => Op::Other,
         _ => return Err(garbled(String::from_utf8_lossy(&line[..line.len().min(80)]))),
     };
-    said.advance(end + 1);
+    received.advance(end + 1);
     Ok(Some(op))
 }
 
 /// `MSG subject id [reply] size` and so many bytes, or `HMSG subject id [reply] size-of-headers size`.
-fn message(said: &mut BytesMut, end: usize, has_headers: bool) -> Result<Option<Op>, WireError> {
-    let line = &said[..end];
+fn message(
+    received: &mut BytesMut,
+    end: usize,
+    has_headers: bool,
+) -> Result<Option<Op>, WireError> {
+    let line = &received[..end];
     let words = line.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
     let mut words: Vec<(usize, usize)> = words
         .map(|word| {
@@ -122,13 +126,13 @@ fn message(said: &mut BytesMut, end: usize, has_headers: bool) -> Result<Option<
         [_, subject, _, reply] => (subject, Some(reply)),
         _ => return Err(unlike()),
     };
-    if said.len() < end + 1 + size + 2 {
+    if received.len() < end + 1 + size + 2 {
         return Ok(None);
     }
-    let line = said.split_to(end + 1).freeze();
-    let headers = said.split_to(of_headers).freeze();
-    let payload = said.split_to(size - of_headers).freeze();
-    said.advance(2);
+    let line = received.split_to(end + 1).freeze();
+    let headers = received.split_to(of_headers).freeze();
+    let payload = received.split_to(size - of_headers).freeze();
+    received.advance(2);
     let word = |(from, to)| line.slice(from..to);
     Ok(Some(Op::Message { subject: word(subject), reply: reply.map(word), headers, payload }))
 }
@@ -252,10 +256,10 @@ mod tests {
     proptest! {
         #[test]
         fn what_was_said_is_understood_however_it_comes_in_pieces(
-            said in vec(op(), 0..20),
+            received in vec(op(), 0..20),
             pieces in vec(1..60_usize, 1..10),
         ) {
-            let (wanted, bytes): (Vec<Op>, Vec<Vec<u8>>) = said.into_iter().unzip();
+            let (wanted, bytes): (Vec<Op>, Vec<Vec<u8>>) = received.into_iter().unzip();
             let (mut rest, mut heard, mut found) = (&bytes.concat()[..], BytesMut::new(), Vec::new());
             for size in pieces.into_iter().cycle() {
                 if rest.is_empty() {
@@ -273,9 +277,9 @@ mod tests {
         }
 
         #[test]
-        fn nothing_that_is_said_breaks_us(said in vec(any::<u8>(), 0..200)) {
-            let mut said = BytesMut::from(&said[..]);
-            while let Ok(Some(_)) = next(&mut said) {}
+        fn nothing_that_is_said_breaks_us(received in vec(any::<u8>(), 0..200)) {
+            let mut received = BytesMut::from(&received[..]);
+            while let Ok(Some(_)) = next(&mut received) {}
         }
     }
 
@@ -291,15 +295,15 @@ mod tests {
 
     #[test]
     fn what_is_no_nats_is_told_as_such() {
-        for said in [
+        for received in [
             "HTTP/1.1 400 Bad Request\r\n",
             "MSG a 1\r\n",
             "MSG a 1 -5\r\n",
             "MSG a 1 b c 5\r\n",
             "HMSG a 1 7 5\r\n",
         ] {
-            let found = next(&mut BytesMut::from(said));
-            assert!(matches!(found, Err(WireError::Garbled(_))), "{said}: {found:?}");
+            let found = next(&mut BytesMut::from(received));
+            assert!(matches!(found, Err(WireError::Garbled(_))), "{received}: {found:?}");
         }
         let found = next(&mut BytesMut::from("-ERR 'Authorization Violation'\r\n"));
         assert!(matches!(found, Err(WireError::Refused(_))), "{found:?}");

@@ -148,14 +148,14 @@ impl Subscriptions {
     /// Until the connection is lost.
     async fn serve<F: Future<Output = ()>>(
         &self,
-        Connection { wire, said, .. }: Connection,
+        Connection { wire, received, .. }: Connection,
         on_incoming: &impl Fn(SubscriptionEvent) -> F,
     ) -> WireError {
         let (reading, writing) = split(wire);
         self.lock().connect();
         let ended = tokio::select! {
             ended = self.write(writing) => ended,
-            ended = self.read(reading, said, on_incoming) => ended,
+            ended = self.read(reading, received, on_incoming) => ended,
         };
         match ended {
             Ok(never) => match never {},
@@ -178,12 +178,12 @@ impl Subscriptions {
     async fn read<F: Future<Output = ()>>(
         &self,
         mut wire: impl AsyncRead + Unpin,
-        mut said: BytesMut,
+        mut received: BytesMut,
         on_incoming: &impl Fn(SubscriptionEvent) -> F,
     ) -> Result<Infallible, WireError> {
         let (mut proved, mut asked) = (false, false);
         loop {
-            let Ok(op) = timeout(SILENCE, protocol::read_op(&mut wire, &mut said)).await else {
+            let Ok(op) = timeout(SILENCE, protocol::read_op(&mut wire, &mut received)).await else {
                 if std::mem::replace(&mut asked, true) {
                     return Err(WireError::Silent);
                 }

@@ -336,12 +336,12 @@ impl Shared {
 
 /// Until the connection is lost.
 async fn serve(shared: &Shared, connection: Connection) -> WireError {
-    let Connection { wire, said, max_payload } = connection;
+    let Connection { wire, received, max_payload } = connection;
     let (reading, writing) = split(wire);
     shared.connect(max_payload);
     let ended = tokio::select! {
         ended = write(shared, writing) => ended,
-        ended = read(shared, reading, said) => ended,
+        ended = read(shared, reading, received) => ended,
         ended = watch_silence(shared) => ended,
     };
     match ended {
@@ -364,10 +364,10 @@ async fn write(
 async fn read(
     shared: &Shared,
     mut wire: impl AsyncRead + Unpin,
-    mut said: BytesMut,
+    mut received: BytesMut,
 ) -> Result<Infallible, WireError> {
     loop {
-        let op = protocol::read_op(&mut wire, &mut said).await?;
+        let op = protocol::read_op(&mut wire, &mut received).await?;
         shared.heard();
         match op {
             Op::Message { subject, headers, payload, .. } => {

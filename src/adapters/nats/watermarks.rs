@@ -49,12 +49,12 @@ impl Pushed {
     }
 
     /// A user was pushed this number.
-    pub fn note(&mut self, user: UserId, number: u64) {
+    pub fn record(&mut self, user: UserId, number: u64) {
         self.users.insert(user, number);
     }
 
     /// What was said in a large group at this position was pushed.
-    pub fn note_said(&mut self, group: GroupId, position: Position) {
+    pub fn record_group(&mut self, group: GroupId, position: Position) {
         self.groups.insert(group, position);
     }
 
@@ -134,9 +134,9 @@ mod tests {
         let mut pushed = Pushed::default();
         pushed.begin();
         for (user, number) in [(1, 5), (2, 9), (1, 6)] {
-            pushed.note(UserId(user), number);
+            pushed.record(UserId(user), number);
         }
-        pushed.note_said(GroupId(33), Position(77));
+        pushed.record_group(GroupId(33), Position(77));
         let [mut told] = <[_; 1]>::try_from(pushed.take()).expect("one message");
         assert_eq!(read(&told).as_ref(), Some(&told));
         told.users.sort_unstable();
@@ -151,7 +151,7 @@ mod tests {
     fn many_are_told_in_several_messages_of_a_bounded_size() {
         let mut pushed = Pushed::default();
         pushed.begin();
-        (0..25_000).for_each(|user| pushed.note(UserId(i64::MAX - user), u64::MAX));
+        (0..25_000).for_each(|user| pushed.record(UserId(i64::MAX - user), u64::MAX));
         let told = pushed.take();
         assert_eq!(told.iter().map(|one| one.number).collect::<Vec<_>>(), [1, 2, 3]);
         assert_eq!(told.iter().map(|one| one.users.len()).sum::<usize>(), 25_000);

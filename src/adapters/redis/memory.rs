@@ -19,7 +19,7 @@ use crate::telemetry::Metrics;
 /// How often Redis is asked.
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 /// An operator is told when so much of `maxmemory` is used; in percent.
-const TOLD_PERCENT: u64 = 75;
+const WARNED_PERCENT: u64 = 75;
 /// From here on no message is accepted. What is left is for those under way, and for what the queues' own work needs.
 const FULL_PERCENT: u64 = 90;
 
@@ -51,7 +51,7 @@ impl RedisMemory {
 
     /// Watches it, for ever.
     pub async fn run(self, redis: Redis, metrics: Arc<Metrics>) {
-        let (mut level, mut was_told_of_policy) = (Level::Ample, false);
+        let (mut level, mut was_warned_of_policy) = (Level::Ample, false);
         loop {
             match usage(&redis).await {
                 Ok(usage) => {
@@ -59,16 +59,16 @@ impl RedisMemory {
                     metrics.redis_most.set(usage.most.cast_signed());
                     let now = usage.level();
                     if now != level {
-                        usage.tell(now);
+                        usage.report(now);
                         level = now;
                     }
                     self.0.store(now == Level::Full, Ordering::Relaxed);
-                    if usage.evicts && !was_told_of_policy {
+                    if usage.evicts && !was_warned_of_policy {
                         error!(
                             "Redis evicts keys when it is full, which loses queues: set maxmemory-policy noeviction"
                         );
                     }
-                    was_told_of_policy = usage.evicts;
+                    was_warned_of_policy = usage.evicts;
                 }
                 Err(error) => debug!(%error, "cannot ask Redis for its memory"),
             }
@@ -81,19 +81,19 @@ impl Usage {
     fn level(&self) -> Level {
         match self.used.saturating_mul(100).checked_div(self.most) {
             Some(FULL_PERCENT..) => Level::Full,
-            Some(TOLD_PERCENT..) => Level::Low,
+            Some(WARNED_PERCENT..) => Level::Low,
             _ => Level::Ample,
         }
     }
 
-    fn tell(&self, level: Level) {
+    fn report(&self, level: Level) {
         let Self { used, most, .. } = self;
         match level {
             Level::Ample => info!(used, most, "Redis has room again"),
             Level::Low => error!(
                 used,
                 most,
-                "Redis is {TOLD_PERCENT} % full; at {FULL_PERCENT} % messages are refused. Raise its maxmemory"
+                "Redis is {WARNED_PERCENT} % full; at {FULL_PERCENT} % messages are refused. Raise its maxmemory"
             ),
             Level::Full => error!(
                 used,

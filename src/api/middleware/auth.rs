@@ -73,7 +73,7 @@ impl Origin {
 
 /// Who may call a route that needs a token.
 #[derive(Debug, Clone, Copy)]
-pub struct Caller {
+pub struct GuestAccess {
     /// Guests too?
     may_be_guest: bool,
 }
@@ -132,7 +132,7 @@ async fn admit(app: &App, access: &Access, request: Request) -> Result<(Request,
         return Err(ApiError::too_many());
     }
     let protected = Access::needs_token(parts.uri.path());
-    let may = Caller { may_be_guest: access.is_for_guests(&parts.method, parts.uri.path()) };
+    let may = GuestAccess { may_be_guest: access.is_for_guests(&parts.method, parts.uri.path()) };
     parts.extensions.insert(may);
     let mut params = Parameters::of_query(parts.uri.query());
     let in_query = || params.in_query("token").map(str::trim); // rest.md §32: it may end a line
@@ -223,7 +223,7 @@ pub(in crate::api) fn nobody() -> ApiError {
 pub(in crate::api) async fn authenticate(
     app: &App,
     token: &str,
-    may: Caller,
+    may: GuestAccess,
     origin: &Origin,
 ) -> Result<AuthenticatedUser, ApiError> {
     let claims = app.tokens.read(token).ok_or_else(|| ApiError::rule(refused::BAD_TOKEN))?;
@@ -277,7 +277,7 @@ impl<S: Send + Sync> FromRequestParts<S> for AuthenticatedUser {
     }
 }
 
-impl<S: Send + Sync> FromRequestParts<S> for Caller {
+impl<S: Send + Sync> FromRequestParts<S> for GuestAccess {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {

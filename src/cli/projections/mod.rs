@@ -1,12 +1,12 @@
 //! Read models are listed, rebuilt, compared and switched while the service runs:
 //! `projections status | rebuild | verify | switch | skip`.
 
-mod beside;
+mod blue_green;
 
 use std::{process::ExitCode, sync::Arc};
 
 use anyhow::{Context as _, bail};
-use beside::first_differences;
+use blue_green::first_differences;
 use clap::Subcommand;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
@@ -87,7 +87,7 @@ pub(super) async fn run(
 ) -> anyhow::Result<ExitCode> {
     let results = results(&command, config, output).await?;
     let equal = results.iter().all(|result| result["equal"] != json!(false));
-    output.tell(&json!(results), || {
+    output.print(&json!(results), || {
         results.iter().filter_map(|result| result["text"].as_str()).collect::<Vec<_>>().join("\n")
     });
     Ok(if equal { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -214,10 +214,10 @@ impl Tools {
     ) -> anyhow::Result<Value> {
         let (live, created) = self.live::<P>(store).await?;
         let started = std::time::Instant::now();
-        let (built, frozen) = self.build_beside(projection, store, &live, created).await?;
-        let (position, events) = (frozen.position, frozen.events);
+        let (built, paused) = self.build_beside(projection, store, &live, created).await?;
+        let (position, events) = (paused.position, paused.events);
         store.switch(&built).await?;
-        frozen.thaw().await;
+        paused.resume().await;
         self.pushes.refetch_all().await;
         self.forget_older::<P>(store, live.number).await?;
         let seconds = started.elapsed().as_secs_f64();
@@ -251,8 +251,8 @@ impl Tools {
         store: &P::Store,
     ) -> anyhow::Result<Value> {
         let (live, created) = self.live::<P>(store).await?;
-        let (scratch, frozen) = self.build_beside(projection, store, &live, created).await?;
-        let position = frozen.position;
+        let (scratch, paused) = self.build_beside(projection, store, &live, created).await?;
+        let position = paused.position;
         let ours = store.digests(&live).await?;
         let anew = store.digests(&scratch).await?;
         let mut differences = Vec::new();
@@ -263,7 +263,7 @@ impl Tools {
             }
         }
         let stood_still = listed::<P>(store, live.number).await?.map(|listed| listed.position);
-        frozen.thaw().await;
+        paused.resume().await;
         store.drop(&scratch).await?;
         let equal = differences.is_empty() && ours == anew;
         if !equal && stood_still != Some(position.0) {

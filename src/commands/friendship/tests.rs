@@ -9,7 +9,7 @@ const ANN: UserId = UserId(3);
 const BOB: UserId = UserId(9);
 const NOTICE: MessageId = MessageId(Uuid::nil());
 
-fn person(id: UserId) -> UserSummary {
+fn summary(id: UserId) -> UserSummary {
     UserSummary { id, name: "n".into(), avatar: "a".into() }
 }
 
@@ -23,8 +23,8 @@ fn edge(owner: UserId) -> NewEdge {
 
 fn request(asker: UserId) -> FriendshipCommand {
     FriendshipCommand::Request {
-        asker: person(asker),
-        asked: person(other(asker)),
+        asker: summary(asker),
+        asked: summary(other(asker)),
         text: "hello".into(),
         icon: "i".into(),
         notice: NOTICE,
@@ -36,8 +36,8 @@ fn answer(position: u64, caller: UserId, answer: Option<Answer>) -> FriendshipCo
     FriendshipCommand::Answer {
         request: RequestId::made_at(Position(position)),
         answer,
-        caller: person(caller),
-        other: person(other(caller)),
+        caller: summary(caller),
+        other: summary(other(caller)),
         edges: [edge(caller), edge(other(caller))],
         notice: NOTICE,
     }
@@ -45,8 +45,8 @@ fn answer(position: u64, caller: UserId, answer: Option<Answer>) -> FriendshipCo
 
 fn befriend(caller: UserId) -> FriendshipCommand {
     FriendshipCommand::Befriend {
-        caller: person(caller),
-        other: person(other(caller)),
+        caller: summary(caller),
+        other: summary(other(caller)),
         text: String::new(),
         edges: [edge(caller), edge(other(caller))],
         notice: NOTICE,
@@ -61,8 +61,8 @@ fn hide(owner: UserId) -> FriendshipCommand {
 #[test]
 fn a_request_is_as_the_asker_made_it() {
     let requested = FriendshipEvent::Requested {
-        asker: person(ANN),
-        asked: person(BOB),
+        asker: summary(ANN),
+        asked: summary(BOB),
         text: "hello".into(),
         icon: "i".into(),
         notice: NOTICE,
@@ -76,8 +76,8 @@ fn a_yes_adds_what_is_missing_and_a_no_nothing() {
     let answered = |answer, edges| FriendshipEvent::Answered {
         request: RequestId::made_at(Position(1)),
         answer,
-        caller: person(BOB),
-        other: person(ANN),
+        caller: summary(BOB),
+        other: summary(ANN),
         edges,
         notice: NOTICE,
     };
@@ -95,8 +95,8 @@ fn a_yes_adds_what_is_missing_and_a_no_nothing() {
 #[test]
 fn befriending_names_the_request_that_it_answers() {
     let befriended = |agreed, edges| FriendshipEvent::Befriended {
-        caller: person(BOB),
-        other: person(ANN),
+        caller: summary(BOB),
+        other: summary(ANN),
         text: String::new(),
         agreed,
         edges,

@@ -88,9 +88,9 @@ impl Member {
     }
 
     /// How they appear in the group: by their name there, else as everywhere.
-    pub fn person(&self, account: &Account) -> UserSummary {
+    pub fn summary(&self, account: &Account) -> UserSummary {
         let own = Some(self.nickname.as_str()).filter(|name| !name.is_empty());
-        account.person_called(own.unwrap_or(account.name()))
+        account.summary_called(own.unwrap_or(account.name()))
     }
 }
 
@@ -190,7 +190,7 @@ impl ActiveGroup {
     }
 
     /// How the group appears now.
-    pub fn room(&self) -> GroupSummary {
+    pub fn summary(&self) -> GroupSummary {
         let GroupRow { id, name, avatar, .. } = &self.row;
         GroupSummary { id: *id, name: name.clone(), avatar: avatar.clone() }
     }
@@ -280,7 +280,7 @@ impl AccountSummary {
 impl Applicant {
     /// An account that joins.
     pub fn of(account: &Account) -> Self {
-        let UserSummary { id, name, avatar } = account.person();
+        let UserSummary { id, name, avatar } = account.summary();
         Self { id, uuid: account.uuid, name, avatar, role: account.role }
     }
 }
@@ -288,6 +288,6 @@ impl Applicant {
 impl Inviter {
     /// A member who brings somebody.
     pub fn of(member: &Member, account: &Account) -> Self {
-        Self { id: member.user, name: member.person(account).name }
+        Self { id: member.user, name: member.summary(account).name }
     }
 }

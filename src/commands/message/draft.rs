@@ -56,7 +56,7 @@ impl Draft {
         (id, at): (MessageId, Timestamp),
     ) -> Result<Self, MessageRejection> {
         let relation = SenderRelation::of(author, recipient, between);
-        let recipient = recipient.ok_or(MessageRejection::RecipientGone)?;
+        let recipient = recipient.ok_or(MessageRejection::RecipientUnavailable)?;
         Ok(Self {
             id,
             relation,
@@ -86,10 +86,10 @@ impl Draft<GroupSummary> {
         Ok(Self {
             id,
             relation: (),
-            from: member.person(author),
+            from: member.summary(author),
             from_role: author.role,
             from_uuid: author.uuid,
-            to: group.room(),
+            to: group.summary(),
             content,
             at,
         })
@@ -119,5 +119,5 @@ fn seen_by(between: &Friendship, viewer: UserId, who: &Account, author: Role) ->
         .filter(|_| author == Role::User && viewer != who.id)
         .map(|edge| edge.remark.as_str())
         .filter(|remark| !remark.is_empty());
-    who.person_called(remark.unwrap_or(who.name()))
+    who.summary_called(remark.unwrap_or(who.name()))
 }

@@ -80,7 +80,7 @@ pub enum Revoker {
 pub enum MessageRejection {
     /// Step 1.
     #[error("the recipient does not exist or is disabled")]
-    RecipientGone,
+    RecipientUnavailable,
     /// Step 2.
     #[error("the recipient blocked the author")]
     Blocked(Role),

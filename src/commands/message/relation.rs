@@ -12,7 +12,7 @@ use crate::{
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SenderRelation {
     /// There is no such recipient, or they are disabled.
-    Gone,
+    Unavailable,
     /// The recipient's blacklist has the author.
     Blocked,
     /// The author is in the recipient's address book, or is the recipient.
@@ -45,7 +45,7 @@ impl SenderRelation {
     /// The rule table's view of `author` by `recipient` (data.md §6.3).
     pub fn of(author: &Account, recipient: Option<&Account>, between: &Friendship) -> Self {
         let Some(recipient) = recipient else {
-            return Self::Gone;
+            return Self::Unavailable;
         };
         match between.edge_of(recipient.id) {
             Some(edge) if edge.blocked => Self::Blocked,
@@ -61,7 +61,7 @@ impl SenderRelation {
     /// The step that says no.
     pub fn may_write(self, role: Role) -> Result<SendQuota, MessageRejection> {
         match self {
-            Self::Gone => Err(MessageRejection::RecipientGone),
+            Self::Unavailable => Err(MessageRejection::RecipientUnavailable),
             Self::Blocked => Err(MessageRejection::Blocked(role)),
             Self::Stranger(SendCount::None) => Err(MessageRejection::FriendsOnly(role)),
             Self::Stranger(SendCount::One) => Ok(SendQuota::First),

@@ -11,7 +11,7 @@ use crate::{
 const ANN: UserId = UserId(3);
 const BOB: UserId = UserId(9);
 
-fn person(id: UserId) -> UserSummary {
+fn summary(id: UserId) -> UserSummary {
     UserSummary { id, name: "n".into(), avatar: "a".into() }
 }
 
@@ -19,10 +19,10 @@ fn send(relation: SenderRelation, role: Role) -> MessageCommand {
     MessageCommand::Send(Draft {
         id: MessageId(Uuid::nil()),
         relation,
-        from: person(ANN),
+        from: summary(ANN),
         from_role: role,
         from_uuid: Uuid::nil(),
-        to: person(BOB),
+        to: summary(BOB),
         content: MessageContent { kind: "text".into(), data: "{}".into(), options: None },
         at: Timestamp(1_000),
     })
@@ -31,8 +31,8 @@ fn send(relation: SenderRelation, role: Role) -> MessageCommand {
 fn revoke(by: UserId, to: UserId, at: i64) -> MessageCommand {
     let revocation = Revocation {
         message: MessageId(Uuid::nil()),
-        by: person(by),
-        to: person(to),
+        by: summary(by),
+        to: summary(to),
         at: Timestamp(at),
     };
     MessageCommand::Revoke { revocation, revoker: Revoker::Author }
@@ -46,7 +46,7 @@ fn sent() -> Message {
 fn accepted<To>(to: To) -> Sent<To> {
     Sent {
         id: MessageId(Uuid::nil()),
-        from: person(ANN),
+        from: summary(ANN),
         from_uuid: Uuid::nil(),
         to,
         kind: "text".into(),
@@ -59,7 +59,7 @@ fn accepted<To>(to: To) -> Sent<To> {
 #[test]
 fn a_message_is_sent_as_it_was_drafted_unless_its_author_may_not_write() {
     let role = Role::Visitor;
-    let sent = ChatEvent::Sent(accepted(person(BOB)).into());
+    let sent = ChatEvent::Sent(accepted(summary(BOB)).into());
     for relation in [SenderRelation::Friend, SenderRelation::Stranger(SendCount::One)] {
         assert_eq!(Message::default().decide(&send(relation, role)), Ok(Some(sent.clone())));
     }
@@ -88,7 +88,7 @@ fn a_message_to_a_group_is_judged_alike() {
     assert_eq!(Message::<GroupSummary>::default().decide(&send), Ok(Some(sent)));
     let revoke = |by| {
         let at = Timestamp(1_001);
-        let revocation = Revocation { message: id, by: person(by), to: room(), at };
+        let revocation = Revocation { message: id, by: summary(by), to: room(), at };
         MessageCommand::Revoke { revocation, revoker: Revoker::Author }
     };
     let message = after::<Message<GroupSummary>>([send]);
@@ -138,10 +138,10 @@ fn a_second_revoke_is_already_so() {
 
 #[test]
 fn strangers_write_as_the_recipient_lets_them() {
-    use MessageRejection::{Blocked, FriendsOnly, RecipientGone};
+    use MessageRejection::{Blocked, FriendsOnly, RecipientUnavailable};
     for role in [Role::User, Role::Visitor] {
         let may = |standing: SenderRelation| standing.may_write(role);
-        assert_eq!(may(SenderRelation::Gone), Err(RecipientGone));
+        assert_eq!(may(SenderRelation::Unavailable), Err(RecipientUnavailable));
         assert_eq!(may(SenderRelation::Blocked), Err(Blocked(role)));
         assert_eq!(may(SenderRelation::Friend), Ok(SendQuota::Unlimited));
         assert_eq!(may(SenderRelation::Stranger(SendCount::None)), Err(FriendsOnly(role)));

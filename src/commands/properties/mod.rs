@@ -349,9 +349,9 @@ fn friendship_command() -> impl Strategy<Value = FriendshipCommand> {
 }
 
 fn message_command() -> impl Strategy<Value = MessageCommand> {
-    use SenderRelation::{Blocked, Friend, Gone, Stranger};
+    use SenderRelation::{Blocked, Friend, Stranger, Unavailable};
     let relation = select(vec![
-        Gone,
+        Unavailable,
         Blocked,
         Friend,
         Stranger(SendCount::None),

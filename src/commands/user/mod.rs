@@ -53,12 +53,12 @@ impl Account {
     }
 
     /// How this account appears now, under its own name.
-    pub fn person(&self) -> UserSummary {
-        self.person_called(self.name())
+    pub fn summary(&self) -> UserSummary {
+        self.summary_called(self.name())
     }
 
     /// How this account appears to somebody who calls it `name`.
-    pub fn person_called(&self, name: &str) -> UserSummary {
+    pub fn summary_called(&self, name: &str) -> UserSummary {
         UserSummary { id: self.id, name: name.to_owned(), avatar: self.avatar.clone() }
     }
 

@@ -77,12 +77,12 @@ impl Accounts {
             _ => self.register_guest(device, reservation, report, cause).await?,
         };
         if account.disabled {
-            return Err(AccountError::Gone);
+            return Err(AccountError::NoSuchAccount);
         }
         let describe = UserCommand::DescribeDevice(report.clone());
         let authority = Authority::without_token(account.id, cause);
         self.executor.execute::<User>(account.id, &describe, authority, Wait::Durable).await?;
-        self.account(account.id).await?.ok_or(AccountError::Gone)
+        self.account(account.id).await?.ok_or(AccountError::NoSuchAccount)
     }
 
     async fn register_guest(

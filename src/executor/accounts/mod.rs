@@ -56,7 +56,7 @@ pub enum AccountError {
     Taken,
     /// No such account with a password, or it is disabled.
     #[error("no such account, or it is disabled")]
-    Gone,
+    NoSuchAccount,
     /// Not its password.
     #[error("wrong password")]
     WrongPassword,
@@ -200,7 +200,7 @@ impl Accounts {
                         self.executor.execute::<User>(guest.id, &upgrade, authority, Wait::Durable);
                     return match done.await {
                         Ok(_) | Err(CommandError::Rejected(_)) => {
-                            self.account(guest.id).await?.ok_or(AccountError::Gone)
+                            self.account(guest.id).await?.ok_or(AccountError::NoSuchAccount)
                         }
                         Err(error) => Err(error.into()),
                     };
@@ -272,14 +272,14 @@ impl Accounts {
             .credentials
             .find::<UsernameReservation>(&folded)
             .await?
-            .ok_or(AccountError::Gone)?;
+            .ok_or(AccountError::NoSuchAccount)?;
         if held.reservation.hash.is_none() {
-            return Err(AccountError::Gone); // DEV-10: guests have no password
+            return Err(AccountError::NoSuchAccount); // DEV-10: guests have no password
         }
         let account = self.complete(&folded, held.reservation.clone(), cause).await?;
         let held = self.finish_change(account.id, &folded, held, cause).await?;
         if account.disabled || account.username.folded() != folded {
-            return Err(AccountError::Gone);
+            return Err(AccountError::NoSuchAccount);
         }
         let hash = held.reservation.hash.as_deref().unwrap_or_default();
         let request = Purpose::LogIn.by(&folded, from);

@@ -39,7 +39,7 @@ impl Accounts {
         let authority = Authority::of_user(account.id, kept, cause);
         loop {
             let held = self.credential(account, cause).await?;
-            let hash = held.reservation.hash.as_deref().ok_or(AccountError::Gone)?;
+            let hash = held.reservation.hash.as_deref().ok_or(AccountError::NoSuchAccount)?;
             // Judged under the revision that is replaced: of two changes at once the later one finds
             // that its old password is not right any more.
             if matches!(self.passwords.verify(request.clone(), old, hash).await?, Verdict::Wrong) {
@@ -87,7 +87,9 @@ impl Accounts {
     ) -> Result<StoredReservation<UsernameReservation>> {
         let folded = account.username.folded();
         let held = self.credentials.find::<UsernameReservation>(&folded).await?;
-        let held = held.filter(|held| held.reservation.hash.is_some()).ok_or(AccountError::Gone)?;
+        let held = held
+            .filter(|held| held.reservation.hash.is_some())
+            .ok_or(AccountError::NoSuchAccount)?;
         self.finish_change(account.id, &folded, held, cause).await
     }
 
@@ -154,12 +156,12 @@ impl Accounts {
                 .credentials
                 .find::<UsernameReservation>(folded)
                 .await?
-                .ok_or(AccountError::Gone)?;
+                .ok_or(AccountError::NoSuchAccount)?;
             if held.reservation.change.map(|change| change.id) != *proven {
                 return Err(AccountError::WrongPassword);
             }
         }
         let account = self.account(proven.account.id).await?;
-        account.filter(|account| !account.disabled).map(drop).ok_or(AccountError::Gone)
+        account.filter(|account| !account.disabled).map(drop).ok_or(AccountError::NoSuchAccount)
     }
 }

@@ -53,7 +53,7 @@ const WAITING: i16 = 2;
 
 impl<'a> Changes<'a> {
     /// Takes in what happened next.
-    pub(super) fn take(&mut self, group: GroupId, event: &'a GroupEvent, position: Position) {
+    pub(super) fn apply(&mut self, group: GroupId, event: &'a GroupEvent, position: Position) {
         let membership = |index| MembershipId(position.numbered(index));
         let row = self.groups.entry(group).or_default();
         row.version = number(position);

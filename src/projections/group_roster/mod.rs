@@ -41,7 +41,7 @@ impl Projection for GroupRoster {
         let mut changes = Changes::default();
         for recorded in batch {
             if let &Event::Group(group, ref event) = &recorded.event {
-                changes.take(group, event, recorded.position);
+                changes.apply(group, event, recorded.position);
             }
         }
         changes.write(tx).await?;

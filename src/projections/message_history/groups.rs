@@ -88,7 +88,7 @@ impl Groups {
     }
 
     /// Takes a fact in.
-    pub(super) fn take(&mut self, id: GroupId, at: Position, event: &GroupEvent) {
+    pub(super) fn apply(&mut self, id: GroupId, at: Position, event: &GroupEvent) {
         let folded = self.folded.entry(id).or_default();
         folded.group.evolve(at, event);
         folded.members.extend(changed_by(event));

@@ -37,11 +37,11 @@ impl HistoryNotice {
     ) -> Option<Self> {
         let is_over = matches!(event, GroupEvent::Dissolved { .. });
         if !is_over {
-            groups.take(id, at, event);
+            groups.apply(id, at, event);
         }
         let told = groups.get(id).and_then(|group| group_notices::of(event, group));
         if is_over {
-            groups.take(id, at, event);
+            groups.apply(id, at, event);
         }
         let (users, object) = told?;
         let audience = match event {

@@ -41,7 +41,7 @@ impl BatchApplier<'_> {
         match &recorded.event {
             Event::Session(user, event) => {
                 self.audience_version = at;
-                self.cursors.note(*user, event, at);
+                self.cursors.apply(*user, event, at);
             }
             Event::Delivery(_, DeliveryEvent::Written { users, groups }) => {
                 for delivered in users {
@@ -90,7 +90,7 @@ impl BatchApplier<'_> {
     ) -> Result<(), StoreError> {
         let at = recorded.position;
         let was_large = self.groups.get(id).is_some_and(|group| group.count() > self.bounds.large);
-        self.groups.take(id, at, event);
+        self.groups.apply(id, at, event);
         let Some(group) = self.groups.get(id) else { return Ok(()) };
         let notice = group_notices::of(event, group);
         let members = || group.members().map(|member| member.user).collect::<Vec<_>>();

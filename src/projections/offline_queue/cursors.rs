@@ -98,9 +98,9 @@ impl QueueCursors {
     }
 
     /// Takes in what happens to somebody's sockets.
-    pub(super) fn note(&mut self, user: UserId, event: &SessionEvent, at: Position) {
+    pub(super) fn apply(&mut self, user: UserId, event: &SessionEvent, at: Position) {
         self.changed.insert(user);
-        self.now.entry(user).or_default().note(event, at);
+        self.now.entry(user).or_default().apply(event, at);
     }
 
     /// The next number of a queue, for a new entry.
@@ -127,7 +127,7 @@ impl QueueCursors {
 
 impl QueueCursor {
     /// The same as [`crate::commands::session::Session`] says about the socket, with the number at which it opened.
-    fn note(&mut self, event: &SessionEvent, at: Position) {
+    fn apply(&mut self, event: &SessionEvent, at: Position) {
         match *event {
             SessionEvent::Connected { connection, token, .. } => {
                 let (from, position) = (self.last, at.0);
@@ -217,7 +217,7 @@ mod tests {
         ];
         let (mut queue, mut session) = (QueueCursor::default(), Session::default());
         for event in events {
-            queue.note(&event, Position(7));
+            queue.apply(&event, Position(7));
             session.evolve(Position(7), &event);
             let ours = queue.socket.map(|socket| socket.connection);
             assert_eq!(ours, session.socket.as_ref().map(|socket| socket.connection), "{event:?}");

@@ -117,7 +117,7 @@ impl GroupMembers {
     }
 
     /// Takes a fact in; a dissolved group stays as it was until [`GroupMembers::end`].
-    pub(super) fn take(&mut self, id: GroupId, at: Position, event: &GroupEvent) {
+    pub(super) fn apply(&mut self, id: GroupId, at: Position, event: &GroupEvent) {
         let held = self.now.entry(id).or_default();
         let changed = held.changed.get_or_insert_default();
         if matches!(event, GroupEvent::Dissolved { .. }) {

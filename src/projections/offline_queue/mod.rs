@@ -212,11 +212,11 @@ impl Projection for OfflineQueue {
             match entry {
                 PushEffect::Queue { user, number, connection, .. } => {
                     if self.pushes.queue(user, number, connection, frame).await {
-                        self.pushed().note(user, number);
+                        self.pushed().record(user, number);
                     }
                 }
                 PushEffect::Timeline(said, _) => {
-                    self.pushed().note_said(said.group, said.position);
+                    self.pushed().record_group(said.group, said.position);
                     self.pushes.group(said, frame).await;
                 }
             }

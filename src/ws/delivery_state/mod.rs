@@ -67,7 +67,7 @@ pub(super) struct Remembered {
 }
 
 impl Remembered {
-    pub(super) fn take_in(&mut self, command: &ConnectionCommand) {
+    pub(super) fn apply(&mut self, command: &ConnectionCommand) {
         match *command {
             ConnectionCommand::Drain => self.draining = true,
             ConnectionCommand::EventsMissed(position) => self.missed_up_to = position,
@@ -163,8 +163,8 @@ impl DeliveryState {
         self.must_refetch = true; // pushes before this were not heard
     }
 
-    pub(super) fn take_in(&mut self, command: &ConnectionCommand) {
-        self.before.take_in(command);
+    pub(super) fn apply(&mut self, command: &ConnectionCommand) {
+        self.before.apply(command);
         match *command {
             ConnectionCommand::Refetch => self.must_refetch = true,
             // The queue's entries up to this number were pushed.
@@ -251,7 +251,7 @@ impl DeliveryState {
             if !evicted::fill(&executor.pool, user, &wanted, &mut seen).await? {
                 return Ok(ReadOutcome::TooEarly);
             }
-            match self.take(side, &wanted, seen) {
+            match self.apply_fetch(side, &wanted, seen) {
                 None => {}
                 Some(ReadOutcome::Items(items)) if items.is_empty() => self.finish(side),
                 Some(found) => return Ok(found),
@@ -274,7 +274,7 @@ impl DeliveryState {
     }
 
     /// Takes in what was seen; `None` if something else has to be asked for.
-    fn take(
+    fn apply_fetch(
         &mut self,
         side: Side,
         wanted: &FetchRequest,

@@ -83,22 +83,22 @@ fn live_frames_are_those_after_the_socket_opened_once_and_in_order() {
 #[test]
 fn only_who_is_behind_a_watermark_looks() {
     let mut delivery = opened_at(5);
-    delivery.take_in(&ConnectionCommand::QueueWatermark(5));
+    delivery.apply(&ConnectionCommand::QueueWatermark(5));
     assert!(!delivery.wants_reading(), "it opened after that");
     delivery.written(Place::Queue(6));
-    delivery.take_in(&ConnectionCommand::QueueWatermark(6));
+    delivery.apply(&ConnectionCommand::QueueWatermark(6));
     assert!(!delivery.wants_reading(), "it was written");
-    delivery.take_in(&ConnectionCommand::QueueWatermark(7));
+    delivery.apply(&ConnectionCommand::QueueWatermark(7));
     assert!(delivery.wants_reading());
 
     let mut delivery = with_undelivered("90-");
-    delivery.take_in(&ConnectionCommand::TimelineWatermark(GROUP, Position(95)));
-    delivery.take_in(&ConnectionCommand::TimelineWatermark(GroupId(34), Position(120)));
+    delivery.apply(&ConnectionCommand::TimelineWatermark(GROUP, Position(95)));
+    delivery.apply(&ConnectionCommand::TimelineWatermark(GroupId(34), Position(120)));
     assert!(!delivery.wants_reading(), "it waits for a drain, or is said where it does not listen");
     delivery.written(in_timeline(120, 95));
-    delivery.take_in(&ConnectionCommand::TimelineWatermark(GROUP, Position(120)));
+    delivery.apply(&ConnectionCommand::TimelineWatermark(GROUP, Position(120)));
     assert!(!delivery.wants_reading(), "it was written");
-    delivery.take_in(&ConnectionCommand::TimelineWatermark(GROUP, Position(130)));
+    delivery.apply(&ConnectionCommand::TimelineWatermark(GROUP, Position(130)));
     assert!(delivery.wants_reading());
 }
 
@@ -131,20 +131,21 @@ fn what_is_said_comes_once_and_in_order() {
 #[test]
 fn who_has_seen_all_that_is_there_hears_what_comes_next() {
     let mut delivery = with_undelivered("90-");
-    delivery.take_in(&ConnectionCommand::Refetch);
+    delivery.apply(&ConnectionCommand::Refetch);
     let wanted = delivery.wanted(Side::Live);
-    let found = delivery.take(Side::Live, &wanted, seen("90-", vec![], vec![vec![entry(120, 95)]]));
+    let found =
+        delivery.apply_fetch(Side::Live, &wanted, seen("90-", vec![], vec![vec![entry(120, 95)]]));
     assert_eq!(places(found), [in_timeline(120, 95)]);
     delivery.written(in_timeline(120, 95));
     assert!(!delivery.wants_reading());
     assert_eq!(delivery.on_group_push(&said(130, 120), false), Decision::Deliver);
     delivery.written(in_timeline(130, 120));
 
-    delivery.take_in(&ConnectionCommand::Refetch);
+    delivery.apply(&ConnectionCommand::Refetch);
     let wanted = delivery.wanted(Side::Live);
     let mut page = seen("90-", vec![queued(6, 150)], vec![vec![]]);
     page.queue.up_to = 150;
-    assert_eq!(places(delivery.take(Side::Live, &wanted, page)), [Place::Queue(6)]);
+    assert_eq!(places(delivery.apply_fetch(Side::Live, &wanted, page)), [Place::Queue(6)]);
     delivery.written(Place::Queue(6));
     assert!(delivery.wants_reading(), "there may be more than was read at once");
 }
@@ -152,29 +153,29 @@ fn who_has_seen_all_that_is_there_hears_what_comes_next() {
 #[test]
 fn who_has_left_hears_no_more() {
     let mut delivery = with_undelivered("90-");
-    delivery.take_in(&ConnectionCommand::LeftGroup(GROUP, Position(125)));
+    delivery.apply(&ConnectionCommand::LeftGroup(GROUP, Position(125)));
     assert_eq!(delivery.on_group_push(&said(120, 95), false), Decision::Deliver);
     assert_eq!(delivery.on_group_push(&said(130, 120), false), Decision::Drop);
     // A look at a time before they left does not bring them back; a later one may.
     let wanted = delivery.wanted(Side::Live);
     let mut past = seen("90-", vec![], vec![vec![]]);
     past.at = Position(124);
-    delivery.take(Side::Live, &wanted, past);
+    delivery.apply_fetch(Side::Live, &wanted, past);
     assert_eq!(delivery.on_group_push(&said(130, 120), false), Decision::Drop);
-    delivery.take(Side::Live, &wanted, seen("90-125 150-", vec![], vec![vec![]]));
+    delivery.apply_fetch(Side::Live, &wanted, seen("90-125 150-", vec![], vec![vec![]]));
     assert_eq!(delivery.on_group_push(&said(151, 150), false), Decision::Refetch);
 }
 
 #[test]
 fn what_was_said_before_a_leave_is_not_passed_over_by_a_look_into_the_past() {
     let mut delivery = with_undelivered("90-");
-    delivery.take_in(&ConnectionCommand::LeftGroup(GROUP, Position(125)));
+    delivery.apply(&ConnectionCommand::LeftGroup(GROUP, Position(125)));
     let wanted = delivery.wanted(Side::Live);
     let mut past = seen("90-", vec![], vec![vec![]]);
     past.at = Position(110);
-    assert_eq!(places(delivery.take(Side::Live, &wanted, past.clone())), []);
+    assert_eq!(places(delivery.apply_fetch(Side::Live, &wanted, past.clone())), []);
     past.at = Position(124);
-    let found = delivery.take(
+    let found = delivery.apply_fetch(
         Side::Live,
         &wanted,
         FetchResult { timelines: vec![whole(vec![entry(120, 95)])], ..past },
@@ -192,11 +193,11 @@ fn one_s_own_messages_are_passed_over() {
 #[test]
 fn events_that_may_have_been_missed_make_it_look_first() {
     let mut delivery = with_undelivered("90-");
-    delivery.take_in(&ConnectionCommand::EventsMissed(Position(118)));
+    delivery.apply(&ConnectionCommand::EventsMissed(Position(118)));
     delivery.must_refetch = false; // it has looked, but before that
     assert_eq!(delivery.on_group_push(&said(120, 95), false), Decision::Refetch);
     let wanted = delivery.wanted(Side::Live);
-    delivery.take(Side::Live, &wanted, seen("90-", vec![], vec![vec![]]));
+    delivery.apply_fetch(Side::Live, &wanted, seen("90-", vec![], vec![vec![]]));
     delivery.must_refetch = false;
     assert_eq!(delivery.on_group_push(&said(120, 95), false), Decision::Deliver);
 }
@@ -208,7 +209,7 @@ fn places_are_merged_in_the_order_of_the_log() {
     assert_eq!((wanted.queue, &*wanted.timelines), ((6, ENDLESS), &[(GROUP, (101, ENDLESS))][..]));
     let queue = vec![queued(6, 110), queued(7, 130)];
     let timeline = vec![entry(105, 95), entry(120, 105)];
-    let found = delivery.take(Side::Live, &wanted, seen("90-", queue, vec![timeline]));
+    let found = delivery.apply_fetch(Side::Live, &wanted, seen("90-", queue, vec![timeline]));
     let expected = [in_timeline(105, 95), Place::Queue(6), in_timeline(120, 105), Place::Queue(7)];
     assert_eq!(places(found), expected);
     let wanted = delivery.wanted(Side::Drain);
@@ -222,18 +223,20 @@ fn nothing_is_written_beyond_what_every_place_has_shown() {
     let queue = vec![queued(6, 110), queued(7, 115)];
     let mut there = seen("90-", queue, vec![vec![entry(120, 95)]]);
     there.queue.up_to = 115; // there may be more
-    let found = delivery.take(Side::Live, &wanted, there);
+    let found = delivery.apply_fetch(Side::Live, &wanted, there);
     assert_eq!(places(found), [Place::Queue(6), Place::Queue(7)]);
     // A stretch that they have lies between this one and the next.
     let mut delivery = with_undelivered("101-110 120-");
     let wanted = delivery.wanted(Side::Live);
     let (queue, timeline) = (vec![queued(6, 115)], vec![entry(105, 95)]);
-    let found = delivery.take(Side::Live, &wanted, seen("101-110 120-", queue, vec![timeline]));
+    let found =
+        delivery.apply_fetch(Side::Live, &wanted, seen("101-110 120-", queue, vec![timeline]));
     assert_eq!(places(found), [in_timeline(105, 95)]);
     delivery.written(in_timeline(105, 95));
     // The rest of it holds nothing.
     let wanted = delivery.wanted(Side::Live);
-    let found = delivery.take(Side::Live, &wanted, seen("101-110 120-", vec![], vec![vec![]]));
+    let found =
+        delivery.apply_fetch(Side::Live, &wanted, seen("101-110 120-", vec![], vec![vec![]]));
     assert_eq!(places(found), [in_timeline(110, 105)]);
 }
 
@@ -243,7 +246,7 @@ fn a_stretch_that_a_timeline_has_forgotten_is_passed_over_if_nothing_was_said_th
     let wanted = delivery.wanted(Side::Live);
     let mut there = seen("90-", vec![queued(6, 130)], vec![vec![]]);
     there.timelines[0].up_to = 120; // from there on it is looked for again
-    let found = delivery.take(Side::Live, &wanted, there);
+    let found = delivery.apply_fetch(Side::Live, &wanted, there);
     assert_eq!(places(found), [in_timeline(120, 100)]);
     delivery.written(in_timeline(120, 100));
     let wanted = delivery.wanted(Side::Live);
@@ -256,7 +259,7 @@ fn what_was_written_is_not_missing_though_the_queue_does_not_know_yet() {
     delivery.written(in_timeline(120, 95));
     let wanted = delivery.wanted(Side::Live);
     assert_eq!(
-        delivery.take(Side::Live, &wanted, seen("90-", vec![], vec![vec![]])),
+        delivery.apply_fetch(Side::Live, &wanted, seen("90-", vec![], vec![vec![]])),
         Some(ReadOutcome::Items(vec![]))
     );
     assert_eq!(delivery.on_group_push(&said(120, 95), false), Decision::Drop);
@@ -267,22 +270,25 @@ fn what_was_written_is_not_missing_though_the_queue_does_not_know_yet() {
 fn what_was_written_does_not_come_back_when_queues_are_built_anew() {
     // The undelivered set is gone, for all was received and reported; so is what the socket knows of it.
     let mut delivery = with_undelivered("90-");
-    delivery.take_in(&ConnectionCommand::LeftGroup(GROUP, Position(125)));
+    delivery.apply(&ConnectionCommand::LeftGroup(GROUP, Position(125)));
     delivery.written(in_timeline(120, 95));
     let wanted = delivery.wanted(Side::Live);
     let nothing = FetchResult { undelivered: vec![], ..seen("", vec![], vec![]) };
-    delivery.take(Side::Live, &wanted, FetchResult { at: Position(130), ..nothing });
+    delivery.apply_fetch(Side::Live, &wanted, FetchResult { at: Position(130), ..nothing });
     // Redis begins anew, and has not yet read the report.
     let wanted = delivery.wanted(Side::Live);
     let again = FetchResult { at: Position(122), ..seen("90-", vec![], vec![]) };
-    assert_eq!(delivery.take(Side::Live, &wanted, again), Some(ReadOutcome::TooEarly));
+    assert_eq!(delivery.apply_fetch(Side::Live, &wanted, again), Some(ReadOutcome::TooEarly));
     // Neither does it after a push that no look has seen.
     let mut delivery = with_undelivered("90-");
     delivery.written(in_timeline(120, 95));
     let wanted = delivery.wanted(Side::Live);
     let before_he_joined =
         FetchResult { at: Position(110), undelivered: vec![], ..seen("", vec![], vec![]) };
-    assert_eq!(delivery.take(Side::Live, &wanted, before_he_joined), Some(ReadOutcome::TooEarly));
+    assert_eq!(
+        delivery.apply_fetch(Side::Live, &wanted, before_he_joined),
+        Some(ReadOutcome::TooEarly)
+    );
 }
 
 #[test]
@@ -296,7 +302,10 @@ fn a_queue_that_is_built_anew_is_waited_for() {
         queue: whole(vec![]),
         timelines: vec![],
     };
-    assert_eq!(delivery.take(Side::Live, &wanted, nothing.clone()), Some(ReadOutcome::TooEarly));
+    assert_eq!(
+        delivery.apply_fetch(Side::Live, &wanted, nothing.clone()),
+        Some(ReadOutcome::TooEarly)
+    );
     let later = FetchResult { at: Position(OPENED), ..nothing };
-    assert_eq!(delivery.take(Side::Live, &wanted, later), Some(ReadOutcome::Displaced));
+    assert_eq!(delivery.apply_fetch(Side::Live, &wanted, later), Some(ReadOutcome::Displaced));
 }

@@ -10,8 +10,8 @@ use hongyan::{
     events::{Accused, ChatKind, ComplaintKey, Event, QuickReplyId, Statement, UserId},
 };
 
+use super::model::{Model, judge};
 use super::steps::{Step, one_of, recent, text};
-use super::world::{World, judge};
 
 /// What people keep for themselves.
 #[derive(Default)]
@@ -26,7 +26,7 @@ pub struct Lists {
 
 const KINDS: [ChatKind; 2] = [ChatKind::Single, ChatKind::Group];
 
-impl World {
+impl Model {
     /// Answers beforehand, in one of all the ways.
     pub(super) fn question(&mut self, step: &Step) {
         let (mut who, pick, at) = (step.who, step.pick, self.now());

@@ -8,6 +8,8 @@ pub mod files;
 pub mod group;
 pub mod lists;
 pub mod machine;
+pub mod model;
+pub mod model_groups;
 pub mod nats;
 pub mod nats_cluster;
 pub mod nats_line;
@@ -25,8 +27,6 @@ pub mod socket;
 pub mod steps;
 pub mod traffic;
 pub mod user;
-pub mod world;
-pub mod world_groups;
 
 pub use api::{Api, Reply, one_wins, send};
 pub use app::App;

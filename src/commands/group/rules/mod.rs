@@ -90,11 +90,11 @@ impl GroupCommand {
         Ok(match &self.action {
             GroupAction::Create { .. } => return Err(GroupRejection::IdTaken),
             GroupAction::Rename(name) => {
-                let by = self.person(group, by);
+                let by = self.user_summary(group, by);
                 Some(GroupEvent::Renamed { by, name: name.clone(), notice, at })
             }
             GroupAction::Announce(remark) => {
-                let by = self.person(group, by);
+                let by = self.user_summary(group, by);
                 Some(GroupEvent::Announced { by, remark: remark.clone(), notice, at })
             }
             GroupAction::Remove(user) | GroupAction::Expel(user) if *user == group.row.owner => {
@@ -135,7 +135,7 @@ impl GroupCommand {
         // DEV-19: first who it is, then the change.
         let account = self.people.active(user).ok_or(GroupRejection::ApplicantGone)?;
         Ok(GroupEvent::Approved {
-            user: account.person(),
+            user: account.summary(),
             avatar: self.picture(group, |member| !member.waiting || member.user == user),
             icon: self.icon.clone(),
             notice: self.notice,
@@ -186,7 +186,7 @@ impl GroupCommand {
         let owner = owner.expect("the owner's account is handed in");
         let entry = JoinContext { user, inviter, icon: self.icon.clone(), owner, roster };
         Ok(if waits {
-            let (text, owner) = (text.to_owned(), self.person(group, group.row.owner));
+            let (text, owner) = (text.to_owned(), self.user_summary(group, group.row.owner));
             GroupEvent::Applied { entry, text, owner, notice, at }
         } else {
             let avatar = self.people.picture(users());
@@ -198,7 +198,7 @@ impl GroupCommand {
     fn leave(&self, group: &ActiveGroup, user: UserId) -> Result<GroupEvent, GroupRejection> {
         let (at, notice) = (self.at, self.notice);
         group.membership(user).ok_or(GroupRejection::NothingToLeave)?;
-        let by = self.person(group, user);
+        let by = self.user_summary(group, user);
         let dissolved = user == group.row.owner;
         let stay = group.members().filter(|member| dissolved || member.user != user);
         let roster = self.people.roster(stay.map(|member| member.user));
@@ -216,13 +216,13 @@ impl GroupCommand {
     }
 
     fn account_of(&self, user: UserId) -> UserSummary {
-        self.people.account(user).map(Account::person).expect("the caller's account is handed in")
+        self.people.account(user).map(Account::summary).expect("the caller's account is handed in")
     }
 
     /// How somebody appears in the group.
-    fn person(&self, group: &ActiveGroup, user: UserId) -> UserSummary {
+    fn user_summary(&self, group: &ActiveGroup, user: UserId) -> UserSummary {
         match (group.membership(user), self.people.account(user)) {
-            (Some(member), Some(account)) => member.person(account),
+            (Some(member), Some(account)) => member.summary(account),
             _ => self.account_of(user),
         }
     }

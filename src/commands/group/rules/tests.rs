@@ -74,14 +74,14 @@ fn decided(group: &Group, by: UserId, action: GroupAction) -> Option<GroupEvent>
     group.decide(&command(by, action)).expect("allowed")
 }
 
-fn person(id: UserId) -> UserSummary {
-    account(id).person()
+fn summary(id: UserId) -> UserSummary {
+    account(id).summary()
 }
 
 fn entrance(user: UserId, inviter: Option<UserId>, roster: &[UserId]) -> JoinContext {
     JoinContext {
         user: Applicant::of(&account(user)),
-        inviter: inviter.map(|id| Inviter { id, name: person(id).name }),
+        inviter: inviter.map(|id| Inviter { id, name: summary(id).name }),
         icon: "icon".into(),
         owner: AccountSummary::of(&account(ANN)),
         roster: roster.iter().map(|user| AccountSummary::of(&account(*user))).collect(),
@@ -97,7 +97,7 @@ fn a_group_is_called_and_shown_by_its_members() {
     let created = GroupEvent::Created {
         id: GroupId(1),
         uuid: Uuid::nil(),
-        owner: person(ANN),
+        owner: summary(ANN),
         name: "user 1、user 2".into(),
         avatar: "a1,a2".into(),
         members: vec![ANN, BOB],
@@ -110,7 +110,7 @@ fn a_group_is_called_and_shown_by_its_members() {
 #[test]
 fn the_owner_rules_the_group_under_their_name_in_it() {
     let group = given([(ANN, GroupAction::SetNickname("A".into()))]);
-    let by = UserSummary { name: "A".into(), ..person(ANN) };
+    let by = UserSummary { name: "A".into(), ..summary(ANN) };
     for (action, event) in [
         (
             GroupAction::Rename("Tea".into()),
@@ -170,7 +170,7 @@ fn who_comes_is_in_at_once_or_waits_as_the_policy_says() {
     let applied = GroupEvent::Applied {
         entry: entrance(EVE, Some(BOB), &[ANN, BOB]),
         text: String::new(),
-        owner: person(ANN),
+        owner: summary(ANN),
         notice: NOTICE,
         at: AT,
     };
@@ -189,7 +189,7 @@ fn nobody_comes_twice_or_into_no_group() {
 fn the_owner_decides_about_who_waits() {
     let waits = given([(ANN, GroupAction::SetPolicy(1)), (EVE, join(EVE))]);
     let approved = GroupEvent::Approved {
-        user: person(EVE),
+        user: summary(EVE),
         avatar: "a1,a2,a3".into(),
         icon: "icon".into(),
         notice: NOTICE,
@@ -220,10 +220,10 @@ fn members_leave_and_the_owner_ends_it() {
     let group = given([(ANN, GroupAction::SetPolicy(1)), (EVE, join(EVE))]);
     let card = |user| AccountSummary::of(&account(user));
     for (user, roster) in [(BOB, vec![card(ANN)]), (EVE, vec![card(ANN), card(BOB)])] {
-        let left = GroupEvent::Left { by: person(user), roster, notice: NOTICE, at: AT };
+        let left = GroupEvent::Left { by: summary(user), roster, notice: NOTICE, at: AT };
         assert_eq!(decided(&group, user, GroupAction::Leave), Some(left));
     }
-    let (by, roster) = (person(ANN), vec![card(ANN), card(BOB)]);
+    let (by, roster) = (summary(ANN), vec![card(ANN), card(BOB)]);
     let dissolved = GroupEvent::Dissolved { by, roster, notice: NOTICE, at: AT };
     assert_eq!(decided(&group, ANN, GroupAction::Leave), Some(dissolved));
     assert_eq!(refused(&group, GUS, GroupAction::Leave), GroupRejection::NothingToLeave);

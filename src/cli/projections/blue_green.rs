@@ -29,14 +29,14 @@ const ATTEMPTS: u32 = 5;
 
 impl Tools {
     /// Builds a generation to near where the live one is while that goes on, stops the live one
-    /// where it is by then, and builds up to exactly there. Until `Frozen` is thawed, nobody moves it.
+    /// where it is by then, and builds up to exactly there. Until `Paused` is resumed, nobody moves it.
     pub(super) async fn build_beside<P: Projection>(
         &self,
         projection: &P,
         store: &P::Store,
         live: &Generation,
         created: i64,
-    ) -> anyhow::Result<(Generation, Frozen)> {
+    ) -> anyhow::Result<(Generation, Paused)> {
         let built = store.add(P::NAME, created).await?;
         let mut count = 0;
         let total = self.runners.log.end().await?.messages;
@@ -49,18 +49,18 @@ impl Tools {
             progress.set(count);
         };
         build(&mut work, &built, Position(near), &mut advance).await?;
-        let mut frozen = self.freeze::<P>(store, live).await?;
-        build(&mut work, &built, frozen.position, &mut advance).await?;
-        frozen.events = count;
-        Ok((built, frozen))
+        let mut paused = self.pause::<P>(store, live).await?;
+        build(&mut work, &built, paused.position, &mut advance).await?;
+        paused.events = count;
+        Ok((built, paused))
     }
 
     /// Takes the live generation away from its runner, which waits as long as it hears of us.
-    async fn freeze<P: Projection>(
+    async fn pause<P: Projection>(
         &self,
         store: &P::Store,
         live: &Generation,
-    ) -> anyhow::Result<Frozen> {
+    ) -> anyhow::Result<Paused> {
         let checkpoints = self.runners.checkpoints.clone();
         let position = store.claim(live, clock::random_id()).await?.position;
         let beat = Heartbeat::at(position, self.runners.node);
@@ -75,7 +75,7 @@ impl Tools {
         // The runner may have claimed it back before it heard of us; by now it has heard.
         sleep(Duration::from_millis(200)).await;
         let position = store.claim(live, clock::random_id()).await?.position;
-        Ok(Frozen { name: P::NAME, position, events: 0, checkpoints, beat, stop })
+        Ok(Paused { name: P::NAME, position, events: 0, checkpoints, beat, stop })
     }
 }
 
@@ -102,7 +102,7 @@ async fn build<P: Projection>(
 }
 
 /// A live generation that stands still.
-pub(super) struct Frozen {
+pub(super) struct Paused {
     name: &'static str,
     pub(super) position: Position,
     pub(super) events: u64,
@@ -111,9 +111,9 @@ pub(super) struct Frozen {
     stop: CancellationToken,
 }
 
-impl Frozen {
+impl Paused {
     /// Lets the runner go on.
-    pub(super) async fn thaw(self) {
+    pub(super) async fn resume(self) {
         self.stop.cancel();
         self.checkpoints.publish(self.name, Heartbeat { leaving: true, ..self.beat }).await;
         self.checkpoints.flush().await;

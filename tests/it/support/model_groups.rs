@@ -1,4 +1,4 @@
-//! What people do in groups, for the streams of [`World`].
+//! What people do in groups, for the streams of [`Model`].
 
 use std::sync::Arc;
 
@@ -15,13 +15,13 @@ use hongyan::{
 };
 use serde_json::value::RawValue;
 
+use super::model::{Model, judge};
 use super::steps::{Step, What, one_of, recent, text};
-use super::world::{World, judge};
 
 /// So few that a group is full now and then.
 const MOST: usize = 3;
 
-impl World {
+impl Model {
     /// A step in a group, or with one.
     pub(super) fn in_group(&mut self, step: &Step) {
         let Step { what, who, whom, pick } = *step;

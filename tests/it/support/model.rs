@@ -28,7 +28,7 @@ use super::steps::{PEOPLE, Step, What, change, node, one_of, recent, role, text}
 
 /// Who there is, as the rules see it, and what the log holds of it.
 #[derive(Default)]
-pub struct World {
+pub struct Model {
     /// Accounts.
     pub users: BTreeMap<UserId, User>,
     /// Their sessions.
@@ -53,12 +53,12 @@ pub struct World {
     now: i64,
 }
 
-impl World {
+impl Model {
     /// What comes of some steps.
     pub fn of(steps: &[Step]) -> Self {
-        let mut world = Self { now: 1_758_675_907_004, ..Self::default() };
-        world.go_on(steps);
-        world
+        let mut model = Self { now: 1_758_675_907_004, ..Self::default() };
+        model.go_on(steps);
+        model
     }
 
     /// More steps.
@@ -253,7 +253,7 @@ impl World {
         if who == whom {
             return;
         }
-        let (caller, other) = (caller.person(), other.person());
+        let (caller, other) = (caller.summary(), other.summary());
         let remark = text(step.pick);
         let edges = [(who, whom), (whom, who)].map(|(owner, friend)| NewEdge {
             owner,
@@ -306,10 +306,10 @@ impl World {
         let draft = Draft {
             id: MessageId(self.id()),
             relation,
-            from: author.person(),
+            from: author.summary(),
             from_role: author.role,
             from_uuid: author.uuid,
-            to: recipient.person(),
+            to: recipient.summary(),
             content: MessageContent {
                 kind: "text".to_owned(),
                 data: format!("{}\0{}", text(step.pick), step.pick),
@@ -321,7 +321,7 @@ impl World {
         let mut message = Message::default();
         let position = self.next_position();
         if let Some(event) = judge(&mut message, position, &MessageCommand::Send(draft)) {
-            let (by, to) = (author.person(), recipient.person());
+            let (by, to) = (author.summary(), recipient.summary());
             self.spoken.insert((by.id, to.id));
             self.record(Event::Chat(ChatKey::of(by.id, to.id), event));
             self.messages.push((message, Revocation { message: id, by, to, at: self.now() }));
