@@ -120,17 +120,17 @@ impl Roster {
     async fn page(&mut self) -> sqlx::Result<Bytes> {
         let Some(group) = self.group.active() else { return Ok(Bytes::new()) };
         let members: Vec<&Member> = group.members_after(self.last).take(PAGE).collect();
-        let users: Vec<UserId> = members.iter().map(|member| member.user).collect();
-        let faces = user_directory::roster_users(&self.pool, &users).await?;
-        let faces: HashMap<UserId, RosterUser> =
-            faces.into_iter().map(|face| (face.id, face)).collect();
+        let ids: Vec<UserId> = members.iter().map(|member| member.user).collect();
+        let users = user_directory::roster_users(&self.pool, &ids).await?;
+        let users: HashMap<UserId, RosterUser> =
+            users.into_iter().map(|user| (user.id, user)).collect();
         let mut text = Vec::new();
         for member in &members {
-            let Some(face) = faces.get(&member.user) else { continue };
+            let Some(user) = users.get(&member.user) else { continue };
             if self.begun {
                 text.push(b',');
             }
-            let row = Membership::of(group.row.id, member, account(face));
+            let row = Membership::of(group.row.id, member, account(user));
             serde_json::to_writer(&mut text, &row).expect("plain data, into memory");
             self.begun = true;
         }
@@ -143,13 +143,13 @@ impl Roster {
     }
 }
 
-fn account(face: &RosterUser) -> MemberAccount<'_> {
+fn account(user: &RosterUser) -> MemberAccount<'_> {
     MemberAccount {
-        id: face.id,
-        username: &face.username,
-        avatar: &face.avatar,
-        nickname: &face.nickname,
-        role: &face.role,
-        uuid: face.uuid,
+        id: user.id,
+        username: &user.username,
+        avatar: &user.avatar,
+        nickname: &user.nickname,
+        role: &user.role,
+        uuid: user.uuid,
     }
 }

@@ -126,8 +126,9 @@ async fn show(executor: &Executor, id: GroupId, output: Output) -> anyhow::Resul
     if let Some(group) = group.active() {
         let members: Vec<_> = group.memberships().take(MEMBERS).collect();
         let ids: Vec<_> = members.iter().map(|member| member.user).collect();
-        let faces = user_directory::roster_users(&executor.pool, &ids).await?;
-        let username = |user| faces.iter().find(|face| face.id == user).map(|face| &face.username);
+        let users = user_directory::roster_users(&executor.pool, &ids).await?;
+        let username =
+            |user| users.iter().find(|listed| listed.id == user).map(|listed| &listed.username);
         shown["uuid"] = json!(group.row.uuid);
         shown["remark"] = group.row.remark.clone().into();
         shown["policy"] = group.row.policy.into();

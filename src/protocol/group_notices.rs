@@ -103,7 +103,7 @@ impl About<'_> {
         GroupObject::of(self.group, Columns::Rows)
     }
 
-    fn faces<'a>(&'a self, entry: &'a JoinContext) -> GroupObject<'a> {
+    fn with_roster<'a>(&'a self, entry: &'a JoinContext) -> GroupObject<'a> {
         GroupObject::of(self.group, Columns::Faces(&entry.roster)).with_owner(&entry.owner)
     }
 
@@ -115,7 +115,7 @@ impl About<'_> {
     /// G4.
     fn joined(&self, id: MessageId, entry: &JoinContext, at: Timestamp) -> String {
         let text = format!("{}[{}] 加入了群聊", inviter_part(entry), entry.user.name);
-        self.admitted(id, (entry.user.id, &entry.icon), &text, self.faces(entry), at)
+        self.admitted(id, (entry.user.id, &entry.icon), &text, self.with_roster(entry), at)
     }
 
     /// G4 and G5: from nobody, about somebody who is in now.
@@ -179,7 +179,7 @@ impl About<'_> {
             UserSummary { id: user.id, name: "加群处理".into(), avatar: entry.icon.clone() };
         let mut object = MessageObject::page(id, (&key, &from), owner, &told, &url, at);
         object.redirect = Some(Some(Redirect { url: &url, verb: "navigateTo", desc: Some(&desc) }));
-        object.group = Some(GroupPart::Of(Box::new(self.faces(entry))));
+        object.group = Some(GroupPart::Of(Box::new(self.with_roster(entry))));
         object.json()
     }
 }

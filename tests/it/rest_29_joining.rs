@@ -25,13 +25,13 @@ async fn rest_29_joining_and_inviting() {
 }
 
 /// An account as G4 and G6 show it.
-fn face(user: &User, nickname: &str) -> Value {
+fn summary(user: &User, nickname: &str) -> Value {
     json!({ "username": user.username, "nickname": nickname, "avatar": asset("user.jpg") })
 }
 
 /// A member as G4 and G6 show them.
 fn member(user: &User, nickname: &str) -> Value {
-    json!({ "user_id": user.id, "nickname": "", "avatar": "", "status": 1, "user": face(user, nickname) })
+    json!({ "user_id": user.id, "nickname": "", "avatar": "", "status": 1, "user": summary(user, nickname) })
 }
 
 /// `redirect-applyAddGroup{group}-{user}-{epoch ms}`
@@ -64,7 +64,7 @@ async fn whoever_joins_is_announced(app: &App) {
         "create_time": push["create_time"], "isremove": 0,
         "group": { "create_time": info["create_time"], "id": group.id, "uuid": info["uuid"],
             "user_id": ann.id, "name": name, "avatar": avatar, "remark": "", "invite_confirm": 0,
-            "status": 1, "order": 50, "update_time": info["update_time"], "user": face(&ann, ""),
+            "status": 1, "order": 50, "update_time": info["update_time"], "user": summary(&ann, ""),
             "group_users": [member(&ann, ""), member(&bob, ""), cats] } });
     assert_eq!((keys(&push), &push), (keys(&expected), &expected));
     for socket in &mut sockets[1..] {
@@ -144,7 +144,7 @@ fn g6(push: &Value, (ann, bob): (&User, &User), group: Group, user: &User, invit
         "isremove": 0,
         "group": { "create_time": info["create_time"], "id": group.id, "uuid": info["uuid"],
             "user_id": ann.id, "name": "Tea & 茶", "avatar": avatar, "remark": "", "invite_confirm": 1,
-            "status": 1, "order": 50, "update_time": info["update_time"], "user": face(ann, ""),
+            "status": 1, "order": 50, "update_time": info["update_time"], "user": summary(ann, ""),
             "group_users": [boss, member(bob, "")] },
         "msgidKey": key })
 }

@@ -389,7 +389,7 @@ pub async fn roster_users(pool: &PgPool, users: &[UserId]) -> sqlx::Result<Vec<R
     )
     .fetch_all(pool)
     .await?;
-    let faces = rows.into_iter().map(|row| RosterUser {
+    let users = rows.into_iter().map(|row| RosterUser {
         id: UserId(row.id),
         uuid: row.uuid,
         username: row.username,
@@ -397,7 +397,7 @@ pub async fn roster_users(pool: &PgPool, users: &[UserId]) -> sqlx::Result<Vec<R
         avatar: row.avatar,
         role: row.role,
     });
-    Ok(faces.collect())
+    Ok(users.collect())
 }
 
 /// Who has this log-in name, in any spelling that folds to it.
