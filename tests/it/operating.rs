@@ -102,6 +102,23 @@ async fn a_poison_event_stops_one_read_model_until_it_is_skipped() {
     app.verify().await;
 }
 
+/// Both come while the queue is busy with an earlier message, so they are in one batch.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_comes_before_a_poison_event_is_pushed() {
+    let mut app = App::start().await;
+    let [ann, bob] = app.friends(["ann", "bob"]).await;
+    let mut socket = bob.connect().await;
+    bob.drain().await;
+    ann.send(&bob, "is everybody there?").await.ok();
+    socket.texts_until("is everybody there?").await;
+    app.servers.redis.process().stop_signal();
+    ann.send(&bob, "busy").await.ok();
+    ann.send(&bob, "before it").await.ok();
+    app.poison().await;
+    app.servers.redis.process().cont_signal();
+    assert_eq!(socket.texts_until("before it").await, ["busy", "before it"]);
+}
+
 /// Gateways show what other processes build: they tell what stands still there, and when nobody is there at all.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn gateways_tell_of_a_read_model_that_stands_still() {

@@ -21,17 +21,18 @@ use crate::{
     projections::{Checkpoint, Projection, StoreError},
 };
 
-/// The work on one generation, until something comes in between.
+/// The work on one generation, until it is fenced or stopped, or its store or the log fails.
 pub struct Runner<'a, P: Projection> {
     projection: &'a P,
     store: &'a P::Store,
     context: &'a RunnerContext,
     owner: Uuid,
     at: Checkpoint,
+    /// Has it committed anything?
     pub(super) progressed: bool,
     /// Events that an operator told this read model to leave out.
     skipped: BTreeSet<Position>,
-    /// What could not be applied before. Until that is behind, it is not said that all is well.
+    /// The event that an earlier runner could not apply: until this one has passed it, the projection counts as stopped.
     pub(super) stopped_at: Option<Position>,
 }
 
@@ -55,7 +56,7 @@ impl<'a, P: Projection> Runner<'a, P> {
         self.at.position
     }
 
-    /// Follows the log on the live generation until something comes in between.
+    /// Follows the log on the live generation until it is fenced or stopped, or its store or the log fails.
     pub(super) async fn follow(&mut self) -> StopReason {
         match self.try_follow().await {
             Ok(never) => match never {},
@@ -124,10 +125,13 @@ impl<'a, P: Projection> Runner<'a, P> {
             // What a full batch has left over does not wait.
             let gathers = live && reader.pending() == 0;
             due = Instant::now() + if gathers { P::MIN_BATCH_INTERVAL } else { Duration::ZERO };
-            let effects = self.apply(&generation, batch).await?;
+            let mut effects = Vec::new();
+            let applied = self.apply(&generation, batch, &mut effects).await;
+            // What was committed shows, also if the event after it stops the projection.
             if live {
                 self.projection.publish(effects).await;
             }
+            applied?;
             self.announce(reader.pending()).await;
         }
     }
@@ -135,7 +139,7 @@ impl<'a, P: Projection> Runner<'a, P> {
     /// Brings a generation up to the last of its events at or before `target`, without effects.
     ///
     /// # Errors
-    /// What comes in between.
+    /// It is fenced or stopped, or its store or the log fails.
     pub async fn build(
         &mut self,
         generation: &Generation,
@@ -162,7 +166,7 @@ impl<'a, P: Projection> Runner<'a, P> {
                 break;
             }
             let count = batch.len() as u64;
-            self.apply(generation, batch).await?;
+            self.apply(generation, batch, &mut Vec::new()).await?;
             progress(self.at.position, count);
             at_end = reader.pending() == 0;
         }
@@ -250,7 +254,8 @@ impl<'a, P: Projection> Runner<'a, P> {
         &mut self,
         generation: &Generation,
         batch: Vec<Entry>,
-    ) -> Result<Vec<P::Effect>, StopReason> {
+        effects: &mut Vec<P::Effect>,
+    ) -> Result<(), StopReason> {
         let first = batch.first().map(|entry| position_of(entry).0);
         let span = error_span!(
             "batch",
@@ -259,14 +264,15 @@ impl<'a, P: Projection> Runner<'a, P> {
             first,
             entries = batch.len()
         );
-        self.try_apply(generation, batch).instrument(span).await
+        self.try_apply(generation, batch, effects).instrument(span).await
     }
 
     async fn try_apply(
         &mut self,
         generation: &Generation,
         batch: Vec<Entry>,
-    ) -> Result<Vec<P::Effect>, StopReason> {
+        effects: &mut Vec<P::Effect>,
+    ) -> Result<(), StopReason> {
         let mut events = Vec::with_capacity(batch.len());
         let mut end = self.at;
         let mut unreadable = None;
@@ -288,19 +294,18 @@ impl<'a, P: Projection> Runner<'a, P> {
                 }
             }
         }
-        let mut effects = Vec::new();
         let mut rest = events.as_slice();
         loop {
-            let (now, later) = rest.split_at(P::split_batch(rest));
+            let (now, later) = rest.split_at(P::split_batch(rest).max(1).min(rest.len()));
             if later.is_empty() {
                 break;
             }
-            effects.extend(self.apply_portion(generation, now, Checkpoint::of(now)).await?);
+            self.apply_part(generation, now, Checkpoint::of(now), effects).await?;
             rest = later;
         }
-        effects.extend(self.apply_portion(generation, rest, end).await?);
+        self.apply_part(generation, rest, end, effects).await?;
         match unreadable {
-            None => Ok(effects),
+            None => Ok(()),
             Some(found) => Err(StopReason::PoisonEvent {
                 position: found.position,
                 reason: found.source.to_string(),
@@ -309,14 +314,17 @@ impl<'a, P: Projection> Runner<'a, P> {
     }
 
     /// Applies events in one transaction, or, if the store refuses that, up to the one that it refuses.
-    async fn apply_portion(
+    async fn apply_part(
         &mut self,
         generation: &Generation,
         events: &[Recorded<Event>],
         to: Checkpoint,
-    ) -> Result<Vec<P::Effect>, StopReason> {
-        match self.apply_all(generation, events, to).await {
-            Err(StoreError::Refused(why)) => self.find_poison(generation, events, to, why).await,
+        effects: &mut Vec<P::Effect>,
+    ) -> Result<(), StopReason> {
+        match self.apply_all(generation, events, to, effects).await {
+            Err(StoreError::Refused(why)) => {
+                self.find_poison(generation, (events, to), why, effects).await
+            }
             result => Ok(result?),
         }
     }
@@ -327,51 +335,51 @@ impl<'a, P: Projection> Runner<'a, P> {
         generation: &Generation,
         events: &[Recorded<Event>],
         to: Checkpoint,
-    ) -> Result<Vec<P::Effect>, StoreError> {
+        effects: &mut Vec<P::Effect>,
+    ) -> Result<(), StoreError> {
         if to.position == self.at.position {
-            return Ok(Vec::new());
+            return Ok(());
         }
         let moved = CheckpointAdvance { owner: self.owner, from: self.at, to };
         let begun = Instant::now();
         let mut tx = self.store.begin(generation, moved).await?;
-        let effects = self.projection.apply(&mut tx, events).await?;
+        let its_effects = self.projection.apply(&mut tx, events).await?;
         self.store.commit(tx, generation, moved).await?;
+        effects.extend(its_effects);
         self.context.metrics.committed(P::NAME, events.len(), begun);
         if let Some(last) = events.last() {
             self.context.health.applied(P::NAME, last.stored_at);
         }
         self.at = to;
         self.progressed = true;
-        Ok(effects)
+        Ok(())
     }
 
     /// Applies one event after the other up to the one that the store refuses.
     async fn find_poison(
         &mut self,
         generation: &Generation,
-        events: &[Recorded<Event>],
-        end: Checkpoint,
+        (events, end): (&[Recorded<Event>], Checkpoint),
         why: String,
-    ) -> Result<Vec<P::Effect>, StopReason> {
+        effects: &mut Vec<P::Effect>,
+    ) -> Result<(), StopReason> {
         // The tables themselves may be gone; then there is a new generation, and no poison.
         let live = self.store.live(P::NAME, generation.log_created).await?;
         if live.number > generation.number {
             warn!(projection.name = P::NAME, why, "the generation is not live any more");
             return Err(StopReason::Fenced);
         }
-        let mut effects = Vec::new();
         for event in events {
             let one = std::slice::from_ref(event);
-            match self.apply_all(generation, one, Checkpoint::of(one)).await {
+            match self.apply_all(generation, one, Checkpoint::of(one), effects).await {
                 Err(StoreError::Refused(reason)) => {
                     // A store also refuses what another runner has applied meanwhile.
                     self.still_mine(generation).await?;
                     return Err(StopReason::PoisonEvent { position: event.position, reason });
                 }
-                result => effects.extend(result?),
+                result => result?,
             }
         }
-        effects.extend(self.apply_all(generation, &[], end).await?);
-        Ok(effects)
+        Ok(self.apply_all(generation, &[], end, effects).await?)
     }
 }
