@@ -49,7 +49,7 @@ impl Action for Disconnect {
     type Outcome = ();
     type Rejection = SessionRejection;
 
-    fn contended(&self) -> Subject {
+    fn contention_subject(&self) -> Subject {
         Subject::Session(self.user)
     }
 

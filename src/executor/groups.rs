@@ -102,7 +102,7 @@ impl Action for OnGroup<'_> {
     type Rejection = GroupRejection;
     const PROJECTIONS: &'static [&'static str] = Group::PROJECTIONS;
 
-    fn contended(&self) -> Subject {
+    fn contention_subject(&self) -> Subject {
         Group::subject(self.id)
     }
 

@@ -59,7 +59,7 @@ impl Action for SendToPerson<'_> {
     type Outcome = ();
     type Rejection = MessageRejection;
 
-    fn contended(&self) -> Subject {
+    fn contention_subject(&self) -> Subject {
         Friendship::subject(Pair::of(self.author.id, self.to))
     }
 
@@ -73,7 +73,8 @@ impl Action for SendToPerson<'_> {
         let draft = draft.map_err(CommandError::Rejected)?;
         let quota = draft.relation.may_write(author.role).map_err(CommandError::Rejected)?;
         // On a block that came meanwhile, or as a first message that is not the first, no node accepts it.
-        let (key, judged) = (ChatKey::of(author.id, self.to), (self.contended(), between.version));
+        let (key, judged) =
+            (ChatKey::of(author.id, self.to), (self.contention_subject(), between.version));
         let guard = match quota {
             SendQuota::Unlimited => Guard::version(judged.0, judged.1),
             SendQuota::First => {
@@ -122,7 +123,7 @@ impl Action for SendToGroup<'_> {
     type Outcome = Arc<Group>;
     type Rejection = MessageRejection;
 
-    fn contended(&self) -> Subject {
+    fn contention_subject(&self) -> Subject {
         Subject::Group(self.to)
     }
 
@@ -165,7 +166,7 @@ impl<To: Recipient> Action for Revoke<To> {
     type Outcome = ();
     type Rejection = MessageRejection;
 
-    fn contended(&self) -> Subject {
+    fn contention_subject(&self) -> Subject {
         To::Event::subject(self.revocation.to.key(self.revocation.by.id))
     }
 
@@ -180,7 +181,7 @@ impl<To: Recipient> Action for Revoke<To> {
             Some(event) => {
                 Decided::Append(Append { event: event.of(key), id, guard: Guard::nothing() })
             }
-            None => Decided::AlreadySo(Position(0)),
+            None => Decided::AlreadySo(Position(0)), // nobody waits for it
         };
         Ok(Judgement { outcome: (), decided })
     }

@@ -32,7 +32,7 @@ pub trait Action: Send {
     const PROJECTIONS: &'static [&'static str] = &[];
 
     /// Whoever meets a conflict waits for the others who did on this subject, in this process.
-    fn contended(&self) -> Subject;
+    fn contention_subject(&self) -> Subject;
 
     /// Loads the states that the rules name, and decides by them. Called anew for each attempt.
     fn judge(
@@ -91,7 +91,8 @@ impl<R> Guard<R> {
         Self { expect, judged: Some(judged), otherwise: Some(otherwise) }
     }
 
-    /// On nothing: by its nature the event conflicts with none.
+    /// On nothing: by its nature the event conflicts with none, or what it conflicts with is judged again at its
+    /// position (ADR 0021).
     pub fn nothing() -> Self {
         Self { expect: Expect::Anything, judged: None, otherwise: None }
     }
@@ -121,7 +122,7 @@ pub struct Done<O> {
     pub outcome: O,
     /// What happened; `None` if all was so already.
     pub event: Option<Event>,
-    /// Where that is in the log; where the judged state's last event was, if nothing happened.
+    /// Where that is in the log; if nothing happened, up to where the caller may wait for it to show.
     pub position: Position,
     /// The log had it before, under the same identity.
     pub duplicate: bool,
@@ -153,15 +154,16 @@ impl Executor {
         for attempt in 0..ATTEMPTS {
             if attempt > 0 {
                 self.metrics.retries.inc();
+                back_off(attempt - 1).await;
             }
-            turn = self.contention.wait(turn, attempt, action.contended()).await;
+            turn = self.contention.wait(turn, attempt, action.contention_subject()).await;
             if let Some(done) = self.attempt(&mut action, authority, wait).await? {
+                drop(turn); // who comes next need not wait until others have seen this
                 if wait == Wait::Everywhere {
                     self.wait_for_all(done.position, A::PROJECTIONS).await;
                 }
                 return Ok(done);
             }
-            back_off(attempt).await;
         }
         self.metrics.retries_exhausted.inc();
         Err(CommandError::Contended)
@@ -273,7 +275,7 @@ impl<A: Aggregate, F: FnMut(&A) + Send> Action for OnAggregate<'_, A, F> {
     type Rejection = A::Rejection;
     const PROJECTIONS: &'static [&'static str] = A::PROJECTIONS;
 
-    fn contended(&self) -> Subject {
+    fn contention_subject(&self) -> Subject {
         A::subject(self.id)
     }
 
@@ -306,8 +308,7 @@ impl<A: Aggregate> Versioned<A> {
     }
 }
 
-/// Spreads those who met a conflict, so that they do not meet again. `backon` would wait by the same two lines: between
-/// attempts there is a place in a queue to be kept (ADR 0031).
+/// Spreads those who met a conflict, so that they do not meet again; the first time nobody waits (ADR 0031).
 async fn back_off(attempt: u32) {
     let spread = u32::from(clock::random_id().as_bytes()[0]) % 8;
     sleep(Duration::from_millis(u64::from(spread * attempt.min(4)))).await;

@@ -164,7 +164,7 @@ impl EventLog {
             if Instant::now() + pause >= deadline {
                 return Err(unavailable(error));
             }
-            warn!(%error, "an append got no answer, trying again under the same id");
+            warn!(%error, "an append failed, trying again under the same id");
             sleep(pause).await;
             pause = (pause * 2).min(Duration::from_millis(500));
         }

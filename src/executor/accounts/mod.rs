@@ -146,7 +146,7 @@ impl Accounts {
                 ReserveOutcome::Taken(held) => held,
             };
             if held.reservation.uuid == reservation.uuid {
-                // Our own claim of an earlier attempt; the password is the latest.
+                // Our own reservation of an earlier attempt; the password is the latest.
                 if self.credentials.replace(&folded, reservation, held.revision).await?.is_some() {
                     return Ok(());
                 }
@@ -163,7 +163,7 @@ impl Accounts {
         }
     }
 
-    /// Does the claim belong to an account that bears another name, and will not bear this one?
+    /// Does the reservation belong to an account that bears another name, and will not bear this one?
     async fn is_stale(&self, held: &StoredReservation<UsernameReservation>) -> Result<bool> {
         let owner = self.account(held.reservation.user).await?;
         Ok(owner.is_some_and(|account| {
@@ -182,7 +182,7 @@ impl Accounts {
         Ok(())
     }
 
-    /// Puts into the log what a claim with a password promises: a new account, or an upgrade.
+    /// Puts into the log what a reservation with a password promises: a new account, or an upgrade.
     async fn complete(
         &self,
         folded: &str,
@@ -221,14 +221,14 @@ impl Accounts {
                         .await?
                         .is_none()
                     {
-                        return Err(AccountError::Busy("the name is being claimed".into()));
+                        return Err(AccountError::Busy("the name is being reserved".into()));
                     }
                 }
             }
         }
     }
 
-    /// Registers the claim's account unless it is registered; `None` if its number is another's.
+    /// Registers the reservation's account unless it is registered; `None` if its number is another's.
     async fn register_as(
         &self,
         reservation: &UsernameReservation,
@@ -342,7 +342,7 @@ impl Action for LogIn<'_> {
     /// The account itself must be found by the next call, too, also on another node.
     const PROJECTIONS: &'static [&'static str] = User::PROJECTIONS;
 
-    fn contended(&self) -> Subject {
+    fn contention_subject(&self) -> Subject {
         Session::subject(self.proven.account.id)
     }
 

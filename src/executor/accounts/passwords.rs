@@ -1,7 +1,7 @@
 //! Changes of password: the hash goes to the credential store, and whoever came in with the old one is out.
 //!
 //! The credential store holds the new hash and that the log has yet to follow, in one write. What the log has to say, whoever
-//! meets the claim next says: the caller, or a log-in after the caller's process has died.
+//! meets the reservation next says: the caller, or a log-in after the caller's process has died.
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -79,7 +79,7 @@ impl Accounts {
         Ok(())
     }
 
-    /// The claim of an account's name, with a password, and no change of it unfinished.
+    /// The reservation of an account's name, with a password, and no change of it unfinished.
     async fn credential(
         &self,
         account: &Account,
@@ -93,7 +93,7 @@ impl Accounts {
         self.finish_change(account.id, &folded, held, cause).await
     }
 
-    /// `None` if somebody else has changed the claim first.
+    /// `None` if somebody else has changed the reservation first.
     async fn replace_password(
         &self,
         account: &Account,
