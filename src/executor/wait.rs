@@ -67,9 +67,14 @@ impl Executor {
     /// Waits until the caches of this process have taken `position` in; `false` if that takes too long.
     pub async fn wait_for_local(&self, position: Position) -> bool {
         let begun = Instant::now();
-        let mut applied = self.commands.subscribe();
-        let seen = timeout(self.wait, applied.wait_for(|applied| *applied >= position)).await;
+        let applied = timeout(self.wait, self.applied(position)).await;
         self.metrics.waited("local", begun);
-        matches!(seen, Ok(Ok(_)))
+        applied.is_ok()
+    }
+
+    /// Returns once the caches of this process have taken `position` in.
+    pub async fn applied(&self, position: Position) {
+        let mut applied = self.commands.subscribe();
+        _ = applied.wait_for(|applied| *applied >= position).await;
     }
 }

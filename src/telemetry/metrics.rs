@@ -41,7 +41,7 @@ pub struct Metrics {
     /// Messages accepted.
     pub messages_sent: Counter,
     /// Messages written to connections.
-    pub frames_delivered: Counter,
+    pub frames_written: Counter,
     /// Appends that somebody else's came before.
     pub conflicts: Counter,
     /// Commands that were judged anew.
@@ -187,7 +187,7 @@ impl Default for Metrics {
                 Histogram::new(AGES),
             ),
             messages_sent: names.counter("messages_sent", "messages accepted"),
-            frames_delivered: names.counter("frames_delivered", "messages written to connections"),
+            frames_written: names.counter("frames_written", "messages written to connections"),
             conflicts: names.counter(
                 "concurrency_conflicts",
                 "appends that were refused since somebody else appended first",

@@ -90,7 +90,7 @@ mod tests {
             "INFO, async_nats=warn",
             "off,hongyan=debug",
             "hongyan::access",
-            "warn,hongyan::projections::runner=trace,sqlx=info",
+            "warn,hongyan::projections::engine::runner=trace,sqlx=info",
             "[request]=debug",
         ] {
             check_filter(good).unwrap_or_else(|error| panic!("{good}: {error}"));

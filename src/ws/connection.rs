@@ -5,7 +5,7 @@ use std::{convert::Infallible, sync::Arc, time::Duration};
 use axum::extract::ws::{Utf8Bytes, WebSocket};
 use bytes::Bytes;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
-use tracing::{Instrument as _, Span, debug, warn};
+use tracing::{Instrument as _, Span, debug, error_span, warn};
 
 use super::{
     connection_command::{ConnectionCommand, GroupFrame},
@@ -43,30 +43,35 @@ pub fn serve(
     let mut sink =
         Box::new(FrameSink { socket, client, limit: sockets.app.config.write_timeout() });
     let tasks = sockets.registry.tasks.clone();
-    let span = admitted.as_ref().map_or_else(|_| Span::none(), |admitted| admitted.span());
-    let life = async move {
+    tasks.spawn(async move {
         sockets.app.metrics.connections.inc();
         let opened = match admitted {
-            Ok(admitted) => Box::pin(open(&sockets, admitted)).await,
+            Ok(admitted) => {
+                let span = admitted.span();
+                Box::pin(open(&sockets, admitted).instrument(span)).await
+            }
             Err(refused) => Err(refused),
         };
         match opened {
             Ok(Opened { user, role, registration, account, barrier }) => {
                 let state = ConnectionState::TakingOver(barrier, Remembered::default());
                 let mut connected = Box::new(Connected { user, role, registration, state });
-                let reason = match Box::pin(connected.greet(&sockets, account, &mut sink)).await {
+                let span = connected.span();
+                let greeted = connected.greet(&sockets, account, &mut sink).instrument(span);
+                let reason = match Box::pin(greeted).await {
                     Ok(()) => connected.run(&sockets, &mut sink).await,
                     Err(ended) => ended,
                 };
-                Box::pin(sockets.delivery_acks.settle(connected.registration.connection)).await;
+                let connection = connected.registration.connection;
+                let settled = sockets.delivery_acks.settle(connection);
+                Box::pin(settled.instrument(connected.span())).await;
                 connected.registration.end(reason);
             }
             Err(Refused::Text(text)) => Box::pin(sink.refuse(text)).await,
             Err(Refused::Later) => {}
         }
         sockets.app.metrics.connections.dec();
-    };
-    tasks.spawn(life.instrument(span));
+    });
 }
 
 struct Connected {
@@ -77,6 +82,13 @@ struct Connected {
 }
 
 impl Connected {
+    /// What log lines of this connection say of it. Made when there is something to do: kept, it would be a fifth of the
+    /// memory of a connection on which nothing happens.
+    fn span(&self) -> Span {
+        let connection = self.registration.connection;
+        error_span!("connection", user.id = self.user.0, connection.id = %connection)
+    }
+
     /// Welcome and hints (ws.md §3).
     async fn greet(
         &mut self,
@@ -121,9 +133,13 @@ impl Connected {
                 self.state.delivery().is_some_and(|delivery| delivery.wants_reading());
             let may_read = wants_reading && patience.is_none();
             let is_taking_over = matches!(self.state, ConnectionState::TakingOver(..));
-            let is_current = self.state.is_current();
+            let is_current = self.state.is_current_by_log();
             tokio::select! {
-                command = self.registration.commands.next() => Box::pin(self.handle(command, sockets, sink)).await?,
+                command = self.registration.commands.next() => {
+                    // A push that is written logs nothing, and there may be many.
+                    let span = if command.is_push() { Span::none() } else { self.span() };
+                    Box::pin(self.handle(command, sockets, sink).instrument(span)).await?;
+                }
                 message = sink.socket.recv() => sink.on_message(message, &sockets.app).await?,
                 passed = self.state.barrier(), if is_taking_over => {
                     self.state.pass((self.user, self.registration.connection), passed);
@@ -134,22 +150,29 @@ impl Connected {
                     // A drain that was asked for before something was sent comes before it, also if the next look would
                     // show that too.
                     while let Some(command) = self.registration.commands.take() {
-                        Box::pin(self.handle(command, sockets, sink)).await?;
+                        let span = self.span();
+                        Box::pin(self.handle(command, sockets, sink).instrument(span)).await?;
                     }
-                    if !Box::pin(self.read(sockets, sink)).await? {
+                    let span = self.span();
+                    if !Box::pin(self.read(sockets, sink).instrument(span)).await? {
                         patience = Some(Instant::now() + RETRY);
                     }
                 }
                 _ = heartbeat.tick() => sink.send(frames::ping()).await?,
                 () = sleep_until(Some(renewal)), if is_current => {
-                    let renewed =
-                        sockets.app.executor.renew(self.user, self.registration.connection);
-                    if let Err(error) = Box::pin(renewed).await {
-                        debug!(%error, "cannot renew a connection of user `{}`", self.user);
-                    }
+                    let span = self.span();
+                    Box::pin(self.renew(sockets).instrument(span)).await;
                     renewal += sockets.app.config.renewal();
                 }
             }
+        }
+    }
+
+    /// Tells the log of the connection again, before the event that did so expires.
+    async fn renew(&mut self, sockets: &Sockets) {
+        let connection = self.registration.connection;
+        if let Err(error) = sockets.app.executor.renew(self.user, connection).await {
+            debug!(%error, "cannot renew a connection of user `{}`", self.user);
         }
     }
 
@@ -280,7 +303,7 @@ impl Connected {
             place,
         );
         if is_message {
-            sockets.app.metrics.frames_delivered.inc();
+            sockets.app.metrics.frames_written.inc();
         }
     }
 

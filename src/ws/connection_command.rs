@@ -44,6 +44,11 @@ pub(super) enum ConnectionCommand {
 }
 
 impl ConnectionCommand {
+    /// Is it a push?
+    pub(super) fn is_push(&self) -> bool {
+        matches!(self, Self::QueuePush(..) | Self::GroupPush(_))
+    }
+
     /// Is what the socket would still deliver for another one, or for none?
     pub(super) fn is_final(&self) -> bool {
         matches!(

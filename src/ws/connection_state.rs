@@ -31,19 +31,21 @@ impl ConnectionState {
         }
     }
 
-    /// As far as its gateway knows, is it its user's current one?
-    pub(super) fn is_current(&self) -> bool {
+    /// Is it its user's current one by the log, as far as this gateway has read it? One that the queue has displaced is
+    /// so until the event that says so comes by.
+    pub(super) fn is_current_by_log(&self) -> bool {
         match self {
             Self::TakingOver(..) | Self::Current(_) | Self::Displaced => true,
             Self::Superseded | Self::Muted => false,
         }
     }
 
-    /// Takes in what changes what is to be delivered, and not whether.
+    /// Applies a command that changes what is to be delivered; those that end delivery are `supersede`, `mute` and
+    /// `displace`.
     pub(super) fn apply(&mut self, command: &ConnectionCommand) {
         match (self, command) {
             (Self::Current(delivery), command) => delivery.apply(command),
-            // Before it delivers it fetches, so pushes and watermarks are nothing new then.
+            // Before it delivers it fetches, so pushes and watermarks tell it nothing then.
             (Self::TakingOver(_, remembered), command) => remembered.apply(command),
             (Self::Displaced | Self::Superseded | Self::Muted, _) => {}
         }
@@ -70,21 +72,21 @@ impl ConnectionState {
 
     /// The queue says that another connection receives.
     pub(super) fn displace(&mut self) {
-        if self.is_current() {
+        if self.is_current_by_log() {
             *self = Self::Displaced;
         }
     }
 
     /// A newer connection has taken over; `true` if this one was current until then.
     pub(super) fn supersede(&mut self) -> bool {
-        let was_current = self.is_current();
+        let was_current = self.is_current_by_log();
         *self = Self::Superseded;
         was_current
     }
 
     /// The token was logged out or taken back.
     pub(super) fn mute(&mut self) {
-        if self.is_current() {
+        if self.is_current_by_log() {
             *self = Self::Muted;
         }
     }
@@ -114,11 +116,11 @@ mod tests {
 
     #[test]
     fn only_what_has_passed_the_barrier_delivers() {
-        assert!(taking_over().delivery().is_none() && taking_over().is_current());
+        assert!(taking_over().delivery().is_none() && taking_over().is_current_by_log());
         assert!(current().delivery().is_some_and(|delivery| delivery.wants_reading()));
         let mut displaced = taking_over();
         displaced.pass(WHO, None);
-        assert!(displaced.delivery().is_none() && displaced.is_current());
+        assert!(displaced.delivery().is_none() && displaced.is_current_by_log());
     }
 
     #[test]
@@ -129,7 +131,7 @@ mod tests {
         assert!(displaced.supersede());
         let mut muted = current();
         muted.mute();
-        assert!(!muted.is_current() && !muted.supersede());
+        assert!(!muted.is_current_by_log() && !muted.supersede());
         assert!(matches!(muted, ConnectionState::Superseded));
     }
 

@@ -93,20 +93,21 @@ impl GroupSubscriptions {
     /// Tells all who hear it. Not before this node knows whose sockets they are, and who has left: then they have been
     /// told that before.
     pub async fn deliver(&self, executor: &Executor, push: GroupPush, frame: Bytes) {
+        let arrived = Instant::now();
         let frame = Some(frame).filter(|frame| !frame.is_empty());
-        let seen = executor.wait_for_local(push.audience_version);
+        let seen = executor.applied(push.audience_version);
         // Whoever hands on pushes waits here, but not for a node that is behind: its sockets look.
         let knows = if self.lags.load(Ordering::Relaxed) {
-            seen.now_or_never() == Some(true)
+            seen.now_or_never().is_some()
         } else {
-            timeout(PATIENCE, seen).await == Ok(true)
+            timeout(PATIENCE, seen).await.is_ok()
         };
         self.lags.store(!knows, Ordering::Relaxed);
         let frame = frame.filter(|_| knows).and_then(|frame| Utf8Bytes::try_from(frame).ok());
         let mut groups = lock(&self.groups);
         let Some(subscribers) = groups.get_mut(&push.group) else { return };
         subscribers.heard = push.position;
-        let pushed = Arc::new(GroupFrame { push, frame, arrived: Instant::now() });
+        let pushed = Arc::new(GroupFrame { push, frame, arrived });
         for socket in subscribers.sockets.values() {
             push_command(socket, ConnectionCommand::GroupPush(Arc::clone(&pushed)));
         }

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use tracing::{Span, error_span, warn};
+use tracing::{Instrument as _, Span, error_span, warn};
 
 use super::{
     opening_order::OpeningPermit,
@@ -33,7 +33,7 @@ pub struct Admitted {
 }
 
 impl Admitted {
-    /// What the log lines of its connection say of it.
+    /// What log lines of its opening say of it.
     pub(super) fn span(&self) -> Span {
         error_span!(
             "connection",
@@ -132,6 +132,7 @@ pub(super) async fn open(sockets: &Sockets, admitted: Box<Admitted>) -> Result<O
         return Err(later("this gateway lags behind the log"));
     }
     gateways.remove(&node);
-    let barrier = Box::pin(takeover(sockets.clone(), user, connection, position, gateways));
+    let barrier = takeover(sockets.clone(), user, connection, position, gateways);
+    let barrier = Box::pin(barrier.instrument(Span::current()));
     Ok(Opened { user, role: claims.role, registration, account: Box::new(account), barrier })
 }

@@ -86,5 +86,5 @@ async fn twenty(from: &User, to: &User) -> Vec<String> {
 
 /// How many messages the first gateway has written to sockets.
 async fn written(app: &App) -> u64 {
-    app.metric("hongyan_frames_delivered_total").await
+    app.metric("hongyan_frames_written_total").await
 }

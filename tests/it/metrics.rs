@@ -82,7 +82,7 @@ async fn messages_are_measured_on_their_way() {
         &[
             (sent, 21.0),
             ("messages_sent_total", 21.0),
-            ("frames_delivered_total", 21.0),
+            ("frames_written_total", 21.0),
             ("append_duration_seconds_count", before.value("append_duration_seconds_count") + 20.0),
             (
                 "barrier_duration_seconds_count",
