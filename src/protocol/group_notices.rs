@@ -14,51 +14,68 @@ use crate::{
     },
 };
 
-/// A notice as JSON text, and who gets it.
-pub type Notice = (Vec<UserId>, String);
+/// A notice of a group.
+pub struct Notice {
+    /// Who gets it.
+    pub audience: NoticeAudience,
+    /// The message object, as JSON.
+    pub object: String,
+}
+
+/// Who gets a notice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NoticeAudience {
+    /// The group's owner alone.
+    Owner(UserId),
+    /// All members.
+    Members,
+    /// All members, and those who have asked to become one.
+    MembersAndApplicants,
+}
 
 /// The notice of an event, if it has one. The group is that after it, or the last of a dissolved one.
 pub fn of(event: &GroupEvent, group: &ActiveGroup) -> Option<Notice> {
-    let everybody = || group.members().map(|member| member.user).collect();
+    use NoticeAudience::{Members, MembersAndApplicants, Owner};
     let about = About { group, summary: group.summary() };
-    Some(match event {
+    let (audience, object) = match event {
         GroupEvent::Created { owner, notice, at, .. } => {
             let text = format!("{}创建了一个群，大家可以开始聊天了", owner.name);
-            (everybody(), about.notice(*notice, owner, &text, Columns::None, *at))
+            (Members, about.notice(*notice, owner, &text, Columns::None, *at))
         }
         GroupEvent::Renamed { by, name, notice, at } => {
             let text = format!("群名称修改为：{name}");
-            (everybody(), about.notice(*notice, by, &text, Columns::Names, *at))
+            (Members, about.notice(*notice, by, &text, Columns::Names, *at))
         }
         GroupEvent::Announced { by, remark, notice, at } => {
             let text = format!("[公告] \n\n {remark}");
-            (everybody(), about.notice(*notice, by, &text, Columns::Names, *at))
+            (Members, about.notice(*notice, by, &text, Columns::Names, *at))
         }
         GroupEvent::Joined { entry, notice, at, .. } => {
-            (everybody(), about.joined((*notice)?, entry, *at))
+            (Members, about.joined((*notice)?, entry, *at))
         }
         GroupEvent::Approved { user, icon, notice, at, .. } => {
             let text = format!("[{}] 加入了群聊", user.name);
-            (everybody(), about.admitted(*notice, (user.id, icon), &text, about.rows(), *at))
+            (Members, about.admitted(*notice, (user.id, icon), &text, about.rows(), *at))
         }
         GroupEvent::Applied { entry, text, owner, notice, at, .. } => {
-            (vec![owner.id], about.application(*notice, entry, text, owner, *at))
+            (Owner(owner.id), about.application(*notice, entry, text, owner, *at))
         }
         GroupEvent::Dissolved { by, roster, notice, at } => {
             let text = format!("群主于 {} 解散了该群", at.row_text());
-            let all = group.memberships().map(|member| member.user).collect();
-            (all, about.notice(*notice, by, &text, Columns::RowsAndUsers(roster), *at))
+            let everybody = MembersAndApplicants;
+            (everybody, about.notice(*notice, by, &text, Columns::RowsAndUsers(roster), *at))
         }
         GroupEvent::Left { by, roster, notice, at } => {
             let text = format!("{}于 {} 已退出群聊", by.name, at.row_text());
-            let owner = vec![group.row.owner];
+            let owner = Owner(group.row.owner);
             (owner, about.notice(*notice, by, &text, Columns::RowsAndUsers(roster), *at))
         }
         GroupEvent::PolicySet { .. }
         | GroupEvent::Refused { .. }
         | GroupEvent::MemberRemoved { .. }
         | GroupEvent::NicknameSet { .. } => return None,
-    })
+    };
+    Some(Notice { audience, object })
 }
 
 /// What the page on which an owner decides needs to know.

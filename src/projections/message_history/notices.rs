@@ -9,7 +9,7 @@ use crate::{
         StoreError,
         engine::postgres::{column, number},
     },
-    protocol::group_notices,
+    protocol::group_notices::{self, Notice, NoticeAudience},
 };
 
 /// What is shown of an event that is no message.
@@ -39,17 +39,14 @@ impl HistoryNotice {
         if !is_over {
             groups.apply(id, at, event);
         }
-        let told = groups.get(id).and_then(|group| group_notices::of(event, group));
+        let notice = groups.get(id).and_then(|group| group_notices::of(event, group));
         if is_over {
             groups.apply(id, at, event);
         }
-        let (users, object) = told?;
-        let audience = match event {
-            // The owner alone.
-            GroupEvent::Applied { .. } | GroupEvent::Left { .. } => {
-                Audience::User(users.first().copied()?)
-            }
-            _ => Audience::All(id),
+        let Notice { audience, object } = notice?;
+        let audience = match audience {
+            NoticeAudience::Owner(owner) => Audience::User(owner),
+            NoticeAudience::Members | NoticeAudience::MembersAndApplicants => Audience::All(id),
         };
         Some(Self { at, audience, object })
     }

@@ -17,7 +17,7 @@ use crate::{
     },
     projections::{StoreError, engine::redis::RedisTx},
     protocol::{
-        group_notices,
+        group_notices::{self, NoticeAudience},
         message_object::{MessageObject, revoked_text_in_group},
         user_notices,
     },
@@ -96,38 +96,48 @@ impl BatchApplier<'_> {
         let members = || group.members().map(|member| member.user).collect::<Vec<_>>();
         let is_large = group.count() > self.bounds.large;
         let over = matches!(event, GroupEvent::Dissolved { .. });
-        let beginning = match event {
-            _ if !is_large => Vec::new(),
-            _ if !was_large => members(),
-            GroupEvent::Joined { entry, .. } => vec![entry.user.id],
-            GroupEvent::Approved { user, .. } => vec![user.id],
-            _ => Vec::new(),
+        let (comes, goes) = match event {
+            GroupEvent::Joined { entry, .. } => (vec![entry.user.id], Vec::new()),
+            GroupEvent::Approved { user, .. } => (vec![user.id], Vec::new()),
+            GroupEvent::Left { by, .. } => (Vec::new(), vec![by.id]),
+            GroupEvent::MemberRemoved { user, .. } => (Vec::new(), vec![*user]),
+            GroupEvent::Dissolved { .. } => (Vec::new(), members()),
+            GroupEvent::Created { .. }
+            | GroupEvent::Renamed { .. }
+            | GroupEvent::Announced { .. }
+            | GroupEvent::PolicySet { .. }
+            | GroupEvent::Applied { .. }
+            | GroupEvent::Refused { .. }
+            | GroupEvent::NicknameSet { .. } => (Vec::new(), Vec::new()),
         };
-        let mut ending = match event {
-            GroupEvent::Left { by, .. } => vec![by.id],
-            GroupEvent::MemberRemoved { user, .. } => vec![*user],
-            GroupEvent::Dissolved { .. } => members(),
-            _ => Vec::new(),
+        let beginning = match (was_large, is_large) {
+            (_, false) => Vec::new(),
+            (false, true) => members(),
+            (true, true) => comes,
         };
+        let mut ending = goes;
         let shrinks = was_large && !is_large;
         if shrinks {
             ending.extend(members());
         }
-        let mut hearers = Vec::new();
-        if let Some((users, _)) = &notice {
-            hearers.clone_from(users);
-            hearers.retain(|user| !over || group.member(*user).is_none());
-        }
+        let applicants = || {
+            let all = group.memberships().map(|member| member.user);
+            all.filter(|user| group.member(*user).is_none()).collect::<Vec<_>>()
+        };
+        let audience = notice.as_ref().map(|notice| match notice.audience {
+            NoticeAudience::Owner(owner) => (false, vec![owner]),
+            NoticeAudience::Members => (true, Vec::new()),
+            NoticeAudience::MembersAndApplicants => (true, applicants()),
+        });
         self.open_undelivered(id, &beginning, at).await?;
-        match (notice, event) {
-            (Some((_, object)), GroupEvent::Applied { .. } | GroupEvent::Left { .. }) => {
-                self.enqueue(&hearers, Some(id), object, at).await?;
+        match (notice, audience) {
+            (Some(notice), Some((true, others))) => {
+                self.fan_out(id, None, &others, notice.object, at).await?;
             }
-            (Some((_, object)), GroupEvent::Dissolved { .. }) => {
-                self.fan_out(id, None, &hearers, object, at).await?;
+            (Some(notice), Some((false, alone))) => {
+                self.enqueue(&alone, Some(id), notice.object, at).await?;
             }
-            (Some((_, object)), _) => self.fan_out(id, None, &[], object, at).await?,
-            (None, _) => {}
+            _ => {}
         }
         self.close_undelivered(id, &ending).await?;
         let timeline = self.groups.timeline(id).filter(|_| shrinks || over);

@@ -11,7 +11,7 @@ use hongyan::{
         message::{Draft, Message, MessageCommand, MessageContent, Revoker},
     },
     events::{Event, GroupEvent, GroupId, MessageId, Revocation, UserId},
-    protocol::group_notices,
+    protocol::group_notices::{self, NoticeAudience},
 };
 use serde_json::value::RawValue;
 
@@ -88,10 +88,18 @@ impl Model {
         let Some(event) = judge(&mut group, position, &command) else { return };
         let over = matches!(event, GroupEvent::Dissolved { .. });
         let shown = if over { &before } else { &group };
-        let notice = shown.active().and_then(|group| group_notices::of(&event, group));
-        let hear = notice.map(|(users, _)| users).unwrap_or_default();
+        let heard_by = shown.active().and_then(|group| {
+            let members = || group.members().map(|member| member.user).collect();
+            Some(match group_notices::of(&event, group)?.audience {
+                NoticeAudience::Owner(owner) => vec![owner],
+                NoticeAudience::Members => members(),
+                NoticeAudience::MembersAndApplicants => {
+                    group.memberships().map(|member| member.user).collect()
+                }
+            })
+        });
         self.groups.insert(id, group);
-        self.tell(Event::Group(id, event), hear);
+        self.tell(Event::Group(id, event), heard_by.unwrap_or_default());
     }
 
     fn say(&mut self, id: GroupId, author: UserId, pick: u16) {
