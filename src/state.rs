@@ -57,7 +57,7 @@ impl App {
     }
 }
 
-/// What handlers that only read are handed: read models and the states of aggregates, and no way to change anything.
+/// What handlers that only read are handed: read models and the states of aggregates, and no way to append.
 #[derive(Clone)]
 pub struct Readers(App);
 
@@ -114,7 +114,7 @@ pub struct Parts {
     pub pushes: Pushes,
     /// What users upload.
     pub media: Media,
-    /// So many of those who read it may pause.
+    /// So many downloads whose clients pause may be waited for; the others are cut off.
     pub patient_downloads: Arc<Semaphore>,
     /// What is counted.
     pub metrics: Arc<Metrics>,

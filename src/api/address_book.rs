@@ -4,10 +4,11 @@ use axum::extract::State;
 
 use super::{
     error::ApiError,
+    letter_sections,
     middleware::auth::AuthenticatedUser,
     params::Params,
     route::{Route, get, post},
-    sections, users,
+    users,
 };
 use crate::{
     commands::user::User,
@@ -116,14 +117,14 @@ async fn list(
 ) -> Answer<AddressBookObject> {
     let friends = address_book::friends(readers.pool(), caller.account.id, page).await?;
     let entries = friends.into_iter().map(entry).collect();
-    Ok(Reply::of(AddressBookObject::of(entries, sections::OTHERS)))
+    Ok(Reply::of(AddressBookObject::of(entries, letter_sections::OTHERS)))
 }
 
 /// A friend, and the section where they stand.
 fn entry(Friend { id, remark, user }: Friend) -> (char, AddressBookEntry) {
     let names = [&remark, &user.nickname, &user.username];
     let name = names.into_iter().find(|name| !name.is_empty()).unwrap_or(&user.username).clone();
-    let section = sections::of(&name);
+    let section = letter_sections::of(&name);
     let entry = AddressBookEntry {
         id,
         beizhu: remark,

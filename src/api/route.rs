@@ -1,5 +1,6 @@
-//! Routes: each is declared once, beside its handler. What it takes, who may call it and what it answers come from the
-//! types of the handler, and so does what `/openapi.json` tells of it.
+//! Routes: each is declared once, beside its handler. What it takes and answers come from the types of the handler, and so
+//! does what `/openapi.json` tells of it. That a token is needed says the path, `/api/chat/`, before anything is read; a
+//! test holds the types against that.
 
 use axum::{
     extract::State,

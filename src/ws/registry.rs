@@ -41,7 +41,7 @@ const REFETCH_PAUSE: Duration = Duration::from_millis(10);
 
 /// The sockets of this node.
 pub struct ConnectionRegistry {
-    sockets: Mutex<Sockets>,
+    sockets: Mutex<Registered>,
     /// Their tasks.
     pub(super) tasks: TaskTracker,
     delivery_acks: DeliveryAcks,
@@ -54,7 +54,7 @@ pub struct ConnectionRegistry {
 
 /// The users with sockets, until the node stops.
 #[derive(Default)]
-struct Sockets {
+struct Registered {
     users: HashMap<UserId, Vec<Handle>>,
     closed: bool,
 }
@@ -306,7 +306,7 @@ impl ConnectionRegistry {
         self.lock().users.values().flatten().for_each(|handle| handle.send(command()));
     }
 
-    fn lock(&self) -> MutexGuard<'_, Sockets> {
+    fn lock(&self) -> MutexGuard<'_, Registered> {
         self.sockets.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,4 +1,4 @@
-//! Stories against the real binary and real servers. Each test starts its own nats-server, PostgreSQL and Redis.
+//! Stories against the real binary and real servers. Each test starts its own nats-server, Redis and database.
 //!
 //! Names begin with the part of the contract that they hold on to: `rest_41_…` is `rest.md` §41, `dev_15` a deviation
 //! of `data.md` §10. Nothing here waits for a time: only for a frame, a position, or a state.

@@ -1,4 +1,4 @@
-//! Credentials and claims: a key-value bucket that only the server's account may read.
+//! Credentials and reservations of usernames: a key-value bucket that only the server's account may read.
 
 use std::time::Duration;
 
@@ -81,15 +81,15 @@ pub struct DeviceReservation {
     pub uuid: Uuid,
 }
 
-/// A claim with the revision that a change must expect.
+/// A reservation with the revision that a change must expect.
 pub struct StoredReservation<C> {
-    /// The claim.
+    /// The reservation.
     pub reservation: C,
     /// Its revision.
     pub revision: u64,
 }
 
-/// What a claim is about; its key says nothing about the name.
+/// What a reservation is about; its key says nothing about the name.
 pub trait Reservation: Serialize + DeserializeOwned {
     /// Keeps names and devices apart.
     const KIND: &'static str;
@@ -162,7 +162,7 @@ impl CredentialStore {
         last.filter(is_there).map(|message| read(&message)).transpose()
     }
 
-    /// Replaces a claim if it is still the one that was read; its new revision, or `None` if it is not.
+    /// Replaces a reservation if it is still the one that was read; its new revision, or `None` if it is not.
     ///
     /// # Errors
     /// The credential store cannot be reached.
@@ -175,7 +175,7 @@ impl CredentialStore {
         self.put(&key::<C>(what), Headers::new(), &json(reservation), revision).await
     }
 
-    /// Gives a claim up, if it is still the one that was read.
+    /// Gives a reservation up, if it is still the one that was read.
     ///
     /// # Errors
     /// The credential store cannot be reached.
@@ -245,5 +245,5 @@ fn key<C: Reservation>(what: &str) -> String {
 }
 
 fn json<C: Reservation>(reservation: &C) -> Vec<u8> {
-    serde_json::to_vec(reservation).expect("claims are plain data")
+    serde_json::to_vec(reservation).expect("reservations are plain data")
 }

@@ -1,5 +1,8 @@
-//! Keys in Redis: what they are called and what is in them. Writers and scripts have them from here; a script is told
-//! each key that it touches in its `KEYS` (ADR 0032).
+//! Keys in Redis: what they are called and what is in them. Writers have them from here, and so have scripts, which are
+//! told each key that they touch in their `KEYS` (ADR 0032).
+//!
+//! `hongyan projections verify` tells tables apart by names: what stands before `_` and a digit is the table of a key,
+//! and a hash whose name has no digit is a table of its own, a field a row.
 
 use std::fmt::{self, Display};
 
@@ -62,7 +65,7 @@ impl Display for RedisKey {
             Self::GroupLog(group) => write!(f, "chatlog:chatlog_{group}_group_{group}"),
             Self::Queue(user) => write!(f, "chat_getmessage_{user}"),
             Self::Evicted(user) => write!(f, "evicted_{user}"),
-            Self::Cursor(user) => write!(f, "queue_{user}"),
+            Self::Cursor(user) => write!(f, "cursor_{user}"),
             Self::Objects => write!(f, "objects"),
             Self::Group(group) => write!(f, "group_{group}"),
             Self::Timeline(group) => write!(f, "timeline_{group}"),
@@ -94,26 +97,26 @@ pub fn checkpoint(read_model: &str, generation: i32) -> String {
     format!("hy:{read_model}:g{generation}")
 }
 
-/// A counter that has an end, or a mark. They belong to no read model and may be lost.
+/// A counter that ends by itself, or a mark: strings that belong to no read model and may be lost.
 #[derive(Debug, Clone, Copy)]
 pub enum CounterKey<'a> {
-    /// Signed calls of a device in the hour.
+    /// Signed calls of a device; an hour after the last that was accepted it is gone (clarification 7).
     SignedCalls(&'a str),
-    /// Runs of ffmpeg for a user in the hour.
+    /// Runs of ffmpeg for a user in the hour that began with the first.
     Posters(UserId),
-    /// Bytes that a user has uploaded in the day.
+    /// Bytes that a user has uploaded in the 24 hours that began with the first.
     UploadBytes(UserId),
-    /// Failed log-ins of an account, by its folded name.
+    /// Failed log-ins of an account, by its folded name, until `limits.login_window_s` after the last; so the next two.
     LoginFailures(&'a str),
-    /// The same from one network.
+    /// The same from one address; of IPv6 its /64.
     LoginFailuresAt(&'a str, ClientNetwork),
-    /// Failed log-ins of all accounts from one network.
+    /// Failed log-ins of all accounts from one address.
     LoginFailuresFrom(ClientNetwork),
-    /// Requests of a user in a minute since 1970.
+    /// Requests of a user in a minute, counted since 1970; gone after two.
     UserRequests(UserId, i64),
-    /// The same from a network.
+    /// The same from an address.
     NetworkRequests(ClientNetwork, i64),
-    /// A mark: the user has changed a field a moment ago.
+    /// A mark: the user has changed a field within the last minute (`ws.md` §5).
     Modified(UserId),
 }
 

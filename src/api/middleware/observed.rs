@@ -38,8 +38,8 @@ pub(in crate::api) struct Failure(pub(in crate::api) Arc<str>);
 /// The target of what is logged of each answer.
 const ACCESS: &str = "hongyan::access";
 
-/// The outermost layer of every listener. Its span is there whenever lines of the lowest level are: a failure without it
-/// would not say whose it is.
+/// The outermost layer of every listener. Its span is of level `ERROR`: a failure that is logged without it would not say
+/// whose it is.
 pub(in crate::api) async fn observe(mut request: Request, next: Next) -> Response {
     let begun = Instant::now();
     let cause = auth::cause(request.headers());

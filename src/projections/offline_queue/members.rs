@@ -2,7 +2,7 @@
 //! goes (ADR 0011). In Redis, beside the queues.
 //!
 //! A projection reads no other, so the queue folds `evt.group.>` itself. `group_{id}` is a hash: `row`, `timeline`,
-//! `floor` (see `offline_store`), and a membership by each user's number.
+//! `floor` (see `store`), and a membership by each user's number.
 
 use std::{
     collections::{BTreeSet, HashMap},

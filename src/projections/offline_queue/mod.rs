@@ -1,7 +1,7 @@
 //! The offline queue: what each user has not received yet, in order (`docs/design/offline-queue.md`). In Redis.
 //!
 //! Every message for a user enters their queue with a number of its own, whether they are online or not, and leaves
-//! when it was written to a socket. What is said to all of a large group enters the group's timeline instead, once, and
+//! once its client has acknowledged it (ADR 0015). What is said to all of a large group enters the group's timeline instead, once, and
 //! each member's undelivered set says what of it they have not received (ADR 0011). Beyond their quota queues and
 //! timelines forget the oldest; it is fetched from `message_history` (ADR 0016). Entries after the one at which a
 //! socket opened are its to receive live; those before wait for a drain. The two sets never meet.
@@ -47,7 +47,7 @@ use super::{
 /// mean, so it cannot change.
 pub const FANOUT_ON_READ_ABOVE: usize = 50;
 
-/// What a group and a queue may be before they are treated otherwise.
+/// From which size on a group is large, and how much queues and timelines keep.
 #[derive(Debug, Clone, Copy)]
 pub struct Bounds {
     /// A group with more members than this is large.
@@ -73,11 +73,11 @@ struct Memory {
 }
 
 impl Memory {
-    /// With more of both it is forgotten, and read again as it is needed.
+    /// With more of either it is forgotten, and read again as it is needed.
     const MOST_QUEUES: usize = 200_000;
     const MOST_MEMBERSHIPS: usize = 1_000_000;
 
-    fn is_bearable(&self) -> bool {
+    fn is_within_bounds(&self) -> bool {
         self.cursors.count() <= Self::MOST_QUEUES
             && self.groups.memberships() <= Self::MOST_MEMBERSHIPS
     }
@@ -149,7 +149,7 @@ impl Projection for OfflineQueue {
         batch: &[Recorded<Event>],
     ) -> Result<Vec<PushEffect>, StoreError> {
         tx.commits_by(&COMMIT);
-        let Memory { mut groups, mut cursors, audience_version } = self.remember(tx.since);
+        let Memory { mut groups, mut cursors, audience_version } = self.recall(tx.since);
         groups.load(tx, batch).await?;
         let users = groups.users(batch, self.bounds.large);
         cursors.load(tx, batch.iter().flat_map(touched).chain(users)).await?;
@@ -242,14 +242,14 @@ impl OfflineQueue {
         self.pushed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What is remembered, if it is of that moment.
-    fn remember(&self, since: FenceToken) -> Memory {
+    /// Takes out what is remembered, if it is of that moment.
+    fn recall(&self, since: FenceToken) -> Memory {
         let kept = self.memory.lock().unwrap_or_else(PoisonError::into_inner).take();
         kept.filter(|(until, _)| *until == since).map(|(_, memory)| memory).unwrap_or_default()
     }
 
     fn keep(&self, until: FenceToken, memory: Memory) {
-        let kept = memory.is_bearable().then_some((until, memory));
+        let kept = memory.is_within_bounds().then_some((until, memory));
         *self.memory.lock().unwrap_or_else(PoisonError::into_inner) = kept;
     }
 }

@@ -137,7 +137,7 @@ pub async fn opened_at(
 /// KEYS, after those of every query: cursor, large groups, evicted, queue, objects; the undelivered sets of the groups
 /// that are known; per timeline the group and the timeline. ARGV, after the generation: user, connection, how many, bytes
 /// of each place; of the queue from, to; how many groups are known, and which; per timeline from, to.
-/// Entries are read a few at a time, for there may be large ones among them.
+/// `$SHARED` is [`SHARED`]. Entries are read a few at a time, for there may be large ones among them.
 const FETCH: &str = "
 local at = redis.call('HGET', KEYS[2], 'position') or '0'
 local user, most, budget, few = ARGV[2], tonumber(ARGV[4]), tonumber(ARGV[5]), 10
@@ -155,13 +155,13 @@ local function read(key, from, to, found, object_of)
   end
 end
 local function queued(fields)
-  if fields[4] == '@' then
-    fields[4] = redis.call('HGET', KEYS[7], fields[2]) or '@'
+  if fields[4] == '$SHARED' then
+    fields[4] = redis.call('HGET', KEYS[7], fields[2]) or '$SHARED'
   end
   return #fields[4]
 end
 local function evicted(fields)
-  fields[3], fields[4] = 'm', '@'
+  fields[3], fields[4] = 'm', '$SHARED'
   return 0
 end
 local function said(fields) return #fields[6] end
@@ -199,7 +199,8 @@ for i = 9 + known, #ARGV, 2 do
 end
 return {at, 1, undelivered, queue, timelines}";
 
-static FETCH_QUERY: LazyLock<LiveQuery> = LazyLock::new(|| LiveQuery::new("offline_queue", FETCH));
+static FETCH_QUERY: LazyLock<LiveQuery> =
+    LazyLock::new(|| LiveQuery::new("offline_queue", &FETCH.replace("$SHARED", SHARED)));
 
 /// As Redis answers: names and values in turn.
 type Entry = (String, Vec<String>);

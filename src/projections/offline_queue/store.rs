@@ -7,7 +7,10 @@
 use std::sync::LazyLock;
 
 use crate::{
-    adapters::redis::{Script, keys::RedisKey},
+    adapters::redis::{
+        Script,
+        keys::{RedisKey, SHARED},
+    },
     events::{GroupId, Position, UserId},
     projections::{
         engine::redis::{NONE, RedisTx, command, committing},
@@ -15,7 +18,7 @@ use crate::{
     },
 };
 
-/// What is done at the commit beside plain commands: whatever depends on what is there then.
+/// What is done at the commit beside plain commands: whatever depends on what is there then. `$SHARED` is [`SHARED`].
 const OPERATIONS: &str = "
 local function let_go(objects, position)
   local queues = position .. ':queues'
@@ -30,7 +33,7 @@ function operations.ENQUEUE(key, most, id, position, object)
   for _, entry in ipairs(redis.call('XRANGE', queue, '-', '+', 'COUNT', over)) do
     local id, position, object = entry[1], entry[2][2], entry[2][4]
     redis.call('XDEL', queue, id)
-    if object == '@' then let_go(objects, position) end
+    if object == '$SHARED' then let_go(objects, position) end
     -- An entry without an object only says that there is something in a timeline.
     if object ~= '' then redis.call('XADD', evicted, id, 'p', position) end
   end
@@ -44,7 +47,7 @@ function operations.ACKNOWLEDGE(key, from, to)
       local ids = {}
       for i, entry in ipairs(some) do
         ids[i] = entry[1]
-        if let_go_of and entry[2][4] == '@' then let_go(objects, entry[2][2]) end
+        if let_go_of and entry[2][4] == '$SHARED' then let_go(objects, entry[2][2]) end
       end
       if #ids > 0 then redis.call('XDEL', key, unpack(ids)) end
     until #some < 500
@@ -67,7 +70,8 @@ function operations.APPEND(key, most, id, after, author, object)
 end";
 
 /// The script that commits a transaction of the queues.
-pub(super) static COMMIT: LazyLock<Script> = LazyLock::new(|| committing(OPERATIONS));
+pub(super) static COMMIT: LazyLock<Script> =
+    LazyLock::new(|| committing(&OPERATIONS.replace("$SHARED", SHARED)));
 
 /// Adds an entry to a queue: an object, [`SHARED`], or nothing where there is something in another place to look at.
 /// `size` is that of the object.

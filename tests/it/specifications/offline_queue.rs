@@ -53,7 +53,7 @@ pub async fn hold(specifications: &mut Specifications) {
                 "audience_version": {"version": "2"},
                 "chat_getmessage_9":
                     [["1-0", {"p": "1", "m": shown(1)}], ["2-0", {"p": "3", "m": shown(3)}]],
-                "queue_9": {"connection": CONNECTION, "token": TOKEN, "from": "1", "position": "2"},
+                "cursor_9": {"connection": CONNECTION, "token": TOKEN, "from": "1", "position": "2"},
             }),
         )
         .await;
