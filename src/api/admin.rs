@@ -1,5 +1,5 @@
-//! The admin listener: health, metrics, positions, and the documentation of the routes. Loopback by default, never for clients;
-//! who may use it is `admin_access`'s.
+//! The admin listener: health, metrics, positions, and the documentation of the routes. Loopback by default, never for
+//! clients; who may use it is `admin_access`'s.
 
 use std::{
     collections::BTreeMap,
@@ -113,8 +113,8 @@ static DOCS_POLICY: LazyLock<String> = LazyLock::new(|| {
 });
 
 impl Admin {
-    /// How every projection is: one that this process works on as it knows, the others as they were heard to say. Whoever
-    /// serves requests depends on all of them.
+    /// How every projection is: one that this process works on as it knows, the others as they were heard to say.
+    /// Whoever serves requests depends on all of them.
     fn all_projections(
         &self,
         checkpoints: &Checkpoints,
@@ -134,13 +134,13 @@ impl Admin {
 }
 
 fn heard(checkpoints: &Checkpoints, name: &str) -> (&'static str, u64, Option<String>) {
-    let Some(beat) = checkpoints.last_heartbeat(name) else {
+    let Some(heartbeat) = checkpoints.last_heartbeat(name) else {
         let reason = format!("no projector was heard for {} s", LOST_AFTER.as_secs());
         return ("silent", 0, Some(reason));
     };
     let why = |event| format!("event {event}: its projector says why");
-    let state = if beat.stopped_at.is_some() { "stopped" } else { "running" };
-    (state, beat.position.0, beat.stopped_at.map(why))
+    let state = if heartbeat.stopped_at.is_some() { "stopped" } else { "running" };
+    (state, heartbeat.position.0, heartbeat.stopped_at.map(why))
 }
 
 /// What keeps a process from being ready: a part, and why.

@@ -395,9 +395,9 @@ impl Process {
             if served.is_err() || told.is_err() {
                 warn!("requests or sockets did not end in time");
             }
-            let beat = Heartbeat::last(Position(0), self.node);
+            let heartbeat = Heartbeat::last(Position(0), self.node);
             let checkpoints = &sockets.app.executor.checkpoints;
-            checkpoints.publish(&Checkpoints::gateway(self.node), beat).await;
+            checkpoints.publish(&Checkpoints::gateway(self.node), heartbeat).await;
             checkpoints.flush().await;
         }
         self.stop.cancel();

@@ -49,8 +49,8 @@ impl Executor {
         }
     }
 
-    /// Says that this gateway is alive, also while the log is away: its sockets are not lost then. And how far it is,
-    /// once no command runs that was judged by an older state.
+    /// Says that this gateway is alive, also while the log is away: its connections are not lost then. And how far it
+    /// is, once no command runs that was judged by an older state.
     async fn report(&self) {
         let (name, mut heartbeat) = (Checkpoints::gateway(self.node), interval(GATEWAY_HEARTBEAT));
         heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -82,7 +82,7 @@ impl Executor {
     ) -> Result<(), LogError> {
         let silences = self.liveness.as_ref().map(|liveness| liveness.silences());
         let end = self.log.end().await?;
-        // At first from the end on. Later from where we were: sockets must hear what became of them while we heard
+        // At first from the end on. Later from where we were: connections must hear what became of them while we heard
         // nothing, that another took over or that we were taken for dead.
         let mut position = match *self.commands.subscribe().borrow() {
             Position(0) => end.last,

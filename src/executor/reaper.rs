@@ -14,7 +14,7 @@ use crate::{
     telemetry::ProjectionHealth,
 };
 
-/// How many sockets are ended at once.
+/// How many connections are ended at once.
 const AT_ONCE: usize = 256;
 
 /// Looks for gateways that are silent. Runs beside the `presence` runner, on every projector; only
@@ -24,7 +24,7 @@ pub struct Reaper {
     health: ProjectionHealth,
     /// How far the read model was, at most.
     seen: Position,
-    /// Since when a node that was never heard of has been known to have sockets.
+    /// Since when a node that was never heard of has been known to have connections.
     unheard: HashMap<NodeId, Instant>,
 }
 
@@ -51,7 +51,7 @@ impl Reaper {
             if !ours || listening_since.elapsed() < LOST_AFTER {
                 continue;
             }
-            if let Err(error) = self.look().await {
+            if let Err(error) = self.reap().await {
                 warn!(%error, "cannot look for lost gateways");
             }
         }
@@ -61,7 +61,7 @@ impl Reaper {
     ///
     /// # Errors
     /// Redis or the log cannot be reached.
-    pub async fn look(&mut self) -> anyhow::Result<usize> {
+    pub async fn reap(&mut self) -> anyhow::Result<usize> {
         if !self.health.is_live("presence") {
             self.seen = Position(0); // the log itself may be another one
             return Ok(0);
@@ -81,7 +81,7 @@ impl Reaper {
         Ok(ended)
     }
 
-    /// Has the read model all that it ever had? One that is being built anew has sockets that ended long ago, of
+    /// Has the read model all that it ever had? One that is being built anew has connections that ended long ago, of
     /// gateways that are long gone.
     fn is_whole(&mut self, position: Position) -> bool {
         self.seen = self.seen.max(position);
@@ -106,7 +106,7 @@ impl Reaper {
                 break;
             }
         }
-        // Until then the next look would end them again.
+        // Until then the next round would end them again.
         self.executor.checkpoints.wait_for_projections(last, &["presence"], LOST_AFTER).await;
         Ok(ended)
     }

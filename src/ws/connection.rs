@@ -32,8 +32,8 @@ const HEARTBEAT: Duration = Duration::from_secs(30);
 /// How long an alert waits for the word that nobody wants it.
 const ALERT: Duration = Duration::from_millis(300);
 
-/// Serves a socket to its end, in a task of its own. There may be a hundred thousand that say nothing, so a future that
-/// is awaited only now and then is boxed: the task has room for the waiting and no more.
+/// Serves a connection to its end, in a task of its own. There may be a hundred thousand that say nothing, so a future
+/// that is awaited only now and then is boxed: the task has room for the waiting and no more.
 pub fn serve(
     sockets: Sockets,
     socket: WebSocket,
@@ -82,8 +82,8 @@ struct Connected {
 }
 
 impl Connected {
-    /// What log lines of this connection say of it. Made when there is something to do: kept, it would be a fifth of the
-    /// memory of a connection on which nothing happens.
+    /// What log lines of this connection say of it. Made when there is something to do: kept, it would be a fifth of
+    /// the memory of a connection on which nothing happens.
     fn span(&self) -> Span {
         let connection = self.registration.connection;
         error_span!("connection", user.id = self.user.0, connection.id = %connection)
@@ -147,8 +147,8 @@ impl Connected {
                 }
                 () = async { sleep_until(patience).await }, if patience.is_some() => patience = None,
                 () = async {}, if may_read => {
-                    // A drain that was asked for before something was sent comes before it, also if the next look would
-                    // show that too.
+                    // A drain that was asked for before something was sent comes before it, also if the next fetch
+                    // would show that too.
                     while let Some(command) = self.registration.commands.take() {
                         let span = self.span();
                         Box::pin(self.handle(command, sockets, sink).instrument(span)).await?;
@@ -224,7 +224,7 @@ impl Connected {
         let metrics = &sockets.app.metrics;
         if delivery.is_draining() { &metrics.drains } else { &metrics.refetches }.inc();
         let refetch = async {
-            // After a reconnect or a rebuild all sockets refetch, and log-ins need Redis too.
+            // After a reconnect or a rebuild all connections refetch, and log-ins need Redis too.
             let _turn = sockets.refetches.acquire().await;
             delivery.read(&sockets.app.executor).await
         };
@@ -348,7 +348,7 @@ impl Connected {
         Ok(())
     }
 
-    /// F1, if a registered user's socket took over from a registered user's (ws.md §5, DEV-24).
+    /// F1, if a registered user's connection took over from a registered user's (ws.md §5, DEV-24).
     async fn alert(
         &mut self,
         by: Role,
@@ -368,8 +368,8 @@ impl Connected {
     }
 }
 
-/// May what was pushed be written? A gateway that was frozen or cut off has pushes from before, for sockets that may have
-/// been logged out since. It looks instead.
+/// May what was pushed be written? A gateway that was frozen or cut off has pushes from before, for connections that
+/// may have been logged out since. It looks instead.
 fn may_write(sockets: &Sockets) -> bool {
     sockets.app.executor.is_live()
 }

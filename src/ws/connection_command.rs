@@ -12,10 +12,10 @@ use crate::{
     events::{DisconnectReason, GroupId, Position, Role},
 };
 
-/// What the registry tells a socket.
+/// What the registry tells a connection.
 #[derive(Debug)]
 pub(super) enum ConnectionCommand {
-    /// A newer socket of the account, with a token of this role, took over (ws.md §5).
+    /// A newer connection of the account, with a token of this role, took over (ws.md §5).
     Superseded(Role),
     /// Deliver nothing more; say so when the last write is done.
     HandOver(oneshot::Sender<()>),
@@ -23,7 +23,7 @@ pub(super) enum ConnectionCommand {
     Mute,
     /// An entry of the queue, and when its push arrived; an empty frame says that there is something to look for.
     QueuePush(u64, Bytes, Instant),
-    /// Deliver what waits from before the socket opened.
+    /// Deliver what waits from before the connection opened.
     Drain,
     /// Pushes may have been missed.
     Refetch,
@@ -49,7 +49,7 @@ impl ConnectionCommand {
         matches!(self, Self::QueuePush(..) | Self::GroupPush(_))
     }
 
-    /// Is what the socket would still deliver for another one, or for none?
+    /// Is what the connection would still deliver for another one, or for none?
     pub(super) fn is_final(&self) -> bool {
         matches!(
             self,
@@ -58,21 +58,21 @@ impl ConnectionCommand {
     }
 }
 
-/// What was pushed, as a socket hears it.
+/// What was pushed, as a connection hears it.
 #[derive(Debug)]
 pub struct GroupFrame {
     /// Where and by whom.
     pub push: GroupPush,
-    /// The frame; none if the socket has to look by itself.
+    /// The frame; none if the connection has to refetch.
     pub frame: Option<Utf8Bytes>,
     /// When the push arrived.
     pub arrived: Instant,
 }
 
-/// With more orders waiting, pushes are left out, and the socket looks by itself.
+/// With more commands waiting, pushes are left out, and the connection refetches.
 const MOST_WAITING: usize = 1024;
 
-/// Tells a socket of a push.
+/// Tells a connection of a push.
 pub(super) fn push_command(commands: &Mailbox<ConnectionCommand>, push: ConnectionCommand) {
     commands.put_if_room(push, MOST_WAITING, ConnectionCommand::Refetch); // the socket may have ended just now
 }

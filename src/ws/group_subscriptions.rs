@@ -1,5 +1,5 @@
 //! Group subscriptions: pushes of large groups, on their way to the connections of members here (ADR 0011): one
-//! subscription per group with a socket, one frame for all of them.
+//! subscription per group with a connection, one frame for all of them.
 
 use std::{
     collections::HashMap,
@@ -29,7 +29,7 @@ use crate::{
     executor::Executor,
 };
 
-/// How long what is pushed waits until this node knows whose sockets are whose.
+/// How long what is pushed waits until this node knows whose connections are whose.
 const PATIENCE: Duration = Duration::from_millis(200);
 
 /// Who hears what is pushed in which group.
@@ -48,7 +48,7 @@ struct GroupSubscribers {
     _wanted: Subscription,
 }
 
-/// A socket's place among the hearers of a group, given back when it is dropped.
+/// A connection's place among the hearers of a group, given back when it is dropped.
 pub struct GroupSubscription {
     groups: Arc<Mutex<HashMap<GroupId, GroupSubscribers>>>,
     group: GroupId,
@@ -61,7 +61,7 @@ impl GroupSubscriptions {
         Self { subscriptions, groups: Arc::default(), lags: Arc::default() }
     }
 
-    /// From now on the socket hears what is pushed in these groups.
+    /// From now on the connection hears what is pushed in these groups.
     ///
     /// # Errors
     /// There is no server.
@@ -90,13 +90,13 @@ impl GroupSubscriptions {
         GroupSubscription { groups: Arc::clone(&self.groups), group, connection }
     }
 
-    /// Tells all who hear it. Not before this node knows whose sockets they are, and who has left: then they have been
-    /// told that before.
+    /// Tells all who hear it. Not before this node knows whose connections they are, and who has left: then they have
+    /// been told that before.
     pub async fn deliver(&self, executor: &Executor, push: GroupPush, frame: Bytes) {
         let arrived = Instant::now();
         let frame = Some(frame).filter(|frame| !frame.is_empty());
         let seen = executor.applied(push.audience_version);
-        // Whoever hands on pushes waits here, but not for a node that is behind: its sockets look.
+        // Whoever hands on pushes waits here, but not for a node that is behind: its connections refetch.
         let knows = if self.lags.load(Ordering::Relaxed) {
             seen.now_or_never().is_some()
         } else {

@@ -1,5 +1,5 @@
-//! The opening of a connection: the checks of ws.md §2, its registration, and the event that makes it its user's current
-//! one.
+//! The opening of a connection: the checks of ws.md §2, its registration, and the event that makes it its user's
+//! current one.
 
 use std::collections::BTreeSet;
 
@@ -22,8 +22,8 @@ use crate::{
     protocol::refusals::socket as refused,
 };
 
-/// Somebody who may have a connection. It receives pushes already: a client that asks for its queue as soon as the socket
-/// is open (rest.md §21) must not be earlier than we are.
+/// Somebody who may have a connection. It receives pushes already: a client that asks for its queue as soon as the
+/// connection is open (rest.md §21) must not be earlier than we are.
 pub struct Admitted {
     claims: Claims,
     pub(crate) account: Account,
@@ -105,11 +105,11 @@ pub(super) async fn open(sockets: &Sockets, admitted: Box<Admitted>) -> Result<O
     let authority = Authority::of_user(user, claims.jti, &cause);
     // Who has connections that may have something to report: the append was guarded by that.
     let mut gateways = BTreeSet::new();
-    let look = |session: &Session| gateways = session.open.values().copied().collect();
+    let observe = |session: &Session| gateways = session.open.values().copied().collect();
     let done = sockets
         .app
         .executor
-        .execute_observing::<Session>(user, &connect, authority, Wait::Durable, look)
+        .execute_observing::<Session>(user, &connect, authority, Wait::Durable, observe)
         .await;
     let position = match done {
         Ok(done) => done.position,
@@ -121,12 +121,12 @@ pub(super) async fn open(sockets: &Sockets, admitted: Box<Admitted>) -> Result<O
             return Err(Refused::Text(refused::DISABLED));
         }
         Err(error) => {
-            // The log may have it nevertheless, and nobody else would ever say that this socket is gone.
+            // The log may have it nevertheless, and nobody else would ever say that this connection is gone.
             registration.end(DisconnectReason::Closed);
             return Err(later(error));
         }
     };
-    // Once this node has seen it, its older sockets are superseded, and have been alerted.
+    // Once this node has seen it, its older connections are superseded, and have been alerted.
     if !sockets.app.executor.wait_for_local(position).await {
         registration.end(DisconnectReason::Closed);
         return Err(later("this gateway lags behind the log"));

@@ -12,16 +12,16 @@ use crate::events::UserId;
 /// With more queues than this, those in which nobody stands are dropped.
 const MOST: usize = 1024;
 
-/// The queues of users whose sockets are opening. A client that gives a socket up and opens another must not find that
-/// the older one comes into the log later and takes over.
+/// The queues of users whose connections are opening. A client that gives a connection up and opens another must not
+/// find that the older one comes into the log later and takes over.
 #[derive(Default)]
 pub struct OpeningOrder(Mutex<HashMap<UserId, Arc<Queue<()>>>>);
 
-/// The right to open a socket, until it is dropped.
+/// The right to open a connection, until it is dropped.
 pub(super) type OpeningPermit = OwnedMutexGuard<()>;
 
 impl OpeningOrder {
-    /// Waits until the user's sockets that were asked for before have opened, or have not.
+    /// Waits until the user's connections that were asked for before have opened, or have not.
     pub(super) async fn wait(&self, user: UserId) -> OpeningPermit {
         let queue = {
             let mut queues = self.0.lock().unwrap_or_else(PoisonError::into_inner);

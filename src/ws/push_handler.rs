@@ -26,7 +26,7 @@ impl PushHandler {
     /// Hands on what came from the server.
     pub async fn receive(&self, event: SubscriptionEvent) {
         match push::read(event) {
-            // This process has told its sockets by itself.
+            // This process has told its connections by itself.
             Some(Push::Group { delivered_by, .. })
                 if delivered_by == Some(self.sockets.app.executor.node) => {}
             Some(push) => self.dispatch(push).await,

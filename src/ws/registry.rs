@@ -35,11 +35,11 @@ use crate::{
     executor::{Executor, connections::Disconnect},
 };
 
-/// After a missed push so many users' sockets look at once, and then the next: 6,400 in a second.
+/// After a missed push so many users' connections refetch at once, and then the next: 6,400 in a second.
 const REFETCHED_AT_ONCE: usize = 64;
 const REFETCH_PAUSE: Duration = Duration::from_millis(10);
 
-/// The sockets of this node.
+/// The connections of this node.
 pub struct ConnectionRegistry {
     sockets: Mutex<Registered>,
     /// Their tasks.
@@ -52,7 +52,7 @@ pub struct ConnectionRegistry {
     most_per_user: usize,
 }
 
-/// The users with sockets, until the node stops.
+/// The users with connections, until the node stops.
 #[derive(Default)]
 struct Registered {
     users: HashMap<UserId, Vec<Handle>>,
@@ -68,18 +68,18 @@ struct Handle {
     commands: Arc<Mailbox<ConnectionCommand>>,
 }
 
-/// Where a socket is in its life, as the log tells it.
+/// Where a connection is in its life, as the log tells it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stage {
-    /// Its `connected` event has not come by: what has concerns older sockets.
+    /// Its `connected` event has not come by: what has concerns older connections.
     Opening,
-    /// It is, or was, the account's socket.
+    /// It is, or was, the account's connection.
     Open,
     /// Another has taken over.
     Superseded,
 }
 
-/// A socket's place in the registry, given back when the socket ends.
+/// A connection's place in the registry, given back when the connection ends.
 pub(super) struct Registration {
     registry: Arc<ConnectionRegistry>,
     user: UserId,
@@ -87,7 +87,7 @@ pub(super) struct Registration {
     pub(super) connection: ConnectionId,
     /// What the registry tells it.
     pub(super) commands: Arc<Mailbox<ConnectionCommand>>,
-    /// What is pushed to the user is for this socket, too.
+    /// What is pushed to the user is for this connection, too.
     subscription: Option<Subscription>,
 }
 
@@ -97,7 +97,7 @@ impl Registration {
         self.subscription = None;
     }
 
-    /// The socket, of which the log knows, has ended.
+    /// The connection, of which the log knows, has ended.
     pub(super) fn end(&self, reason: DisconnectReason) {
         self.registry.disconnects.report(Disconnect {
             user: self.user,
@@ -122,7 +122,7 @@ impl Drop for Registration {
 }
 
 impl ConnectionRegistry {
-    /// With at most `most_per_user` sockets per user; run the returned future.
+    /// With at most `most_per_user` connections per user; run the returned future.
     pub fn start(
         executor: Executor,
         delivery_acks: DeliveryAcks,
@@ -142,7 +142,7 @@ impl ConnectionRegistry {
         (Arc::new(registry), report)
     }
 
-    /// Adds a socket that is about to be told to the log. Drops the user's oldest if they have too many.
+    /// Adds a connection that is about to be told to the log. Drops the user's oldest if they have too many.
     pub(super) fn register(self: &Arc<Self>, user: UserId, token: TokenId) -> Registration {
         let connection = ConnectionId(clock::random_id());
         let subscription = subscribe_user(&self.subscriptions, user);
@@ -173,7 +173,7 @@ impl ConnectionRegistry {
         }
     }
 
-    /// Hands an entry of a user's queue to the socket that it is for.
+    /// Hands an entry of a user's queue to the connection that it is for.
     pub fn push(&self, user: UserId, connection: ConnectionId, number: u64, frame: Bytes) {
         let mut sockets = self.lock();
         let mut handles = sockets.users.get_mut(&user).into_iter().flatten();
@@ -186,14 +186,14 @@ impl ConnectionRegistry {
         }
     }
 
-    /// Is the socket here?
+    /// Is the connection here?
     pub fn has(&self, user: UserId, connection: ConnectionId) -> bool {
         let sockets = self.lock();
         let mut handles = sockets.users.get(&user).into_iter().flatten();
         handles.any(|handle| handle.connection == connection)
     }
 
-    /// Up to this number everything was pushed to the user, wherever their socket is.
+    /// Up to this number everything was pushed to the user, wherever their connection is.
     pub fn on_queue_watermark(&self, user: UserId, number: u64) {
         let sockets = self.lock();
         let handles = sockets.users.get(&user).into_iter().flatten();
@@ -201,8 +201,9 @@ impl ConnectionRegistry {
         behind.for_each(|handle| handle.send(ConnectionCommand::QueueWatermark(number)));
     }
 
-    /// Tells the user's sockets that are not superseded to drain the queue; `false` if they have none here. Of those that
-    /// are opening the log decides which receives, in whatever order they came here; the others drain nothing.
+    /// Tells the user's connections that are not superseded to drain the queue; `false` if they have none here. Of
+    /// those that are opening the log decides which receives, in whatever order they came here; the others drain
+    /// nothing.
     pub fn drain(&self, user: UserId) -> bool {
         let sockets = self.lock();
         let handles = sockets.users.get(&user).into_iter().flatten();
@@ -239,14 +240,14 @@ impl ConnectionRegistry {
         }
     }
 
-    /// Tells every socket that events up to `position` may have been missed.
+    /// Tells every connection that events up to `position` may have been missed.
     pub fn on_missed_events(&self, position: Position) {
         self.to_all(|| ConnectionCommand::EventsMissed(position));
         self.refetch_all();
     }
 
-    /// Waits until the user's superseded sockets have written their last, and tells the log what
-    /// they have received; answers where that is. Then another socket may have the rest.
+    /// Waits until the user's superseded connections have written their last, and tells the log what
+    /// they have received; answers where that is. Then another connection may have the rest.
     ///
     /// # Errors
     /// The log cannot be reached.
@@ -263,18 +264,18 @@ impl ConnectionRegistry {
                 })
                 .collect()
         };
-        // A socket that is blocked in a write answers when it is dropped for that.
+        // A connection that is blocked in a write answers when it is dropped for that.
         _ = join_all(waits).await;
         self.delivery_acks.flush().await
     }
 
-    /// Pushes may have been missed: all sockets will look.
+    /// Pushes may have been missed: all connections will refetch.
     pub fn refetch_all(&self) {
         self.pushes_missed.notify_one(); // kept, if that goes on already
     }
 
-    /// Tells all sockets to look whenever pushes may have been missed, for ever: a few at a time, since each asks Redis,
-    /// which others need as well.
+    /// Tells all connections to refetch whenever pushes may have been missed, for ever: a few at a time, since each
+    /// asks Redis, which others need as well.
     pub async fn spread_refetches(&self) {
         loop {
             self.pushes_missed.notified().await;
@@ -290,14 +291,14 @@ impl ConnectionRegistry {
         }
     }
 
-    /// Ends every socket without a close frame (ws.md §7.7), and returns when the log knows.
+    /// Ends every connection without a close frame (ws.md §7.7), and returns when the log knows.
     pub async fn shut_down(&self) {
         self.lock().closed = true;
         self.to_all(|| ConnectionCommand::Abort(DisconnectReason::Shutdown));
         self.disconnects.all_reported(|| self.count() == 0).await;
     }
 
-    /// How many sockets are open.
+    /// How many connections are open.
     pub fn count(&self) -> usize {
         self.lock().users.values().map(Vec::len).sum()
     }
@@ -331,8 +332,8 @@ fn on_session_event(handles: &mut [Handle], event: &SessionEvent) {
             let ended = handles.iter().filter(|handle| Some(handle.token) != kept);
             ended.for_each(|handle| handle.send(ConnectionCommand::Mute));
         }
-        // Another node declared this one lost: its users' queues fill while the sockets live on,
-        // so the sockets must go and come back.
+        // Another node declared this one lost: its users' queues fill while the connections live on,
+        // so the connections must go and come back.
         SessionEvent::Disconnected { connection, reason: DisconnectReason::NodeLost } => {
             let ours = handles.iter().filter(|handle| handle.connection == connection);
             ours.for_each(|handle| {
@@ -345,7 +346,7 @@ fn on_session_event(handles: &mut [Handle], event: &SessionEvent) {
 
 impl Handle {
     fn send(&self, command: ConnectionCommand) {
-        // The socket may have ended just now.
+        // The connection may have ended just now.
         if command.is_final() {
             self.commands.put_final(command);
         } else {

@@ -1,5 +1,5 @@
-//! The takeover barrier: a new connection delivers once those before it have written their last, and the queue knows what
-//! they delivered (docs/design/connections.md).
+//! The takeover barrier: a new connection delivers once those before it have written their last, and the queue knows
+//! what they delivered (docs/design/connections.md).
 
 use std::{collections::BTreeSet, pin::Pin, time::Duration};
 
@@ -14,11 +14,11 @@ use crate::{
     projections::offline_queue::query::{self, ConnectionStart},
 };
 
-/// How long after a failed look into the queue the next one is tried.
+/// How long after a failed read of the queue the next one is tried.
 pub(super) const RETRY: Duration = Duration::from_millis(300);
 
-/// What the barrier says once it is passed: where the connection began, and the position as of which what those before it
-/// have received is known; `None` if another connection is current by now.
+/// What the barrier says once it is passed: where the connection began, and the position as of which what those before
+/// it have received is known; `None` if another connection is current by now.
 pub(super) type Passed = Option<(ConnectionStart, Position)>;
 
 /// What a connection waits for before it delivers anything.
@@ -53,7 +53,7 @@ pub(super) async fn takeover(
         match query::opened_at(&sockets.app.executor.redis, user, connection, position).await {
             Ok(opened) => return opened.map(|opened| (opened, position)),
             Err(error) => {
-                warn!(%error, "cannot look into a queue");
+                warn!(%error, "cannot read a queue");
                 sleep(RETRY).await;
             }
         }

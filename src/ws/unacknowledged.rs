@@ -1,4 +1,4 @@
-//! Unacknowledged entries: written to a socket, and not yet acknowledged by its client's system (clarification 35).
+//! Unacknowledged entries: written to a connection, and not yet acknowledged by its client's system (clarification 35).
 
 use std::{collections::VecDeque, time::Duration};
 

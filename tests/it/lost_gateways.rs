@@ -73,8 +73,8 @@ async fn thousands_of_sockets_of_a_lost_gateway_are_ended_once_presence_is_whole
     begun.begun("presence");
     let (mut acts, mut waits) = (reaper(&caught_up), reaper(&begun));
     let ended = until("the silence is long enough", async || {
-        assert_eq!(waits.look().await.expect("a look"), 0);
-        let ended = acts.look().await.expect("a look");
+        assert_eq!(waits.reap().await.expect("a round"), 0);
+        let ended = acts.reap().await.expect("a round");
         (ended > 0).then_some(ended)
     });
     assert_eq!(ended.await, SOCKETS, "in one look");
@@ -85,7 +85,7 @@ async fn thousands_of_sockets_of_a_lost_gateway_are_ended_once_presence_is_whole
     done.expect("Redis answers");
     build(&redis, &runners, half).await;
     assert!(presence::nodes(&redis).await.expect("presence").1.contains_key(&node));
-    assert_eq!(acts.look().await.expect("a look"), 0, "they ended long ago");
+    assert_eq!(acts.reap().await.expect("a round"), 0, "they ended long ago");
 
     app.projector.as_mut().expect("a projector").start_again().await;
     app.settle().await;

@@ -1,7 +1,7 @@
-//! Pushes: frames on their way to sockets. A push is a hint; the queue is the truth (ADR 0003).
+//! Pushes: frames on their way to connections. A push is a hint; the queue is the truth (ADR 0003).
 //!
 //! Each begins with a line that says what it is: `f` number connection, `d`, `s` position, entry before, audience
-//! version, who has told its own sockets, and author, or `w` and watermarks; then comes the frame.
+//! version, who has told its own connections, and author, or `w` and watermarks; then comes the frame.
 
 use std::{
     sync::{Arc, OnceLock},
@@ -18,7 +18,7 @@ use super::{
 };
 use crate::events::{ConnectionId, GroupId, NodeId, Position, UserId};
 
-/// Every gateway reads all queues of its sockets again: pushes may have been missed.
+/// Every gateway reads all queues of its connections again: pushes may have been missed.
 const RESYNC: &str = "push.resync";
 
 /// What was pushed lately.
@@ -26,7 +26,7 @@ const WATERMARKS: &str = "push.watermarks";
 
 const DRAIN: &[u8] = b"d\n";
 
-/// How long a gateway may take to say that a socket was told to drain.
+/// How long a gateway may take to say that a connection was told to drain.
 const PATIENCE: Duration = Duration::from_millis(500);
 
 /// Sends pushes.
@@ -36,7 +36,7 @@ pub struct Pushes {
     here: LocalConnections,
 }
 
-/// The sockets of this process, if it is a gateway, too: they need no server to be told.
+/// The connections of this process, if it is a gateway, too: they need no server to be told.
 #[derive(Clone, Default)]
 pub struct LocalConnections(Arc<OnceLock<Local>>);
 
@@ -48,8 +48,8 @@ struct Local {
 }
 
 impl LocalConnections {
-    /// This process is the gateway `node`, which has the sockets that `has` knows; their pushes come out of the returned
-    /// channel in order.
+    /// This process is the gateway `node`, which has the connections that `has` knows; their pushes come out of the
+    /// returned channel in order.
     pub fn are(
         &self,
         node: NodeId,
@@ -61,7 +61,7 @@ impl LocalConnections {
     }
 }
 
-/// Something for sockets.
+/// Something for connections.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Push {
     /// An entry of a user's queue, as a frame.
@@ -70,25 +70,25 @@ pub enum Push {
         user: UserId,
         /// Its number.
         number: u64,
-        /// The socket that it is for.
+        /// The connection that it is for.
         connection: ConnectionId,
-        /// The frame; empty if the socket has to look by itself.
+        /// The frame; empty if the connection has to look by itself.
         frame: Bytes,
     },
-    /// Deliver what waits from before the socket opened (rest.md §21).
+    /// Deliver what waits from before the connection opened (rest.md §21).
     Drain {
         /// Whose.
         user: UserId,
-        /// Where it is to be said that their socket was told.
+        /// Where it is to be said that their connection was told.
         reply: Option<Bytes>,
     },
     /// What was pushed to all of a large group.
     Group {
         /// What.
         push: GroupPush,
-        /// The gateway whose sockets have been told already.
+        /// The gateway whose connections have been told already.
         delivered_by: Option<NodeId>,
-        /// The frame; empty if sockets have to look by themselves.
+        /// The frame; empty if connections have to look by themselves.
         frame: Bytes,
     },
     /// What was pushed lately.
@@ -112,7 +112,7 @@ pub struct GroupPush {
     pub audience_version: Position,
 }
 
-/// Was a user's socket told?
+/// Was a user's connection told?
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DrainAnswer {
     /// It was.
@@ -127,8 +127,8 @@ impl Pushes {
         Self { client, here }
     }
 
-    /// Sends a frame to whichever gateway holds the socket; lost if none is connected. Says whether it went over the
-    /// server, where it can get lost as well. The queue has it.
+    /// Sends a frame to whichever gateway holds the connection; lost if none is connected. Says whether it went over
+    /// the server, where it can get lost as well. The queue has it.
     pub async fn queue(
         &self,
         user: UserId,
@@ -145,7 +145,7 @@ impl Pushes {
         true
     }
 
-    /// Sends what was pushed in a group to every gateway with a member's socket. The timeline has it.
+    /// Sends what was pushed in a group to every gateway with a member's connection. The timeline has it.
     pub async fn group(&self, push: GroupPush, frame: Bytes) {
         let here = self.here.0.get();
         let (subject, delivered_by) = (of_group(push.group), here.map(|local| local.node));
@@ -162,7 +162,7 @@ impl Pushes {
         _ = self.client.publish(WATERMARKS, watermarks.line().into()).await;
     }
 
-    /// Tells the user's socket, wherever it is, to drain the queue.
+    /// Tells the user's connection, wherever it is, to drain the queue.
     ///
     /// # Errors
     /// Not connected to the server, or a gateway does not answer.
@@ -184,7 +184,7 @@ impl Pushes {
     }
 }
 
-/// What is for a user's sockets.
+/// What is for a user's connections.
 pub fn subscribe_user(subscriptions: &Subscriptions, user: UserId) -> Subscription {
     subscriptions.subscribe(of_user(user))
 }
@@ -254,7 +254,7 @@ fn queue_line(number: u64, connection: ConnectionId) -> String {
     format!("f {number} {connection}")
 }
 
-/// No gateway has told its sockets.
+/// No gateway has told its connections.
 const NOBODY: &str = "-";
 
 fn group_line(

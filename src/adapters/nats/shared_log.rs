@@ -36,7 +36,7 @@ pub struct SharedLogSubscription {
 #[derive(Default)]
 struct Recent {
     /// Counts the connections to the log; after each loss followers begin anew.
-    stretch: u64,
+    range: u64,
     /// All events after this position and up to `end` are here; `None` while there is no connection.
     after: Option<Position>,
     end: Position,
@@ -104,7 +104,7 @@ impl SharedLogSubscription {
             bell: Arc::default(),
             subjects,
             next: Position(from.0.max(1)),
-            stretch: 0,
+            range: 0,
             own: None,
             asked: false,
             pending: 0,
@@ -117,8 +117,8 @@ impl SharedLogSubscription {
 impl Recent {
     /// The connection is lost: everybody begins anew.
     fn begin_anew(&mut self) {
-        let (stretch, last_number) = (self.stretch + 1, self.last_number);
-        let before = std::mem::replace(self, Self { stretch, last_number, ..Self::default() });
+        let (range, last_number) = (self.range + 1, self.last_number);
+        let before = std::mem::replace(self, Self { range, last_number, ..Self::default() });
         before.waiting.values().for_each(|waiting| waiting.bell.notify_one());
     }
 
@@ -190,7 +190,7 @@ pub struct Subscriber {
     bell: Arc<Notify>,
     subjects: &'static [&'static str],
     next: Position,
-    stretch: u64,
+    range: u64,
     own: Option<Reader>,
     /// Since their own reader gave something, the log was asked whether that was the last before the tail.
     asked: bool,
@@ -254,7 +254,7 @@ impl Subscriber {
             }
             let found = {
                 let mut recent = self.tail.recent();
-                if recent.stretch != self.stretch {
+                if recent.range != self.range {
                     return Err(LogError::Unavailable("the connection was lost meanwhile".into()));
                 }
                 // Where it waited nothing concerned it, even if that is not kept any more.
@@ -308,18 +308,19 @@ impl Subscriber {
         Ok(())
     }
 
-    /// Goes over to the tail if that has what comes next, or there is nothing of ours before what it has. What their own
-    /// reader has pending is a hint when to ask, and no answer: the replica that it reads from may lag behind the tail.
+    /// Goes over to the tail if that has what comes next, or there is nothing of ours before what it has. What their
+    /// own reader has pending is a hint when to ask, and no answer: the replica that it reads from may lag behind the
+    /// tail.
     async fn join(&mut self) -> Result<bool, LogError> {
         let end = {
             let recent = self.tail.recent();
             if recent.has(self.next) {
-                (self.own, self.stretch) = (None, recent.stretch);
+                (self.own, self.range) = (None, recent.range);
                 return Ok(true);
             }
-            recent.after.map(|_| (recent.end, recent.stretch))
+            recent.after.map(|_| (recent.end, recent.range))
         };
-        let Some((end, stretch)) = end else { return Ok(false) };
+        let Some((end, range)) = end else { return Ok(false) };
         if self.asked || self.own.as_ref().is_some_and(|reader| reader.pending() > 0) {
             return Ok(false);
         }
@@ -328,7 +329,7 @@ impl Subscriber {
             return Ok(false);
         }
         self.next = self.next.max(Position(end.0 + 1));
-        (self.own, self.stretch, self.pending) = (None, stretch, 0);
+        (self.own, self.range, self.pending) = (None, range, 0);
         Ok(true)
     }
 }

@@ -1,5 +1,5 @@
 //! Watermarks say again what was pushed since the last heartbeat: a push that was lost is missed within seconds, and
-//! only the sockets that it was for look (ADR 0022).
+//! only the connections that it was for look (ADR 0022).
 //!
 //! A push is lost where nobody notices between two servers of a cluster, or in a projector's connection that broke.
 //! Whoever hears the next push to the same user sees a gap in the numbers; these are for the last one.
@@ -23,7 +23,7 @@ const MOST: usize = 10_000;
 /// One message: what was pushed between two others.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Watermarks {
-    /// The stretch of work of a projector: what it pushed before is not told.
+    /// The range of work of a projector: what it pushed before is not told.
     pub run: Uuid,
     /// Counts the messages of a run.
     pub number: u64,
@@ -58,7 +58,8 @@ impl Pushed {
         self.groups.insert(group, position);
     }
 
-    /// What was pushed since the last call, in one message at least: that none was missed can be told from their numbers.
+    /// What was pushed since the last call, in one message at least: that none was missed can be told from their
+    /// numbers.
     pub fn take(&mut self) -> Vec<Watermarks> {
         let users: Vec<_> = std::mem::take(&mut self.users).into_iter().collect();
         let groups: Vec<_> = std::mem::take(&mut self.groups).into_iter().collect();

@@ -63,24 +63,24 @@ impl Tools {
     ) -> anyhow::Result<Paused> {
         let checkpoints = self.runners.checkpoints.clone();
         let position = store.claim(live, clock::random_id()).await?.position;
-        let beat = Heartbeat::at(position, self.runners.node);
+        let heartbeat = Heartbeat::at(position, self.runners.node);
         let stop = CancellationToken::new();
         let (stopped, listener) = (stop.clone(), checkpoints.clone());
         boot::background(async move {
             while !stopped.is_cancelled() {
-                listener.publish_heartbeat(P::NAME, beat).await;
+                listener.publish_heartbeat(P::NAME, heartbeat).await;
                 _ = timeout(Duration::from_millis(100), stopped.cancelled()).await;
             }
         });
         // The runner may have claimed it back before it heard of us; by now it has heard.
         sleep(Duration::from_millis(200)).await;
         let position = store.claim(live, clock::random_id()).await?.position;
-        Ok(Paused { name: P::NAME, position, events: 0, checkpoints, beat, stop })
+        Ok(Paused { name: P::NAME, position, events: 0, checkpoints, heartbeat, stop })
     }
 }
 
-/// Builds a generation up to exactly `target`, and goes on after what passes: hours of work are not lost to a server that
-/// is restarted.
+/// Builds a generation up to exactly `target`, and goes on after what passes: hours of work are not lost to a server
+/// that is restarted.
 async fn build<P: Projection>(
     work: &mut Runner<'_, P>,
     generation: &Generation,
@@ -107,7 +107,7 @@ pub(super) struct Paused {
     pub(super) position: Position,
     pub(super) events: u64,
     checkpoints: Checkpoints,
-    beat: Heartbeat,
+    heartbeat: Heartbeat,
     stop: CancellationToken,
 }
 
@@ -115,7 +115,7 @@ impl Paused {
     /// Lets the runner go on.
     pub(super) async fn resume(self) {
         self.stop.cancel();
-        self.checkpoints.publish(self.name, Heartbeat { leaving: true, ..self.beat }).await;
+        self.checkpoints.publish(self.name, Heartbeat { leaving: true, ..self.heartbeat }).await;
         self.checkpoints.flush().await;
     }
 }

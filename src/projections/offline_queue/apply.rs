@@ -30,7 +30,7 @@ pub(super) struct BatchApplier<'a> {
     pub(super) groups: GroupMembers,
     pub(super) cursors: QueueCursors,
     pub(super) undelivered: UndeliveredSets,
-    /// The last event that changed who receives: a socket, or a membership.
+    /// The last event that changed who receives: a connection, or a membership.
     pub(super) audience_version: Position,
     pub(super) effects: Vec<PushEffect>,
 }
@@ -232,7 +232,7 @@ impl BatchApplier<'_> {
         at: Position,
     ) {
         let timeline = self.groups.begin_timeline(id);
-        let (after, look) = (timeline.last, timeline.last_fanout != LastFanout::OnRead);
+        let (after, must_refetch) = (timeline.last, timeline.last_fanout != LastFanout::OnRead);
         (timeline.last, timeline.last_fanout) = (at.0, LastFanout::OnRead);
         let place = (id, at);
         store::append_to_timeline(self.tx, self.bounds.quota, place, (after, author), &object);
@@ -243,7 +243,7 @@ impl BatchApplier<'_> {
             author,
             audience_version: self.audience_version,
         };
-        self.effects.push(PushEffect::Timeline(said, (!look).then(|| object.into())));
+        self.effects.push(PushEffect::Timeline(said, (!must_refetch).then(|| object.into())));
     }
 
     /// Something for the queues of some; `of` is the group that it belongs to.
@@ -268,13 +268,13 @@ impl BatchApplier<'_> {
             let place = (user, given.number);
             store::enqueue(self.tx, self.bounds.quota, place, at, stored);
             let Some(connection) = given.connection else { continue };
-            // The socket may have yet to hear of what is in the timeline.
-            let look = match last_fanout {
+            // The connection may have yet to hear of what is in the timeline.
+            let must_refetch = match last_fanout {
                 None | Some(LastFanout::OnWrite) => false,
                 Some(LastFanout::OnWriteExcept(other)) => other == user,
                 Some(LastFanout::OnRead) => true,
             };
-            let object = (!look).then(|| Arc::clone(&object));
+            let object = (!must_refetch).then(|| Arc::clone(&object));
             self.effects.push(PushEffect::Queue { user, number: given.number, connection, object });
         }
         Ok(())

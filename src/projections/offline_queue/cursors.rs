@@ -18,7 +18,7 @@ use crate::{
 #[derive(Default)]
 pub(super) struct QueueCursors {
     now: HashMap<UserId, QueueCursor>,
-    /// Those whose socket may have changed.
+    /// Those whose connection may have changed.
     changed: BTreeSet<UserId>,
 }
 
@@ -27,11 +27,11 @@ pub(super) struct QueueCursors {
 pub(super) struct QueueCursor {
     /// The last number given.
     last: u64,
-    /// The socket that receives.
+    /// The connection that receives.
     pub(super) socket: Option<CursorConnection>,
 }
 
-/// A socket, as its user's queue sees it.
+/// A connection, as its user's queue sees it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct CursorConnection {
     /// Its name.
@@ -48,7 +48,7 @@ pub(super) struct CursorConnection {
 pub(super) struct Allocated {
     /// Its number.
     pub(super) number: u64,
-    /// The socket that is open.
+    /// The connection that is open.
     pub(super) connection: Option<ConnectionId>,
 }
 
@@ -97,7 +97,7 @@ impl QueueCursors {
         Ok(())
     }
 
-    /// Takes in what happens to somebody's sockets.
+    /// Takes in what happens to somebody's connections.
     pub(super) fn apply(&mut self, user: UserId, event: &SessionEvent, at: Position) {
         self.changed.insert(user);
         self.now.entry(user).or_default().apply(event, at);
@@ -126,7 +126,7 @@ impl QueueCursors {
 }
 
 impl QueueCursor {
-    /// The same as [`crate::commands::session::Session`] says about the socket, with the number at which it opened.
+    /// The same as [`crate::commands::session::Session`] says about the connection, with the number at which it opened.
     fn apply(&mut self, event: &SessionEvent, at: Position) {
         match *event {
             SessionEvent::Connected { connection, token, .. } => {
@@ -186,7 +186,7 @@ mod tests {
         events::{DisconnectReason, NodeId, Role},
     };
 
-    /// The queue keeps its own view of the socket, for a projection reads no other; it must be the same.
+    /// The queue keeps its own view of the connection, for a projection reads no other; it must be the same.
     #[test]
     fn the_queue_agrees_with_the_session_about_the_socket() {
         let id = Uuid::from_u128;

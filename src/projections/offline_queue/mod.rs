@@ -1,10 +1,10 @@
 //! The offline queue: what each user has not received yet, in order (`docs/design/offline-queue.md`). In Redis.
 //!
 //! Every message for a user enters their queue with a number of its own, whether they are online or not, and leaves
-//! once its client has acknowledged it (ADR 0015). What is said to all of a large group enters the group's timeline instead, once, and
-//! each member's undelivered set says what of it they have not received (ADR 0011). Beyond their quota queues and
-//! timelines forget the oldest; it is fetched from `message_history` (ADR 0016). Entries after the one at which a
-//! socket opened are its to receive live; those before wait for a drain. The two sets never meet.
+//! once its client has acknowledged it (ADR 0015). What is said to all of a large group enters the group's timeline
+//! instead, once, and each member's undelivered set says what of it they have not received (ADR 0011). Beyond their
+//! quota queues and timelines forget the oldest; it is fetched from `message_history` (ADR 0016). Entries after the one
+//! at which a connection opened are its to receive live; those before wait for a drain. The two sets never meet.
 
 mod apply;
 mod cursors;
@@ -83,7 +83,7 @@ impl Memory {
     }
 }
 
-/// A new entry for sockets that are open.
+/// A new entry for connections that are open.
 pub enum PushEffect {
     /// In a queue.
     Queue {
@@ -93,7 +93,7 @@ pub enum PushEffect {
         number: u64,
         /// Their current connection.
         connection: ConnectionId,
-        /// Shared by all who get it; none if the socket has to look by itself.
+        /// Shared by all who get it; none if the connection has to refetch.
         object: Option<Arc<str>>,
     },
     /// In a timeline.
@@ -223,7 +223,7 @@ impl Projection for OfflineQueue {
         }
     }
 
-    /// Nothing was pushed while catching up: sockets look into their queues themselves.
+    /// Nothing was pushed while catching up: connections refetch.
     async fn caught_up(&self) {
         self.pushed().begin();
         self.pushes.refetch_all().await;

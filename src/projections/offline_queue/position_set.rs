@@ -1,8 +1,8 @@
 //! Sets of positions of the log, as ranges.
 //!
 //! A list of ranges, as nearly all sets have one to three: a push to a connection asks and notes in 12 ns, where
-//! `rangemap` takes 32 and `range-set-blaze` 155, and with 200 ranges a change takes 41 ns, where they take 106 and 4,400
-//! (ADR 0031).
+//! `rangemap` takes 32 and `range-set-blaze` 155, and with 200 ranges a change takes 41 ns, where they take 106 and
+//! 4,400 (ADR 0031).
 
 use std::{fmt, str::FromStr};
 
@@ -29,7 +29,7 @@ impl PositionSet {
         self.first_within(position, position).is_some()
     }
 
-    /// The first stretch, as far as it is between these positions.
+    /// The first range, as far as it is between these positions.
     pub fn first_within(&self, from: u64, to: u64) -> Option<(u64, u64)> {
         let at = self.0.partition_point(|(_, end)| *end < from);
         let (start, end) = *self.0.get(at)?;
@@ -93,8 +93,8 @@ impl FromStr for PositionSet {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let mut all = Self::default();
-        for stretch in text.split_ascii_whitespace() {
-            let (from, to) = stretch.split_once('-').unwrap_or((stretch, stretch));
+        for range in text.split_ascii_whitespace() {
+            let (from, to) = range.split_once('-').unwrap_or((range, range));
             let to = if to.is_empty() { ENDLESS } else { to.parse()? };
             all.add(from.parse()?, to);
         }
@@ -115,36 +115,36 @@ mod tests {
 
     proptest! {
         #[test]
-        fn stretches_are_sets_of_positions(
+        fn ranges_are_sets_of_positions(
             steps in vec((any::<bool>(), 0..FAR, 0..9_u64, any::<bool>()), 0..30)
         ) {
-            let (mut stretches, mut set) = (PositionSet::default(), BTreeSet::new());
+            let (mut ranges, mut set) = (PositionSet::default(), BTreeSet::new());
             for (add, from, length, endless) in steps {
                 let to = from + length;
                 if add {
-                    stretches.add(from, if endless { ENDLESS } else { to });
+                    ranges.add(from, if endless { ENDLESS } else { to });
                     set.extend(from..=if endless { 2 * FAR } else { to });
                 } else {
-                    stretches.remove(from, to);
+                    ranges.remove(from, to);
                     set.retain(|position| !(from..=to).contains(position));
                 }
-                prop_assert_eq!(stretches.to_string().parse(), Ok(stretches.clone()));
+                prop_assert_eq!(ranges.to_string().parse(), Ok(ranges.clone()));
                 for position in 0..2 * FAR {
-                    prop_assert_eq!(stretches.contains(position), set.contains(&position));
+                    prop_assert_eq!(ranges.contains(position), set.contains(&position));
                 }
-                prop_assert!(stretches.0.windows(2).all(|two| two[0].1 + 1 < two[1].0), "{stretches}");
+                prop_assert!(ranges.0.windows(2).all(|two| two[0].1 + 1 < two[1].0), "{ranges}");
             }
         }
     }
 
     #[test]
-    fn the_first_stretch_is_cut_to_what_was_asked_for() {
-        let stretches: PositionSet = "3-7 12-".parse().expect("stretches");
-        assert_eq!(stretches.first_within(0, 100), Some((3, 7)));
-        assert_eq!(stretches.first_within(5, 6), Some((5, 6)));
-        assert_eq!(stretches.first_within(8, 11), None);
-        assert_eq!(stretches.first_within(14, 13), None);
-        assert_eq!(stretches.first_within(8, ENDLESS), Some((12, ENDLESS)));
-        assert!(stretches.is_endless());
+    fn the_first_range_is_cut_to_what_was_asked_for() {
+        let ranges: PositionSet = "3-7 12-".parse().expect("ranges");
+        assert_eq!(ranges.first_within(0, 100), Some((3, 7)));
+        assert_eq!(ranges.first_within(5, 6), Some((5, 6)));
+        assert_eq!(ranges.first_within(8, 11), None);
+        assert_eq!(ranges.first_within(14, 13), None);
+        assert_eq!(ranges.first_within(8, ENDLESS), Some((12, ENDLESS)));
+        assert!(ranges.is_endless());
     }
 }

@@ -12,7 +12,7 @@ use crate::{
     projections::engine::redis::LiveQuery,
 };
 
-/// Where a socket opened.
+/// Where a connection opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ConnectionStart {
     /// The last number that its user's queue had given.
@@ -21,7 +21,7 @@ pub struct ConnectionStart {
     pub position: Position,
 }
 
-/// What a socket wants to see.
+/// What a connection wants to see.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FetchRequest {
     /// The large groups that the user is known to have something in; which others there are is found out.
@@ -48,7 +48,7 @@ impl FetchRequest {
 pub struct FetchResult {
     /// Up to which event.
     pub at: Position,
-    /// Is it this socket that receives? If not, the rest is empty.
+    /// Is it this connection that receives? If not, the rest is empty.
     pub is_receiving: bool,
     /// Of the user's large groups: the positions of entries that they may not have received.
     pub undelivered: Vec<(GroupId, PositionSet)>,
@@ -115,8 +115,8 @@ static OPENED_AT: LazyLock<LiveQuery> = LazyLock::new(|| {
     LiveQuery::new("offline_queue", body)
 });
 
-/// Where `connection` opened; `None` if it is not the user's socket. As the queues are at `since` or later: while they are
-/// built anew, they do not know what has come since, nor who has opened one.
+/// Where `connection` opened; `None` if it is not the user's connection. As the queues are at `since` or later: while
+/// they are built anew, they do not know what has come since, nor who has opened one.
 ///
 /// # Errors
 /// Redis cannot be reached, or its queues are not that far.
@@ -135,9 +135,9 @@ pub async fn opened_at(
 }
 
 /// KEYS, after those of every query: cursor, large groups, evicted, queue, objects; the undelivered sets of the groups
-/// that are known; per timeline the group and the timeline. ARGV, after the generation: user, connection, how many, bytes
-/// of each place; of the queue from, to; how many groups are known, and which; per timeline from, to.
-/// `$SHARED` is [`SHARED`]. Entries are read a few at a time, for there may be large ones among them.
+/// that are known; per timeline the group and the timeline. ARGV, after the generation: user, connection, how many,
+/// bytes of each place; of the queue from, to; how many groups are known, and which; per timeline from, to. `$SHARED`
+/// is [`SHARED`]. Entries are read a few at a time, for there may be large ones among them.
 const FETCH: &str = "
 local at = redis.call('HGET', KEYS[2], 'position') or '0'
 local user, most, budget, few = ARGV[2], tonumber(ARGV[4]), tonumber(ARGV[5]), 10
@@ -205,8 +205,8 @@ static FETCH_QUERY: LazyLock<LiveQuery> =
 /// As Redis answers: names and values in turn.
 type Entry = (String, Vec<String>);
 
-/// Position, is it ours? (2: yes, and there are groups that were not known), undelivered sets, of the queue: is there more? and entries, of timelines: where they begin, is there
-/// more?, entries.
+/// Position, is it ours? (2: yes, and there are groups that were not known), undelivered sets, of the queue: is there
+/// more? and entries, of timelines: where they begin, is there more?, entries.
 type Answer = (u64, u8, Vec<(i64, String)>, (u8, Vec<Entry>), Vec<(u64, u8, Vec<Entry>)>);
 
 /// Looks into the user's queue and the timelines of their groups.

@@ -1,4 +1,4 @@
-//! Delivery acknowledgements, reported to the log a few times a second: entries that were written to sockets, once
+//! Delivery acknowledgements, reported to the log a few times a second: entries that were written to connections, once
 //! their clients' systems have acknowledged them (clarification 35, ADR 0015).
 
 mod unreported;
@@ -27,10 +27,10 @@ use crate::{
 /// How often deliveries are told.
 const TICK: Duration = Duration::from_millis(200);
 
-/// How often a socket that is about to end is asked what has arrived.
+/// How often a connection that is about to end is asked what has arrived.
 const PAUSE: Duration = Duration::from_millis(5);
 
-/// How many sockets are asked before others may note what they wrote.
+/// How many connections are asked before others may note what they wrote.
 const AT_ONCE: usize = 64;
 
 /// The deliveries of one node.
@@ -46,7 +46,7 @@ pub struct DeliveryAcks {
 /// What was written and not reported yet.
 #[derive(Default)]
 struct Written {
-    /// To which sockets, and not acknowledged. Most sockets are idle and not here.
+    /// To which connections, and not acknowledged. Most connections are idle and not here.
     sockets: HashMap<ConnectionId, Socket>,
     /// Acknowledged.
     delivered: UnreportedAcks,
@@ -64,7 +64,7 @@ impl DeliveryAcks {
         Self { log, node, written: Arc::default(), reports: Arc::default() }
     }
 
-    /// Notes that an entry was written to a user's socket, or that there was nothing to write for it.
+    /// Notes that an entry was written to a user's connection, or that there was nothing to write for it.
     pub(super) fn record(
         &self,
         (user, connection): (UserId, ConnectionId),
@@ -81,8 +81,8 @@ impl DeliveryAcks {
         });
     }
 
-    /// Waits, not for long, until all that a socket was given has arrived: it ends, or another one has the rest. If it
-    /// does not arrive the connection is aborted, so that it never will, and `false` is the answer.
+    /// Waits, not for long, until all that a connection was given has arrived: it ends, or another one has the rest. If
+    /// it does not arrive the connection is aborted, so that it never will, and `false` is the answer.
     pub(super) async fn settle(&self, connection: ConnectionId) -> bool {
         loop {
             let settled = self.with(|written| written.settle(connection));
@@ -97,11 +97,11 @@ impl DeliveryAcks {
         change(&mut self.written.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Asks what has arrived at all sockets that have something outstanding.
-    fn look(&self) {
+    /// Asks what has arrived at all connections that have something outstanding.
+    fn check_all(&self) {
         let connections: Vec<_> = self.with(|written| written.sockets.keys().copied().collect());
         for some in connections.chunks(AT_ONCE) {
-            self.with(|written| some.iter().for_each(|connection| _ = written.look(*connection)));
+            self.with(|written| some.iter().for_each(|connection| _ = written.check(*connection)));
         }
         self.with(|written| {
             if written.sockets.is_empty() {
@@ -145,7 +145,7 @@ impl DeliveryAcks {
     pub async fn run(self) {
         loop {
             sleep(TICK).await;
-            self.look();
+            self.check_all();
             if let Err(error) = self.flush().await {
                 warn!(%error, "cannot append delivery acknowledgements yet");
             }
@@ -154,8 +154,8 @@ impl DeliveryAcks {
 }
 
 impl Written {
-    /// Moves what has arrived at a socket to what is delivered; `None` if that was all, and otherwise what is left.
-    fn look(&mut self, connection: ConnectionId) -> Option<(&Socket, bool)> {
+    /// Moves what has arrived at a connection to what is delivered; `None` if that was all, and otherwise what is left.
+    fn check(&mut self, connection: ConnectionId) -> Option<(&Socket, bool)> {
         let socket = self.sockets.get_mut(&connection)?;
         let acknowledged = socket.client.acknowledged();
         for place in socket.outstanding.take_arrived(acknowledged.bytes) {
@@ -175,7 +175,7 @@ impl Written {
 
     /// Has all arrived? `None` if it still may.
     fn settle(&mut self, connection: ConnectionId) -> Option<bool> {
-        let Some((socket, is_final)) = self.look(connection) else { return Some(true) };
+        let Some((socket, is_final)) = self.check(connection) else { return Some(true) };
         if !is_final && !socket.outstanding.is_overdue() {
             return None;
         }

@@ -15,7 +15,7 @@ use crate::{
     },
 };
 
-/// Fills in what was evicted of what `user`'s socket has seen; `false` if `message_history` is not that far.
+/// Fills in what was evicted of what `user`'s connection has seen; `false` if `message_history` is not that far.
 pub(super) async fn fill(
     pool: &PgPool,
     user: UserId,

@@ -77,7 +77,7 @@ impl Remembered {
     }
 }
 
-/// A large group, as its member's socket sees it.
+/// A large group, as its member's connection sees it.
 struct GroupDelivery {
     /// Where entries may be that they have not received.
     missing: PositionSet,
@@ -94,7 +94,7 @@ pub(super) enum Decision {
     Deliver,
     /// Pass over it: its author is the user.
     SkipOwn,
-    /// It was written, or is another socket's.
+    /// It was written, or is another connection's.
     Drop,
     /// There is more to see than this.
     Refetch,
@@ -112,10 +112,11 @@ pub(super) struct Item {
 pub(super) enum ReadOutcome {
     /// This is to be written in this order; nothing more if it is empty.
     Items(Vec<Item>),
-    /// Groups that are not subscribed to yet, with what the user has not received of each: [`DeliveryState::subscribe`].
+    /// Groups that are not subscribed to yet, with what the user has not received of each:
+    /// [`DeliveryState::subscribe`].
     UnsubscribedGroups(Vec<(GroupId, PositionSet)>),
-    /// The queue is not as far as when the socket opened, for it is being built anew; or `message_history` is not as
-    /// far as what was evicted.
+    /// The queue is not as far as when the connection opened, for it is being built anew; or `message_history` is not
+    /// as far as what was evicted.
     TooEarly,
     /// Another connection receives.
     Displaced,
@@ -129,8 +130,8 @@ enum Side {
 }
 
 impl DeliveryState {
-    /// Of a connection that has passed the takeover barrier: it began at `start`, and what those before it have received
-    /// is in what is read at `min_read_position` or later.
+    /// Of a connection that has passed the takeover barrier: it began at `start`, and what those before it have
+    /// received is in what is read at `min_read_position` or later.
     pub(super) fn new(
         (user, connection): (UserId, ConnectionId),
         start: ConnectionStart,
@@ -359,10 +360,10 @@ impl DeliveryState {
         for ((group, (from, to)), Part { entries, up_to, .. }) in
             wanted.timelines.iter().zip(timelines)
         {
-            // Between this stretch and the next are entries that they have, or that were never theirs.
+            // Between this range and the next are entries that they have, or that were never theirs.
             let read = up_to.min(*to);
             limit = limit.min(read);
-            // A stretch that a leave has closed may not have been seen to its end.
+            // A range that a leave has closed may not have been seen to its end.
             if entries.is_empty() && read != end && read <= self.min_read_position.0 {
                 let place = Place::Timeline { group: *group, position: read, after: from - 1 };
                 items.push((read, Item { place, object: None }));

@@ -4,7 +4,7 @@ use super::*;
 
 const US: UserId = UserId(1);
 const GROUP: GroupId = GroupId(33);
-/// Where the socket opened.
+/// Where the connection opened.
 const OPENED: u64 = 100;
 
 fn passed_barrier_at(number: u64, before: Remembered) -> DeliveryState {
@@ -21,7 +21,7 @@ fn opened_at(number: u64) -> DeliveryState {
 
 fn with_undelivered(missing: &str) -> DeliveryState {
     let mut delivery = opened_at(5);
-    delivery.subscribe(GROUP, missing.parse().expect("stretches"), None);
+    delivery.subscribe(GROUP, missing.parse().expect("ranges"), None);
     delivery.must_refetch = false;
     delivery
 }
@@ -53,7 +53,7 @@ fn seen(
     queue: Vec<QueueEntry>,
     timelines: Vec<Vec<TimelineEntry>>,
 ) -> FetchResult {
-    let undelivered = vec![(GROUP, group_delivery.parse().expect("stretches"))];
+    let undelivered = vec![(GROUP, group_delivery.parse().expect("ranges"))];
     let (queue, timelines) = (whole(queue), timelines.into_iter().map(whole).collect());
     FetchResult { at: Position(1000), is_receiving: true, undelivered, queue, timelines }
 }
@@ -225,7 +225,7 @@ fn nothing_is_written_beyond_what_every_place_has_shown() {
     there.queue.up_to = 115; // there may be more
     let found = delivery.apply_fetch(Side::Live, &wanted, there);
     assert_eq!(places(found), [Place::Queue(6), Place::Queue(7)]);
-    // A stretch that they have lies between this one and the next.
+    // A range that they have lies between this one and the next.
     let mut delivery = with_undelivered("101-110 120-");
     let wanted = delivery.wanted(Side::Live);
     let (queue, timeline) = (vec![queued(6, 115)], vec![entry(105, 95)]);
@@ -268,7 +268,7 @@ fn what_was_written_is_not_missing_though_the_queue_does_not_know_yet() {
 
 #[test]
 fn what_was_written_does_not_come_back_when_queues_are_built_anew() {
-    // The undelivered set is gone, for all was received and reported; so is what the socket knows of it.
+    // The undelivered set is gone, for all was received and reported; so is what the connection knows of it.
     let mut delivery = with_undelivered("90-");
     delivery.apply(&ConnectionCommand::LeftGroup(GROUP, Position(125)));
     delivery.written(in_timeline(120, 95));
