@@ -55,7 +55,8 @@ impl SenderRelation {
         }
     }
 
-    /// Steps 1 to 7; whether step 6 bites is for the log to say.
+    /// Steps 1 to 7. Step 3 is about a status that no edge here has: requests are no edges. Whether step 6 bites is for
+    /// the log to say.
     ///
     /// # Errors
     /// The step that says no.
