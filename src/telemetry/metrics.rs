@@ -34,8 +34,7 @@ pub struct Metrics {
     wait_duration: Durations<WaitLabels>,
     batch_duration: Durations<ProjectionLabels>,
     events_applied: Family<ProjectionLabels, Counter>,
-    /// From a push's arrival at this gateway to its frame having been written.
-    pub push_to_write: Histogram,
+    push_to_write: Histogram,
     /// How old messages are that are written out of a queue or timeline.
     pub queue_age: Histogram,
     /// Messages accepted.
@@ -112,6 +111,19 @@ pub struct CacheLookups {
     pub misses: Counter,
 }
 
+/// Measures how long it lives.
+#[derive(Debug)]
+pub struct Timer {
+    histogram: Histogram,
+    begun: Instant,
+}
+
+impl Drop for Timer {
+    fn drop(&mut self) {
+        self.histogram.observe(self.begun.elapsed().as_secs_f64());
+    }
+}
+
 /// A registry under construction: each metric is named once, where it is made.
 struct Names(Registry);
 
@@ -178,7 +190,7 @@ impl Default for Metrics {
                 .add("projection_events", "events that projections have applied", Family::default()),
             push_to_write: names.duration(
                 "push_to_write_duration",
-                "from a push's arrival at this gateway until its frame is written",
+                "from a push's arrival at this gateway until its frame is written to the last connection that it is for",
             ),
             queue_age: names.in_unit(
                 "offline_queue_age",
@@ -301,6 +313,11 @@ impl Metrics {
         let labels = ProjectionLabels { projection };
         self.batch_duration.get_or_create(&labels).observe(begun.elapsed().as_secs_f64());
         self.events_applied.get_or_create(&labels).inc_by(events as u64);
+    }
+
+    /// From a push that arrives now until it is written to the last connection that it is for.
+    pub fn push_timer(&self) -> Timer {
+        Timer { histogram: self.push_to_write.clone(), begun: Instant::now() }
     }
 
     /// A limit has refused something.

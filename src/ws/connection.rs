@@ -137,8 +137,12 @@ impl Connected {
             tokio::select! {
                 command = self.registration.commands.next() => {
                     // A push that is written logs nothing, and there may be many.
-                    let span = if command.is_push() { Span::none() } else { self.span() };
-                    Box::pin(self.handle(command, sockets, sink).instrument(span)).await?;
+                    if command.is_push() {
+                        Box::pin(self.handle(command, sockets, sink)).await?;
+                    } else {
+                        let span = self.span();
+                        Box::pin(self.handle(command, sockets, sink).instrument(span)).await?;
+                    }
                 }
                 message = sink.socket.recv() => sink.on_message(message, &sockets.app).await?,
                 passed = self.state.barrier(), if is_taking_over => {
@@ -179,7 +183,8 @@ impl Connected {
     /// An entry of the queue was pushed.
     async fn on_queue_push(
         &mut self,
-        (number, frame, arrived): (u64, Bytes, Instant),
+        number: u64,
+        frame: Bytes,
         sockets: &Sockets,
         sink: &mut FrameSink,
     ) -> Result<(), Ended> {
@@ -189,7 +194,6 @@ impl Connected {
             && let Ok(text) = Utf8Bytes::try_from(frame)
         {
             sink.send(text).await?;
-            sockets.app.metrics.push_to_write.observe(arrived.elapsed().as_secs_f64());
             self.written(sockets, sink, Place::Queue(number), true);
         }
         Ok(())
@@ -198,7 +202,7 @@ impl Connected {
     /// Something was said in a large group.
     async fn on_group_push(
         &mut self,
-        GroupFrame { push, frame, arrived }: &GroupFrame,
+        GroupFrame { push, frame, .. }: &GroupFrame,
         sockets: &Sockets,
         sink: &mut FrameSink,
     ) -> Result<(), Ended> {
@@ -209,7 +213,6 @@ impl Connected {
         match (decision, frame) {
             (Decision::Deliver, Some(frame)) => {
                 sink.send(frame.clone()).await?;
-                sockets.app.metrics.push_to_write.observe(arrived.elapsed().as_secs_f64());
                 self.written(sockets, sink, place, true);
             }
             (Decision::SkipOwn, _) => self.written(sockets, sink, place, false),
@@ -332,8 +335,8 @@ impl Connected {
                 self.state.mute();
                 self.unsubscribe_unless_delivering();
             }
-            ConnectionCommand::QueuePush(number, frame, arrived) => {
-                self.on_queue_push((number, frame, arrived), sockets, sink).await?;
+            ConnectionCommand::QueuePush(number, frame, _timer) => {
+                self.on_queue_push(number, frame, sockets, sink).await?;
             }
             ConnectionCommand::GroupPush(frame) => {
                 self.on_group_push(&frame, sockets, sink).await?;

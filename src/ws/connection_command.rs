@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use axum::extract::ws::Utf8Bytes;
 use bytes::Bytes;
-use tokio::{sync::oneshot, time::Instant};
+use tokio::sync::oneshot;
 
 use super::mailbox::Mailbox;
 use crate::{
     adapters::nats::push::GroupPush,
     events::{DisconnectReason, GroupId, Position, Role},
+    telemetry::metrics::Timer,
 };
 
 /// What the registry tells a connection.
@@ -21,8 +22,8 @@ pub(super) enum ConnectionCommand {
     HandOver(oneshot::Sender<()>),
     /// The token was logged out (DEV-30), or taken back.
     Mute,
-    /// An entry of the queue, and when its push arrived; an empty frame says that there is something to look for.
-    QueuePush(u64, Bytes, Instant),
+    /// An entry of the queue; an empty frame says that there is something to fetch.
+    QueuePush(u64, Bytes, Timer),
     /// Deliver what waits from before the connection opened.
     Drain,
     /// Pushes may have been missed.
@@ -65,8 +66,8 @@ pub struct GroupFrame {
     pub push: GroupPush,
     /// The frame; none if the connection has to refetch.
     pub frame: Option<Utf8Bytes>,
-    /// When the push arrived.
-    pub arrived: Instant,
+    /// From its arrival until the last connection is done with it.
+    pub _timer: Timer,
 }
 
 /// With more commands waiting, pushes are left out, and the connection refetches.

@@ -13,7 +13,7 @@ use std::{
 use axum::extract::ws::Utf8Bytes;
 use bytes::Bytes;
 use futures_util::FutureExt as _;
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 
 use super::{
     connection_command::{ConnectionCommand, GroupFrame, push_command},
@@ -27,6 +27,7 @@ use crate::{
     },
     events::{ConnectionId, GroupId, Position},
     executor::Executor,
+    telemetry::metrics::Timer,
 };
 
 /// How long what is pushed waits until this node knows whose connections are whose.
@@ -92,8 +93,7 @@ impl GroupSubscriptions {
 
     /// Tells all who hear it. Not before this node knows whose connections they are, and who has left: then they have
     /// been told that before.
-    pub async fn deliver(&self, executor: &Executor, push: GroupPush, frame: Bytes) {
-        let arrived = Instant::now();
+    pub async fn deliver(&self, executor: &Executor, push: GroupPush, frame: Bytes, timer: Timer) {
         let frame = Some(frame).filter(|frame| !frame.is_empty());
         let seen = executor.applied(push.audience_version);
         // Whoever hands on pushes waits here, but not for a node that is behind: its connections refetch.
@@ -107,7 +107,7 @@ impl GroupSubscriptions {
         let mut groups = lock(&self.groups);
         let Some(subscribers) = groups.get_mut(&push.group) else { return };
         subscribers.heard = push.position;
-        let pushed = Arc::new(GroupFrame { push, frame, arrived });
+        let pushed = Arc::new(GroupFrame { push, frame, _timer: timer });
         for socket in subscribers.sockets.values() {
             push_command(socket, ConnectionCommand::GroupPush(Arc::clone(&pushed)));
         }

@@ -39,7 +39,8 @@ impl PushHandler {
         let (registry, groups) = (&self.sockets.registry, &self.sockets.group_subscriptions);
         match push {
             Push::Queue { user, number, connection, frame } => {
-                registry.push(user, connection, number, frame);
+                let timer = self.sockets.app.metrics.push_timer();
+                registry.push(user, connection, number, (frame, timer));
             }
             Push::Drain { user, reply } => {
                 if let Some(reply) = reply.filter(|_| registry.drain(user)) {
@@ -47,7 +48,8 @@ impl PushHandler {
                 }
             }
             Push::Group { push, frame, .. } => {
-                groups.deliver(&self.sockets.app.executor, push, frame).await;
+                let timer = self.sockets.app.metrics.push_timer();
+                groups.deliver(&self.sockets.app.executor, push, frame, timer).await;
             }
             Push::Watermarks(watermarks) => {
                 if !self.continuity.follows(&watermarks) {

@@ -9,7 +9,7 @@ use std::{
 use futures_util::future::join_all;
 use tokio::{
     sync::{Notify, oneshot},
-    time::{Instant, sleep},
+    time::sleep,
 };
 use tokio_util::task::TaskTracker;
 
@@ -33,6 +33,7 @@ use crate::{
         TokenId, UserEvent, UserId, UserSummary,
     },
     executor::{Executor, connections::Disconnect},
+    telemetry::metrics::Timer,
 };
 
 /// After a missed push so many users' connections refetch at once, and then the next: 6,400 in a second.
@@ -174,15 +175,18 @@ impl ConnectionRegistry {
     }
 
     /// Hands an entry of a user's queue to the connection that it is for.
-    pub fn push(&self, user: UserId, connection: ConnectionId, number: u64, frame: Bytes) {
+    pub fn push(
+        &self,
+        user: UserId,
+        connection: ConnectionId,
+        number: u64,
+        (frame, timer): (Bytes, Timer),
+    ) {
         let mut sockets = self.lock();
         let mut handles = sockets.users.get_mut(&user).into_iter().flatten();
         if let Some(handle) = handles.find(|handle| handle.connection == connection) {
             handle.pushed = number;
-            push_command(
-                &handle.commands,
-                ConnectionCommand::QueuePush(number, frame, Instant::now()),
-            );
+            push_command(&handle.commands, ConnectionCommand::QueuePush(number, frame, timer));
         }
     }
 
