@@ -97,6 +97,11 @@ impl<R> Guard<R> {
         Self { expect: Expect::Anything, judged: None, otherwise: None }
     }
 
+    /// Is it on the version of what lives on `subject`?
+    fn is_on(&self, subject: Subject) -> bool {
+        matches!(self.expect, Expect::Last(guarded, _) if guarded == subject)
+    }
+
     /// What the log is asked to check.
     pub fn expect(&self) -> Expect {
         self.expect
@@ -195,8 +200,11 @@ impl Executor {
         };
         match appended {
             Ok(appended) => {
-                // Nothing came in between, so the next action here may build on it.
-                self.caches.apply(appended.position, &new.event);
+                if guard.is_on(new.event.subject()) {
+                    // Nothing came in between, so the next action here may build on it. Where something may have, the
+                    // cache has to hear of that first, as the log tells it.
+                    self.caches.apply(appended.position, &new.event);
+                }
                 let (event, position) = (Some(new.event), appended.position);
                 Ok(Some(Done { outcome, event, position, duplicate: appended.duplicate }))
             }

@@ -14,6 +14,7 @@ mod clients;
 mod cluster;
 mod dead_connections;
 mod evicted;
+mod executors;
 mod faults;
 mod fuzzing;
 mod ids;
