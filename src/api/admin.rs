@@ -1,6 +1,8 @@
 //! The admin listener: health, metrics, positions, and the documentation of the routes. Loopback by default, never for
 //! clients; who may use it is `admin_access`'s.
 
+#![expect(missing_docs, reason = "a field whose name says what it is needs no comment")]
+
 use std::{
     collections::BTreeMap,
     fmt::Display,
@@ -44,15 +46,12 @@ pub struct Admin {
     pub opened: Arc<OnceLock<OpenedLog>>,
     /// What it waits for until then.
     pub waits: StartWaits,
-    /// PostgreSQL.
     pub pool: sqlx::PgPool,
-    /// Redis.
     pub redis: Redis,
     /// The projections of this process.
     pub projections: ProjectionHealth,
     /// The projections' subjects, of those that run here.
     pub subjects: &'static [(&'static str, &'static [&'static str])],
-    /// The counters.
     pub metrics: Arc<Metrics>,
     /// `log.durability`, shown so that nobody has to guess.
     pub durability: String,
@@ -62,7 +61,6 @@ pub struct Admin {
 
 /// What a process that has started works with.
 pub struct OpenedLog {
-    /// The log.
     pub log: EventLog,
     /// What projections of other processes were heard to say.
     pub checkpoints: Checkpoints,

@@ -1,5 +1,7 @@
 //! The rules of a complaint: it is its author's until somebody has dealt with it (rest.md §42).
 
+#![expect(missing_docs, reason = "a field whose name says what it is needs no comment")]
+
 use super::decider::Decider;
 use crate::events::{
     Accused, ComplaintEvent, ComplaintId, ComplaintKey, Position, Statement, Timestamp, UserId,
@@ -20,13 +22,10 @@ pub enum Complaint {
 /// A complaint that stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Filed {
-    /// Its number.
     pub id: ComplaintId,
-    /// Who complains.
     pub by: UserId,
     /// About whom or what.
     pub target: Accused,
-    /// Why.
     pub statement: Statement,
     /// 0 as long as nobody has dealt with it.
     pub status: i16,
@@ -41,38 +40,22 @@ pub struct Filed {
 pub enum ComplaintCommand {
     /// Complain.
     File {
-        /// Who.
         by: UserId,
         /// About whom or what.
         target: Accused,
-        /// Why.
         statement: Statement,
-        /// Now.
         at: Timestamp,
     },
     /// Say it in other words.
-    Revise {
-        /// Who.
-        by: UserId,
-        /// Which parts.
-        revision: Revision,
-        /// Now.
-        at: Timestamp,
-    },
+    Revise { by: UserId, revision: Revision, at: Timestamp },
     /// Take it back.
-    Withdraw {
-        /// Who.
-        by: UserId,
-        /// Now.
-        at: Timestamp,
-    },
+    Withdraw { by: UserId, at: Timestamp },
     /// Note that somebody has dealt with it.
     Close {
         /// How; not 0.
         status: i16,
         /// What they say of it.
         note: String,
-        /// Now.
         at: Timestamp,
     },
 }
@@ -82,9 +65,7 @@ pub enum ComplaintCommand {
 pub struct Revision {
     /// In a word.
     pub reason: Option<String>,
-    /// In full.
     pub content: Option<String>,
-    /// Pictures.
     pub images: Option<String>,
     /// What was said in the chat.
     pub chat: Option<String>,

@@ -1,5 +1,7 @@
 //! The rules of questions answered beforehand: everybody has one list for each kind of chat (rest.md §42).
 
+#![expect(missing_docs, reason = "a field whose name says what it is needs no comment")]
+
 use std::collections::BTreeMap;
 
 use super::{decider::Decider, footprint::Footprint};
@@ -64,12 +66,10 @@ pub enum QuickReplyCommand {
         answer: String,
         /// How many of a kind there may be.
         most: usize,
-        /// Now.
         at: Timestamp,
     },
     /// Other words or another answer for one of the list.
     Change {
-        /// Which.
         id: QuickReplyId,
         /// Of which list.
         kind: ChatKind,
@@ -77,12 +77,10 @@ pub enum QuickReplyCommand {
         ask: String,
         /// What is answered.
         answer: String,
-        /// Now.
         at: Timestamp,
     },
     /// Answer it no more.
     Remove {
-        /// Which.
         id: QuickReplyId,
         /// Of which list, if that is said.
         kind: Option<ChatKind>,

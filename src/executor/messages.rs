@@ -1,5 +1,7 @@
 //! Messages: sending, to a person or a group, and taking back (rest.md §36, §41).
 
+#![expect(missing_docs, reason = "a field whose name says what it is needs no comment")]
+
 use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
@@ -34,9 +36,7 @@ type Result<T> = std::result::Result<T, CommandError<MessageRejection>>;
 
 /// A message from one person to another.
 pub struct SendToPerson<'a> {
-    /// The author.
     pub author: &'a Account,
-    /// The recipient.
     pub to: UserId,
     /// What is said.
     pub content: &'a MessageContent,
@@ -87,9 +87,7 @@ impl Action for SendToPerson<'_> {
 
 /// A message to a group.
 pub struct SendToGroup<'a> {
-    /// The author.
     pub author: &'a Account,
-    /// The group.
     pub to: GroupId,
     /// What is said.
     pub content: &'a MessageContent,
@@ -98,9 +96,7 @@ pub struct SendToGroup<'a> {
 /// A message that a group was sent, and the group as it was then.
 #[derive(Debug)]
 pub struct SentToGroup {
-    /// The message.
     pub sent: Arc<Sent<GroupSummary>>,
-    /// The group.
     pub group: Arc<Group>,
 }
 

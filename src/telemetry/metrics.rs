@@ -1,5 +1,7 @@
 //! Metrics of a process, in Prometheus' text format: what was done and how long it took, and how its projections are.
 
+#![expect(missing_docs, reason = "a field whose name says what it is needs no comment")]
+
 use std::{sync::atomic::AtomicU64, time::Duration};
 
 use prometheus_client::{
@@ -37,7 +39,6 @@ pub struct Metrics {
     push_to_write: Histogram,
     /// How old messages are that are written out of a queue or timeline.
     pub queue_age: Histogram,
-    /// Messages accepted.
     pub messages_sent: Counter,
     /// Messages written to connections.
     pub frames_written: Counter,
@@ -56,11 +57,9 @@ pub struct Metrics {
     rate_limited: Family<LimitLabels, Counter>,
     /// Log-ins with a wrong name or password.
     pub login_failures: Counter,
-    /// Files uploaded.
     pub uploads: Counter,
     /// Their size together.
     pub upload_bytes: Counter,
-    /// Connections open.
     pub connections: Gauge,
     /// Memory that Redis uses, in bytes.
     pub redis_used: Gauge,
@@ -105,7 +104,6 @@ struct LimitLabels {
 /// How often the cache of one kind of aggregate was asked, and had the answer or not.
 #[derive(Debug, Clone, Default)]
 pub struct CacheLookups {
-    /// It had.
     pub hits: Counter,
     /// It had to be loaded.
     pub misses: Counter,

@@ -140,7 +140,7 @@ mod tests {
         let mut waiting = Box::pin(mailbox.next());
         assert!(waiting.as_mut().now_or_never().is_none());
         mailbox.put(1);
-        drop(waiting); // rung for, and gone before it looked
+        drop(waiting); // notified, and gone before it looked
         assert_eq!(mailbox.next().await, 1);
         mailbox.put(2);
         assert_eq!(mailbox.next().await, 2);

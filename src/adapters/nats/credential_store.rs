@@ -1,5 +1,7 @@
 //! Credentials and reservations of usernames: a key-value bucket that only the server's account may read.
 
+#![expect(missing_docs, reason = "a field whose name says what it is needs no comment")]
+
 use std::time::Duration;
 
 use async_nats::jetstream::message::StreamMessage;
@@ -46,7 +48,6 @@ pub struct CredentialStore {
 /// Who has a log-in name, and how they prove it.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct UsernameReservation {
-    /// The account.
     pub user: UserId,
     /// Its public identifier, which tells it from another account under a reused number.
     pub uuid: Uuid,
@@ -62,7 +63,6 @@ pub struct UsernameReservation {
 /// A change of password: the log has to say what the credential store says already.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PasswordChange {
-    /// Which.
     pub id: Uuid,
     /// The token that stays good.
     pub kept: Option<TokenId>,
@@ -75,7 +75,6 @@ pub struct PasswordChange {
 /// Which account a device owns.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct DeviceReservation {
-    /// The account.
     pub user: UserId,
     /// Its public identifier.
     pub uuid: Uuid,
@@ -83,9 +82,7 @@ pub struct DeviceReservation {
 
 /// A reservation with the revision that a change must expect.
 pub struct StoredReservation<C> {
-    /// The reservation.
     pub reservation: C,
-    /// Its revision.
     pub revision: u64,
 }
 

@@ -3,6 +3,8 @@
 //! Each begins with a line that says what it is: `f` number connection, `d`, `s` position, entry before, audience
 //! version, who has told its own connections, and author, or `w` and watermarks; then comes the frame.
 
+#![expect(missing_docs, reason = "a field whose name says what it is needs no comment")]
+
 use std::{
     sync::{Arc, OnceLock},
     time::Duration,
@@ -66,9 +68,7 @@ impl LocalConnections {
 pub enum Push {
     /// An entry of a user's queue, as a frame.
     Queue {
-        /// Whose.
         user: UserId,
-        /// Its number.
         number: u64,
         /// The connection that it is for.
         connection: ConnectionId,
@@ -77,14 +77,12 @@ pub enum Push {
     },
     /// Deliver what waits from before the connection opened (rest.md §21).
     Drain {
-        /// Whose.
         user: UserId,
         /// Where it is to be said that their connection was told.
         reply: Option<Bytes>,
     },
     /// What was pushed to all of a large group.
     Group {
-        /// What.
         push: GroupPush,
         /// The gateway whose connections have been told already.
         delivered_by: Option<NodeId>,
@@ -100,7 +98,6 @@ pub enum Push {
 /// What was pushed to all of a large group.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GroupPush {
-    /// The group.
     pub group: GroupId,
     /// The place of the timeline's entry in the log.
     pub position: Position,

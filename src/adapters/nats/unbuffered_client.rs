@@ -61,7 +61,7 @@ pub enum RequestError {
 struct Shared {
     state: Mutex<State>,
     /// Rung when there is something to be written.
-    bell: Notify,
+    arrived: Notify,
     /// Rung when a request waits and none did.
     waits: Notify,
     /// Is there a connection?
@@ -99,7 +99,7 @@ impl UnbufferedClient {
     pub(super) fn start(servers: Servers) -> (Self, impl Future<Output = ()> + Send + 'static) {
         let shared = Arc::new(Shared {
             state: Mutex::default(),
-            bell: Notify::new(),
+            arrived: Notify::new(),
             waits: Notify::new(),
             connected: watch::channel(false).0,
             inbox: format!("_INBOX_{}.{}.", servers.user, clock::random_id().simple()),
@@ -232,7 +232,7 @@ impl Shared {
         let is_enough = state.gathering.is_enough(queued);
         drop(state);
         if queued == 1 || is_enough {
-            self.bell.notify_one(); // in between it is known that there is something
+            self.arrived.notify_one(); // in between it is known that there is something
         }
         Ok(Some((number, answered)))
     }
@@ -267,9 +267,9 @@ impl Shared {
                 Some(due) if due <= now => return,
                 Some(due) => tokio::select! {
                     () = sleep_until(due) => {}
-                    () = self.bell.notified() => {}
+                    () = self.arrived.notified() => {}
                 },
-                None => self.bell.notified().await,
+                None => self.arrived.notified().await,
             }
         }
     }
@@ -292,7 +292,7 @@ impl Shared {
         let mut bytes = BytesMut::new();
         write(&mut bytes);
         self.lock().queue.push_back((None, bytes.freeze()));
-        self.bell.notify_one();
+        self.arrived.notify_one();
     }
 
     fn answer(&self, subject: &[u8], headers: &[u8], payload: Bytes) {

@@ -1,5 +1,7 @@
 //! The rules between two users' address books (data.md §7).
 
+#![expect(missing_docs, reason = "a field whose name says what it is needs no comment")]
+
 use super::{decider::Decider, footprint::Footprint};
 use crate::events::{
     Answer, EdgeId, FriendshipEvent, MessageId, NewEdge, Pair, Position, RequestId, UserId,
@@ -16,9 +18,7 @@ pub struct Friendship {
 /// "`friend` is in `owner`'s address book."
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Edge {
-    /// The row.
     pub id: EdgeId,
-    /// Whose book.
     pub owner: UserId,
     /// The owner's remark.
     pub remark: String,
@@ -33,9 +33,7 @@ pub struct Edge {
 /// A request that still counts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Request {
-    /// The request.
     pub id: RequestId,
-    /// Who asks.
     pub asker: UserId,
     /// Waiting for an answer, or agreed to?
     pub pending: bool,
@@ -99,11 +97,9 @@ impl Friendship {
 pub enum FriendshipCommand {
     /// Ask to be friends (rest.md §11).
     Request {
-        /// Who asks.
         asker: UserSummary,
         /// Who is asked.
         asked: UserSummary,
-        /// The introduction.
         text: String,
         /// The picture beside the notice.
         icon: String,
@@ -112,11 +108,9 @@ pub enum FriendshipCommand {
     },
     /// Answer a request (rest.md §13).
     Answer {
-        /// The request.
         request: RequestId,
         /// `None`: leave it pending, which still checks that it is.
         answer: Option<Answer>,
-        /// Who answers.
         caller: UserSummary,
         /// The asker, by the name that the notice uses.
         other: UserSummary,
@@ -129,9 +123,7 @@ pub enum FriendshipCommand {
     Befriend {
         /// Who does it.
         caller: UserSummary,
-        /// With whom.
         other: UserSummary,
-        /// The introduction.
         text: String,
         /// The edges wanted, the caller's first.
         edges: [NewEdge; 2],
@@ -144,18 +136,11 @@ pub enum FriendshipCommand {
         by: UserId,
     },
     /// Put on the blacklist, or take off (rest.md §16).
-    ToggleBlacklist {
-        /// Whose edge.
-        owner: UserId,
-    },
+    ToggleBlacklist { owner: UserId },
     /// Star, or take the star away (rest.md §17).
-    ToggleStar {
-        /// Whose edge.
-        owner: UserId,
-    },
+    ToggleStar { owner: UserId },
     /// Choose who sees whose posts (rest.md §18).
     SetVisibility {
-        /// Whose edge.
         owner: UserId,
         /// How it shall be.
         visibility: Visibility,

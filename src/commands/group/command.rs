@@ -1,5 +1,7 @@
 //! Commands to a group, what the rules need to know for them, and the rejections with which they say no.
 
+#![expect(missing_docs, reason = "a field whose name says what it is needs no comment")]
+
 use std::{collections::HashMap, sync::Arc};
 
 use uuid::Uuid;
@@ -21,9 +23,7 @@ pub const NAME_CHARS: usize = 50;
 /// Something asked of a group, with all that the rules need to know from elsewhere.
 #[derive(Debug, Clone)]
 pub struct GroupCommand {
-    /// Who asks.
     pub by: UserId,
-    /// Now.
     pub at: Timestamp,
     /// The id of a notice.
     pub notice: MessageId,
@@ -40,7 +40,6 @@ pub struct GroupCommand {
 pub enum GroupAction {
     /// Make it (rest.md §20).
     Create {
-        /// Its number.
         id: GroupId,
         /// Its public identifier.
         uuid: Uuid,
@@ -61,7 +60,6 @@ pub enum GroupAction {
     Refuse(UserId),
     /// Bring somebody, or come oneself (rest.md §29).
     Join {
-        /// Who comes.
         user: UserId,
         /// Who brings them, as the client says (DEV-17).
         inviter: Option<UserId>,

@@ -1,5 +1,7 @@
 //! The group as it is now, folded from what has happened; its `rules` judge what may happen next.
 
+#![expect(missing_docs, reason = "a field whose name says what it is needs no comment")]
+
 pub mod command;
 pub mod rules;
 
@@ -44,13 +46,11 @@ pub struct ActiveGroup {
 /// A group without its members (data.md §2.5).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GroupRow {
-    /// Its number.
     pub id: GroupId,
     /// Its public identifier.
     pub uuid: Uuid,
     /// Whose it is.
     pub owner: UserId,
-    /// Its name.
     pub name: String,
     /// Its picture: up to nine, joined by commas.
     pub avatar: String,
@@ -67,15 +67,12 @@ pub struct GroupRow {
 /// A membership (data.md §2.6).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Member {
-    /// The membership.
     pub id: MembershipId,
-    /// Whose.
     pub user: UserId,
     /// Their name in the group; empty: the account's.
     pub nickname: String,
     /// Status 2: the owner has not decided yet.
     pub waiting: bool,
-    /// Since when.
     pub created_at: Timestamp,
     /// When something of the above changed last.
     pub updated_at: Timestamp,

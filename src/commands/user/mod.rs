@@ -1,5 +1,7 @@
 //! The rules of an account.
 
+#![expect(missing_docs, reason = "a field whose name says what it is needs no comment")]
+
 use std::sync::Arc;
 
 use uuid::Uuid;
@@ -22,7 +24,6 @@ pub enum User {
 /// A registered or guest account.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Account {
-    /// Its number.
     pub id: UserId,
     /// Its public identifier.
     pub uuid: Uuid,
@@ -88,7 +89,6 @@ impl User {
 pub enum UserCommand {
     /// Come to be.
     Register {
-        /// Its number.
         id: UserId,
         /// Its public identifier.
         uuid: Uuid,
@@ -100,7 +100,6 @@ pub enum UserCommand {
         device: Option<Device>,
         /// The picture to begin with.
         avatar: String,
-        /// Now.
         at: Timestamp,
     },
     /// Become a registered user.
@@ -130,11 +129,8 @@ pub enum UserCommand {
 pub struct DeviceReport {
     /// Kind of platform.
     pub uniplatform: Option<String>,
-    /// Model.
     pub model: Option<String>,
-    /// Operating system.
     pub os: Option<String>,
-    /// Brand.
     pub brand: Option<String>,
 }
 

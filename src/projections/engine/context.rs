@@ -1,5 +1,7 @@
 //! The context that all runners of a process share.
 
+#![expect(missing_docs, reason = "a field whose name says what it is needs no comment")]
+
 use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
@@ -15,13 +17,10 @@ use crate::{
 /// What every runner of a process shares.
 #[derive(Clone)]
 pub struct RunnerContext {
-    /// The log.
     pub log: EventLog,
-    /// Its end.
     pub shared_log: SharedLogSubscription,
     /// Where runners tell how far they are.
     pub checkpoints: Checkpoints,
-    /// This process.
     pub node: NodeId,
     /// Events in one transaction, at most.
     pub batch: usize,
@@ -29,6 +28,5 @@ pub struct RunnerContext {
     pub health: ProjectionHealth,
     /// What `/metrics` says.
     pub metrics: Arc<Metrics>,
-    /// The end.
     pub stop: CancellationToken,
 }

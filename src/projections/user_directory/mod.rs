@@ -1,5 +1,7 @@
 //! The user directory: accounts, settings, profiles. In PostgreSQL.
 
+#![expect(missing_docs, reason = "a field whose name says what it is needs no comment")]
+
 mod listing;
 
 use std::collections::BTreeMap;
@@ -277,17 +279,13 @@ pub async fn load(pool: &PgPool, user: UserId) -> sqlx::Result<(User, Position)>
 /// What a profile shows beyond the account (data.md §2.2).
 #[derive(Debug, Clone, PartialEq)]
 pub struct Profile {
-    /// The account.
     pub user: UserId,
     /// `male`, `female` or `unknown`.
     pub gender: String,
-    /// When born.
     pub birthday: Option<Timestamp>,
-    /// About themselves.
     pub bio: Option<String>,
     /// Where they live.
     pub location: Option<String>,
-    /// Their page.
     pub website: Option<String>,
 }
 
@@ -315,7 +313,6 @@ pub async fn profile(pool: &PgPool, uuid: Uuid) -> sqlx::Result<Option<Profile>>
 /// Somebody as others find them.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ListedUser {
-    /// Who.
     pub id: UserId,
     /// The public identifier.
     pub uuid: Uuid,
@@ -323,7 +320,6 @@ pub struct ListedUser {
     pub username: String,
     /// The display name; may be empty.
     pub nickname: String,
-    /// The picture.
     pub avatar: String,
 }
 
@@ -363,7 +359,6 @@ pub(super) fn literal(text: &str) -> String {
 /// An account as rosters show it (rest.md §23).
 #[derive(Debug, Clone, PartialEq)]
 pub struct RosterUser {
-    /// Whose.
     pub id: UserId,
     /// The public identifier.
     pub uuid: Uuid,
@@ -371,7 +366,6 @@ pub struct RosterUser {
     pub username: String,
     /// The display name; may be empty.
     pub nickname: String,
-    /// Picture.
     pub avatar: String,
     /// The row role.
     pub role: String,

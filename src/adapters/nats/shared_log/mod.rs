@@ -35,8 +35,8 @@ pub struct SharedLogSubscription {
 
 #[derive(Default)]
 struct Recent {
-    /// Counts the connections to the log; after each loss followers begin anew.
-    range: u64,
+    /// Counts the connections to the log; after each loss subscribers begin anew.
+    run_number: u64,
     /// All events after this position and up to `end` are here; `None` while there is no connection.
     after: Option<Position>,
     end: Position,
@@ -54,8 +54,8 @@ struct Waiting {
     goal: Option<Position>,
     /// It has, or nothing concerned it, all up to here.
     clear_to: Position,
-    bell: Arc<Notify>,
-    is_rung: bool,
+    arrived: Arc<Notify>,
+    is_notified: bool,
 }
 
 impl SharedLogSubscription {
@@ -101,10 +101,10 @@ impl SharedLogSubscription {
         let mut follower = Subscriber {
             tail: self.clone(),
             number: self.recent().next_number(),
-            bell: Arc::default(),
+            arrived: Arc::default(),
             subjects,
             next: Position(from.0.max(1)),
-            range: 0,
+            run_number: 0,
             own: None,
             asked: false,
             pending: 0,
@@ -117,15 +117,15 @@ impl SharedLogSubscription {
 impl Recent {
     /// The connection is lost: everybody begins anew.
     fn begin_anew(&mut self) {
-        let (range, last_number) = (self.range + 1, self.last_number);
-        let before = std::mem::replace(self, Self { range, last_number, ..Self::default() });
-        before.waiting.values().for_each(|waiting| waiting.bell.notify_one());
+        let (run_number, last_number) = (self.run_number + 1, self.last_number);
+        let before = std::mem::replace(self, Self { run_number, last_number, ..Self::default() });
+        before.waiting.values().for_each(|waiting| waiting.arrived.notify_one());
     }
 
     /// The log is read from behind `end` on.
     fn begin(&mut self, end: Position) {
         (self.after, self.end) = (Some(end), end);
-        self.waiting.drain().for_each(|(_, waiting)| waiting.bell.notify_one());
+        self.waiting.drain().for_each(|(_, waiting)| waiting.arrived.notify_one());
     }
 
     fn next_number(&mut self) -> u64 {
@@ -135,12 +135,12 @@ impl Recent {
 
     fn take(&mut self, batch: Vec<Fetched>) {
         let end = batch.last().map_or(self.end, |last| position_of(&last.entry));
-        for waiting in self.waiting.values_mut().filter(|waiting| !waiting.is_rung) {
+        for waiting in self.waiting.values_mut().filter(|waiting| !waiting.is_notified) {
             let concerns = |event: &Fetched| matches_any(waiting.subjects, &event.subject);
-            waiting.is_rung =
+            waiting.is_notified =
                 waiting.goal.is_some_and(|goal| end >= goal) || batch.iter().any(concerns);
-            if waiting.is_rung {
-                waiting.bell.notify_one();
+            if waiting.is_notified {
+                waiting.arrived.notify_one();
             } else {
                 waiting.clear_to = end;
             }
@@ -187,10 +187,10 @@ impl Recent {
 pub struct Subscriber {
     tail: SharedLogSubscription,
     number: u64,
-    bell: Arc<Notify>,
+    arrived: Arc<Notify>,
     subjects: &'static [&'static str],
     next: Position,
-    range: u64,
+    run_number: u64,
     own: Option<Reader>,
     /// Since their own reader gave something, the log was asked whether that was the last before the tail.
     asked: bool,
@@ -247,14 +247,14 @@ impl Subscriber {
                 let batch = tokio::select! {
                     biased;
                     batch = reader.next_batch(most) => batch?,
-                    () = self.bell.notified(), if may_join => continue,
+                    () = self.arrived.notified(), if may_join => continue,
                 };
                 (self.next, self.pending, self.asked) = (reader.next(), reader.pending(), false);
                 return Ok(batch);
             }
             let found = {
                 let mut recent = self.tail.recent();
-                if recent.range != self.range {
+                if recent.run_number != self.run_number {
                     return Err(LogError::Unavailable("the connection was lost meanwhile".into()));
                 }
                 // Where it waited nothing concerned it, even if that is not kept any more.
@@ -287,15 +287,15 @@ impl Subscriber {
                     if goal.is_some_and(|goal| self.reached() >= goal) {
                         continue;
                     }
-                    self.bell.notified().await;
+                    self.arrived.notified().await;
                 }
             }
         }
     }
 
     fn waiting(&self, goal: Option<Position>, clear_to: Position) -> Waiting {
-        let (subjects, bell) = (self.subjects, Arc::clone(&self.bell));
-        Waiting { subjects, goal, clear_to, bell, is_rung: false }
+        let (subjects, arrived) = (self.subjects, Arc::clone(&self.arrived));
+        Waiting { subjects, goal, clear_to, arrived, is_notified: false }
     }
 
     /// Joins the tail, or reads by themselves what is there of our subjects before that.
@@ -315,12 +315,12 @@ impl Subscriber {
         let end = {
             let recent = self.tail.recent();
             if recent.has(self.next) {
-                (self.own, self.range) = (None, recent.range);
+                (self.own, self.run_number) = (None, recent.run_number);
                 return Ok(true);
             }
-            recent.after.map(|_| (recent.end, recent.range))
+            recent.after.map(|_| (recent.end, recent.run_number))
         };
-        let Some((end, range)) = end else { return Ok(false) };
+        let Some((end, run_number)) = end else { return Ok(false) };
         if self.asked || self.own.as_ref().is_some_and(|reader| reader.pending() > 0) {
             return Ok(false);
         }
@@ -329,7 +329,7 @@ impl Subscriber {
             return Ok(false);
         }
         self.next = self.next.max(Position(end.0 + 1));
-        (self.own, self.range, self.pending) = (None, range, 0);
+        (self.own, self.run_number, self.pending) = (None, run_number, 0);
         Ok(true)
     }
 }
@@ -341,91 +341,4 @@ impl Drop for Subscriber {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::adapters::nats::reader::Unreadable;
-
-    fn event(position: u64, subject: &str, bytes: usize) -> Fetched {
-        let source = Arc::new(crate::events::DecodeError::Subject(subject.to_owned()));
-        let entry = Err(Unreadable { position: Position(position), source });
-        Fetched { subject: subject.into(), bytes, entry }
-    }
-
-    fn recent(events: Vec<Fetched>) -> Recent {
-        let mut recent =
-            Recent { after: Some(Position(10)), end: Position(10), ..Recent::default() };
-        recent.take(events);
-        recent
-    }
-
-    fn found(recent: &Recent, subjects: &[&str], next: u64, most: usize) -> (Vec<u64>, u64) {
-        let (found, next) = recent.find(subjects, Position(next), most);
-        (found.iter().map(|event| position_of(&event.entry).0).collect(), next.0)
-    }
-
-    #[test]
-    fn a_follower_finds_his_subjects_and_goes_on_behind_what_he_has_seen() {
-        let recent = recent(vec![
-            event(11, "evt.user.1", 1),
-            event(12, "evt.chat.1.2.1", 1),
-            event(15, "evt.user.2", 1),
-            event(16, "evt.chat.1.2.2", 1),
-        ]);
-        assert_eq!(found(&recent, &["evt.user.>"], 11, 9), (vec![11, 15], 17));
-        assert_eq!(found(&recent, &["evt.user.>"], 11, 1), (vec![11], 12));
-        assert_eq!(found(&recent, &["evt.user.>", "evt.chat.>"], 12, 2), (vec![12, 15], 16));
-        assert_eq!(found(&recent, &["evt.group.>"], 13, 9), (vec![], 17));
-        assert_eq!(
-            found(&recent, &["evt.user.>"], 20, 9),
-            (vec![], 20),
-            "they are ahead of the tail"
-        );
-    }
-
-    #[test]
-    fn only_what_concerns_one_who_waits_rings_for_it() {
-        let mut recent = recent(Vec::new());
-        let wait = |recent: &mut Recent, number, goal| {
-            let (subjects, bell): (&[&str], _) = (&["evt.user.>"], Arc::default());
-            let (clear_to, is_rung) = (recent.end, false);
-            let waiting = Waiting { subjects, goal, clear_to, bell, is_rung };
-            recent.waiting.insert(number, waiting);
-        };
-        wait(&mut recent, 1, None);
-        wait(&mut recent, 2, Some(Position(13)));
-        let state = |recent: &Recent, number| {
-            let waiting = &recent.waiting[&number];
-            (waiting.is_rung, waiting.clear_to.0)
-        };
-        recent.take(vec![event(12, "evt.chat.1.2.1", 1)]);
-        assert_eq!((state(&recent, 1), state(&recent, 2)), ((false, 12), (false, 12)));
-        recent.take(vec![event(13, "evt.chat.1.2.1", 1)]);
-        assert_eq!((state(&recent, 1), state(&recent, 2)), ((false, 13), (true, 12)));
-        recent.take(vec![event(14, "evt.chat.1.2.1", 1), event(15, "evt.user.1", 1)]);
-        assert_eq!(state(&recent, 1), (true, 13), "what is in the batch it has yet to find");
-        recent.take(vec![event(16, "evt.chat.1.2.1", 1)]);
-        assert_eq!(state(&recent, 1), (true, 13));
-    }
-
-    #[test]
-    fn a_batch_ends_once_it_is_large() {
-        let half = BATCH_BYTES / 2 + 1;
-        let sizes = [half, half, 1, 2 * BATCH_BYTES, 1];
-        let recent =
-            recent((11..).zip(sizes).map(|(at, size)| event(at, "evt.user.1", size)).collect());
-        assert_eq!(found(&recent, &["evt.user.>"], 11, 9), (vec![11, 12], 13));
-        assert_eq!(found(&recent, &["evt.user.>"], 13, 9), (vec![13, 14], 15));
-        assert_eq!(found(&recent, &["evt.user.>"], 14, 9), (vec![14], 15), "one at least");
-        assert_eq!(found(&recent, &["evt.user.>"], 15, 9), (vec![15], 16));
-    }
-
-    #[test]
-    fn what_does_not_fit_is_forgotten_oldest_first_and_known_to_be() {
-        let mut recent =
-            recent(vec![event(11, "evt.user.1", MOST_BYTES), event(14, "evt.user.1", 1)]);
-        assert!(!recent.has(Position(11)) && recent.has(Position(12)));
-        recent.take((15..).take(MOST).map(|at| event(at, "evt.user.1", 1)).collect());
-        assert_eq!(recent.events.len(), MOST);
-        assert!(!recent.has(Position(14)) && recent.has(Position(15)));
-    }
-}
+mod tests;
