@@ -16,10 +16,10 @@ impl Executor {
     /// Waits until `read_models` and all gateways have passed `position`. Bounded: what was
     /// appended counts, even if it shows later.
     pub async fn wait_for_all(&self, position: Position, read_models: &[&str]) {
-        let begun = Instant::now();
+        let timer = self.metrics.wait_timer("all");
         let shown = self.checkpoints.wait_for_projections(position, read_models, self.wait);
         let (shown, ()) = tokio::join!(shown, self.checkpoints.wait_for_gateways(position));
-        self.metrics.waited("all", begun);
+        drop(timer);
         if !shown {
             warn!(%position, "an effect was not visible everywhere in time");
         }
@@ -27,9 +27,8 @@ impl Executor {
 
     /// Waits a while for a read model to pass `position`.
     pub async fn catch_up_to(&self, position: Position, read_model: &str) {
-        let begun = Instant::now();
+        let _timer = self.metrics.wait_timer("projection");
         self.checkpoints.wait_for_projections(position, &[read_model], self.wait).await;
-        self.metrics.waited("projection", begun);
     }
 
     /// Waits until a read model in PostgreSQL has seen all that the log holds on `subject`; `false` if that takes too
@@ -43,33 +42,23 @@ impl Executor {
         read_model: &str,
     ) -> Result<bool, LogError> {
         let last = self.log.last_of(subject).await?;
-        let begun = Instant::now();
-        let mut is_seen = false;
-        while !is_seen
-            && self.checkpoints.wait_for_projections(last, &[read_model], self.wait).await
-        {
+        let _timer = self.metrics.wait_timer("projection");
+        let deadline = Instant::now() + self.wait;
+        while self.checkpoints.wait_for_projections(last, &[read_model], self.wait).await {
             // What was heard of the read model may be older than a restore of its database.
             match postgres::has_seen(&self.pool, read_model, last).await {
-                Ok(seen) => is_seen = seen,
-                Err(_) => break,
-            }
-            if !is_seen && begun.elapsed() >= self.wait {
-                break;
-            }
-            if !is_seen {
-                sleep(Duration::from_millis(5)).await;
+                Ok(true) => return Ok(true),
+                Ok(false) if Instant::now() < deadline => sleep(Duration::from_millis(5)).await,
+                Ok(false) | Err(_) => return Ok(false),
             }
         }
-        self.metrics.waited("projection", begun);
-        Ok(is_seen)
+        Ok(false)
     }
 
     /// Waits until the caches of this process have taken `position` in; `false` if that takes too long.
     pub async fn wait_for_local(&self, position: Position) -> bool {
-        let begun = Instant::now();
-        let applied = timeout(self.wait, self.applied(position)).await;
-        self.metrics.waited("local", begun);
-        applied.is_ok()
+        let _timer = self.metrics.wait_timer("local");
+        timeout(self.wait, self.applied(position)).await.is_ok()
     }
 
     /// Returns once the caches of this process have taken `position` in.

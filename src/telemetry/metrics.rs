@@ -29,8 +29,7 @@ type Durations<L> = Family<L, Histogram, fn() -> Histogram>;
 /// What a process counts and measures.
 pub struct Metrics {
     request_duration: Durations<RequestLabels>,
-    /// From an append's first attempt to the acknowledgement of JetStream, or to its failure.
-    pub append_duration: Histogram,
+    append_duration: Histogram,
     /// From that acknowledgement to the end of a `syncfs` that began afterwards.
     pub barrier_duration: Histogram,
     wait_duration: Durations<WaitLabels>,
@@ -114,6 +113,12 @@ pub struct CacheLookups {
 pub struct Timer {
     histogram: Histogram,
     begun: Instant,
+}
+
+impl Timer {
+    fn start(histogram: Histogram) -> Self {
+        Self { histogram, begun: Instant::now() }
+    }
 }
 
 impl Drop for Timer {
@@ -299,11 +304,14 @@ impl Metrics {
         self.request_duration.get_or_create(&labels).observe(after.as_secs_f64());
     }
 
-    /// Somebody has waited since `begun` `until` an effect was there: `all`, `projection`, `local`.
-    pub fn waited(&self, until: &'static str, begun: Instant) {
-        self.wait_duration
-            .get_or_create(&WaitLabels { until })
-            .observe(begun.elapsed().as_secs_f64());
+    /// From now on somebody waits `until` an effect is there: `all`, `projection`, `local`.
+    pub fn wait_timer(&self, until: &'static str) -> Timer {
+        Timer::start(self.wait_duration.get_or_create_owned(&WaitLabels { until }))
+    }
+
+    /// An append begins.
+    pub fn append_timer(&self) -> Timer {
+        Timer::start(self.append_duration.clone())
     }
 
     /// A projection has committed a transaction with `events` that began at `begun`.
@@ -315,7 +323,7 @@ impl Metrics {
 
     /// From a push that arrives now until it is written to the last connection that it is for.
     pub fn push_timer(&self) -> Timer {
-        Timer { histogram: self.push_to_write.clone(), begun: Instant::now() }
+        Timer::start(self.push_to_write.clone())
     }
 
     /// A limit has refused something.

@@ -106,10 +106,8 @@ impl EventLog {
     ) -> Result<Appended, LogError> {
         let subject = new.event.subject().to_string();
         let span = error_span!("append", subject, event.id = %new.id);
-        let begun = Instant::now();
-        let appended = self.try_append(new, &subject, expect).instrument(span).await;
-        self.settings.metrics.append_duration.observe(begun.elapsed().as_secs_f64());
-        appended
+        let _timer = self.settings.metrics.append_timer();
+        self.try_append(new, &subject, expect).instrument(span).await
     }
 
     async fn try_append(
