@@ -45,11 +45,11 @@ if redis.call('EXISTS', KEYS[1]) == 0 then return redis.error_reply('FENCED no s
 redis.call('HSET', KEYS[1], 'owner', ARGV[1])
 return redis.call('HMGET', KEYS[1], 'position', 'event')";
 
-/// KEYS: what names the live generation, the checkpoint of the new one. ARGV: which was live, the new number, the log's
-/// creation, the shape. Makes it live if that is so still, and says whether it has.
+/// KEYS: what names the live generation, the checkpoint of the new one. ARGV: which was live, the new number, the fields
+/// of the checkpoint. Makes it live if that is so still, and says whether it has.
 const BEGIN_LIVE: &str = "
 if (redis.call('GET', KEYS[1]) or '') ~= ARGV[1] then return 0 end
-redis.call('HSET', KEYS[2], 'position', '0', 'event', '', 'created', ARGV[3], 'shape', ARGV[4])
+redis.call('HSET', KEYS[2], unpack(ARGV, 3))
 redis.call('SET', KEYS[1], ARGV[2])
 return 1";
 
@@ -104,29 +104,17 @@ impl RedisStore {
         Ok(created.map(|log_created| Generation { name, number, log_created, outdated }))
     }
 
-    async fn keys(&self, generation: &Generation) -> Result<Vec<String>, StoreError> {
+    async fn keys(&self, generation: &Generation) -> Result<BTreeSet<String>, StoreError> {
         let mut connection = self.connection().await?;
+        let mut scan = redis::cmd("SCAN");
         let pattern = format!("{}*", keys::prefix(generation.name, generation.number));
-        let mut keys = Vec::new();
-        let mut cursor = 0_u64;
-        loop {
-            let page: Result<(u64, Vec<String>), _> = redis::cmd("SCAN")
-                .arg(cursor)
-                .arg("MATCH")
-                .arg(&pattern)
-                .arg("COUNT")
-                .arg(1000)
-                .query_async(&mut connection)
-                .await;
-            let (next, found) = self.check(page).await?;
-            keys.extend(found);
-            cursor = next;
-            if cursor == 0 {
-                keys.sort_unstable();
-                keys.dedup(); // a scan may return a key twice
-                return Ok(keys);
-            }
+        scan.cursor_arg(0).arg("MATCH").arg(pattern).arg("COUNT").arg(1000);
+        let mut found = self.check(scan.iter_async(&mut connection).await).await?;
+        let mut keys = BTreeSet::new(); // a scan may return a key twice
+        while let Some(key) = found.next_item().await {
+            keys.insert(self.check(key).await?);
         }
+        Ok(keys)
     }
 
     /// What a key holds, as rows. One that is of nobody in particular is a table of its own: a field is a row, however
@@ -145,27 +133,18 @@ impl RedisStore {
             take((name.to_owned(), self.content(key, &kind).await?));
             return Ok(());
         }
-        let (mut cursor, mut seen) = (0_u64, BTreeSet::new());
-        loop {
-            let page: Result<(u64, Vec<(String, String)>), _> = redis::cmd("HSCAN")
-                .arg(key)
-                .arg(cursor)
-                .arg("COUNT")
-                .arg(1000)
-                .query_async(&mut connection)
-                .await;
-            let (next, fields) = self.check(page).await?;
-            for (field, value) in fields {
-                // A scan may return a field twice.
-                if field != VERSION && seen.insert(field.clone()) {
-                    take((format!("{name} {field}"), value));
-                }
-            }
-            cursor = next;
-            if cursor == 0 {
-                return Ok(());
+        let mut scan = redis::cmd("HSCAN");
+        scan.arg(key).cursor_arg(0).arg("COUNT").arg(1000);
+        let mut found = self.check(scan.iter_async(&mut connection).await).await?;
+        let mut seen = BTreeSet::new();
+        while let Some(row) = found.next_item().await {
+            let (field, value): (String, String) = self.check(row).await?;
+            // A scan may return a field twice.
+            if field != VERSION && seen.insert(field.clone()) {
+                take((format!("{name} {field}"), value));
             }
         }
+        Ok(())
     }
 
     /// A key's content as text that does not depend on how Redis orders or encodes it.
@@ -215,8 +194,7 @@ impl Store for RedisStore {
                 .key(keys::checkpoint(name, number))
                 .arg(live.map(|live| live.to_string()).unwrap_or_default())
                 .arg(number)
-                .arg(log_created)
-                .arg(SHAPE)
+                .arg(&beginning(log_created))
                 .invoke_async(&mut connection)
                 .await;
             if self.check(begun).await? {
@@ -227,11 +205,10 @@ impl Store for RedisStore {
 
     async fn add(&self, name: &'static str, log_created: i64) -> Result<Generation, StoreError> {
         let number = self.allocate(name).await?;
-        let created = log_created.to_string();
-        let fields = [("position", "0"), ("event", ""), ("created", &created), ("shape", SHAPE)];
         let mut connection = self.connection().await?;
+        let checkpoint = keys::checkpoint(name, number);
         let added: Result<(), _> =
-            connection.hset_multiple(keys::checkpoint(name, number), &fields).await;
+            connection.hset_multiple(checkpoint, &beginning(log_created)).await;
         self.check(added).await?;
         Ok(Generation { name, number, log_created, outdated: false })
     }
@@ -273,7 +250,8 @@ impl Store for RedisStore {
 
     async fn drop(&self, generation: &Generation) -> Result<(), StoreError> {
         let mut connection = self.connection().await?;
-        for keys in self.keys(generation).await?.chunks(500) {
+        let keys: Vec<String> = self.keys(generation).await?.into_iter().collect();
+        for keys in keys.chunks(500) {
             let done: Result<(), _> = connection.unlink(keys).await;
             self.check(done).await?;
         }
@@ -339,6 +317,13 @@ impl Store for RedisStore {
         }
         Ok(listed)
     }
+}
+
+/// The checkpoint of a generation that has nothing yet.
+fn beginning(log_created: i64) -> [(&'static str, String); 4] {
+    let (position, event) = ("0".to_owned(), String::new());
+    let (created, shape) = (log_created.to_string(), SHAPE.to_owned());
+    [("position", position), ("event", event), ("created", created), ("shape", shape)]
 }
 
 fn bare(generation: &Generation, key: &str) -> String {
