@@ -44,6 +44,11 @@ impl From<Parts> for App {
 }
 
 impl App {
+    /// For what only reads.
+    pub fn readers(&self) -> Readers {
+        Readers(self.clone())
+    }
+
     /// What a token says, if it is its account's current one (data.md §4).
     ///
     /// # Errors
@@ -63,7 +68,7 @@ pub struct Readers(App);
 
 impl FromRef<App> for Readers {
     fn from_ref(app: &App) -> Self {
-        Self(app.clone())
+        app.readers()
     }
 }
 

@@ -1,6 +1,6 @@
 //! Complaints about people and groups (rest.md §42); everybody sees their own.
 
-use axum::extract::{FromRef as _, State};
+use axum::extract::State;
 
 use super::{
     error::{ApiError, TextReplyError},
@@ -103,7 +103,7 @@ async fn update(
     if revision == Revision::default() {
         return Err(ApiError::rule(refused::INCOMPLETE).into());
     }
-    let key = key_of(&Readers::from_ref(&app), id).await?;
+    let key = key_of(&app.readers(), id).await?;
     let revise = ComplaintCommand::Revise { by: caller.account.id, revision, at: clock::now() };
     execute(&app, &caller, key, &revise).await?;
     Ok(TextReply::new(told::UPDATED, ComplaintNumber { id }))
@@ -116,7 +116,7 @@ async fn delete(
     request: Request<OfComplaint>,
 ) -> Answer<ComplaintNumber> {
     let Params(OfComplaint { id }) = request?;
-    let key = key_of(&Readers::from_ref(&app), id).await?;
+    let key = key_of(&app.readers(), id).await?;
     let withdraw = ComplaintCommand::Withdraw { by: caller.account.id, at: clock::now() };
     execute(&app, &caller, key, &withdraw).await?;
     Ok(TextReply::new(told::DELETED, ComplaintNumber { id }))

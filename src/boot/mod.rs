@@ -69,8 +69,8 @@ pub async fn serve(config: Config, role: ProcessRole) -> anyhow::Result<()> {
     process.start_admin(admin, Arc::clone(&opened), role)?;
     let (mut seen, mut shared_log) = (None, None);
     if role != ProcessRole::Gateway {
-        let (log, checkpoints, its_tail) = process.start_projector().await?;
-        (seen, shared_log) = (Some((log, checkpoints)), Some(its_tail));
+        let (log, checkpoints, its_shared_log) = process.start_projector().await?;
+        (seen, shared_log) = (Some((log, checkpoints)), Some(its_shared_log));
     }
     let gateway = match clients {
         None => None,

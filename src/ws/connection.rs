@@ -135,15 +135,7 @@ impl Connected {
             let is_taking_over = matches!(self.state, ConnectionState::TakingOver(..));
             let is_current = self.state.is_current_by_log();
             tokio::select! {
-                command = self.registration.commands.next() => {
-                    // A push that is written logs nothing, and there may be many.
-                    if command.is_push() {
-                        Box::pin(self.handle(command, sockets, sink)).await?;
-                    } else {
-                        let span = self.span();
-                        Box::pin(self.handle(command, sockets, sink).instrument(span)).await?;
-                    }
-                }
+                command = self.registration.commands.next() => Box::pin(self.handle_in_span(command, sockets, sink)).await?,
                 message = sink.socket.recv() => sink.on_message(message, &sockets.app).await?,
                 passed = self.state.barrier(), if is_taking_over => {
                     self.state.pass((self.user, self.registration.connection), passed);
@@ -154,8 +146,7 @@ impl Connected {
                     // A drain that was asked for before something was sent comes before it, also if the next fetch
                     // would show that too.
                     while let Some(command) = self.registration.commands.take() {
-                        let span = self.span();
-                        Box::pin(self.handle(command, sockets, sink).instrument(span)).await?;
+                        Box::pin(self.handle_in_span(command, sockets, sink)).await?;
                     }
                     let span = self.span();
                     if !Box::pin(self.read(sockets, sink).instrument(span)).await? {
@@ -308,6 +299,20 @@ impl Connected {
         if is_message {
             sockets.app.metrics.frames_written.inc();
         }
+    }
+
+    /// Handles a command in the span of this connection. A push that is written logs nothing, and there may be many.
+    async fn handle_in_span(
+        &mut self,
+        command: ConnectionCommand,
+        sockets: &Sockets,
+        sink: &mut FrameSink,
+    ) -> Result<(), Ended> {
+        if command.is_push() {
+            return self.handle(command, sockets, sink).await;
+        }
+        let span = self.span();
+        self.handle(command, sockets, sink).instrument(span).await
     }
 
     async fn handle(

@@ -4,15 +4,7 @@
 use std::{sync::Arc, time::Duration};
 
 use hongyan::{
-    adapters::{
-        nats::{
-            checkpoints::Checkpoints,
-            connect,
-            event_log::{EventLog, Promises},
-        },
-        postgres,
-        redis::Redis,
-    },
+    adapters::{nats::checkpoints::Checkpoints, postgres, redis::Redis},
     commands::session::{CurrentConnection, Session, SessionCommand, SessionRejection},
     events::{Cause, ConnectionId, DisconnectReason, NodeId, Role, TokenId, UserId},
     executor::{
@@ -25,19 +17,14 @@ use uuid::Uuid;
 use crate::support::App;
 
 async fn executor(app: &App) -> Executor {
-    let url = app.servers.nats.url();
-    let nats = connect::connect(&url, "gateway", &"gatewaypw".into()).await.expect("nats-server");
-    let node = NodeId(Uuid::new_v4());
-    let (replicated, wait) = (false, Duration::from_secs(10));
-    let promises = Promises { replicated, timeout: wait, fact_ttl: 60 * wait };
-    let log = EventLog::open(nats.clone(), node, None, &promises, Arc::default());
-    let (checkpoints, listen) = Checkpoints::start(nats.client, None).await.expect("nats-server");
+    let client = app.servers.nats.connect("gateway", "gatewaypw").await;
+    let (checkpoints, listen) = Checkpoints::start(client, None).await.expect("nats-server");
     tokio::spawn(listen);
     let pool = postgres::readers(&app.servers.postgres.reader_url().into(), 1).expect("a URL");
     let redis = Redis::open(&app.servers.redis.url().into()).expect("a URL");
-    let settings = ExecutorSettings { node, replicated, wait };
-    let log = log.await.expect("the log");
-    Executor::new(log, checkpoints, (pool, redis), settings, Arc::default())
+    let (node, wait) = (NodeId(Uuid::new_v4()), Duration::from_secs(10));
+    let settings = ExecutorSettings { node, replicated: false, wait };
+    Executor::new(app.log().await, checkpoints, (pool, redis), settings, Arc::default())
 }
 
 /// A disconnect conflicts with nothing, so it may come after something that its gateway has yet to hear of. Whoever took

@@ -33,7 +33,7 @@ pub(super) enum Op {
     Info(Bytes),
     /// It asks whether we are there.
     Ping,
-    /// All that we received before the ping is done.
+    /// All that we sent before the ping is done.
     Pong,
     /// Nothing that we need.
     Other,

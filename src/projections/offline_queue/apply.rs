@@ -17,7 +17,7 @@ use crate::{
     },
     projections::{StoreError, engine::redis::RedisTx},
     protocol::{
-        group_notices::{self, NoticeAudience},
+        group_notices::{self, Notice, NoticeAudience},
         message_object::{MessageObject, revoked_text_in_group},
         user_notices,
     },
@@ -120,24 +120,20 @@ impl BatchApplier<'_> {
         if shrinks {
             ending.extend(members());
         }
-        let applicants = || {
-            let all = group.memberships().map(|member| member.user);
-            all.filter(|user| group.member(*user).is_none()).collect::<Vec<_>>()
-        };
-        let audience = notice.as_ref().map(|notice| match notice.audience {
-            NoticeAudience::Owner(owner) => (false, vec![owner]),
-            NoticeAudience::Members => (true, Vec::new()),
-            NoticeAudience::MembersAndApplicants => (true, applicants()),
-        });
+        let everybody = group.memberships().map(|member| member.user);
+        let applicants: Vec<UserId> =
+            everybody.filter(|user| over && group.member(*user).is_none()).collect();
         self.open_undelivered(id, &beginning, at).await?;
-        match (notice, audience) {
-            (Some(notice), Some((true, others))) => {
-                self.fan_out(id, None, &others, notice.object, at).await?;
+        if let Some(Notice { audience, object }) = notice {
+            match audience {
+                NoticeAudience::Owner(owner) => {
+                    self.enqueue(&[owner], Some(id), object, at).await?;
+                }
+                NoticeAudience::Members => self.fan_out(id, None, &[], object, at).await?,
+                NoticeAudience::MembersAndApplicants => {
+                    self.fan_out(id, None, &applicants, object, at).await?;
+                }
             }
-            (Some(notice), Some((false, alone))) => {
-                self.enqueue(&alone, Some(id), notice.object, at).await?;
-            }
-            _ => {}
         }
         self.close_undelivered(id, &ending).await?;
         let timeline = self.groups.timeline(id).filter(|_| shrinks || over);
