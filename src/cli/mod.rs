@@ -22,7 +22,7 @@ use crate::{boot, config::Config, telemetry};
 /// An event-sourced instant-messaging backend.
 #[derive(Parser)]
 #[command(version, about)]
-pub struct Cli {
+struct Cli {
     /// A TOML file with settings; config/default.toml in the sources lists them all
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -88,12 +88,20 @@ impl Output {
     }
 }
 
+/// Does what the command line asks for, and says on standard error why it could not.
+#[tokio::main]
+pub async fn main() -> ExitCode {
+    match Cli::parse().run().await {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("hongyan: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
 impl Cli {
-    /// Does what was asked for.
-    ///
-    /// # Errors
-    /// It cannot be done; the message says what to do next.
-    pub async fn run(self) -> anyhow::Result<ExitCode> {
+    async fn run(self) -> anyhow::Result<ExitCode> {
         let output = if self.json { Output::Json } else { Output::Text };
         if let Command::Version = self.command {
             let version = env!("CARGO_PKG_VERSION");

@@ -12,8 +12,10 @@ use serde_json::Value;
 use crate::tree::{Complaint, none_of, root, texts};
 
 /// Package, a dependency that no source names, and why it is there.
-const UNNAMED: &[(&str, &str, &str)] =
-    &[("hongyan", "reqwest", "has the TLS of object_store, by a feature")];
+const UNNAMED: &[(&str, &str, &str)] = &[
+    ("hongyan", "reqwest", "has the TLS of object_store, by a feature"),
+    ("hongyan", "sqlx_core", "has the TLS of sqlx, by a feature that its macros do not get"),
+];
 
 /// A dependency and where it is declared.
 struct Declared {

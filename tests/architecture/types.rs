@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 use crate::tree::{Complaint, lines, none_of, texts};
 
 /// Names that stand twice, and why that is right.
-const TWICE: &[(&str, &str)] = &[];
+const TWICE: &[(&str, &str)] = &[
+    ("Bucket", "there is one with the feature `s3` and one without"),
+    ("BucketError", "as `Bucket`"),
+];
 
 /// Where each type is defined that is not a file's own affair.
 fn definitions(sources: &[(String, String)]) -> BTreeMap<String, Vec<(String, usize)>> {

@@ -17,6 +17,9 @@ use super::{
 };
 use crate::config;
 
+/// What it answers when it does not do what it was asked for.
+pub type BucketError = object_store::Error;
+
 /// S3 takes no smaller part but the last. A transfer holds about two of them in memory.
 const PART_BYTES: usize = 5 * 1024 * 1024;
 

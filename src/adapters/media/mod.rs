@@ -1,5 +1,6 @@
 //! Files that users upload: what they are, where they are kept, and pictures of videos.
 
+#[cfg_attr(not(feature = "s3"), path = "no_bucket.rs")]
 mod bucket;
 mod content;
 mod folder;
@@ -64,7 +65,7 @@ pub enum StoreFailure {
     Folder(#[from] std::io::Error),
     /// The object store.
     #[error("the object store: {0}")]
-    Bucket(#[from] object_store::Error),
+    Bucket(#[from] bucket::BucketError),
     /// The file is larger than it may be.
     #[error("the file is too large")]
     TooLarge,
