@@ -1,4 +1,4 @@
-//! Events of the log are followed, shown and counted: `events tail | show | stats`.
+//! Events of the log are followed, shown, counted and described: `events tail | show | stats | schema`.
 
 use std::{collections::BTreeMap, process::ExitCode, sync::Arc};
 
@@ -6,12 +6,12 @@ use anyhow::Context as _;
 use clap::Subcommand;
 use serde_json::{Value, json};
 
-use super::{Output, ops, progress::Progress};
+use super::{Output, ops, progress::Progress, text};
 use crate::{
     adapters::nats::{event_log::EventLog, reader::Entry},
     boot, clock,
     config::Config,
-    events::{Event, NodeId, Position, Recorded},
+    events::{Event, NodeId, Position, Recorded, schemas},
 };
 
 #[derive(Subcommand)]
@@ -36,6 +36,12 @@ pub(super) enum EventsCommand {
     },
     /// How many events there are of each type
     Stats,
+    /// What the events of a type look like, as JSON Schema (docs/events/); of all types if none is named
+    Schema {
+        /// As `message.sent.v1`
+        #[arg(value_name = "TYPE")]
+        name: Option<String>,
+    },
 }
 
 pub(super) async fn run(
@@ -43,6 +49,9 @@ pub(super) async fn run(
     config: &Config,
     output: Output,
 ) -> anyhow::Result<ExitCode> {
+    if let EventsCommand::Schema { name } = command {
+        return schema(name.as_deref());
+    }
     let nats = ops::connect(config).await?;
     let log =
         boot::open_log(nats, config, NodeId(clock::random_id()), None, Arc::default()).await?;
@@ -59,7 +68,23 @@ pub(super) async fn run(
             Ok(ExitCode::SUCCESS)
         }
         EventsCommand::Stats => stats(&log, output).await,
+        EventsCommand::Schema { .. } => unreachable!("it was answered without the log"),
     }
+}
+
+/// Prints a schema, or all by their types.
+fn schema(name: Option<&str>) -> anyhow::Result<ExitCode> {
+    let all = schemas().into_iter().map(|(name, found)| (name, found.schema));
+    let mut all: BTreeMap<String, Value> = all.collect();
+    let shown = match name {
+        Some(name) => all.remove(name).with_context(|| {
+            let known: Vec<_> = all.into_keys().collect();
+            format!("there is no type `{name}`; there are {}", known.join(", "))
+        })?,
+        None => json!(all),
+    };
+    text::print(&format!("{shown:#}"));
+    Ok(ExitCode::SUCCESS)
 }
 
 /// A subject of the log or a pattern: NATS would take others for a failure of its own.

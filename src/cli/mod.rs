@@ -84,7 +84,7 @@ impl Output {
             Self::Json => json.to_string(),
             Self::Text => text(),
         };
-        println!("{}", text::harmless(&told));
+        text::print(&text::harmless(&told));
     }
 }
 

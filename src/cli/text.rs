@@ -1,8 +1,15 @@
 //! Printed text has a form in which no name can spoil a terminal.
 
-use std::fmt::Write as _;
+use std::{fmt::Write as _, io::Write as _};
 
 use serde_json::Value;
+
+/// Prints lines. Who reads no further (`… | head`) wants no more of them, and no complaint.
+pub(super) fn print(text: &str) {
+    if writeln!(std::io::stdout(), "{text}").is_err() {
+        std::process::exit(0);
+    }
+}
 
 /// Writes characters that move the cursor, hide something or turn the direction of writing as `\u202e`: in JSON that is
 /// what they are, and in a text they can be seen. What people are called is theirs to choose.

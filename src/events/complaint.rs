@@ -2,6 +2,7 @@
 
 #![expect(missing_docs, reason = "a field whose name says what it is needs no comment")]
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -10,10 +11,11 @@ use super::{
 };
 
 /// A fact about one complaint (rest.md §42).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "type", content = "data")]
 pub enum ComplaintEvent {
-    /// Somebody complained. The complaint's id is that of index 0 (`Position::numbered`).
+    /// Somebody complained about a person or a group (rest.md §42). The complaint's id is the event's position times
+    /// 2^17.
     #[serde(rename = "complaint.filed.v1")]
     Filed {
         by: UserId,
@@ -22,22 +24,23 @@ pub enum ComplaintEvent {
         statement: Statement,
         at: Timestamp,
     },
-    /// They said it in other words.
+    /// The complainant said it in other words (rest.md §42).
     #[serde(rename = "complaint.revised.v1")]
     Revised {
         /// All of it, as it is now.
         statement: Statement,
         at: Timestamp,
     },
-    /// They took it back; read models drop what they told.
+    /// The complainant took it back (rest.md §42); read models drop what they told.
     #[serde(rename = "complaint.withdrawn.v1")]
     Withdrawn { at: Timestamp },
-    /// An operator has dealt with it.
+    /// An operator has dealt with the complaint.
     #[serde(rename = "complaint.closed.v1")]
     Closed {
         /// How, as clients see it; 0 is what waits.
         status: i16,
         /// What the operator says of it.
+        #[schemars(extend("x-personal" = "content"))]
         note: String,
         at: Timestamp,
     },
@@ -51,24 +54,30 @@ impl ComplaintId {
 }
 
 /// Whom or what a complaint is about, as the complainant names it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Accused {
     /// A person or a group.
     pub kind: ChatKind,
     /// The number of the user or the group.
+    #[schemars(extend("x-personal" = "person"))]
     pub id: i64,
+    #[schemars(extend("x-personal" = "name"))]
     pub name: String,
 }
 
 /// What a complainant tells.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Statement {
     /// In a word.
+    #[schemars(extend("x-personal" = "content"))]
     pub reason: String,
     /// In full; may be empty.
+    #[schemars(extend("x-personal" = "content"))]
     pub content: String,
     /// Pictures, as the client writes them; may be empty.
+    #[schemars(extend("x-personal" = "picture"))]
     pub images: String,
     /// What was said in the chat, as the client writes it; may be empty.
+    #[schemars(extend("x-personal" = "content"))]
     pub chat: String,
 }

@@ -2,15 +2,17 @@
 
 #![expect(missing_docs, reason = "a field whose name says what it is needs no comment")]
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::ids::{GroupId, UserId};
 
 /// What one node wrote since its last report.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "type", content = "data")]
 pub enum DeliveryEvent {
-    /// Queue entries reached sockets.
+    /// A gateway reports what clients have received of what it wrote to their connections, some times a second at most
+    /// (ADR 0003, ADR 0015).
     #[serde(rename = "delivery.written.v1")]
     Written {
         /// A row per user.
@@ -22,7 +24,7 @@ pub enum DeliveryEvent {
 }
 
 /// What one user received.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Delivered {
     pub user: UserId,
     /// Ranges of their queue numbers, both ends included.
@@ -30,7 +32,7 @@ pub struct Delivered {
 }
 
 /// What some members of a large group received, all of them the same.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct DeliveredInGroup {
     pub group: GroupId,
     /// Ranges of the log, both ends included: what the timeline has there, they have.

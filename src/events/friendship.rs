@@ -2,6 +2,7 @@
 
 #![expect(missing_docs, reason = "a field whose name says what it is needs no comment")]
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -13,10 +14,10 @@ use super::{
 ///
 /// A request's id is that of index 0 of the event that makes it, the ids of `edges` are those of index 1 and 2
 /// (`Position::numbered`).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "type", content = "data")]
 pub enum FriendshipEvent {
-    /// One asked the other to be friends.
+    /// One asked the other to be friends (rest.md §11).
     #[serde(rename = "friendship.requested.v1")]
     Requested {
         /// Who asks, as the notice shows it.
@@ -24,13 +25,15 @@ pub enum FriendshipEvent {
         /// Who is asked.
         asked: UserSummary,
         /// How the asker introduces themselves.
+        #[schemars(extend("x-personal" = "content"))]
         text: String,
         /// The picture beside the notice.
+        #[schemars(extend("x-personal" = "picture"))]
         icon: String,
         /// The notice P1 (ws.md §6.2).
         notice: MessageId,
     },
-    /// The asked one answered.
+    /// The asked one answered a request (rest.md §13).
     #[serde(rename = "friendship.answered.v1")]
     Answered {
         request: RequestId,
@@ -50,6 +53,7 @@ pub enum FriendshipEvent {
         caller: UserSummary,
         other: UserSummary,
         /// How the caller introduces themselves.
+        #[schemars(extend("x-personal" = "content"))]
         text: String,
         /// A pending request of the other side that this answers (clarification 8).
         agreed: Option<RequestId>,
@@ -58,7 +62,8 @@ pub enum FriendshipEvent {
         /// The notice P2.
         notice: MessageId,
     },
-    /// The edge of the one who ended it and all requests between the two are gone, and the other's edge unless it stays.
+    /// One ended the friendship (rest.md §37): their edge and all requests between the two are gone, and the other's
+    /// edge unless it stays.
     #[serde(rename = "friendship.ended.v1")]
     Ended {
         /// Who ended it.
@@ -67,17 +72,17 @@ pub enum FriendshipEvent {
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         keeps_block: bool,
     },
-    /// One put the other on the blacklist or took them off.
+    /// One put the other on the blacklist or took them off (rest.md §16).
     #[serde(rename = "friendship.blacklist_set.v1")]
     BlacklistSet {
         owner: UserId,
         /// On it now?
         blocked: bool,
     },
-    /// One starred the other or took the star away.
+    /// One starred the other or took the star away (rest.md §17).
     #[serde(rename = "friendship.star_set.v1")]
     StarSet { owner: UserId, starred: bool },
-    /// One chose who of the two sees the other's posts.
+    /// One chose who of the two sees the other's posts (rest.md §18).
     #[serde(rename = "friendship.visibility_set.v1")]
     VisibilitySet {
         owner: UserId,
@@ -87,7 +92,7 @@ pub enum FriendshipEvent {
 }
 
 /// Who sees whose posts, as the owner of an edge wants it. Stored only: there is no feed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Visibility {
     /// The friend sees the owner's.
     pub friend_sees_mine: bool,
@@ -102,7 +107,7 @@ impl Default for Visibility {
 }
 
 /// An answer to a friend request that changes it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Answer {
     /// Yes.
@@ -125,12 +130,13 @@ impl Answer {
 }
 
 /// A row added to an address book.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct NewEdge {
     pub owner: UserId,
     /// Who is in it.
     pub friend: UserId,
     /// The owner's remark for the friend.
+    #[schemars(extend("x-personal" = "name"))]
     pub remark: String,
 }
 

@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use uuid::Uuid;
@@ -14,45 +15,49 @@ use super::{
 };
 
 /// A fact about one message between two people.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "type", content = "data")]
 pub enum ChatEvent {
-    /// The server accepted a message for delivery.
+    /// The server accepted a message of one person to another for delivery (rest.md §41, ws.md §6.2).
     #[serde(rename = "message.sent.v1")]
     Sent(Arc<Sent>),
-    /// Its author took it back.
+    /// The author took a message to another person back (rest.md §36), or an operator did; read models blank it.
     #[serde(rename = "message.revoked.v1")]
     Revoked(Revocation),
 }
 
 /// A fact about one message to a group.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "type", content = "data")]
 pub enum GroupChatEvent {
-    /// The server accepted a message for delivery.
+    /// The server accepted a message to a group for delivery (rest.md §41, ws.md §6.3).
     #[serde(rename = "group_message.sent.v1")]
     Sent(Arc<Sent<GroupSummary>>),
-    /// Its author took it back.
+    /// The author took a message to a group back (rest.md §36), or an operator did; read models blank it.
     #[serde(rename = "group_message.revoked.v1")]
     Revoked(Revocation<GroupSummary>),
 }
 
 /// A message as accepted: everything that its recipients will see and that may change later (ws.md §6.2
 /// C1, §6.3 C2).
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct Sent<To = UserSummary> {
     pub id: MessageId,
     /// The author, by the name that the recipients see.
     pub from: UserSummary,
     /// The author's public identifier.
+    #[schemars(extend("x-personal" = "person"))]
     pub from_uuid: Uuid,
     /// The recipient, by the name that the author sees, or the group.
     pub to: To,
     /// `text`, `image` …: passed through.
+    #[schemars(extend("x-personal" = "none"))]
     pub kind: String,
     /// The content: JSON text that the server does not interpret.
+    #[schemars(extend("x-personal" = "content"))]
     pub data: String,
     /// The author's extra parameters, byte for byte; `None` is `null`.
+    #[schemars(extend("x-personal" = "content"))]
     pub options: Option<Box<RawValue>>,
     /// When it was accepted.
     pub sent_at: Timestamp,
@@ -76,7 +81,7 @@ impl<To: PartialEq> PartialEq for Sent<To> {
 }
 
 /// A message taken back (ws.md §6.3, V1).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Revocation<To = UserSummary> {
     pub message: MessageId,
     /// The author, by account name, or by their name in the group.
@@ -87,10 +92,12 @@ pub struct Revocation<To = UserSummary> {
 }
 
 /// How a group appeared when something happened; messages keep it for ever.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct GroupSummary {
     pub id: GroupId,
+    #[schemars(extend("x-personal" = "name"))]
     pub name: String,
     /// Its picture: up to nine, joined by commas.
+    #[schemars(extend("x-personal" = "picture"))]
     pub avatar: String,
 }

@@ -11,6 +11,7 @@ mod message;
 mod operations;
 mod quick_replies;
 mod recorded;
+mod schema;
 mod session;
 mod user;
 mod values;
@@ -29,6 +30,7 @@ pub use message::{ChatEvent, GroupChatEvent, GroupSummary, Revocation, Sent};
 pub use operations::OperationsEvent;
 pub use quick_replies::QuickReplyEvent;
 pub use recorded::Recorded;
+pub use schema::{EventSchema, schemas};
 pub use session::{DisconnectReason, SessionEvent};
 pub use user::{Device, UploadPlace, Uploaded, UserEvent};
 pub use values::{ChatKind, Role, Timestamp, UserSummary, Username, enc};
@@ -48,8 +50,18 @@ pub trait AggregateEvent: Sized {
     fn into_own(event: Event) -> Option<(Self::Id, Self)>;
 }
 
+/// A kind of aggregate, as the documents of the log name it.
+#[derive(Debug)]
+pub struct AggregateKind {
+    /// Its events are this variant of [`Event`].
+    pub name: &'static str,
+    /// Its subjects, with the parameters in braces: `evt.user.{user}`.
+    pub address: &'static str,
+    schema: fn(&mut schemars::SchemaGenerator) -> schemars::Schema,
+}
+
 macro_rules! events {
-    ($($(#[$doc:meta])* $name:ident($id:ty, $event:ty);)+) => {
+    ($($(#[$doc:meta])* $name:ident($id:ty, $event:ty) at $address:literal;)+) => {
         /// Any event of the log. It names its aggregate, so that an event and its subject cannot disagree.
         #[derive(Debug, Clone, PartialEq)]
         pub enum Event {
@@ -66,6 +78,22 @@ macro_rules! events {
                     Self::Operations(_) => Subject::Operations,
                 }
             }
+        }
+
+        impl AggregateKind {
+            /// All kinds.
+            pub const ALL: &'static [Self] = &[
+                $(Self {
+                    name: stringify!($name),
+                    address: $address,
+                    schema: <$event as schemars::JsonSchema>::json_schema,
+                },)+
+                Self {
+                    name: "Operations",
+                    address: "evt.operations",
+                    schema: <OperationsEvent as schemars::JsonSchema>::json_schema,
+                },
+            ];
         }
 
         $(impl AggregateEvent for $event {
@@ -91,21 +119,21 @@ macro_rules! events {
 
 events! {
     /// About an account.
-    User(UserId, UserEvent);
+    User(UserId, UserEvent) at "evt.user.{user}";
     /// About log-ins and connections of an account.
-    Session(UserId, SessionEvent);
+    Session(UserId, SessionEvent) at "evt.session.{user}";
     /// About two users' address books.
-    Friendship(Pair, FriendshipEvent);
+    Friendship(Pair, FriendshipEvent) at "evt.friendship.{lower}.{higher}";
     /// About one message between two people.
-    Chat(ChatKey, ChatEvent);
+    Chat(ChatKey, ChatEvent) at "evt.chat.{lower}.{higher}.{sender}";
     /// About a group.
-    Group(GroupId, GroupEvent);
+    Group(GroupId, GroupEvent) at "evt.group.{group}";
     /// About one message to a group.
-    GroupChat(GroupId, GroupChatEvent);
+    GroupChat(GroupId, GroupChatEvent) at "evt.groupchat.{group}";
     /// About what somebody has answered beforehand.
-    QuickReplies(UserId, QuickReplyEvent);
+    QuickReplies(UserId, QuickReplyEvent) at "evt.questions.{user}";
     /// About a complaint.
-    Complaint(ComplaintKey, ComplaintEvent);
+    Complaint(ComplaintKey, ComplaintEvent) at "evt.complaint.{complaint}";
     /// About what has been written to connections of one gateway.
-    Delivery(NodeId, DeliveryEvent);
+    Delivery(NodeId, DeliveryEvent) at "evt.delivery.{node}";
 }

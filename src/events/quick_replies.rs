@@ -2,6 +2,7 @@
 
 #![expect(missing_docs, reason = "a field whose name says what it is needs no comment")]
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -10,10 +11,10 @@ use super::{
 };
 
 /// A fact about one user's list of questions and answers (rest.md §42).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "type", content = "data")]
 pub enum QuickReplyEvent {
-    /// A question that was not in it.
+    /// The user answered a question beforehand that was not in their list (rest.md §42).
     #[serde(rename = "question.added.v1")]
     Added {
         /// Its number, this user's alone.
@@ -21,22 +22,26 @@ pub enum QuickReplyEvent {
         /// In which chats it is answered.
         kind: ChatKind,
         /// What is asked.
+        #[schemars(extend("x-personal" = "content"))]
         ask: String,
         /// What is answered.
+        #[schemars(extend("x-personal" = "content"))]
         answer: String,
         at: Timestamp,
     },
-    /// Other words for a question, or another answer.
+    /// A question or its answer has other words (rest.md §42).
     #[serde(rename = "question.changed.v1")]
     Changed {
         id: QuickReplyId,
         /// What is asked.
+        #[schemars(extend("x-personal" = "content"))]
         ask: String,
         /// What is answered.
+        #[schemars(extend("x-personal" = "content"))]
         answer: String,
         at: Timestamp,
     },
-    /// It is answered no more.
+    /// A question is answered no more (rest.md §42).
     #[serde(rename = "question.removed.v1")]
     Removed { id: QuickReplyId },
 }

@@ -2,6 +2,7 @@
 
 #![expect(missing_docs, reason = "a field whose name says what it is needs no comment")]
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -11,29 +12,31 @@ use super::{
 };
 
 /// A fact about one account's sessions.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "type", content = "data")]
 pub enum SessionEvent {
-    /// A token was issued and became current (data.md §4.1).
+    /// A token was issued and became the current one: a log-in, a registration or a guest identity (rest.md §1 to §6,
+    /// data.md §4.1).
     #[serde(rename = "session.logged_in.v1")]
     LoggedIn {
         token: TokenId,
         /// The role played with it.
         role: Role,
     },
-    /// A token was given back.
+    /// A token was given back (rest.md §3).
     #[serde(rename = "session.logged_out.v1")]
     LoggedOut { token: TokenId },
-    /// All tokens were taken back but one, because the password changed; their sockets hear no more.
+    /// All tokens were taken back but one, because the password changed; their connections get no more pushes.
     #[serde(rename = "session.revoked.v1")]
     Revoked {
         /// The one that stays what it was, if any.
         kept: Option<TokenId>,
         /// The change of password that this is part of.
         #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[schemars(extend("x-personal" = "none"))]
         change: Option<Uuid>,
     },
-    /// A socket opened and became the account's socket (ws.md §3).
+    /// A socket opened and became the account's current connection (ws.md §3). Expires after `log.fact_ttl_s`.
     #[serde(rename = "session.connected.v1")]
     Connected {
         connection: ConnectionId,
@@ -44,13 +47,13 @@ pub enum SessionEvent {
         /// The role of that token.
         role: Role,
     },
-    /// A socket ended.
+    /// A connection ended, for this reason. Expires after `log.fact_ttl_s`.
     #[serde(rename = "session.disconnected.v1")]
     Disconnected { connection: ConnectionId, reason: DisconnectReason },
 }
 
 /// Why a socket ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum DisconnectReason {
     /// The client closed it, or its network did.

@@ -1,6 +1,7 @@
 //! Values that several events share are parsed once and then always valid.
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use time::{
     OffsetDateTime, UtcOffset,
@@ -141,13 +142,15 @@ impl Username {
 }
 
 /// How somebody appeared when something happened; messages keep it for ever.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct UserSummary {
     /// Who.
     pub id: UserId,
     /// Remark, nickname or username.
+    #[schemars(extend("x-personal" = "name"))]
     pub name: String,
     /// Picture.
+    #[schemars(extend("x-personal" = "picture"))]
     pub avatar: String,
 }
 

@@ -16,6 +16,5 @@ pub mod qr_code;
 pub mod questions;
 pub mod refusals;
 pub mod reply;
-mod schemas;
 pub mod user_notices;
 pub mod users;

@@ -16,9 +16,9 @@ use crate::tree::{Complaint, none_of, texts};
 /// An event as a log may hold it.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Sample {
-    subject: String,
-    body: Value,
+pub struct Sample {
+    pub subject: String,
+    pub body: Value,
     reads_as: Option<Value>,
 }
 
@@ -30,7 +30,7 @@ enum Samples {
 }
 
 /// By type.
-fn samples() -> BTreeMap<String, Vec<Sample>> {
+pub fn samples() -> BTreeMap<String, Vec<Sample>> {
     let read = |(file, text): (String, String)| {
         let name = file.strip_prefix("tests/events/")?.strip_suffix(".json")?.to_owned();
         let samples = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{file}: {error}"));

@@ -5,8 +5,10 @@
 mod arrows;
 mod circles;
 mod citations;
+mod compatibility;
 mod contract;
 mod dependencies;
+mod event_documents;
 mod figures;
 mod golden;
 mod language;

@@ -31,6 +31,7 @@ mod openapi;
 mod operating;
 mod password_turns;
 mod power_loss;
+mod published_events;
 mod read_models;
 mod replicated;
 mod rest_00_names;

@@ -1,17 +1,12 @@
 //! What operators measure: `/metrics`, as Prometheus' own library reads it (docs/operate.md).
 
-use std::{collections::BTreeMap, process::Stdio};
+use std::collections::BTreeMap;
 
 use futures_util::future::join_all;
 use reqwest::Method;
 use serde_json::json;
-use tokio::{io::AsyncWriteExt as _, process::Command};
 
-use crate::support::{
-    App, PASSWORD, User, api,
-    python::{in_tree, python},
-    send, until,
-};
+use crate::support::{App, PASSWORD, User, api, python::read_by, send, until};
 
 /// The samples of a page, by name and labels: `name{label=value}`.
 struct Page(BTreeMap<String, f64>);
@@ -23,17 +18,7 @@ impl Page {
         let kind = page.headers()["content-type"].to_str().expect("a text").to_owned();
         assert!(kind.starts_with("application/openmetrics-text; version=1.0.0"), "{kind}");
         let page = page.text().await.expect("a text");
-        let folder = tempfile::tempdir().expect("a folder");
-        let mut reader = Command::from(python("readers", folder.path()));
-        reader.arg(in_tree("tests/readers/metrics.py")).stdin(Stdio::piped());
-        let mut reader = reader.stdout(Stdio::piped()).spawn().expect("python3");
-        let mut input = reader.stdin.take().expect("it reads");
-        input.write_all(page.as_bytes()).await.expect("it takes the page");
-        drop(input);
-        let read = reader.wait_with_output().await.expect("it ends");
-        assert!(read.status.success(), "this is not OpenMetrics:\n{page}");
-        let samples: Vec<(String, String, f64)> =
-            serde_json::from_slice(&read.stdout).expect("a list of samples");
+        let samples: Vec<(String, String, f64)> = read_by("metrics.py", &page).await;
         let named = |(name, labels, value): (String, String, f64)| {
             let labels = if labels.is_empty() { labels } else { format!("{{{labels}}}") };
             (name + &labels, value)

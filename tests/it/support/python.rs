@@ -3,6 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use serde::de::DeserializeOwned;
+use tokio::io::AsyncWriteExt as _;
+
 /// Python in `folder`, with what `tests/<tools>/requirements.txt` names.
 pub fn python(tools: &str, folder: &Path) -> Command {
     let named = std::env::var_os(format!("HONGYAN_TEST_{}", tools.to_uppercase()));
@@ -17,6 +20,20 @@ pub fn python(tools: &str, folder: &Path) -> Command {
 /// A file of this tree.
 pub fn in_tree(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+/// What a program of `tests/readers` makes of `input`.
+pub async fn read_by<T: DeserializeOwned>(reader: &str, input: &str) -> T {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut command = tokio::process::Command::from(python("readers", folder.path()));
+    command.arg(in_tree("tests/readers").join(reader));
+    let mut reader = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("python3");
+    let mut stdin = reader.stdin.take().expect("it reads");
+    stdin.write_all(input.as_bytes()).await.expect("it takes the input");
+    drop(stdin);
+    let read = reader.wait_with_output().await.expect("it ends");
+    assert!(read.status.success(), "it cannot read:\n{input}");
+    serde_json::from_slice(&read.stdout).expect("it prints JSON")
 }
 
 /// What a program writes when it succeeds.
