@@ -41,6 +41,16 @@ pub struct ServerSettings {
     pub shutdown_grace_s: u64,
 }
 
+impl ServerSettings {
+    /// Where clients find the service: `server.public_url`, or where they are listened to.
+    pub fn clients_at(&self) -> String {
+        match self.public_url.trim_end_matches('/') {
+            "" => format!("http://{}", self.listen),
+            public => public.to_owned(),
+        }
+    }
+}
+
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[allow(missing_docs, reason = "config/default.toml documents each setting")]

@@ -24,7 +24,7 @@ use tokio::time::{Duration, timeout};
 
 use super::{
     admin_access::{self, AdminAccess},
-    openapi,
+    asyncapi, openapi,
 };
 use crate::{
     adapters::{
@@ -81,6 +81,10 @@ pub fn router(admin: Admin, access: AdminAccess) -> Router {
         .route(
             "/openapi.json",
             get(async |State(admin): State<Admin>| Json(openapi::document(&admin.clients_at))),
+        )
+        .route(
+            "/asyncapi.json",
+            get(async |State(admin): State<Admin>| Json(asyncapi::document(&admin.clients_at))),
         )
         .route(
             "/docs",

@@ -5,6 +5,7 @@ mod address_book;
 pub mod admin;
 pub mod admin_access;
 mod askanswer;
+pub mod asyncapi;
 mod byte_range;
 mod complaints;
 mod error;

@@ -369,10 +369,7 @@ impl Process {
             subjects: if role == ProcessRole::Gateway { &[] } else { &projections::ALL },
             metrics: Arc::clone(&self.metrics),
             durability: format!("{:?}", config.log.durability).to_lowercase(),
-            clients_at: match config.server.public_url.trim_end_matches('/') {
-                "" => format!("http://{}", config.server.listen),
-                public => public.to_owned(),
-            },
+            clients_at: config.server.clients_at(),
         };
         self.keep(api::serve::serve(
             listener,

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::{Output, ops, progress::Progress, text};
 use crate::{
     adapters::nats::{event_log::EventLog, reader::Entry},
+    api::asyncapi,
     boot, clock,
     config::Config,
     events::{Event, NodeId, Position, Recorded, schemas},
@@ -42,6 +43,8 @@ pub(super) enum EventsCommand {
         #[arg(value_name = "TYPE")]
         name: Option<String>,
     },
+    /// Subjects, events and the frames of sockets as an AsyncAPI document
+    Asyncapi,
 }
 
 pub(super) async fn run(
@@ -49,8 +52,13 @@ pub(super) async fn run(
     config: &Config,
     output: Output,
 ) -> anyhow::Result<ExitCode> {
-    if let EventsCommand::Schema { name } = command {
-        return schema(name.as_deref());
+    match &command {
+        EventsCommand::Schema { name } => return schema(name.as_deref()),
+        EventsCommand::Asyncapi => {
+            text::print(&format!("{:#}", asyncapi::document(&config.server.clients_at())));
+            return Ok(ExitCode::SUCCESS);
+        }
+        _ => {}
     }
     let nats = ops::connect(config).await?;
     let log =
@@ -68,7 +76,9 @@ pub(super) async fn run(
             Ok(ExitCode::SUCCESS)
         }
         EventsCommand::Stats => stats(&log, output).await,
-        EventsCommand::Schema { .. } => unreachable!("it was answered without the log"),
+        EventsCommand::Schema { .. } | EventsCommand::Asyncapi => {
+            unreachable!("it was answered without the log")
+        }
     }
 }
 

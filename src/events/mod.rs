@@ -30,7 +30,7 @@ pub use message::{ChatEvent, GroupChatEvent, GroupSummary, Revocation, Sent};
 pub use operations::OperationsEvent;
 pub use quick_replies::QuickReplyEvent;
 pub use recorded::Recorded;
-pub use schema::{EventSchema, schemas};
+pub use schema::{EventSchema, schemas, schemas_of_draft_07};
 pub use session::{DisconnectReason, SessionEvent};
 pub use user::{Device, UploadPlace, Uploaded, UserEvent};
 pub use values::{ChatKind, Role, Timestamp, UserSummary, Username, enc};

@@ -28,12 +28,27 @@ pub struct EventSchema {
 
 /// The schemas of all events, by type: `message.sent.v1`.
 pub fn schemas() -> BTreeMap<String, EventSchema> {
+    let mut all = by(SchemaSettings::draft2020_12);
+    for (name, found) in &mut all {
+        let fields = found.schema.as_object_mut().expect("a schema of an object");
+        let rest = std::mem::take(fields);
+        fields.insert("$schema".into(), json!("https://json-schema.org/draft/2020-12/schema"));
+        fields.insert("$id".into(), json!(format!("urn:hongyan:event:{name}")));
+        fields.extend(rest);
+    }
+    all
+}
+
+/// The same for those who know draft 07 alone.
+pub fn schemas_of_draft_07() -> BTreeMap<String, EventSchema> {
+    by(SchemaSettings::draft07)
+}
+
+fn by(draft: fn() -> SchemaSettings) -> BTreeMap<String, EventSchema> {
     let mut all = BTreeMap::new();
     for aggregate in AggregateKind::ALL {
         // A reader of the log meets what older versions wrote, so what has a default may be missing.
-        let settings = SchemaSettings::draft2020_12().for_deserialize().with(|settings| {
-            settings.inline_subschemas = true;
-        });
+        let settings = draft().for_deserialize().with(|settings| settings.inline_subschemas = true);
         let mut of_kind = (aggregate.schema)(&mut settings.into_generator()).to_value();
         let Value::Array(types) = of_kind["oneOf"].take() else {
             unreachable!("events are enums with data beside the type")
@@ -41,17 +56,13 @@ pub fn schemas() -> BTreeMap<String, EventSchema> {
         for mut schema in types {
             let name = schema["properties"]["type"]["const"].as_str().expect("a type has a name");
             let name = name.to_owned();
-            let mut document = json!({
-                "$schema": "https://json-schema.org/draft/2020-12/schema",
-                "$id": format!("urn:hongyan:event:{name}"),
-                "title": name,
-                "description": schema["description"].take(),
-            });
-            let document_fields = document.as_object_mut().expect("an object");
-            for (key, value) in schema.as_object().expect("a schema of an object") {
-                document_fields.entry(key).or_insert_with(|| value.clone());
+            let (about, rest) = (schema["description"].take(), schema);
+            let mut schema = json!({ "title": name, "description": about });
+            let fields = schema.as_object_mut().expect("an object");
+            for (key, value) in rest.as_object().expect("a schema of an object") {
+                fields.entry(key).or_insert_with(|| value.clone());
             }
-            all.insert(name, EventSchema { aggregate, schema: document });
+            all.insert(name, EventSchema { aggregate, schema });
         }
     }
     all

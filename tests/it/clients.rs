@@ -1,11 +1,11 @@
 //! Clients made of the document: generators understand all of it, and what they make has the names of the protocol.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use crate::support::document::document;
-use crate::support::python::{in_tree, python, told};
+use crate::support::python::{brought, in_tree, python, told};
 
 /// What a client works with.
 const NAMED: [&str; 4] = ["User", "Group", "Message", "Refusal"];
@@ -47,10 +47,7 @@ fn with_document() -> tempfile::TempDir {
 
 /// A program that `tests/typescript_client/package.json` names; what it complains of comes with what it says.
 fn node(program: &str, folder: &Path, arguments: &[&str]) -> Command {
-    let named = std::env::var_os("HONGYAN_TEST_TYPESCRIPT_CLIENT");
-    let brought =
-        named.map_or_else(|| in_tree(".hongyan").join("typescript_client"), PathBuf::from);
-    let program = brought.join("node_modules/.bin").join(program);
+    let program = brought("typescript_client").join("node_modules/.bin").join(program);
     assert!(program.exists(), "no {}: `scripts/setup --test` brings it", program.display());
     let mut command = Command::new("sh");
     command.args(["-c", r#"exec "$@" 2>&1"#, "sh"]).arg(program).args(arguments);

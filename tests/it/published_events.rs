@@ -7,8 +7,16 @@ use std::{
 
 use async_nats::jetstream;
 use serde_json::{Value, json};
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex},
+};
 
-use crate::support::{App, python::read_by};
+use crate::support::{
+    App, Arrival, User, device, frames,
+    python::{brought, fed, in_tree, read_by},
+    until,
+};
 
 /// A message of the stream, as a reader of CloudEvents takes it.
 async fn stored(app: &App) -> Vec<(Value, String)> {
@@ -76,4 +84,86 @@ fn schemas_are_printed_without_a_server() {
     BufReader::new(head.stdout.take().expect("a pipe")).read_line(&mut line).expect("a line");
     let ended = head.wait_with_output().expect("it ends");
     assert!(ended.status.success() && ended.stderr.is_empty(), "{ended:?}");
+}
+
+/// The document of frames and events is one, by the parser of those who specify AsyncAPI; served and printed.
+#[tokio::test]
+async fn the_parser_of_asyncapi_takes_the_document() {
+    let app = App::start().await;
+    let served = app.admin("/asyncapi.json").await.expect("it is served");
+    let mut command = Command::new("node");
+    command.arg(in_tree("tests/asyncapi/validate.cjs")).arg(brought("asyncapi"));
+    let judged: Value = fed(command, &served.to_string()).await;
+    let messages = served["components"]["messages"].as_object().expect("an object").len();
+    assert_eq!(judged["messages"], messages);
+    assert_eq!(served["servers"]["gateway"]["host"], app.api().origin()["http://".len()..]);
+    let mut printed = app.cli(&["events", "asyncapi"]).await.json();
+    printed["servers"] = served["servers"].clone();
+    assert_eq!(printed, served);
+}
+
+/// What came over the sockets of a story, by the names of the document.
+type Met = Arc<Mutex<BTreeSet<&'static str>>>;
+
+/// Reads all that comes over a new socket.
+async fn listen(user: &User, met: &Met) {
+    let (mut socket, met) = (user.connect_raw().await, Arc::clone(met));
+    tokio::spawn(async move {
+        while let Arrival::Frame(frame) = socket.next_unhurried().await {
+            met.lock().expect("no test panicked").extend(frames::kinds(&frame));
+        }
+    });
+}
+
+/// Every kind of frame of ws.md comes from the service, and is as the document tells; so is every frame of every story
+/// (`support/frames.rs`).
+#[tokio::test]
+async fn every_kind_of_frame_is_told_of() {
+    let app = App::start().await;
+    let met = Met::default();
+    let [ann, bob, eve] = app.users(["ann", "bob", "eve"]).await;
+    let guest = app.visitor(&device(1)).await;
+    let mut refused = crate::support::Socket::open(ann.origin(), "/ws").await.expect("accepted");
+    met.lock().expect("nobody has it").extend(frames::kinds(&refused.next_frame().await));
+    for user in [&ann, &bob, &eve, &guest] {
+        listen(user, &met).await;
+    }
+    let asked = json!({ "friend_id": bob.id, "content": "please" });
+    eve.post("/api/chat/applyfriend", asked).await.done();
+    let group = app.group(&ann, &[&bob]).await; // P2, G1
+    listen(&ann, &met).await; // F1, and the hints of who has friends and groups
+    ann.say(group, "hello").await.ok();
+    let sent = ann.send(&bob, "hello").await.ok();
+    ann.post("/api/chat/revokeMessage", sent).await.ok();
+    let name = json!({ "id": group.id, "name": "Tea club" });
+    ann.post("/api/chat/groupUpdateName", name).await.done();
+    let remark = json!({ "id": group.id, "remark": "at five" });
+    ann.post("/api/chat/groupremark", remark).await.done();
+    ann.invite(group, &eve).await.ok(); // G4
+    eve.leave(group).await.done(); // G8
+    ann.set_policy(group, 1).await.ok();
+    eve.join(group).await.ok(); // G6
+    ann.decide(group, &eve, "agree").await.ok(); // G5
+    ann.leave(group).await.done(); // G7
+    let mut bare = bob.connect().await;
+    bare.say("ping").await;
+    met.lock().expect("no test panicked").extend(frames::kinds(&bare.next_frame().await));
+
+    let told = frames::document()["channels"]["socket"]["messages"].as_object().expect("an object");
+    let from_service = told.keys().filter(|name| !name.starts_with("Client"));
+    // The first heartbeat comes after 30 s.
+    let wanted: BTreeSet<&str> =
+        from_service.map(String::as_str).filter(|it| *it != "Heartbeat").collect();
+    until("every kind has come", async || {
+        let met = met.lock().expect("no test panicked");
+        let missing: Vec<_> = wanted.difference(&met).collect();
+        if missing.is_empty() {
+            Some(())
+        } else {
+            eprintln!("not yet: {missing:?}");
+            None
+        }
+    })
+    .await;
+    assert_eq!(frames::kinds(&json!({ "type": "ping" })), ["Heartbeat", "ClientPing"]);
 }

@@ -5,6 +5,7 @@ pub mod app;
 pub mod disk;
 pub mod document;
 pub mod files;
+pub mod frames;
 pub mod group;
 pub mod lists;
 pub mod machine;

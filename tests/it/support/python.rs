@@ -8,13 +8,18 @@ use tokio::io::AsyncWriteExt as _;
 
 /// Python in `folder`, with what `tests/<tools>/requirements.txt` names.
 pub fn python(tools: &str, folder: &Path) -> Command {
+    let mut command = Command::new("python3");
+    command.env("PYTHONPATH", brought(tools)).current_dir(folder).stdin(Stdio::null());
+    command
+}
+
+/// Where that is.
+pub fn brought(tools: &str) -> PathBuf {
     let named = std::env::var_os(format!("HONGYAN_TEST_{}", tools.to_uppercase()));
     let brought = named.map_or_else(|| in_tree(".hongyan").join(tools), PathBuf::from);
     let brings = "`scripts/setup --test` brings it";
     assert!(brought.is_dir(), "no {tools} in {}: {brings}", brought.display());
-    let mut command = Command::new("python3");
-    command.env("PYTHONPATH", brought).current_dir(folder).stdin(Stdio::null());
-    command
+    brought
 }
 
 /// A file of this tree.
@@ -25,8 +30,14 @@ pub fn in_tree(path: &str) -> PathBuf {
 /// What a program of `tests/readers` makes of `input`.
 pub async fn read_by<T: DeserializeOwned>(reader: &str, input: &str) -> T {
     let folder = tempfile::tempdir().expect("a folder");
-    let mut command = tokio::process::Command::from(python("readers", folder.path()));
+    let mut command = python("readers", folder.path());
     command.arg(in_tree("tests/readers").join(reader));
+    fed(command, input).await
+}
+
+/// What a program that prints JSON makes of `input`.
+pub async fn fed<T: DeserializeOwned>(command: Command, input: &str) -> T {
+    let mut command = tokio::process::Command::from(command);
     let mut reader = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("python3");
     let mut stdin = reader.stdin.take().expect("it reads");
     stdin.write_all(input.as_bytes()).await.expect("it takes the input");

@@ -9,7 +9,7 @@ use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::{Error, Message, protocol::CloseFrame};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 
-use super::process::patience;
+use super::{frames, process::patience};
 
 /// One open socket.
 #[derive(Debug)]
@@ -160,6 +160,7 @@ impl Socket {
                 Message::Text(text) => {
                     let frame: Value =
                         serde_json::from_str(&text).expect("frames are JSON (ws.md §1)");
+                    frames::check(&frame);
                     if frame["type"] == "ping" {
                         assert_eq!(frame, serde_json::json!({ "type": "ping" }));
                         self.heartbeats += 1;
