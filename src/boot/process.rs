@@ -20,7 +20,7 @@ use crate::{
         body_memory::BodyMemory,
         media::Media,
         nats::{
-            checkpoints::{Checkpoints, Heartbeat},
+            checkpoints::{Checkpoints, Heartbeat, OwnGateway},
             connect::{self, Nats},
             credential_store::CredentialStore,
             event_log::EventLog,
@@ -230,8 +230,8 @@ impl Process {
     async fn app(&self, nats: &Nats, log: EventLog) -> anyhow::Result<App> {
         let config = &self.config;
         let liveness = Arc::new(Liveness::default());
-        let gateway = Some((self.node, Arc::clone(&liveness)));
-        let (checkpoints, listen) = Checkpoints::start(nats.client.clone(), gateway).await?;
+        let gateway = OwnGateway::new(self.node, Arc::clone(&liveness), Arc::clone(&self.metrics));
+        let (checkpoints, listen) = Checkpoints::start(nats.client.clone(), Some(gateway)).await?;
         self.keep(listen);
         let redis = Redis::open(&config.redis.url)?;
         let pool = postgres::readers(config.reader_url(), config.postgres.max_connections)?;

@@ -2,7 +2,7 @@
 //! (`docs/design/presence-and-liveness.md`).
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -17,7 +17,10 @@ use tokio::{
 };
 
 use super::liveness::{LIVENESS_TIMEOUT, Liveness, SERVES_WITHOUT_ECHO};
-use crate::events::{NodeId, Position};
+use crate::{
+    events::{NodeId, Position},
+    telemetry::Metrics,
+};
 
 /// Who is silent for longer than this is lost: its connections are ended, and its work is anybody's. A gateway serves nobody
 /// long before ([`LIVENESS_TIMEOUT`]).
@@ -50,8 +53,22 @@ pub struct Checkpoints {
 #[derive(Default)]
 struct Own {
     heartbeats: HashMap<String, OwnHeartbeat>,
-    /// If it is a gateway.
-    gateway: Option<(String, Arc<Liveness>)>,
+    gateway: Option<OwnGateway>,
+}
+
+/// This process, if it is a gateway.
+pub struct OwnGateway {
+    name: String,
+    liveness: Arc<Liveness>,
+    /// They count its connections.
+    metrics: Arc<Metrics>,
+}
+
+impl OwnGateway {
+    /// It is told what concerns its liveness, and tells how many connections it has.
+    pub fn new(node: NodeId, liveness: Arc<Liveness>, metrics: Arc<Metrics>) -> Self {
+        Self { name: Checkpoints::gateway(node), liveness, metrics }
+    }
 }
 
 #[derive(Clone, Copy)]
@@ -85,12 +102,15 @@ pub struct Heartbeat {
     /// The event that a projection cannot apply: it stands still before it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stopped_at: Option<Position>,
+    /// How many a gateway has open; an older version does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub connections: Option<i64>,
 }
 
 impl Heartbeat {
     /// Of a process that goes on.
     pub fn at(position: Position, node: NodeId) -> Self {
-        Self { position, node, leaving: false, sent: 0, stopped_at: None }
+        Self { position, node, leaving: false, sent: 0, stopped_at: None, connections: None }
     }
 
     /// The last one of a process.
@@ -113,10 +133,9 @@ impl Checkpoints {
     /// Not connected to the server.
     pub async fn start(
         client: Client,
-        gateway: Option<(NodeId, Arc<Liveness>)>,
+        gateway: Option<OwnGateway>,
     ) -> Result<(Self, impl Future<Output = ()> + Send + 'static), async_nats::SubscribeError> {
         let mut heartbeats = client.subscribe("checkpoint.>").await?;
-        let gateway = gateway.map(|(node, liveness)| (Self::gateway(node), liveness));
         let this = Self {
             client,
             seen: Arc::default(),
@@ -163,10 +182,10 @@ impl Checkpoints {
     }
 
     fn echo(&self, name: &str, heartbeat: &Heartbeat) {
-        if let Some((own, liveness)) = &self.own().gateway
-            && own == name
+        if let Some(own) = &self.own().gateway
+            && own.name == name
         {
-            let was_silent = liveness.echo(heartbeat.sent);
+            let was_silent = own.liveness.echo(heartbeat.sent);
             // At the start all who live answer the call.
             let known = self.seen.lock().unwrap_or_else(PoisonError::into_inner).contains_key(name);
             if was_silent && known {
@@ -210,8 +229,8 @@ impl Checkpoints {
                 *highest = awaited.position.max(*highest);
                 is_higher
             });
-            if let (true, Some((_, liveness))) = (awaited.gateways, &own.gateway) {
-                liveness.awaited(awaited.position);
+            if let (true, Some(gateway)) = (awaited.gateways, &own.gateway) {
+                gateway.liveness.awaited(awaited.position);
             }
             let got_on = |known: &OwnHeartbeat| known.published != Some(known.heartbeat.position);
             let own = own.heartbeats.iter().filter(|(_, known)| got_on(known));
@@ -238,10 +257,11 @@ impl Checkpoints {
     async fn send(&self, name: &str, mut heartbeat: Heartbeat) {
         {
             let mut own = self.own();
-            if let Some((gateway, liveness)) = &own.gateway
-                && gateway == name
+            if let Some(gateway) = &own.gateway
+                && gateway.name == name
             {
-                heartbeat.sent = liveness.sent_now();
+                heartbeat.sent = gateway.liveness.sent_now();
+                heartbeat.connections = Some(gateway.metrics.connections.get());
             }
             if heartbeat.leaving {
                 own.heartbeats.remove(name);
@@ -260,7 +280,7 @@ impl Checkpoints {
 
     /// May this process serve, if it is a gateway?
     pub fn is_live(&self) -> bool {
-        self.own().gateway.as_ref().is_none_or(|(_, liveness)| liveness.is_live())
+        self.own().gateway.as_ref().is_none_or(|gateway| gateway.liveness.is_live())
     }
 
     /// Returns when all that was told has left this process.
@@ -271,6 +291,25 @@ impl Checkpoints {
     /// The name under which a gateway's caches are known.
     pub fn gateway(node: NodeId) -> String {
         format!("gateway.{node}")
+    }
+
+    /// The gateways that were heard lately, and how many connections each said that it has.
+    pub fn gateways(&self) -> BTreeMap<String, Option<i64>> {
+        let mut gateways: BTreeMap<_, _> = {
+            let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+            let alive = seen.iter().filter(|(_, heard)| heard.is_alive());
+            let gateway = |(name, heard): (&String, &LastHeartbeat)| {
+                Some((name.strip_prefix("gateway.")?.to_owned(), heard.heartbeat.connections))
+            };
+            alive.filter_map(gateway).collect()
+        };
+        if let Some(own) = &self.own().gateway
+            && let Some(known) =
+                own.name.strip_prefix("gateway.").and_then(|node| gateways.get_mut(node))
+        {
+            *known = Some(own.metrics.connections.get());
+        }
+        gateways
     }
 
     /// The process that works on `name`, if it was heard from lately.
@@ -367,5 +406,24 @@ impl LastHeartbeat {
 
     fn is_heard_within(&self, limit: Duration) -> bool {
         !self.heartbeat.leaving && self.at.elapsed() < limit
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// While a version replaces another, both are there.
+    #[test]
+    fn heartbeats_of_older_and_newer_versions_are_understood() {
+        let node = NodeId(uuid::Uuid::from_u128(1));
+        let known = Heartbeat { connections: Some(7), ..Heartbeat::at(Position(5), node) };
+        let mut body = serde_json::to_value(known).expect("plain data");
+        assert_eq!(serde_json::from_value::<Heartbeat>(body.clone()).expect("own"), known);
+        body["more"] = "of a newer version".into();
+        assert_eq!(serde_json::from_value::<Heartbeat>(body.clone()).expect("newer"), known);
+        body.as_object_mut().expect("an object").remove("connections");
+        let older: Heartbeat = serde_json::from_value(body).expect("older");
+        assert_eq!(older, Heartbeat::at(Position(5), node));
     }
 }
