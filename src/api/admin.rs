@@ -18,6 +18,7 @@ use axum::{
     routing::get,
 };
 use base64::{Engine as _, prelude::BASE64_STANDARD};
+use serde::Serialize;
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 use tokio::time::{Duration, timeout};
@@ -36,7 +37,7 @@ use crate::{
     },
     events::Position,
     projections,
-    telemetry::{Metrics, ProjectionHealth, ProjectionState, StartWaits},
+    telemetry::{FileSystems, Metrics, ProjectionHealth, ProjectionState, StartWaits},
 };
 
 /// What the admin listener looks at.
@@ -53,6 +54,8 @@ pub struct Admin {
     /// The projections' subjects, of those that run here.
     pub subjects: &'static [(&'static str, &'static [&'static str])],
     pub metrics: Arc<Metrics>,
+    /// What the log and the uploads fill.
+    pub file_systems: FileSystems,
     /// `log.durability`, shown so that nobody has to guess.
     pub durability: String,
     /// `server.public_url`, or where clients are listened to.
@@ -71,12 +74,7 @@ pub fn router(admin: Admin, access: AdminAccess) -> Router {
     Router::new()
         .route("/health/live", get(async || "ok"))
         .route("/health/ready", get(ready))
-        .route(
-            "/metrics",
-            get(async |State(admin): State<Admin>| {
-                ([(header::CONTENT_TYPE, OPEN_METRICS)], admin.metrics.text(&admin.projections))
-            }),
-        )
+        .route("/metrics", get(metrics))
         .route("/positions", get(positions))
         .route(
             "/openapi.json",
@@ -145,10 +143,32 @@ fn heard(checkpoints: &Checkpoints, name: &str) -> (&'static str, u64, Option<St
     (state, heartbeat.position.0, heartbeat.stopped_at.map(why))
 }
 
+/// How ready a process is to serve, as `/health/ready` says it.
+#[derive(Debug, Serialize)]
+struct Readiness {
+    ready: bool,
+    started: bool,
+    waiting_for: Vec<NotReady>,
+    parts: BTreeMap<&'static str, bool>,
+    durability: String,
+    sync_failure: Option<String>,
+    versions: Versions,
+    projections: BTreeMap<&'static str, ProjectionState>,
+}
+
 /// What keeps a process from being ready: a part, and why.
+#[derive(Debug, Serialize)]
 struct NotReady {
     part: &'static str,
     why: String,
+}
+
+#[derive(Debug, Serialize)]
+struct Versions {
+    hongyan: &'static str,
+    nats: Option<String>,
+    postgres: Option<String>,
+    redis: Option<String>,
 }
 
 /// What a part answers within two seconds.
@@ -162,56 +182,74 @@ async fn ask<T, E: Display>(answer: impl Future<Output = Result<T, E>>) -> Resul
 
 /// 200 when requests will be served, 503 with what is waited for, and why; as text a line for each of these.
 async fn ready(State(admin): State<Admin>, headers: HeaderMap) -> Response {
-    let opened = admin.opened.get();
-    let log = async {
-        match opened {
-            Some(opened) => Some(ask(opened.log.end()).await),
-            None => None,
-        }
-    };
-    let version = sqlx::query_scalar!(r#"select current_setting('server_version') as "version!""#);
-    let (log, postgres, redis, redis_version) = tokio::join!(
-        log,
-        ask(version.fetch_one(&admin.pool)),
-        ask(admin.redis.ping()),
-        ask(admin.redis.version()),
-    );
-    let waiting = admin.waiting_for(log.as_ref(), [postgres.as_ref().err(), redis.as_ref().err()]);
-    let ready = waiting.is_empty();
-    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let readiness = admin.readiness().await;
+    let status = if readiness.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     if wants_text(&headers) {
-        let lines = waiting.iter().map(|NotReady { part, why }| format!("{part} {why}\n"));
+        let lines = readiness.waiting_for.iter();
+        let lines = lines.map(|NotReady { part, why }| format!("{part} {why}\n"));
         return (status, lines.collect::<String>()).into_response();
     }
-    let projections = opened.map(|opened| admin.all_projections(&opened.checkpoints));
-    let is_waited_for = |part| waiting.iter().any(|waiting| waiting.part == part);
-    let caught_up = projections.iter().flat_map(BTreeMap::values).all(is_well);
-    let sync_failure = opened.and_then(|opened| opened.log.sync_failure());
-    let body = json!({
-        "ready": ready,
-        "started": opened.is_some(),
-        "waiting_for": waiting
-            .iter()
-            .map(|NotReady { part, why }| json!({"part": part, "why": why}))
-            .collect::<Vec<_>>(),
-        "parts": {
-            "log": opened.is_some() && !is_waited_for("nats") && sync_failure.is_none(),
-            "postgres": postgres.is_ok(),
-            "redis": redis.is_ok(),
-            "projections": opened.is_some() && caught_up,
-            "gateway": opened.is_some_and(|opened| opened.checkpoints.is_live()),
-        },
-        "durability": admin.durability,
-        "sync_failure": sync_failure,
-        "versions": {
-            "hongyan": env!("CARGO_PKG_VERSION"),
-            "nats": opened.map(|opened| opened.log.server_version()),
-            "postgres": postgres.ok(),
-            "redis": redis_version.ok(),
-        },
-        "projections": projections.unwrap_or_default(),
-    });
-    (status, Json(body)).into_response()
+    (status, Json(readiness)).into_response()
+}
+
+async fn metrics(State(admin): State<Admin>) -> Response {
+    let (readiness, looked) = tokio::join!(admin.readiness(), admin.file_systems.look());
+    let Readiness { ready, parts, sync_failure, .. } = &readiness;
+    admin.metrics.readiness(*ready, parts, sync_failure.is_some());
+    admin.metrics.file_systems(&looked);
+    if let Some(opened) = admin.opened.get() {
+        admin.metrics.gateways(opened.checkpoints.gateways().len());
+    }
+    ([(header::CONTENT_TYPE, OPEN_METRICS)], admin.metrics.text(&admin.projections)).into_response()
+}
+
+impl Admin {
+    /// How ready this process is to serve.
+    async fn readiness(&self) -> Readiness {
+        let opened = self.opened.get();
+        let log = async {
+            match opened {
+                Some(opened) => Some(ask(opened.log.end()).await),
+                None => None,
+            }
+        };
+        let version =
+            sqlx::query_scalar!(r#"select current_setting('server_version') as "version!""#);
+        let (log, postgres, redis, redis_version) = tokio::join!(
+            log,
+            ask(version.fetch_one(&self.pool)),
+            ask(self.redis.ping()),
+            ask(self.redis.version()),
+        );
+        let answers = [postgres.as_ref().err(), redis.as_ref().err()];
+        let waiting_for = self.waiting_for(log.as_ref(), answers);
+        let projections = opened.map(|opened| self.all_projections(&opened.checkpoints));
+        let is_waited_for = |part| waiting_for.iter().any(|waiting| waiting.part == part);
+        let caught_up = projections.iter().flat_map(BTreeMap::values).all(is_well);
+        let sync_failure = opened.and_then(|opened| opened.log.sync_failure()).map(str::to_owned);
+        let log_is_well = opened.is_some() && !is_waited_for("nats") && sync_failure.is_none();
+        Readiness {
+            ready: waiting_for.is_empty(),
+            started: opened.is_some(),
+            parts: BTreeMap::from([
+                ("log", log_is_well),
+                ("postgres", postgres.is_ok()),
+                ("redis", redis.is_ok()),
+                ("projections", opened.is_some() && caught_up),
+                ("gateway", opened.is_some_and(|opened| opened.checkpoints.is_live())),
+            ]),
+            waiting_for,
+            durability: self.durability.clone(),
+            sync_failure,
+            versions: Versions {
+                hongyan: env!("CARGO_PKG_VERSION"),
+                nats: opened.map(|opened| opened.log.server_version()),
+                postgres: postgres.ok(),
+                redis: redis_version.ok(),
+            },
+            projections: projections.unwrap_or_default(),
+        }
+    }
 }
 
 fn is_well(state: &ProjectionState) -> bool {

@@ -53,7 +53,7 @@ use crate::{
         engine::{context::RunnerContext, supervisor},
     },
     state::{App, Parts},
-    telemetry::{Metrics, ProjectionHealth, StartWaits},
+    telemetry::{FileSystems, Metrics, ProjectionHealth, StartWaits},
     ws::{self, sockets::Sockets},
 };
 
@@ -368,6 +368,10 @@ impl Process {
             projections: self.health.clone(),
             subjects: if role == ProcessRole::Gateway { &[] } else { &projections::ALL },
             metrics: Arc::clone(&self.metrics),
+            file_systems: FileSystems::new([
+                ("log.store_dir", config.log.store_dir.clone()),
+                ("media.root", config.media.root.clone()),
+            ]),
             durability: format!("{:?}", config.log.durability).to_lowercase(),
             clients_at: config.server.clients_at(),
         };

@@ -2,7 +2,7 @@
 
 #![expect(missing_docs, reason = "a field whose name says what it is needs no comment")]
 
-use std::{sync::atomic::AtomicU64, time::Duration};
+use std::{collections::BTreeMap, sync::atomic::AtomicU64, time::Duration};
 
 use prometheus_client::{
     encoding::{
@@ -14,7 +14,7 @@ use prometheus_client::{
 };
 use tokio::time::Instant;
 
-use super::{health::ProjectionHealth, process};
+use super::{file_systems::FileSystem, health::ProjectionHealth, process};
 use crate::{clock, events::Timestamp};
 
 /// Upper bounds of the buckets of durations, in seconds.
@@ -64,6 +64,12 @@ pub struct Metrics {
     pub redis_used: Gauge,
     /// Its `maxmemory`; 0: none.
     pub redis_most: Gauge,
+    ready: Gauge,
+    part_ready: Family<PartLabels, Gauge>,
+    sync_failed: Gauge,
+    gateways: Gauge,
+    file_system_size: Family<FileSystemLabels, Gauge>,
+    file_system_free: Family<FileSystemLabels, Gauge>,
     lag: Family<ProjectionLabels, Gauge>,
     lag_duration: Family<ProjectionLabels, Gauge<f64, AtomicU64>>,
     position: Family<ProjectionLabels, Gauge>,
@@ -93,6 +99,16 @@ struct ProjectionLabels {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct AggregateLabels {
     aggregate: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct PartLabels {
+    part: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct FileSystemLabels {
+    setting: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -256,6 +272,34 @@ impl Default for Metrics {
                 "Redis' maxmemory, 0 if it has none",
                 Gauge::default(),
             ),
+            ready: names.add("ready", "1 if /health/ready says yes", Gauge::default()),
+            part_ready: names.add(
+                "part_ready",
+                "1 if a part is well: the log, PostgreSQL, Redis, the projections, this gateway",
+                Family::default(),
+            ),
+            sync_failed: names.add(
+                "log_sync_failed",
+                "1 if a sync of the log's file system failed: nothing is acknowledged any more",
+                Gauge::default(),
+            ),
+            gateways: names.add(
+                "gateways",
+                "gateways that were heard within 10 s",
+                Gauge::default(),
+            ),
+            file_system_size: names.in_unit(
+                "file_system_size",
+                Unit::Bytes,
+                "size of the file system that a setting's folder is on",
+                Family::default(),
+            ),
+            file_system_free: names.in_unit(
+                "file_system_free",
+                Unit::Bytes,
+                "what is free of it",
+                Family::default(),
+            ),
             lag: names.add("projection_lag_events", "events not yet applied", Family::default()),
             lag_duration: names.in_unit(
                 "projection_lag",
@@ -337,6 +381,29 @@ impl Metrics {
         CacheLookups {
             hits: self.cache_hits.get_or_create_owned(&labels),
             misses: self.cache_misses.get_or_create_owned(&labels),
+        }
+    }
+
+    /// How ready the process is to serve, and how each of its parts is.
+    pub fn readiness(&self, ready: bool, parts: &BTreeMap<&'static str, bool>, sync_failed: bool) {
+        self.ready.set(i64::from(ready));
+        self.sync_failed.set(i64::from(sync_failed));
+        for (part, is_well) in parts {
+            self.part_ready.get_or_create(&PartLabels { part }).set(i64::from(*is_well));
+        }
+    }
+
+    /// How many gateways are heard.
+    pub fn gateways(&self, heard: usize) {
+        self.gateways.set(i64::try_from(heard).unwrap_or(i64::MAX));
+    }
+
+    /// How full the disks are.
+    pub fn file_systems(&self, looked: &[FileSystem]) {
+        for FileSystem { setting, size, free } in looked {
+            let labels = FileSystemLabels { setting };
+            self.file_system_size.get_or_create(&labels).set(size.cast_signed());
+            self.file_system_free.get_or_create(&labels).set(free.cast_signed());
         }
     }
 

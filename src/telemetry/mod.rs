@@ -1,5 +1,6 @@
 //! Telemetry is what operators see of a process from outside: its logs, its metrics, and its health.
 
+pub mod file_systems;
 pub mod health;
 pub mod metrics;
 mod process;
@@ -13,6 +14,7 @@ use anyhow::{Context as _, bail};
 use tracing_subscriber::{EnvFilter, filter::LevelFilter};
 
 pub use self::{
+    file_systems::FileSystems,
     health::{ProjectionHealth, ProjectionState, StartWaits},
     metrics::Metrics,
 };
