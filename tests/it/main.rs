@@ -7,6 +7,7 @@
 
 mod support;
 
+mod alerts;
 mod appends;
 mod authorization;
 mod churn;
