@@ -1,4 +1,4 @@
-//! The admin listener: health, metrics, positions, and the documentation of the routes. Loopback by default, never for
+//! The admin listener: health, metrics, positions, past states, and the documentation of the routes. Loopback by default, never for
 //! clients; who may use it is `admin_access`'s.
 
 #![expect(missing_docs, reason = "a field whose name says what it is needs no comment")]
@@ -11,7 +11,7 @@ use std::{
 
 use axum::{
     Json, Router,
-    extract::State,
+    extract::{FromRef, State},
     http::{HeaderMap, StatusCode, header},
     middleware,
     response::{Html, IntoResponse as _, Response},
@@ -25,7 +25,7 @@ use tokio::time::{Duration, timeout};
 
 use super::{
     admin_access::{self, AdminAccess},
-    asyncapi, openapi,
+    asyncapi, inspection, openapi,
 };
 use crate::{
     adapters::{
@@ -36,6 +36,7 @@ use crate::{
         redis::Redis,
     },
     events::Position,
+    executor::inspection::Inspection,
     projections,
     telemetry::{FileSystems, Metrics, ProjectionHealth, ProjectionState, StartWaits},
 };
@@ -69,6 +70,14 @@ pub struct OpenedLog {
     pub checkpoints: Checkpoints,
 }
 
+impl FromRef<Admin> for Option<Inspection> {
+    /// `None` until the start has come to its end.
+    fn from_ref(Admin { opened, pool, .. }: &Admin) -> Self {
+        let OpenedLog { log, .. } = opened.get()?;
+        Some(Inspection { log: log.clone(), pool: pool.clone() })
+    }
+}
+
 /// Its routes, for those whom `access` knows.
 pub fn router(admin: Admin, access: AdminAccess) -> Router {
     Router::new()
@@ -76,6 +85,8 @@ pub fn router(admin: Admin, access: AdminAccess) -> Router {
         .route("/health/ready", get(ready))
         .route("/metrics", get(metrics))
         .route("/positions", get(positions))
+        .route("/state/{kind}/{id}", get(inspection::state))
+        .route("/history/{kind}/{id}", get(inspection::history))
         .route(
             "/openapi.json",
             get(async |State(admin): State<Admin>| Json(openapi::document(&admin.clients_at))),

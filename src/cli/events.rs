@@ -12,7 +12,8 @@ use crate::{
     api::asyncapi,
     boot, clock,
     config::Config,
-    events::{Event, NodeId, Position, Recorded, schemas},
+    events::{Event, NodeId, Position, schemas},
+    executor::inspection::described,
 };
 
 #[derive(Subcommand)]
@@ -142,40 +143,26 @@ async fn tail(
 
 fn print(entry: &Entry, output: Output) {
     let shown = match entry {
-        Ok(recorded) => describe(recorded),
+        Ok(recorded) => described(recorded),
         Err(unreadable) => json!({
             "position": unreadable.position,
             "error": unreadable.source.to_string(),
         }),
     };
-    output.print(&shown, || {
-        let text = |name: &str| shown[name].as_str().unwrap_or_default().to_owned();
-        format!(
-            "{:>10}  {}  {:<32} {:<28} {}",
-            shown["position"],
-            text("time"),
-            text("subject"),
-            text("type"),
-            shown["data"]
-        )
-    });
+    output.print(&shown, || line(&shown));
 }
 
-fn describe(recorded: &Recorded<Event>) -> Value {
-    let body: Value = serde_json::from_slice(&recorded.event.encode()).unwrap_or_default();
-    json!({
-        "position": recorded.position,
-        "id": recorded.id,
-        "time": recorded.at.iso_text(),
-        "subject": recorded.subject().to_string(),
-        "type": body["type"],
-        "actor": recorded.actor,
-        "cause": recorded.cause.request,
-        "traceparent": recorded.cause.trace,
-        "operator": recorded.cause.operator.as_ref().map(|operator| &operator.name),
-        "reason": recorded.cause.operator.as_ref().map(|operator| &operator.reason),
-        "data": body["data"],
-    })
+/// An event on a line of its own.
+pub(super) fn line(shown: &Value) -> String {
+    let text = |name: &str| shown[name].as_str().unwrap_or_default().to_owned();
+    format!(
+        "{:>10}  {}  {:<32} {:<28} {}",
+        shown["position"],
+        text("time"),
+        text("subject"),
+        text("type"),
+        shown["data"]
+    )
 }
 
 async fn stats(log: &EventLog, output: Output) -> anyhow::Result<ExitCode> {

@@ -3,6 +3,7 @@
 mod complaints;
 mod events;
 mod groups;
+mod inspection;
 mod messages;
 mod operator;
 mod ops;
@@ -66,6 +67,10 @@ enum Command {
     /// The log
     #[command(subcommand)]
     Events(events::EventsCommand),
+    /// An account, session, friendship, group, chat … as it was at any moment
+    State(inspection::StateCommand),
+    /// What happened to it: who changed what, when, by which request
+    History(inspection::HistoryCommand),
     /// This program's version
     Version,
 }
@@ -127,6 +132,8 @@ impl Cli {
             Command::Complaints(command) => complaints::run(command, &config, output).await,
             Command::Secrets(command) => secrets::run(command, &config, output).await,
             Command::Events(command) => events::run(command, &config, output).await,
+            Command::State(command) => inspection::state(command, &config, output).await,
+            Command::History(command) => inspection::history(command, &config, output).await,
             Command::Version => Ok(ExitCode::SUCCESS),
         }
     }

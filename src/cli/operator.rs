@@ -33,6 +33,11 @@ pub(super) struct Acting {
 }
 
 impl Acting {
+    /// Why, if they say so.
+    pub(super) fn reason(&self) -> &str {
+        self.reason.trim()
+    }
+
     /// What led to the event: this command, of this operator.
     pub(super) fn cause(&self, command: &str) -> anyhow::Result<Cause> {
         let name = self.name.clone().unwrap_or_else(account_name);

@@ -2,6 +2,8 @@
 
 #![expect(missing_docs, reason = "a field whose name says what it is needs no comment")]
 
+use serde::Serialize;
+
 use super::decider::Decider;
 use crate::events::{
     Accused, ComplaintEvent, ComplaintId, ComplaintKey, Position, Statement, Timestamp, UserId,
@@ -20,7 +22,7 @@ pub enum Complaint {
 }
 
 /// A complaint that stands.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Filed {
     pub id: ComplaintId,
     pub by: UserId,

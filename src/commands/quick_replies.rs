@@ -4,11 +4,13 @@
 
 use std::collections::BTreeMap;
 
+use serde::Serialize;
+
 use super::{decider::Decider, footprint::Footprint};
 use crate::events::{ChatKind, Position, QuickReplyEvent, QuickReplyId, Timestamp, UserId};
 
 /// One user's questions, as the rules see them.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct QuickReplyList {
     /// The highest number that one ever had.
     last: QuickReplyId,
@@ -16,7 +18,7 @@ pub struct QuickReplyList {
 }
 
 /// A question with its answer.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct QuickReply {
     /// In which chats it is answered.
     pub kind: ChatKind,

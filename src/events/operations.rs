@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::ids::Position;
 
-/// A decision of an operator that a rebuild must come to as well.
+/// What an operator did, or decided: a rebuild must come to the same decision.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "type", content = "data")]
 pub enum OperationsEvent {
@@ -20,5 +20,16 @@ pub enum OperationsEvent {
         /// Why, in the operator's words.
         #[schemars(extend("x-personal" = "content"))]
         reason: String,
+    },
+    /// An operator looked at what people say; who and why is in the headers, as of all that operators do.
+    #[serde(rename = "operations.content_read.v1")]
+    ContentRead {
+        /// Whose: `chat 3.9`, `complaint 131072`.
+        #[schemars(extend("x-personal" = "content"))]
+        aggregate: String,
+        /// Of which part of the log, both included.
+        from: Position,
+        /// Its end.
+        to: Position,
     },
 }

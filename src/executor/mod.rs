@@ -8,6 +8,7 @@ pub mod cache_sync;
 pub mod connections;
 pub mod contention_queue;
 pub mod groups;
+pub mod inspection;
 pub mod messages;
 pub mod pipeline;
 pub mod reaper;

@@ -71,6 +71,7 @@ mod security;
 mod servers;
 mod specifications;
 mod starting;
+mod time_travel;
 mod ws_01_connecting;
 mod ws_03_groups_at_the_start;
 mod ws_05_taking_over;

@@ -271,9 +271,9 @@ pub struct LogEnd {
     pub created: i64,
 }
 
-fn recorded(message: &StreamMessage) -> Result<Recorded<Event>, LogError> {
+pub(super) fn recorded(message: &StreamMessage) -> Result<Recorded<Event>, LogError> {
     let position = Position(message.sequence);
     let place = (position, message.time);
     envelope::read(&message.subject, place, &message.headers, &message.payload)
-        .map_err(|source| LogError::Corrupt { position, source })
+        .map_err(|source| LogError::Corrupt { position, source: Arc::new(source) })
 }

@@ -1,5 +1,7 @@
 //! The errors with which the log says no.
 
+use std::sync::Arc;
+
 use crate::events::{DecodeError, Position};
 
 /// The one stream: one total order (ADR 0001).
@@ -23,7 +25,7 @@ pub enum LogError {
         /// Where.
         position: Position,
         /// Why.
-        source: DecodeError,
+        source: Arc<DecodeError>,
     },
 }
 

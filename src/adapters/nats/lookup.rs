@@ -8,6 +8,9 @@ use async_nats::{
     },
 };
 
+use futures_util::TryStreamExt as _;
+use serde::Deserialize;
+
 use super::log_error::{LogError, STREAM, unavailable};
 use crate::events::Timestamp;
 
@@ -55,6 +58,44 @@ impl Lookup {
             Some(StatusCode::NOT_FOUND) => Ok(None),
             _ => StreamMessage::try_from(answer).map(Some).map_err(unavailable),
         }
+    }
+
+    /// The position of the first message that was stored at `time` or later.
+    pub(super) async fn first_at(&self, time: Timestamp) -> Result<Option<u64>, LogError> {
+        /// That there is no such message.
+        const NONE: u64 = 404;
+        #[derive(Deserialize)]
+        struct Answer {
+            message: Option<Stored>,
+            error: Option<Refused>,
+        }
+        #[derive(Deserialize)]
+        struct Stored {
+            seq: u64,
+        }
+        #[derive(Deserialize)]
+        struct Refused {
+            code: u64,
+            #[serde(default)]
+            description: String,
+        }
+        // The leader, who has all that was acknowledged.
+        let body = serde_json::json!({ "start_time": time.iso_text(), "no_hdr": true }).to_string();
+        let request = format!("$JS.API.STREAM.MSG.GET.{STREAM}");
+        let answer = self.client.request(request, body.into()).await.map_err(unavailable)?;
+        let answer: Answer = serde_json::from_slice(&answer.payload).map_err(unavailable)?;
+        match answer.error {
+            Some(Refused { code: NONE, .. }) => Ok(None),
+            Some(refused) => Err(unavailable(refused.description)),
+            None => Ok(answer.message.map(|stored| stored.seq)),
+        }
+    }
+
+    /// How many messages a subject has.
+    pub(super) async fn count(&self, subject: &str) -> Result<u64, LogError> {
+        let counts = self.stream.info_with_subjects(subject).await.map_err(unavailable)?;
+        let counts = counts.try_collect::<Vec<_>>().await.map_err(unavailable)?;
+        Ok(counts.iter().map(|(_, count)| *count as u64).sum())
     }
 
     /// Is there nothing on any of `subjects`, wildcards allowed, from one position up to another?

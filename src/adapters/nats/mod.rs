@@ -13,6 +13,7 @@ pub mod liveness;
 pub mod log_error;
 mod lookup;
 pub mod new_event;
+mod past;
 mod protocol;
 pub mod provision;
 pub mod push;

@@ -94,6 +94,12 @@ pub struct Unreadable {
     pub source: Arc<DecodeError>,
 }
 
+impl From<Unreadable> for LogError {
+    fn from(Unreadable { position, source }: Unreadable) -> Self {
+        Self::Corrupt { position, source }
+    }
+}
+
 impl Reader {
     pub(super) async fn open(
         stream: Stream<()>,

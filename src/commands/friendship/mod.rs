@@ -2,6 +2,8 @@
 
 #![expect(missing_docs, reason = "a field whose name says what it is needs no comment")]
 
+use serde::Serialize;
+
 use super::{decider::Decider, footprint::Footprint};
 use crate::events::{
     Answer, EdgeId, FriendshipEvent, MessageId, NewEdge, Pair, Position, RequestId, UserId,
@@ -9,14 +11,14 @@ use crate::events::{
 };
 
 /// Both directions between two users.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct Friendship {
     edges: Vec<Edge>,
     requests: Vec<Request>,
 }
 
 /// "`friend` is in `owner`'s address book."
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Edge {
     pub id: EdgeId,
     pub owner: UserId,
@@ -31,7 +33,7 @@ pub struct Edge {
 }
 
 /// A request that still counts.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Request {
     pub id: RequestId,
     pub asker: UserId,

@@ -6,6 +6,8 @@ mod relation;
 #[cfg(test)]
 mod tests;
 
+use serde::Serialize;
+
 use super::decider::Decider;
 use crate::events::{
     GroupId, MessageId, Position, Revocation, Role, Timestamp, UserId, UserSummary,
@@ -21,7 +23,8 @@ pub use self::{
 pub const REVOKE_WINDOW_MS: i64 = 5 * 60 * 1000;
 
 /// One message, to a person or to a group.
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Message<To = UserSummary> {
     /// Nobody sent it.
     #[default]
@@ -33,7 +36,7 @@ pub enum Message<To = UserSummary> {
 }
 
 /// What the rules remember of a message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Accepted {
     /// The author.
     pub author: UserId,
@@ -44,7 +47,8 @@ pub struct Accepted {
 }
 
 /// Where a message goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Target {
     /// To a person.
     User(UserId),

@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use serde::Serialize;
 use uuid::Uuid;
 
 use super::decider::Decider;
@@ -22,7 +23,7 @@ pub enum User {
 }
 
 /// A registered or guest account.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Account {
     pub id: UserId,
     /// Its public identifier.

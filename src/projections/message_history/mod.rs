@@ -3,6 +3,7 @@
 
 mod groups;
 mod notices;
+mod numbers;
 mod objects;
 
 use std::{
@@ -34,6 +35,7 @@ use crate::{
     },
 };
 
+pub use numbers::{Numbered, last_until};
 pub use objects::{HistoryEntry, for_user, in_group, place};
 
 const TABLES: Tables = Tables {
@@ -118,8 +120,10 @@ impl Projection for MessageHistory {
 
 /// Where messages are numbered: between two people, or in a group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum Chat {
+pub enum Chat {
+    /// Between two people.
     Pair(Pair),
+    /// In a group.
     Group(GroupId),
 }
 

@@ -1,0 +1,100 @@
+//! The past of one aggregate: its events up to a position, and the position of a moment, without reading the log
+//! (ADR 0033).
+
+use async_nats::HeaderMap;
+
+use super::{
+    envelope,
+    event_log::{EventLog, recorded},
+    log_error::LogError,
+    reader::position_of,
+};
+use crate::events::{Event, Position, Recorded, Subject, Timestamp};
+
+/// Reading on in the log costs the server that much less for an event than finding one for a position does: beyond that,
+/// an aggregate with one of so many events is read on and not back.
+const READ_ON_BELOW_EVENTS_PER_MATCH: u64 = 250;
+
+/// How many events are read from the log at once.
+const BATCH: usize = 500;
+
+impl EventLog {
+    /// The last position that the log had at a moment; 0 before the first event.
+    ///
+    /// # Errors
+    /// The server cannot be reached.
+    pub async fn position_at(&self, moment: Timestamp) -> Result<Position, LogError> {
+        let later = Timestamp(moment.0.saturating_add(1));
+        Ok(match self.lookup.first_at(later).await? {
+            Some(first) => Position(first - 1),
+            None => self.end().await?.last,
+        })
+    }
+
+    /// All events of a subject up to a position, in their order.
+    ///
+    /// The server finds the next event of a subject only by going through all blocks of the log between the two, which
+    /// takes seconds. So this goes back from the last one: each event was appended on condition that a certain one was
+    /// the last, and says which. What has no such condition, or followed on one that has expired, is read on.
+    ///
+    /// # Errors
+    /// The server cannot be reached, or holds bytes that are no event.
+    pub async fn events_until(
+        &self,
+        subject: Subject,
+        until: Position,
+    ) -> Result<Vec<Recorded<Event>>, LogError> {
+        let name = subject.to_string();
+        let (mut earlier, mut events) = (Vec::new(), Vec::new());
+        let mut found = self.lookup.last(&name).await?;
+        let Some(last) = found.as_ref().map(|last| last.sequence) else { return Ok(events) };
+        let count = self.lookup.count(&name).await?;
+        if count.saturating_mul(READ_ON_BELOW_EVENTS_PER_MATCH) > last {
+            return self.read_until(&name, Position(last), until).await;
+        }
+        while let Some(message) = found {
+            let at = Position(message.sequence);
+            let before = follows_on(&message.headers, &name);
+            if at <= until {
+                events.push(recorded(&message)?);
+            }
+            found = match before {
+                Some(before) if before > 0 => self.lookup.at(before).await?,
+                _ => None,
+            };
+            if found.is_none() && before != Some(0) {
+                earlier = self.read_until(&name, at, until.min(Position(at.0 - 1))).await?;
+            }
+        }
+        earlier.extend(events.into_iter().rev());
+        Ok(earlier)
+    }
+
+    /// The events of a subject from the first on, up to `until`; there is one at `known`.
+    async fn read_until(
+        &self,
+        subject: &str,
+        known: Position,
+        until: Position,
+    ) -> Result<Vec<Recorded<Event>>, LogError> {
+        let mut events = Vec::new();
+        let mut reader = self.read(&[subject], Position(1)).await?;
+        while reader.next() <= known.min(until) {
+            for entry in reader.next_batch(BATCH).await? {
+                if position_of(&entry) > until {
+                    return Ok(events);
+                }
+                events.push(entry.map_err(LogError::from)?);
+            }
+        }
+        Ok(events)
+    }
+}
+
+/// Which event of its own subject a message follows on, as the server checked: 0 if it is the first one. `None` if the
+/// server was not asked to.
+fn follows_on(headers: &HeaderMap, subject: &str) -> Option<u64> {
+    let on = envelope::header(headers, envelope::EXPECTED_ON);
+    let expected = envelope::header(headers, envelope::EXPECTED)?;
+    on.is_none_or(|on| on == subject).then(|| expected.parse().ok())?
+}
