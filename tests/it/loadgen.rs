@@ -126,3 +126,23 @@ async fn a_groups_members_get_everything_online_or_not() {
     assert!(rebuilt["events"].as_f64() >= Some(24.0), "{rebuilt}");
     app.verify().await;
 }
+
+/// `loadgen fill` writes what the service would have written, and `loadgen states` finds it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_log_is_filled_as_the_service_would_have_filled_it() {
+    let app = App::start().await;
+    let filled = app.tool("loadgen", &["fill", "--events", "3000", "--json"]).await.json();
+    assert_eq!((&filled["events"], &filled["users"]), (&json!(3000), &json!(6)));
+    app.verify().await;
+    let admin = app.admin_origin();
+    let states = ["states", "--count", "20", "--admin", &admin, "--json"];
+    let states = app.tool("loadgen", &states).await.json();
+    assert_eq!(states["log"], 3000);
+    for kind in states["kinds"].as_array().expect("kinds") {
+        assert!(kind["events"].as_u64() >= Some(20) && kind["ms"]["count"] == 20, "{kind}");
+    }
+    let chat = app.cli(&["state", "chat", "1.2", "--json"]).await.json();
+    assert!(chat["state"]["messages"].as_u64() > Some(200), "{chat}");
+    let again = app.tool("loadgen", &["fill", "--events", "10"]).await;
+    assert!(!again.success && again.stderr.contains("3000 events already"), "{again:?}");
+}

@@ -7,6 +7,7 @@ mod connect;
 mod correlation_id;
 mod deployment;
 mod environment;
+mod fill;
 mod format;
 mod group;
 mod groups;
@@ -17,6 +18,7 @@ mod results;
 mod run;
 mod schedule;
 mod send;
+mod states;
 mod storm;
 mod target;
 mod traffic;
@@ -55,6 +57,10 @@ enum Command {
     Group(group::Options),
     /// Read models that are built anew, by a `hongyan` with the operator's settings
     Rebuild(rebuild::Options),
+    /// An empty log is filled with events, as fast as it takes them
+    Fill(fill::Options),
+    /// What was so, asked of the admin listener: aggregates and moments by chance
+    States(states::Options),
 }
 
 impl Command {
@@ -65,7 +71,7 @@ impl Command {
             Self::Connect(options) => options.target.threads,
             Self::Storm(options) => options.target.threads,
             Self::Group(options) => options.target.threads,
-            Self::Rebuild(_) => 1,
+            Self::Rebuild(_) | Self::Fill(_) | Self::States(_) => 1,
         }
     }
 
@@ -77,6 +83,8 @@ impl Command {
             Self::Storm(options) => storm::run(&options, output).await,
             Self::Group(options) => group::run(&options, output).await,
             Self::Rebuild(options) => rebuild::run(&options, output).await,
+            Self::Fill(options) => fill::run(&options, output).await,
+            Self::States(options) => states::run(&options, output).await,
         }
     }
 }
