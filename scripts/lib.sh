@@ -67,6 +67,11 @@ find_postgres_bin() {
   [[ -n $best ]] && printf '%s\n' "$best"
 }
 
+find_chromium() {
+  command -v chromium || command -v chromium-browser || command -v google-chrome ||
+    command -v '/Applications/Chromium.app/Contents/MacOS/Chromium'
+}
+
 find_redis_server() {
   local name path
   for name in redis-server valkey-server /opt/homebrew/bin/redis-server /usr/local/bin/redis-server; do

@@ -1,12 +1,12 @@
-//! The admin listener: health, metrics, positions, past states, and the documentation of the routes. Loopback by default, never for
-//! clients; who may use it is `admin_access`'s.
+//! The admin listener: health, metrics, positions, past states, the operators' page, and the documentation of the routes.
+//! Loopback by default, never for clients; who may use it is `admin_access`'s.
 
 #![expect(missing_docs, reason = "a field whose name says what it is needs no comment")]
 
 use std::{
     collections::BTreeMap,
     fmt::Display,
-    sync::{Arc, LazyLock, OnceLock},
+    sync::{Arc, OnceLock},
 };
 
 use axum::{
@@ -14,18 +14,19 @@ use axum::{
     extract::{FromRef, State},
     http::{HeaderMap, StatusCode, header},
     middleware,
-    response::{Html, IntoResponse as _, Response},
+    response::{IntoResponse as _, Response},
     routing::get,
 };
-use base64::{Engine as _, prelude::BASE64_STANDARD};
 use serde::Serialize;
 use serde_json::json;
-use sha2::{Digest as _, Sha256};
 use tokio::time::{Duration, timeout};
 
 use super::{
     admin_access::{self, AdminAccess},
-    asyncapi, inspection, openapi,
+    asyncapi, inspection,
+    live::{self, LiveFeed},
+    openapi,
+    page::page,
 };
 use crate::{
     adapters::{
@@ -35,10 +36,12 @@ use crate::{
         },
         redis::Redis,
     },
-    events::Position,
+    events::{NodeId, Position},
     executor::inspection::Inspection,
-    projections,
-    telemetry::{FileSystems, Metrics, ProjectionHealth, ProjectionState, StartWaits},
+    projections::{self, engine::redis::RedisStore},
+    telemetry::{
+        FileSystems, Metrics, ProjectionHealth, ProjectionState, RecentErrors, StartWaits,
+    },
 };
 
 /// What the admin listener looks at.
@@ -55,6 +58,11 @@ pub struct Admin {
     /// The projections' subjects, of those that run here.
     pub subjects: &'static [(&'static str, &'static [&'static str])],
     pub metrics: Arc<Metrics>,
+    pub recent_errors: RecentErrors,
+    pub live: LiveFeed,
+    /// Where read models in Redis say how far they are.
+    pub generations_in_redis: RedisStore,
+    pub node: NodeId,
     /// What the log and the uploads fill.
     pub file_systems: FileSystems,
     /// `log.durability`, shown so that nobody has to guess.
@@ -95,33 +103,15 @@ pub fn router(admin: Admin, access: AdminAccess) -> Router {
             "/asyncapi.json",
             get(async |State(admin): State<Admin>| Json(asyncapi::document(&admin.clients_at))),
         )
-        .route(
-            "/docs",
-            get(async || ([(header::CONTENT_SECURITY_POLICY, &**DOCS_POLICY)], Html(DOCS))),
-        )
+        .route("/docs", page(include_str!("docs.html")))
+        .route("/", page(include_str!("operators.html")))
+        .route("/live", get(live::live))
         .layer(middleware::from_fn_with_state(access, admin_access::check))
         .with_state(admin)
 }
 
 /// What Prometheus scrapes: `OpenMetrics` 1.0.
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-
-const DOCS: &str = include_str!("docs.html");
-
-/// The page runs its own script and shows the document beside it, in no frame of anybody's.
-static DOCS_POLICY: LazyLock<String> = LazyLock::new(|| {
-    let hash_of = |element: &str| {
-        let (_, rest) = DOCS.split_once(&format!("<{element}>")).expect("the page has one");
-        let (text, _) = rest.split_once(&format!("</{element}>")).expect("it is closed");
-        BASE64_STANDARD.encode(Sha256::digest(text))
-    };
-    format!(
-        "default-src 'none'; script-src 'sha256-{}'; style-src 'sha256-{}'; connect-src 'self'; base-uri 'none'; \
-         form-action 'none'; frame-ancestors 'none'",
-        hash_of("script"),
-        hash_of("style")
-    )
-});
 
 impl Admin {
     /// How every projection is: one that this process works on as it knows, the others as they were heard to say.
@@ -156,7 +146,7 @@ fn heard(checkpoints: &Checkpoints, name: &str) -> (&'static str, u64, Option<St
 
 /// How ready a process is to serve, as `/health/ready` says it.
 #[derive(Debug, Serialize)]
-struct Readiness {
+pub(super) struct Readiness {
     ready: bool,
     started: bool,
     waiting_for: Vec<NotReady>,
@@ -164,7 +154,10 @@ struct Readiness {
     durability: String,
     sync_failure: Option<String>,
     versions: Versions,
-    projections: BTreeMap<&'static str, ProjectionState>,
+    pub(super) projections: BTreeMap<&'static str, ProjectionState>,
+    /// Where the log ends.
+    #[serde(skip)]
+    pub(super) end: Option<Position>,
 }
 
 /// What keeps a process from being ready: a part, and why.
@@ -183,7 +176,9 @@ struct Versions {
 }
 
 /// What a part answers within two seconds.
-async fn ask<T, E: Display>(answer: impl Future<Output = Result<T, E>>) -> Result<T, String> {
+pub(super) async fn ask<T, E: Display>(
+    answer: impl Future<Output = Result<T, E>>,
+) -> Result<T, String> {
     const LIMIT: Duration = Duration::from_secs(2);
     match timeout(LIMIT, answer).await {
         Ok(answer) => answer.map_err(|error| error.to_string()),
@@ -216,7 +211,7 @@ async fn metrics(State(admin): State<Admin>) -> Response {
 
 impl Admin {
     /// How ready this process is to serve.
-    async fn readiness(&self) -> Readiness {
+    pub(super) async fn readiness(&self) -> Readiness {
         let opened = self.opened.get();
         let log = async {
             match opened {
@@ -259,6 +254,7 @@ impl Admin {
                 redis: redis_version.ok(),
             },
             projections: projections.unwrap_or_default(),
+            end: log.and_then(Result::ok).map(|end| end.last),
         }
     }
 }

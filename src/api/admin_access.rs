@@ -48,7 +48,10 @@ impl AdminAccess {
     }
 }
 
-/// Refuses strangers. `/health/live` needs no token: it tells nothing but that there is an answer.
+/// What needs no token: an answer that tells nothing but that there is one, and the page that asks for the token.
+const OPEN: [&str; 2] = ["/health/live", "/"];
+
+/// Refuses strangers.
 pub(super) async fn check(
     State(access): State<AdminAccess>,
     ConnectInfo(endpoints): ConnectInfo<Endpoints>,
@@ -59,7 +62,7 @@ pub(super) async fn check(
     let mut response = if !access.knows_host(headers, endpoints.local.ip()) {
         let why = "not a name of this listener; add it to server.admin_hosts\n";
         (StatusCode::MISDIRECTED_REQUEST, why).into_response()
-    } else if request.uri().path() != "/health/live" && !access.knows_token(headers) {
+    } else if !OPEN.contains(&request.uri().path()) && !access.knows_token(headers) {
         let challenge = [(header::WWW_AUTHENTICATE, "Bearer")];
         (StatusCode::UNAUTHORIZED, challenge, "needs server.admin_token as a Bearer token\n")
             .into_response()

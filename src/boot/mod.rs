@@ -26,7 +26,7 @@ use crate::{
     config::{Config, Durability},
     events::NodeId,
     executor::Executor,
-    telemetry::{Metrics, ProjectionHealth, StartWaits},
+    telemetry::{Metrics, ProjectionHealth, RecentErrors, StartWaits},
 };
 
 /// Which parts a process plays.
@@ -44,7 +44,11 @@ pub enum ProcessRole {
 ///
 /// # Errors
 /// A part is misconfigured, or the address is taken.
-pub async fn serve(config: Config, role: ProcessRole) -> anyhow::Result<()> {
+pub async fn serve(
+    config: Config,
+    role: ProcessRole,
+    recent_errors: RecentErrors,
+) -> anyhow::Result<()> {
     let config = Arc::new(config);
     let process = Process {
         config: Arc::clone(&config),
@@ -52,6 +56,7 @@ pub async fn serve(config: Config, role: ProcessRole) -> anyhow::Result<()> {
         metrics: Arc::default(),
         health: ProjectionHealth::default(),
         waits: StartWaits::default(),
+        recent_errors,
         tasks: TaskTracker::new(),
         requests: TaskTracker::new(),
         accept: CancellationToken::new(),

@@ -43,6 +43,7 @@ use crate::{
         self,
         admin::{Admin, OpenedLog},
         admin_access::AdminAccess,
+        live::LiveFeed,
     },
     config::Config,
     events::{NodeId, Position},
@@ -50,10 +51,10 @@ use crate::{
     for_each_projection,
     projections::{
         self, ProjectionParts,
-        engine::{context::RunnerContext, supervisor},
+        engine::{context::RunnerContext, redis::RedisStore, supervisor},
     },
     state::{App, Parts},
-    telemetry::{FileSystems, Metrics, ProjectionHealth, StartWaits},
+    telemetry::{FileSystems, Metrics, ProjectionHealth, RecentErrors, StartWaits},
     ws::{self, sockets::Sockets},
 };
 
@@ -65,6 +66,7 @@ pub(super) struct Process {
     pub(super) health: ProjectionHealth,
     /// What the start waits for.
     pub(super) waits: StartWaits,
+    pub(super) recent_errors: RecentErrors,
     pub(super) tasks: TaskTracker,
     /// Connections with requests; a socket that was upgraded is not one any more.
     pub(super) requests: TaskTracker,
@@ -368,6 +370,10 @@ impl Process {
             projections: self.health.clone(),
             subjects: if role == ProcessRole::Gateway { &[] } else { &projections::ALL },
             metrics: Arc::clone(&self.metrics),
+            recent_errors: self.recent_errors.clone(),
+            live: LiveFeed::new(self.tasks.clone(), self.accept.clone()),
+            generations_in_redis: RedisStore::new(Redis::open(&config.redis.url)?),
+            node: self.node,
             file_systems: FileSystems::new([
                 ("log.store_dir", config.log.store_dir.clone()),
                 ("media.root", config.media.root.clone()),

@@ -116,10 +116,10 @@ impl Cli {
         let config = Config::read(self.config.as_deref())?;
         let serving = matches!(self.command, Command::Serve { .. });
         let filter = if serving { config.telemetry.log.as_str() } else { "warn" };
-        telemetry::init(filter, config.telemetry.format == "json")?;
+        let recent_errors = telemetry::init(filter, config.telemetry.format == "json")?;
         match self.command {
             Command::Serve { role } => {
-                Box::pin(boot::serve(config, role)).await.map(|()| ExitCode::SUCCESS)
+                Box::pin(boot::serve(config, role, recent_errors)).await.map(|()| ExitCode::SUCCESS)
             }
             Command::Migrate => ops::migrate(&config, output).await,
             Command::CheckConfig => ops::check_config(&config, output).await,

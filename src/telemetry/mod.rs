@@ -4,6 +4,7 @@ pub mod file_systems;
 pub mod health;
 pub mod metrics;
 mod process;
+pub mod recent_errors;
 
 use std::{
     io::{IsTerminal as _, stderr},
@@ -11,12 +12,16 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
-use tracing_subscriber::{EnvFilter, filter::LevelFilter};
+use tracing_subscriber::{
+    EnvFilter, Layer as _, filter::LevelFilter, layer::SubscriberExt as _, registry,
+    util::SubscriberInitExt as _,
+};
 
 pub use self::{
     file_systems::FileSystems,
     health::{ProjectionHealth, ProjectionState, StartWaits},
     metrics::Metrics,
+    recent_errors::RecentErrors,
 };
 
 /// Whose log lines there are: this program's, and those of the libraries that write some.
@@ -37,23 +42,20 @@ const LOGGING: &[&str] = &[
     "tungstenite",
 ];
 
-/// Starts logging to standard error.
+/// Starts logging to standard error; what somebody may have to act on is kept, too.
 ///
 /// # Errors
 /// `telemetry.log` is no filter.
-pub fn init(filter: &str, json: bool) -> anyhow::Result<()> {
+pub fn init(filter: &str, json: bool) -> anyhow::Result<RecentErrors> {
     check_filter(filter)?;
     let filter = EnvFilter::try_new(filter).with_context(|| bad_filter(filter))?;
-    let mut logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(stderr);
-    if !stderr().is_terminal() {
-        logs = logs.with_ansi(false); // whoever searches a file does not search for colours
-    }
-    if json {
-        logs.json().init();
-    } else {
-        logs.init();
-    }
-    Ok(())
+    let logs = tracing_subscriber::fmt::layer().with_writer(stderr);
+    // Whoever searches a file does not search for colours.
+    let logs = logs.with_ansi(stderr().is_terminal());
+    let logs = if json { logs.json().boxed() } else { logs.boxed() };
+    let recent_errors = RecentErrors::default();
+    registry().with(logs).with(recent_errors.clone()).with(filter).init();
+    Ok(recent_errors)
 }
 
 /// A word that is no level is a target to the library, also one that is mistyped: `inof` would silence everything but

@@ -30,6 +30,7 @@ mod moderation;
 mod observed;
 mod openapi;
 mod operating;
+mod operators_page;
 mod password_turns;
 mod power_loss;
 mod published_events;

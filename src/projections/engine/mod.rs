@@ -6,6 +6,7 @@ pub mod context;
 pub mod generation;
 mod heartbeat;
 pub mod postgres;
+pub mod progress;
 pub mod redis;
 pub mod runner;
 pub mod stop_reason;
