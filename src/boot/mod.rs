@@ -21,7 +21,7 @@ use crate::{
         provision,
         push::LocalConnections,
     },
-    api::admin::OpenedLog,
+    api::readiness::OpenedLog,
     clock,
     config::{Config, Durability},
     events::NodeId,

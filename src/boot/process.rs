@@ -41,9 +41,9 @@ use crate::{
     },
     api::{
         self,
-        admin::{Admin, OpenedLog},
         admin_access::AdminAccess,
-        live::LiveFeed,
+        live_feed::LiveFeed,
+        readiness::{Admin, OpenedLog},
     },
     config::Config,
     events::{NodeId, Position},
@@ -90,8 +90,7 @@ impl Process {
         });
     }
 
-    /// Tries until nats is there and does what is asked: parts start in any order. What waiting does not mend ends the
-    /// start. Each reason is told once, however often it is met.
+    /// Tries until nats is there and does what is asked. What waiting does not mend ends it. Each reason is told once.
     async fn until_ready<T>(
         &self,
         mut attempt: impl AsyncFnMut() -> anyhow::Result<T>,
@@ -351,8 +350,7 @@ impl Process {
         while sockets.subscriptions.confirm().await.is_err() {} // it has waited
     }
 
-    /// Operators are answered from the beginning, also while the start waits; what was `opened` is looked at from then
-    /// on.
+    /// Operators are answered from the beginning, also while the start waits; `opened` is looked at from then on.
     pub(super) fn start_admin(
         &self,
         listener: TcpListener,

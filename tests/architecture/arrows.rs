@@ -73,7 +73,11 @@ const RULES: &[Rule] = &[
         except: &[
             ("src/projections/", "", "they are the read models"),
             ("src/adapters/id_allocation.rs", "sqlx::query", "has the sequences"),
-            ("src/api/admin.rs", "sqlx::query_scalar", "asks whether PostgreSQL answers at all"),
+            (
+                "src/api/readiness.rs",
+                "sqlx::query_scalar",
+                "asks whether PostgreSQL answers at all",
+            ),
         ],
     },
     Rule {

@@ -83,7 +83,7 @@ try {
   for (const line of expected.errors) await page.locator('#errors summary', { hasText: line }).first().waitFor();
   if (expected.building) await page.locator('#projections tr', { hasText: expected.building }).getByRole('progressbar').waitFor();
 
-  // Without a mouse: past the header, a pause, and the three forms.
+  // Without a mouse: past the header, a pause, and the forms.
   await page.evaluate(() => document.activeElement.blur());
   await tabTo(page, '.skip');
   await page.keyboard.press('Enter');

@@ -105,12 +105,16 @@ async fn the_parser_of_asyncapi_takes_the_document() {
 /// What came over the sockets of a story, by the names of the document.
 type Met = Arc<Mutex<BTreeSet<&'static str>>>;
 
+fn meet(met: &Met, frame: &Value) {
+    met.lock().expect("no test panicked").extend(frames::kinds(frame));
+}
+
 /// Reads all that comes over a new socket.
 async fn listen(user: &User, met: &Met) {
     let (mut socket, met) = (user.connect_raw().await, Arc::clone(met));
     tokio::spawn(async move {
         while let Arrival::Frame(frame) = socket.next_unhurried().await {
-            met.lock().expect("no test panicked").extend(frames::kinds(&frame));
+            meet(&met, &frame);
         }
     });
 }
@@ -124,7 +128,7 @@ async fn every_kind_of_frame_is_told_of() {
     let [ann, bob, eve] = app.users(["ann", "bob", "eve"]).await;
     let guest = app.visitor(&device(1)).await;
     let mut refused = crate::support::Socket::open(ann.origin(), "/ws").await.expect("accepted");
-    met.lock().expect("nobody has it").extend(frames::kinds(&refused.next_frame().await));
+    meet(&met, &refused.next_frame().await);
     for user in [&ann, &bob, &eve, &guest] {
         listen(user, &met).await;
     }
@@ -147,7 +151,7 @@ async fn every_kind_of_frame_is_told_of() {
     ann.leave(group).await.done(); // G7
     let mut bare = bob.connect().await;
     bare.say("ping").await;
-    met.lock().expect("no test panicked").extend(frames::kinds(&bare.next_frame().await));
+    meet(&met, &bare.next_frame().await);
 
     let told = frames::document()["channels"]["socket"]["messages"].as_object().expect("an object");
     let from_service = told.keys().filter(|name| !name.starts_with("Client"));
