@@ -76,7 +76,7 @@ async fn an_operator_sees_how_the_system_is_and_looks_things_up() {
     expected["building"] = json!("message_history");
     let friends = format!("{}.{}", ann.id.min(bob.id), ann.id.max(bob.id));
     expected["lookUps"] = json!([
-        { "form": "state", "fields": { "kind": "user", "id": ann.username }, "path": format!("state/user/{}", ann.username), "says": ann.username },
+        { "form": "state", "fields": { "kind": "user", "id": ann.id.to_string() }, "path": format!("state/user/{}", ann.id), "says": ann.username },
         { "form": "history", "fields": { "kind": "friendship", "id": friends, "limit": "3" }, "path": format!("history/friendship/{friends}?limit=3"), "says": "friendship.befriended.v1" },
         // What the log has none of is refused in words.
         { "form": "state", "fields": { "kind": "group", "id": "no/such id", "at": "5" }, "path": "state/group/no%2Fsuch%20id?at=5", "says": "it is named by one number" },
