@@ -15,7 +15,7 @@ use super::{
     admin_access::{self, AdminAccess},
     asyncapi, inspection, live, openapi,
     page::page,
-    readiness::{Admin, NotReady, OpenedLog, Readiness},
+    readiness::{Admin, NotReady, OpenedLog, Readiness, lag},
 };
 use crate::events::Position;
 
@@ -73,8 +73,7 @@ fn wants_text(headers: &HeaderMap) -> bool {
     headers.get(header::ACCEPT).is_some_and(|accept| accept == "text/plain")
 }
 
-/// Where the log ends, and how far each projection is, whichever process works on it. `lag` is 0 if it has
-/// all that concerns it, else the distance to the end.
+/// Where the log ends, and how far each projection is, whichever process works on it.
 async fn positions(State(admin): State<Admin>) -> Response {
     let Some(OpenedLog { log, .. }) = admin.opened.get() else {
         return StatusCode::SERVICE_UNAVAILABLE.into_response();
@@ -86,10 +85,9 @@ async fn positions(State(admin): State<Admin>) -> Response {
     let mut projections = serde_json::Map::new();
     for (name, subjects) in admin.subjects {
         let position = states.get(name).map_or(0, |state| state.position);
-        let Ok(has_all) = log.has_none(subjects, Position(position + 1), end.last).await else {
+        let Ok(lag) = lag(log, subjects, Position(position), end.last).await else {
             return StatusCode::SERVICE_UNAVAILABLE.into_response();
         };
-        let lag = if has_all { 0 } else { end.last.0.saturating_sub(position) };
         projections.insert((*name).to_owned(), json!({"position": position, "lag": lag}));
     }
     Json(json!({"log": {"last": end.last}, "projections": projections})).into_response()

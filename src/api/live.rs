@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use super::{
     live_feed::{AsyncTake, MOST_WATCHERS},
-    readiness::{Admin, OpenedLog, Readiness, ask},
+    readiness::{Admin, OpenedLog, Readiness, ask, lag},
 };
 use crate::{
     clock,
@@ -109,9 +109,7 @@ impl Admin {
             if state.state == "silent" {
                 continue;
             }
-            let next = Position(state.position + 1);
-            if let Ok(has_all) = log.has_none(subjects, next, last).await {
-                let events = if has_all { 0 } else { last.0.saturating_sub(state.position) };
+            if let Ok(events) = lag(log, subjects, Position(state.position), last).await {
                 lags.insert(*name, Lag { events, seconds: None });
             }
         }

@@ -18,6 +18,7 @@ use crate::{
         nats::{
             checkpoints::{Checkpoints, LOST_AFTER},
             event_log::{EventLog, LogEnd},
+            log_error::LogError,
         },
         redis::Redis,
     },
@@ -241,4 +242,16 @@ impl Admin {
         }
         waiting
     }
+}
+
+/// How far behind a read model of these subjects is whose position is `at`, in a log that ends at `last`: 0 if it has all
+/// that concerns it, else the distance to the end.
+pub(super) async fn lag(
+    log: &EventLog,
+    subjects: &[&str],
+    at: Position,
+    last: Position,
+) -> Result<u64, LogError> {
+    let has_all = log.has_none(subjects, Position(at.0 + 1), last).await?;
+    Ok(if has_all { 0 } else { last.0.saturating_sub(at.0) })
 }

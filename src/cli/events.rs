@@ -53,32 +53,27 @@ pub(super) async fn run(
     config: &Config,
     output: Output,
 ) -> anyhow::Result<ExitCode> {
-    match &command {
-        EventsCommand::Schema { name } => return schema(name.as_deref()),
-        EventsCommand::Asyncapi => {
-            text::print(&format!("{:#}", asyncapi::document(&config.server.clients_at())));
-            return Ok(ExitCode::SUCCESS);
-        }
-        _ => {}
-    }
-    let nats = ops::connect(config).await?;
-    let log =
-        boot::open_log(nats, config, NodeId(clock::random_id()), None, Arc::default()).await?;
+    let open = async || {
+        let nats = ops::connect(config).await?;
+        boot::open_log(nats, config, NodeId(clock::random_id()), None, Arc::default()).await
+    };
     match command {
         EventsCommand::Tail { subject, from, count } => {
-            tail(&log, &subject, from, count, output).await
+            tail(&open().await?, &subject, from, count, output).await
         }
         EventsCommand::Show { position } => {
-            let found = log.at(Position(position)).await?;
+            let found = open().await?.at(Position(position)).await?;
             let found = found.with_context(|| {
                 format!("there is no event at {position}: it has expired, or the log ends before")
             })?;
             print(&Ok(found), output);
             Ok(ExitCode::SUCCESS)
         }
-        EventsCommand::Stats => stats(&log, output).await,
-        EventsCommand::Schema { .. } | EventsCommand::Asyncapi => {
-            unreachable!("it was answered without the log")
+        EventsCommand::Stats => stats(&open().await?, output).await,
+        EventsCommand::Schema { name } => schema(name.as_deref()),
+        EventsCommand::Asyncapi => {
+            text::print(&format!("{:#}", asyncapi::document(&config.server.clients_at())));
+            Ok(ExitCode::SUCCESS)
         }
     }
 }

@@ -9,18 +9,18 @@ use hongyan::events::{EventSchema, schemas};
 use serde_json::Value;
 
 use crate::compatibility::breaks;
-use crate::golden::samples;
+use crate::golden::{Sample, samples};
 use crate::tree::{Complaint, none_of, root, texts};
 
 const FOLDER: &str = "docs/events";
 
 /// What is written there, by name of the file.
 fn documents() -> BTreeMap<String, String> {
-    let schemas = schemas();
+    let (schemas, samples) = (schemas(), samples());
     let mut all = BTreeMap::from([("README.md".to_owned(), index(&schemas))]);
     for (name, found) in &schemas {
         all.insert(format!("{name}.json"), format!("{:#}\n", found.schema));
-        all.insert(format!("{name}.md"), page(name, found));
+        all.insert(format!("{name}.md"), page(name, found, &samples[name][0]));
     }
     all
 }
@@ -178,7 +178,7 @@ fn collect(path: &str, schema: &Value, (optional, about): (bool, String), all: &
     });
 }
 
-fn page(name: &str, found: &EventSchema) -> String {
+fn page(name: &str, found: &EventSchema, sample: &Sample) -> String {
     let EventSchema { aggregate, schema } = found;
     let about = schema["description"].as_str().expect("every event is documented");
     let mut page = format!("# {name}\n\n{about}\n\n");
@@ -206,7 +206,6 @@ fn page(name: &str, found: &EventSchema) -> String {
         }
         page.push('\n');
     }
-    let sample = &samples()[name][0];
     _ = write!(page, "On `{}`:\n\n```json\n{:#}\n```\n", sample.subject, sample.body);
     page
 }

@@ -50,7 +50,8 @@ impl EventLog {
         let Some(last) = found.as_ref().map(|last| last.sequence) else { return Ok(events) };
         let count = self.lookup.count(&name).await?;
         if count.saturating_mul(READ_ON_BELOW_EVENTS_PER_MATCH) > last {
-            return self.read_until(&name, Position(last), until).await;
+            let last = until.min(Position(last));
+            return self.read_on(&[&name], (Position(1), last), usize::MAX).await;
         }
         while let Some(message) = found {
             let at = Position(message.sequence);
@@ -63,25 +64,49 @@ impl EventLog {
                 _ => None,
             };
             if found.is_none() && before != Some(0) {
-                earlier = self.read_until(&name, at, until.min(Position(at.0 - 1))).await?;
+                let last = until.min(Position(at.0 - 1));
+                earlier = self.read_on(&[&name], (Position(1), last), usize::MAX).await?;
             }
         }
         earlier.extend(events.into_iter().rev());
         Ok(earlier)
     }
 
-    /// The events of a subject from the first on, up to `until`; there is one at `known`.
-    async fn read_until(
+    /// The first `most` events of some subjects between two positions, both included.
+    ///
+    /// # Errors
+    /// The server cannot be reached, or holds bytes that are no event.
+    pub async fn events_between(
         &self,
-        subject: &str,
-        known: Position,
-        until: Position,
+        subjects: &[Subject],
+        (from, to): (Position, Position),
+        most: usize,
+    ) -> Result<Vec<Recorded<Event>>, LogError> {
+        let mut last = Position(0);
+        for subject in subjects {
+            last = last.max(self.last_of(*subject).await?);
+        }
+        let last = last.min(to);
+        if last < from || last == Position(0) {
+            return Ok(Vec::new());
+        }
+        let names: Vec<String> = subjects.iter().map(ToString::to_string).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        self.read_on(&names, (from, last), most).await
+    }
+
+    /// The first `most` events of some subjects from a position on, up to `last`; one of theirs is there or behind it.
+    async fn read_on(
+        &self,
+        subjects: &[&str],
+        (from, last): (Position, Position),
+        most: usize,
     ) -> Result<Vec<Recorded<Event>>, LogError> {
         let mut events = Vec::new();
-        let mut reader = self.read(&[subject], Position(1)).await?;
-        while reader.next() <= known.min(until) {
-            for entry in reader.next_batch(BATCH).await? {
-                if position_of(&entry) > until {
+        let mut reader = self.read(subjects, from).await?;
+        while reader.next() <= last && events.len() < most {
+            for entry in reader.next_batch(BATCH.min(most - events.len())).await? {
+                if position_of(&entry) > last {
                     return Ok(events);
                 }
                 events.push(entry.map_err(LogError::from)?);

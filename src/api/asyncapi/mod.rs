@@ -80,8 +80,8 @@ pub fn document(server: &str) -> Value {
         "hear".into(),
         operation("receive", "socket", "What the service takes from a client", &from_client),
     );
+    let events = schemas_of_draft_07();
     for aggregate in AggregateKind::ALL {
-        let events = schemas_of_draft_07();
         let of_kind =
             events.iter().filter(|(_, found)| found.aggregate.address == aggregate.address);
         let names: Vec<String> = of_kind.map(|(name, _)| name.clone()).collect();
@@ -91,8 +91,8 @@ pub fn document(server: &str) -> Value {
             format!("append-{}", aggregate.name),
             operation("send", &channel, "Events that the service appends to the log", &names),
         );
-        messages.extend(events.into_iter().filter(|(name, _)| names.contains(name)).map(event));
     }
+    messages.extend(events.into_iter().map(event));
     for (address, name, about) in INTERNAL {
         let mut channel = subject(address, &[]);
         channel["description"] = json!(about);

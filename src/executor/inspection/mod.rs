@@ -16,7 +16,7 @@ pub use self::{
     name::{AggregateName, Kind, UnfitName},
 };
 use crate::{
-    adapters::nats::{event_log::EventLog, log_error::LogError, reader::position_of},
+    adapters::nats::{event_log::EventLog, log_error::LogError},
     commands::{
         complaint::Complaint,
         decider::Decider,
@@ -207,7 +207,7 @@ impl Inspection {
                 let part = all.into_iter().filter(|recorded| recorded.position >= from);
                 part.take(most + 1).collect()
             }
-            _ => self.read(&subjects, (from, to), most + 1).await?,
+            _ => self.log.events_between(&subjects, (from, to), most + 1).await?,
         };
         if found.is_empty() && !self.exists(&subjects).await? {
             return Err(InspectionError::Unknown(name, to));
@@ -225,36 +225,6 @@ impl Inspection {
             }
         }
         Ok(false)
-    }
-
-    /// The first `most` events of some subjects between two positions.
-    async fn read(
-        &self,
-        subjects: &[Subject],
-        (from, to): (Position, Position),
-        most: usize,
-    ) -> Result<Vec<Recorded<Event>>, LogError> {
-        let mut last = Position(0);
-        for subject in subjects {
-            last = last.max(self.log.last_of(*subject).await?);
-        }
-        let last = last.min(to);
-        let mut events = Vec::new();
-        if last < from || last == Position(0) {
-            return Ok(events);
-        }
-        let names: Vec<String> = subjects.iter().map(ToString::to_string).collect();
-        let names: Vec<&str> = names.iter().map(String::as_str).collect();
-        let mut reader = self.log.read(&names, from).await?;
-        while reader.next() <= last && events.len() < most {
-            for entry in reader.next_batch(most - events.len()).await? {
-                if position_of(&entry) > last {
-                    return Ok(events);
-                }
-                events.push(entry?);
-            }
-        }
-        Ok(events)
     }
 
     /// Where the complaint with a number is: its first event is at the position that the number says.
