@@ -7,6 +7,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+use prometheus_client::metrics::gauge::Gauge;
 use tokio::{sync::Semaphore, task::spawn_blocking};
 
 use super::throttle::Requester;
@@ -22,6 +23,7 @@ const PARSED_AT_ONCE_BYTES: usize = 64 * 1024;
 pub struct BodyMemory {
     total: usize,
     held: Arc<Mutex<Held>>,
+    gauge: Gauge,
     /// Held by the one large body that is being parsed.
     parsing: Arc<Semaphore>,
 }
@@ -33,9 +35,9 @@ struct Held {
 }
 
 impl BodyMemory {
-    /// So many bytes.
-    pub fn new(total: usize) -> Self {
-        Self { total, held: Arc::default(), parsing: Arc::new(Semaphore::new(1)) }
+    /// So many bytes; `gauge` tells how many are held.
+    pub fn new(total: usize, gauge: Gauge) -> Self {
+        Self { total, held: Arc::default(), gauge, parsing: Arc::new(Semaphore::new(1)) }
     }
 
     /// What a body of `requester` takes, nothing at first.
@@ -85,6 +87,7 @@ impl Lease {
         held.by.insert(self.requester, own);
         held.bytes += more;
         self.bytes += more;
+        self.memory.gauge.inc_by(more.cast_signed() as i64);
         true
     }
 }
@@ -96,6 +99,7 @@ impl Drop for Lease {
         }
         let mut held = self.memory.held();
         held.bytes -= self.bytes;
+        self.memory.gauge.dec_by(self.bytes.cast_signed() as i64);
         let own = held.by.get_mut(&self.requester).expect("who holds bytes is counted");
         *own -= self.bytes;
         if *own == 0 {
@@ -126,7 +130,7 @@ mod tests {
 
     #[test]
     fn nobody_holds_more_than_is_free() {
-        let memory = BodyMemory::new(1024 * KIB);
+        let memory = BodyMemory::new(1024 * KIB, Gauge::default());
         let first = fill(&memory, user(1));
         assert_eq!(first.len(), 8, "half of it");
         let second = fill(&memory, user(2));
@@ -142,7 +146,7 @@ mod tests {
 
     #[test]
     fn a_body_is_counted_once_as_it_grows() {
-        let memory = BodyMemory::new(1024 * KIB);
+        let memory = BodyMemory::new(1024 * KIB, Gauge::default());
         let mut lease = memory.lease(user(1));
         for kib in (0..=512).step_by(8) {
             assert!(lease.grow_to(kib * KIB + UNCOUNTED_BYTES));

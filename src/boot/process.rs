@@ -275,7 +275,7 @@ impl Process {
             requests: self.requests.clone(),
             tokens: Tokens::new(&auth.token_secret),
             redis_memory,
-            bodies: BodyMemory::new(limits.bodies_bytes),
+            bodies: BodyMemory::new(limits.bodies_bytes, self.metrics.bodies_held.clone()),
             throttle: Throttle::new(
                 redis.clone(),
                 limits.requests_per_user,

@@ -5,16 +5,21 @@
 use std::{collections::BTreeMap, sync::atomic::AtomicU64, time::Duration};
 
 use prometheus_client::{
-    encoding::{
-        EncodeLabelSet,
-        text::{encode, encode_registry},
-    },
+    encoding::text::{encode, encode_registry},
     metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram, info::Info},
     registry::{Metric, Registry, Unit},
 };
 use tokio::time::Instant;
 
-use super::{file_systems::FileSystem, health::ProjectionHealth, process};
+use super::{
+    file_systems::FileSystem,
+    health::ProjectionHealth,
+    labels::{
+        AggregateLabels, FileSystemLabels, LimitLabels, PartLabels, ProjectionLabels,
+        RequestLabels, WaitLabels,
+    },
+    process,
+};
 use crate::{clock, events::Timestamp};
 
 /// Upper bounds of the buckets of durations, in seconds.
@@ -60,6 +65,8 @@ pub struct Metrics {
     /// Their size together.
     pub upload_bytes: Counter,
     pub connections: Gauge,
+    /// Memory that request bodies hold, in bytes.
+    pub bodies_held: Gauge,
     /// Memory that Redis uses, in bytes.
     pub redis_used: Gauge,
     /// Its `maxmemory`; 0: none.
@@ -78,42 +85,6 @@ pub struct Metrics {
     waiting: Family<ProjectionLabels, Gauge>,
     started: Timestamp,
     registry: Registry,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct RequestLabels {
-    route: String,
-    status: &'static str,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct WaitLabels {
-    until: &'static str,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ProjectionLabels {
-    projection: &'static str,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct AggregateLabels {
-    aggregate: &'static str,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct PartLabels {
-    part: &'static str,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct FileSystemLabels {
-    setting: &'static str,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct LimitLabels {
-    limit: &'static str,
 }
 
 /// How often the cache of one kind of aggregate was asked, and had the answer or not.
@@ -260,6 +231,12 @@ impl Default for Metrics {
                 Counter::default(),
             ),
             connections: names.add("connections", "open WebSockets", Gauge::default()),
+            bodies_held: names.in_unit(
+                "request_bodies_held",
+                Unit::Bytes,
+                "memory that request bodies hold, of limits.bodies_bytes",
+                Gauge::default(),
+            ),
             redis_used: names.in_unit(
                 "redis_memory_used",
                 Unit::Bytes,

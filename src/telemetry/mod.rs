@@ -2,6 +2,7 @@
 
 pub mod file_systems;
 pub mod health;
+mod labels;
 pub mod metrics;
 mod process;
 pub mod recent_errors;

@@ -49,13 +49,20 @@ async fn a_body_takes_no_more_memory_than_it_has_bytes() {
 async fn memory_for_bodies_is_bounded_and_shared_out() {
     let app = App::configured(&[("LIMITS__BODIES_BYTES", "1000000")]).await;
     let [ann, bob, cat] = app.users(["ann", "bob", "cat"]).await;
+    // 16 KiB of each body are not counted.
+    let held = async |bytes: u64| {
+        until("the memory is held", async || {
+            (app.metric("hongyan_request_bodies_held_bytes").await == bytes).then_some(())
+        })
+        .await;
+    };
     let begin = async |user: &User, sent: usize| {
         let mut client = app.raw().await;
         let head = format!(
             "POST {SEND} HTTP/1.1\r\nhost: x\r\ntoken: {}\r\ncontent-length: 500000\r\n\r\n{{",
             user.token()
         );
-        client.send(&format!("{head}{}", " ".repeat(sent))).await;
+        client.send(&format!("{head}{}", " ".repeat(sent - 1))).await;
         client
     };
     let is_full = async |user: &User| {
@@ -64,28 +71,31 @@ async fn memory_for_bodies_is_bounded_and_shared_out() {
         if reply.status == 503 {
             assert_eq!(reply.headers["retry-after"], "1");
             reply.refused(503, "服务繁忙，请稍后再试");
-            return Some(());
+            return true;
         }
         reply.failed(422);
-        None
+        false
     };
-    assert_eq!(is_full(&ann).await, None);
-    // Of two of one user that grow at once either may be the one for which there is no room.
-    let hold = async |user: &User, sent: usize| {
-        let client = begin(user, sent).await;
-        is_full(user).await.map(|()| client)
-    };
-    let mut first = until("ann holds half of it", async || hold(&ann, 450_000).await).await;
-    assert_eq!(is_full(&bob).await, None, "there is room for others");
-    let left = async || hold(&bob, 250_000).await;
-    let second = until("bob holds half of what was left", left).await;
+    assert!(!is_full(&ann).await, "nobody holds anything");
+    held(0).await;
+    let mut first = begin(&ann, 466_384).await;
+    held(450_000).await;
+    assert!(is_full(&ann).await, "ann holds half of it");
+    held(450_000).await;
+    assert!(!is_full(&bob).await, "there is room for others");
+    held(450_000).await;
+    let second = begin(&bob, 266_384).await;
+    held(700_000).await;
+    assert!(is_full(&bob).await, "bob holds half of what was left");
     cat.send(&ann, "hello").await.ok(); // ordinary requests are always served
     drop(second);
-    until("what bob held is free", async || is_full(&bob).await.is_none().then_some(())).await;
-    first.send(" ".repeat(49_999)).await;
+    held(450_000).await;
+    assert!(!is_full(&bob).await, "what bob held is free");
+    first.send(" ".repeat(33_616)).await;
     let answer = first.head().await;
     assert!(answer.starts_with("HTTP/1.1 400 "), "it is no JSON: {answer}");
-    until("what ann held is free", async || is_full(&ann).await.is_none().then_some(())).await;
+    held(0).await;
+    assert!(!is_full(&ann).await, "what ann held is free");
 }
 
 /// Clarification 30: by who writes all of it first, and over a connection that then goes on.
