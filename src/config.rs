@@ -190,6 +190,9 @@ pub struct Projections {
     pub batch: usize,
     pub chat_log_length: usize,
     pub wait_ms: u64,
+    pub verify_every_s: u32,
+    pub verify_at: Vec<u8>,
+    pub verify_max_rate: u32,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -217,6 +220,7 @@ impl Config {
             .separator("__")
             .list_separator(",")
             .with_list_parse_key("server.admin_hosts")
+            .with_list_parse_key("projections.verify_at")
             .with_list_parse_key("limits.exempt")
             .with_list_parse_key("limits.trusted_proxies")
             .try_parsing(true);

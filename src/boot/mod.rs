@@ -1,6 +1,7 @@
 //! The start and the end of a process: what its role needs is opened, run, and stopped in order.
 
 mod process;
+mod projector;
 
 use std::{
     sync::{Arc, OnceLock},

@@ -14,7 +14,7 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{info, warn};
 
-use super::{ProcessRole, open_durable_log, open_log};
+use super::{ProcessRole, open_durable_log};
 use crate::{
     adapters::{
         body_memory::BodyMemory,
@@ -47,12 +47,8 @@ use crate::{
     },
     config::Config,
     events::{NodeId, Position},
-    executor::{Executor, ExecutorSettings, accounts::Accounts, aggregates, reaper::Reaper},
-    for_each_projection,
-    projections::{
-        self, ProjectionParts,
-        engine::{context::RunnerContext, redis::RedisStore, supervisor},
-    },
+    executor::{Executor, ExecutorSettings, accounts::Accounts, aggregates},
+    projections::{self, engine::redis::RedisStore},
     state::{App, Parts},
     telemetry::{FileSystems, Metrics, ProjectionHealth, RecentErrors, StartWaits},
     ws::{self, sockets::Sockets},
@@ -80,7 +76,7 @@ pub(super) struct Process {
 
 impl Process {
     /// Runs something for as long as the process runs.
-    fn keep(&self, task: impl Future<Output = ()> + Send + 'static) {
+    pub(super) fn keep(&self, task: impl Future<Output = ()> + Send + 'static) {
         let stop = self.stop.clone();
         self.tasks.spawn(async move {
             tokio::select! {
@@ -91,7 +87,7 @@ impl Process {
     }
 
     /// Tries until nats is there and does what is asked. What waiting does not mend ends it. Each reason is told once.
-    async fn until_ready<T>(
+    pub(super) async fn until_ready<T>(
         &self,
         mut attempt: impl AsyncFnMut() -> anyhow::Result<T>,
     ) -> anyhow::Result<T> {
@@ -118,7 +114,7 @@ impl Process {
     }
 
     /// A connection to a server whose stream keeps what we promise.
-    async fn nats(&self, user: &str, password: &SecretString) -> anyhow::Result<Nats> {
+    pub(super) async fn nats(&self, user: &str, password: &SecretString) -> anyhow::Result<Nats> {
         self.until_ready(async || {
             let nats = connect::connect(&self.config.nats.url, user, password).await?;
             check_log(&nats, &self.config).await?;
@@ -128,7 +124,7 @@ impl Process {
     }
 
     /// The end of the log, for whoever follows it.
-    fn shared_log(
+    pub(super) fn shared_log(
         &self,
         log: &EventLog,
         subjects: &'static [&'static str],
@@ -136,59 +132,6 @@ impl Process {
         let shared_log = SharedLogSubscription::new(log.clone(), subjects);
         self.keep(shared_log.clone().run());
         shared_log
-    }
-
-    pub(super) async fn start_projector(
-        &self,
-    ) -> anyhow::Result<(EventLog, Checkpoints, SharedLogSubscription)> {
-        let config = &self.config;
-        let nats = self.nats(&config.nats.projector_user, &config.nats.projector_password).await?;
-        let open = async || {
-            open_log(nats.clone(), config, self.node, None, Arc::clone(&self.metrics)).await
-        };
-        let log = self.until_ready(open).await?;
-        let (checkpoints, listen) = Checkpoints::start(nats.client.clone(), None).await?;
-        self.keep(listen);
-        let redis = Redis::open(&config.redis.url)?;
-        let pool = postgres::writers(&config.postgres.url, config.postgres.max_connections)?;
-        let executor = Executor::new(
-            log.clone(),
-            checkpoints.clone(),
-            (pool.clone(), redis.clone()),
-            self.executor_settings(),
-            Arc::clone(&self.metrics),
-        );
-        let parts = ProjectionParts {
-            pool,
-            redis,
-            pushes: Pushes::new(nats.client.clone(), self.sockets_here.clone()),
-            chat_log_length: config.projections.chat_log_length,
-        };
-        let shared_log = self.shared_log(&log, &["evt.>"]);
-        let runners = RunnerContext {
-            log: log.clone(),
-            shared_log: shared_log.clone(),
-            checkpoints: checkpoints.clone(),
-            node: self.node,
-            batch: config.projections.batch,
-            health: self.health.clone(),
-            metrics: Arc::clone(&self.metrics),
-            stop: self.stop.clone(),
-        };
-        for_each_projection!(|P| {
-            let (projection, store) = P::open(&parts);
-            self.tasks.spawn(supervisor::run(projection, store, runners.clone()));
-        });
-        let reaper = Reaper::new(executor, self.health.clone());
-        self.keep(reaper.run(nats.reconnects.clone()));
-        let (pushes, mut reconnects) = (parts.pushes, nats.reconnects);
-        self.keep(async move {
-            // What was pushed into a connection that broke has reached nobody.
-            while reconnects.changed().await.is_ok() {
-                pushes.refetch_all().await;
-            }
-        });
-        Ok((log, checkpoints, shared_log))
     }
 
     /// With the projector's view of the log's end, if it is in this process.
@@ -223,7 +166,7 @@ impl Process {
         Ok(sockets)
     }
 
-    fn executor_settings(&self) -> ExecutorSettings {
+    pub(super) fn executor_settings(&self) -> ExecutorSettings {
         let (replicated, wait) = (self.config.log.is_replicated(), self.config.wait());
         ExecutorSettings { node: self.node, replicated, wait }
     }

@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use clap::Subcommand;
 use serde_json::{Value, json};
 
-use super::{Output, ops, progress::Progress, text};
+use super::{Output, ops, progress::ProgressBars, text};
 use crate::{
     adapters::nats::{event_log::EventLog, reader::Entry},
     api::asyncapi,
@@ -166,7 +166,7 @@ async fn stats(log: &EventLog, output: Output) -> anyhow::Result<ExitCode> {
     let mut seen = 0;
     if end.messages > 0 {
         let mut reader = log.read(&["evt.>"], Position(1)).await?;
-        let mut progress = Progress::new("events", end.messages, output);
+        let mut progress = ProgressBars::new(end.messages, output).add("events");
         'log: loop {
             for entry in reader.next_batch(1000).await? {
                 let (name, position) = match entry {
@@ -180,7 +180,7 @@ async fn stats(log: &EventLog, output: Output) -> anyhow::Result<ExitCode> {
                 }
                 *types.entry(name).or_default() += 1;
                 seen += 1;
-                progress.set(seen);
+                progress.add(1);
             }
             if reader.pending() == 0 {
                 break;

@@ -44,18 +44,19 @@ impl Projection for ChatLog {
         batch: &[Recorded<Event>],
     ) -> Result<Vec<()>, StoreError> {
         let mut rewritten = logs_with_revokes(tx, batch).await?;
+        let mut appended: BTreeMap<String, Appended> = BTreeMap::new();
         for recorded in batch {
             match &recorded.event {
                 Event::Chat(_, ChatEvent::Sent(sent)) => {
                     let object = MessageObject::chat(sent).json();
                     let key = pair_key(tx, sent.from.id, sent.to.id);
-                    self.log(tx, &mut rewritten, &key, object);
+                    self.log((&mut rewritten, &mut appended), key, object);
                 }
                 Event::GroupChat(_, GroupChatEvent::Sent(sent)) => {
                     // Without the group: who was in it then is not for this read model to know.
                     let object = MessageObject::group_chat(sent, None).json();
                     let key = tx.key(RedisKey::GroupLog(sent.to.id));
-                    self.log(tx, &mut rewritten, &key, object);
+                    self.log((&mut rewritten, &mut appended), key, object);
                 }
                 event => {
                     let Some((revoked, key)) = revoked(tx, event) else { continue };
@@ -64,6 +65,10 @@ impl Projection for ChatLog {
                     }
                 }
             }
+        }
+        for (key, Appended { objects, kept }) in appended {
+            tx.run(&command("RPUSH", &key, objects));
+            tx.run(&command("LTRIM", &key, (format!("-{kept}"), -1)));
         }
         for (key, log) in rewritten {
             tx.run(&command("DEL", &key, NONE));
@@ -75,21 +80,33 @@ impl Projection for ChatLog {
     }
 }
 
+/// What a batch appends to a log, and how much the log keeps after that.
+#[derive(Default)]
+struct Appended {
+    objects: Vec<String>,
+    kept: usize,
+}
+
 impl ChatLog {
     fn log(
         &self,
-        tx: &mut RedisTx,
-        rewritten: &mut BTreeMap<String, Vec<String>>,
-        key: &str,
+        (rewritten, appended): (
+            &mut BTreeMap<String, Vec<String>>,
+            &mut BTreeMap<String, Appended>,
+        ),
+        key: String,
         object: String,
     ) {
         let kept = self.quota.after(object.len());
-        if let Some(log) = rewritten.get_mut(key) {
+        if let Some(log) = rewritten.get_mut(&key) {
             log.push(object);
             log.drain(..log.len().saturating_sub(kept));
         } else {
-            tx.run(&command("RPUSH", key, object));
-            tx.run(&command("LTRIM", key, (format!("-{kept}"), -1)));
+            let log =
+                appended.entry(key).or_insert_with(|| Appended { kept, ..Appended::default() });
+            log.objects.push(object);
+            // What an object leaves of those before it, and what comes after it.
+            log.kept = kept.min(log.kept + 1);
         }
     }
 }

@@ -16,7 +16,7 @@ use crate::{
 };
 
 const TABLES: Tables =
-    Tables { ddl: include_str!("complaints.sql"), keys: &[("complaints", "id")] };
+    Tables { ddl: include_str!("complaints.sql"), indexes: "", keys: &[("complaints", "id")] };
 
 /// The read model.
 pub struct Complaints;

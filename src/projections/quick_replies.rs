@@ -17,6 +17,7 @@ use crate::{
 
 const TABLES: Tables = Tables {
     ddl: include_str!("quick_replies.sql"),
+    indexes: "",
     keys: &[("questions", "owner || '.' || id"), ("question_books", "owner")],
 };
 

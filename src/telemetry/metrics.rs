@@ -83,6 +83,8 @@ pub struct Metrics {
     generation: Family<ProjectionLabels, Gauge>,
     stopped: Family<ProjectionLabels, Gauge>,
     waiting: Family<ProjectionLabels, Gauge>,
+    verified: Family<ProjectionLabels, Gauge>,
+    differs: Family<ProjectionLabels, Gauge>,
     started: Timestamp,
     registry: Registry,
 }
@@ -305,6 +307,17 @@ impl Default for Metrics {
                 "how long its store or the log has not let it go on",
                 Family::default(),
             ),
+            verified: names.in_unit(
+                "projection_verified_timestamp",
+                Unit::Seconds,
+                "when it was last compared with the log",
+                Family::default(),
+            ),
+            differs: names.add(
+                "projection_differs",
+                "1 if it was not what the log says when it was last compared",
+                Family::default(),
+            ),
             started: clock::now(),
             registry: names.0,
         }
@@ -340,6 +353,13 @@ impl Metrics {
         let labels = ProjectionLabels { projection };
         self.batch_duration.get_or_create(&labels).observe(begun.elapsed().as_secs_f64());
         self.events_applied.get_or_create(&labels).inc_by(events as u64);
+    }
+
+    /// A read model was compared with the log.
+    pub fn verified(&self, projection: &'static str, at: Timestamp, equal: bool) {
+        let labels = ProjectionLabels { projection };
+        self.verified.get_or_create(&labels).set(at.0 / 1000);
+        self.differs.get_or_create(&labels).set(i64::from(!equal));
     }
 
     /// From a push that arrives now until it is written to the last connection that it is for.

@@ -73,6 +73,7 @@ mod servers;
 mod specifications;
 mod starting;
 mod time_travel;
+mod upkeep;
 mod ws_01_connecting;
 mod ws_03_groups_at_the_start;
 mod ws_05_taking_over;

@@ -20,7 +20,10 @@ use hongyan::{
         Projection, ProjectionParts,
         address_book::AddressBook,
         engine::{
-            context::RunnerContext, generation::Store, runner::Runner, stop_reason::StopReason,
+            context::RunnerContext,
+            generation::{BuildPurpose, Store},
+            runner::Runner,
+            stop_reason::StopReason,
         },
     },
     telemetry::ProjectionHealth,
@@ -37,7 +40,7 @@ use crate::support::{App, Traffic, until};
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_runner_that_was_overtaken_blames_no_event() {
     let app = App::start().await;
-    app.friends(["ann", "bob", "cat"]).await;
+    app.friends(["ann", "bob", "cat", "dan", "eve"]).await;
     let url = app.servers.nats.url();
     let nats = connect::connect(&url, "ops", &"opspw".into()).await.expect("nats-server");
     let second = Duration::from_secs(1);
@@ -64,7 +67,10 @@ async fn a_runner_that_was_overtaken_blames_no_event() {
     let (_, store) = AddressBook::open(&parts);
     let created = runners.log.end().await.expect("the log").created;
     let last = runners.log.end().await.expect("the log").last;
-    let generation = store.add(AddressBook::NAME, created).await.expect("a new generation");
+    let generation = store
+        .add(AddressBook::NAME, created, BuildPurpose::Rebuild)
+        .await
+        .expect("a new generation");
     let mut late = Runner::new(&AddressBook, &store, &runners);
     let halt = late.build(&generation, last, |_, _| {
         let mut early = Runner::new(&AddressBook, &store, &runners);

@@ -18,6 +18,7 @@ mod protocol;
 pub mod provision;
 pub mod push;
 pub mod reader;
+pub mod replay;
 pub mod secret_checks;
 pub mod shared_log;
 pub mod subscriptions;

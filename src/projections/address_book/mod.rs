@@ -22,6 +22,7 @@ pub use pages::{Friend, RequestRow, friends, pending_count, pending_request, req
 
 const TABLES: Tables = Tables {
     ddl: include_str!("schema.sql"),
+    indexes: "",
     keys: &[("friend_edges", "id"), ("friend_requests", "id"), ("friendships", "lo || '.' || hi")],
 };
 

@@ -13,6 +13,8 @@ use crate::{
 pub trait Store: Clone + Send + Sync + 'static {
     /// A transaction: applies whole or not at all.
     type Tx: Send;
+    /// What of a generation is read at once: a table, or some keys.
+    type Part: Send + Sync;
 
     /// The live generation of a read model; makes the first one if there is none.
     fn live(
@@ -26,6 +28,7 @@ pub trait Store: Clone + Send + Sync + 'static {
         &self,
         name: &'static str,
         log_created: i64,
+        purpose: BuildPurpose,
     ) -> impl Future<Output = Result<Generation, StoreError>> + Send;
 
     /// Makes `owner` the only one who may move a generation's checkpoint, and tells where it is.
@@ -51,24 +54,43 @@ pub trait Store: Clone + Send + Sync + 'static {
         moved: CheckpointAdvance,
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
 
-    /// Makes a generation the live one, atomically; the old one stays until dropped.
-    fn switch(&self, to: &Generation) -> impl Future<Output = Result<(), StoreError>> + Send;
+    /// Adds to a generation what only its readers need, if it has not got that yet.
+    fn complete(
+        &self,
+        generation: &Generation,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// Makes a generation the live one, atomically, if the one that is live is still as `held` left it; the old one
+    /// stays until dropped. [`StoreError::Fenced`] if it is not.
+    fn switch(
+        &self,
+        held: FenceToken,
+        to: &Generation,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
 
     /// Drops a generation that is not live.
     fn drop(&self, generation: &Generation) -> impl Future<Output = Result<(), StoreError>> + Send;
 
-    /// Count and digest of every table or key family of a generation.
+    /// All parts of some generations of one read model.
+    fn parts(
+        &self,
+        generations: &[Generation],
+    ) -> impl Future<Output = Result<Vec<Self::Part>, StoreError>> + Send;
+
+    /// Digests of each range of a part of a generation, all as of one position: the checkpoint then.
     fn digests(
         &self,
         generation: &Generation,
-    ) -> impl Future<Output = Result<BTreeMap<String, Digest>, StoreError>> + Send;
+        part: &Self::Part,
+    ) -> impl Future<Output = Result<(Position, Digests), StoreError>> + Send;
 
-    /// Every row of a table or key family, by a name that is the same in all generations.
+    /// The rows of a range of a part, by names that are the same in all generations, as of one position.
     fn rows(
         &self,
         generation: &Generation,
-        table: &str,
-    ) -> impl Future<Output = Result<BTreeMap<String, String>, StoreError>> + Send;
+        part: &Self::Part,
+        range: i32,
+    ) -> impl Future<Output = Result<(Position, RowContents), StoreError>> + Send;
 
     /// All generations of a read model.
     fn generations(
@@ -88,6 +110,31 @@ pub struct Generation {
     pub log_created: i64,
     /// Was it built by other definitions than this version's?
     pub outdated: bool,
+}
+
+/// What a generation is built for, as long as it has not been live.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum BuildPurpose {
+    /// To become the live one.
+    Rebuild,
+    /// To be compared with it.
+    Verify,
+}
+
+impl BuildPurpose {
+    /// As stores keep it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Rebuild => "rebuild",
+            Self::Verify => "verify",
+        }
+    }
+
+    /// Reads that; `None` of a generation that was live once.
+    pub fn of(name: &str) -> Option<Self> {
+        [Self::Rebuild, Self::Verify].into_iter().find(|purpose| purpose.name() == name)
+    }
 }
 
 /// A step of a checkpoint.
@@ -126,7 +173,35 @@ pub struct FenceToken {
     position: Position,
 }
 
-/// What a table holds, whatever the order of its rows.
+impl FenceToken {
+    /// What `owner` has claimed at a position.
+    pub fn claimed(generation: &Generation, owner: Uuid, position: Position) -> Self {
+        Self { generation: generation.number, owner, position }
+    }
+
+    /// Which generation.
+    pub fn generation(&self) -> i32 {
+        self.generation
+    }
+
+    /// Who has claimed it.
+    pub fn owner(&self) -> Uuid {
+        self.owner
+    }
+
+    /// Where it was left.
+    pub fn position(&self) -> Position {
+        self.position
+    }
+}
+
+/// By the number of the range.
+pub type Digests = BTreeMap<i32, Digest>;
+
+/// By table, or family of keys, and name.
+pub type RowContents = BTreeMap<(String, String), String>;
+
+/// What a range of rows holds, whatever their order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
 pub struct Digest {
     /// How many rows or keys.
@@ -146,4 +221,17 @@ pub struct ListedGeneration {
     pub position: u64,
     /// Was it built by other definitions than this version's?
     pub outdated: bool,
+    /// The log it was built from, by the second it was created.
+    pub log_created: i64,
+    /// What it is being built for; `None` if it was live once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub built_for: Option<BuildPurpose>,
+}
+
+impl ListedGeneration {
+    /// The generation itself.
+    pub fn of(&self, name: &'static str) -> Generation {
+        let Self { generation: number, log_created, outdated, .. } = *self;
+        Generation { name, number, log_created, outdated }
+    }
 }

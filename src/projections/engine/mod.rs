@@ -1,6 +1,8 @@
 //! The projection engine: runners, checkpoints, generations, and the two stores in which an event and its checkpoint
 //! are one transaction.
 
+pub mod blue_green;
+mod build;
 pub mod checkpoint;
 pub mod context;
 pub mod generation;
@@ -11,3 +13,4 @@ pub mod redis;
 pub mod runner;
 pub mod stop_reason;
 pub mod supervisor;
+pub mod verify_schedule;

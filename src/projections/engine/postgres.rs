@@ -1,12 +1,13 @@
 //! Read models in PostgreSQL: a schema per generation, and views in `live` that the switch redefines.
 
-use std::collections::BTreeMap;
-
 use sha2::{Digest as _, Sha256};
 use sqlx::{AssertSqlSafe, PgPool, Postgres, Row as _, Transaction};
 use uuid::Uuid;
 
-use super::generation::{CheckpointAdvance, Digest, Generation, ListedGeneration, Store};
+use super::generation::{
+    BuildPurpose, CheckpointAdvance, Digest, Digests, FenceToken, Generation, ListedGeneration,
+    RowContents, Store,
+};
 use crate::{
     adapters::postgres::LIVE,
     events::Position,
@@ -25,13 +26,16 @@ pub struct PostgresStore {
 pub struct Tables {
     /// The statements that create them in an empty schema.
     pub ddl: &'static str,
+    /// Those that create what only readers need. A build does that at its end: it costs a fraction then.
+    pub indexes: &'static str,
     /// Their names, and the columns that name a row.
     pub keys: &'static [(&'static str, &'static str)],
 }
 
 impl Tables {
     fn digest(&self) -> String {
-        hex::encode(&Sha256::digest(self.ddl)[..8])
+        let definition = Sha256::new().chain_update(self.ddl).chain_update(self.indexes);
+        hex::encode(&definition.finalize()[..8])
     }
 }
 
@@ -49,14 +53,12 @@ impl PostgresStore {
         &self,
         name: &'static str,
         log_created: i64,
-        live: bool,
+        purpose: Option<BuildPurpose>,
     ) -> Result<Generation, StoreError> {
-        let mut tx = self.pool.begin().await?;
-        // One creator at a time: runners and projectors start together, and share the schema `live`.
-        sqlx::query!("select pg_advisory_xact_lock(hashtext('hongyan.generations'))")
-            .execute(&mut *tx)
-            .await?;
-        if live && let Some(found) = self.find_live(&mut tx, name).await? {
+        let mut tx = self.begin_ddl().await?;
+        if purpose.is_none()
+            && let Some(found) = self.find_live(&mut tx, name).await?
+        {
             return Ok(found);
         }
         let number = sqlx::query_scalar!(
@@ -72,25 +74,36 @@ impl PostgresStore {
         // bookkeeping has forgotten.
         let ddl = format!(
             "drop schema if exists {schema} cascade; create schema {schema}; \
-             set local search_path to {schema}; {}",
-            self.tables.ddl
+             set local search_path to {schema}; {} {}",
+            self.tables.ddl,
+            if purpose.is_none() { self.tables.indexes } else { "" },
         );
         sqlx::raw_sql(AssertSqlSafe(ddl)).execute(&mut *tx).await?;
         sqlx::query!(
-            "insert into hongyan.generations (projection, generation, shape, log_created)
-             values ($1, $2, $3, $4)",
+            "insert into hongyan.generations (projection, generation, shape, log_created, built_for)
+             values ($1, $2, $3, $4, $5)",
             name,
             number,
             self.tables.digest(),
-            log_created
+            log_created,
+            purpose.map(BuildPurpose::name)
         )
         .execute(&mut *tx)
         .await?;
-        if live {
+        if purpose.is_none() {
             self.make_live(&mut tx, &generation).await?;
         }
         tx.commit().await?;
         Ok(generation)
+    }
+
+    /// One at a time creates or switches: runners and projectors start together, and share the schema `live`.
+    async fn begin_ddl(&self) -> Result<Transaction<'static, Postgres>, StoreError> {
+        let mut tx = self.pool.begin().await?;
+        sqlx::query!("select pg_advisory_xact_lock(hashtext('hongyan.generations'))")
+            .execute(&mut *tx)
+            .await?;
+        Ok(tx)
     }
 
     async fn find_live(
@@ -143,7 +156,8 @@ impl PostgresStore {
         .execute(&mut **tx)
         .await?;
         sqlx::query!(
-            "update hongyan.generations set active = true where projection = $1 and generation = $2",
+            "update hongyan.generations set active = true, built_for = null
+             where projection = $1 and generation = $2",
             to.name,
             to.number
         )
@@ -166,6 +180,8 @@ impl PostgresStore {
 
 impl Store for PostgresStore {
     type Tx = Transaction<'static, Postgres>;
+    /// A table and the columns that name a row of it.
+    type Part = (&'static str, &'static str);
 
     async fn live(&self, name: &'static str, log_created: i64) -> Result<Generation, StoreError> {
         let mut tx = self.pool.begin().await?;
@@ -173,11 +189,16 @@ impl Store for PostgresStore {
             return Ok(found);
         }
         tx.commit().await?;
-        self.create(name, log_created, true).await
+        self.create(name, log_created, None).await
     }
 
-    async fn add(&self, name: &'static str, log_created: i64) -> Result<Generation, StoreError> {
-        self.create(name, log_created, false).await
+    async fn add(
+        &self,
+        name: &'static str,
+        log_created: i64,
+        purpose: BuildPurpose,
+    ) -> Result<Generation, StoreError> {
+        self.create(name, log_created, Some(purpose)).await
     }
 
     async fn claim(&self, generation: &Generation, owner: Uuid) -> Result<Checkpoint, StoreError> {
@@ -233,8 +254,27 @@ impl Store for PostgresStore {
         Ok(tx.commit().await?)
     }
 
-    async fn switch(&self, to: &Generation) -> Result<(), StoreError> {
+    async fn complete(&self, generation: &Generation) -> Result<(), StoreError> {
+        let statements =
+            format!("set local search_path to {}; {}", schema(generation), self.tables.indexes);
         let mut tx = self.pool.begin().await?;
+        sqlx::raw_sql(AssertSqlSafe(statements)).execute(&mut *tx).await?;
+        Ok(tx.commit().await?)
+    }
+
+    async fn switch(&self, held: FenceToken, to: &Generation) -> Result<(), StoreError> {
+        let mut tx = self.begin_ddl().await?;
+        // Whoever commits to it comes after this, and is fenced by its claim.
+        let found = sqlx::query_scalar!(
+            "select generation from hongyan.generations
+             where projection = $1 and generation = $2 and active and owner = $3 and position = $4
+             for update",
+            to.name,
+            held.generation(),
+            held.owner(),
+            number(held.position())
+        );
+        found.fetch_optional(&mut *tx).await?.ok_or(StoreError::Fenced)?;
         self.make_live(&mut tx, to).await?;
         Ok(tx.commit().await?)
     }
@@ -256,45 +296,70 @@ impl Store for PostgresStore {
         Ok(tx.commit().await?)
     }
 
+    async fn parts(&self, _: &[Generation]) -> Result<Vec<Self::Part>, StoreError> {
+        Ok(self.tables.keys.to_vec())
+    }
+
+    /// One statement sees one snapshot: the rows and the checkpoint that was committed with them.
     async fn digests(
         &self,
         generation: &Generation,
-    ) -> Result<BTreeMap<String, Digest>, StoreError> {
+        (table, key): &Self::Part,
+    ) -> Result<(Position, Digests), StoreError> {
         let schema = schema(generation);
-        let mut digests = BTreeMap::new();
-        for (table, _) in self.tables.keys {
-            let statement = format!(
-                "select count(*), coalesce(bit_xor(hashtextextended(row::text, 0)), 0) \
-                 from {schema}.{table} as row"
-            );
-            let row = sqlx::query(AssertSqlSafe(statement)).fetch_one(&self.pool).await?;
-            let digest = Digest {
-                rows: row.get::<i64, _>(0).unsigned_abs(),
-                sum: row.get::<i64, _>(1).cast_unsigned(),
-            };
-            digests.insert((*table).to_owned(), digest);
-        }
-        Ok(digests)
+        let statement = format!(
+            "select position, range, rows, sum from hongyan.generations left join \
+             (select {range} as range, count(*) as rows, bit_xor(hashtextextended(row::text, 0)) as sum \
+              from {schema}.{table} as row group by 1) as ranges on true \
+             where projection = $1 and generation = $2",
+            range = range_of(key),
+        );
+        let rows = sqlx::query(AssertSqlSafe(statement))
+            .bind(generation.name)
+            .bind(generation.number)
+            .fetch_all(&self.pool)
+            .await?;
+        let first = rows.first().ok_or(StoreError::Fenced)?;
+        let position = Position(first.get::<i64, _>(0).unsigned_abs());
+        let ranges = rows.iter().filter_map(|row| {
+            let (rows, sum) = (row.get::<Option<i64>, _>(2)?, row.get::<Option<i64>, _>(3)?);
+            Some((row.get(1), Digest { rows: rows.unsigned_abs(), sum: sum.cast_unsigned() }))
+        });
+        Ok((position, ranges.collect()))
     }
 
     async fn rows(
         &self,
         generation: &Generation,
-        table: &str,
-    ) -> Result<BTreeMap<String, String>, StoreError> {
-        let Some((table, key)) = self.tables.keys.iter().find(|(name, _)| *name == table) else {
-            return Ok(BTreeMap::new());
-        };
+        (table, key): &Self::Part,
+        range: i32,
+    ) -> Result<(Position, RowContents), StoreError> {
         let schema = schema(generation);
-        let statement =
-            format!("select ({key})::text, row_to_json(row)::text from {schema}.{table} as row");
-        let rows = sqlx::query(AssertSqlSafe(statement)).fetch_all(&self.pool).await?;
-        Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
+        let statement = format!(
+            "select position, name, content from hongyan.generations left join \
+             (select ({key})::text as name, row_to_json(row)::text as content \
+              from {schema}.{table} as row where {range_of} = $3) as rows on true \
+             where projection = $1 and generation = $2",
+            range_of = range_of(key),
+        );
+        let rows = sqlx::query(AssertSqlSafe(statement))
+            .bind(generation.name)
+            .bind(generation.number)
+            .bind(range)
+            .fetch_all(&self.pool)
+            .await?;
+        let first = rows.first().ok_or(StoreError::Fenced)?;
+        let position = Position(first.get::<i64, _>(0).unsigned_abs());
+        let rows = rows.iter().filter_map(|row| {
+            let (name, content) = (row.get::<Option<String>, _>(1)?, row.get(2));
+            Some((((*table).to_owned(), name), content))
+        });
+        Ok((position, rows.collect()))
     }
 
     async fn generations(&self, name: &'static str) -> Result<Vec<ListedGeneration>, StoreError> {
         let rows = sqlx::query!(
-            "select generation, active, position, shape from hongyan.generations
+            "select generation, active, position, shape, log_created, built_for from hongyan.generations
              where projection = $1 order by generation",
             name
         )
@@ -308,9 +373,16 @@ impl Store for PostgresStore {
                 live: row.active,
                 position: row.position.unsigned_abs(),
                 outdated: row.shape != wanted,
+                log_created: row.log_created,
+                built_for: row.built_for.as_deref().and_then(BuildPurpose::of),
             })
             .collect())
     }
+}
+
+/// Which of 256 ranges a row is in, by the columns that name it.
+fn range_of(key: &str) -> String {
+    format!("(hashtextextended(({key})::text, 0) & 255)::int")
 }
 
 /// One column of rows that a statement takes as arrays.

@@ -2,13 +2,13 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use tokio::time::{Instant, interval, sleep_until, timeout};
+use tokio::time::{Instant, interval, sleep_until};
 use tracing::{Instrument as _, error, error_span, info, warn};
 use uuid::Uuid;
 
 use super::{
     context::RunnerContext,
-    generation::{CheckpointAdvance, Generation, ListedGeneration, Store},
+    generation::{BuildPurpose, CheckpointAdvance, FenceToken, Generation, Store},
     stop_reason::StopReason,
 };
 use crate::{
@@ -24,14 +24,14 @@ use crate::{
 /// The work on one generation, until it is fenced or stopped, or its store or the log fails.
 pub struct Runner<'a, P: Projection> {
     projection: &'a P,
-    store: &'a P::Store,
-    context: &'a RunnerContext,
-    owner: Uuid,
-    at: Checkpoint,
+    pub(super) store: &'a P::Store,
+    pub(super) context: &'a RunnerContext,
+    pub(super) owner: Uuid,
+    pub(super) at: Checkpoint,
     /// Has it committed anything?
     pub(super) progressed: bool,
     /// Events that an operator told this read model to leave out.
-    skipped: BTreeSet<Position>,
+    pub(super) skipped: BTreeSet<Position>,
     /// The event that an earlier runner could not apply: until this one has passed it, the projection counts as stopped.
     pub(super) stopped_at: Option<Position>,
 }
@@ -76,7 +76,7 @@ impl<'a, P: Projection> Runner<'a, P> {
         if generation.outdated
             || !self.at.is_held_by(&self.context.log, &generation, created, target).await?
         {
-            generation = self.rebuild_from_empty(&generation, created).await?;
+            generation = self.rebuild_from_empty(&generation).await?;
         }
         self.context.health.serves(P::NAME, generation.number.into());
         self.skipped = self.context.log.skipped(P::NAME).await?;
@@ -136,49 +136,12 @@ impl<'a, P: Projection> Runner<'a, P> {
         }
     }
 
-    /// Brings a generation up to the last of its events at or before `target`, without effects.
-    ///
-    /// # Errors
-    /// It is fenced or stopped, or its store or the log fails.
-    pub async fn build(
-        &mut self,
-        generation: &Generation,
-        target: Position,
-        mut progress: impl FnMut(Position, u64),
-    ) -> Result<(), StopReason> {
-        self.at = self.store.claim(generation, self.owner).await?;
-        if self.at.position >= target {
-            return Ok(());
-        }
-        self.skipped = self.context.log.skipped(P::NAME).await?;
-        let mut reader = self.context.log.read(P::SUBJECTS, self.next()).await?;
-        let mut at_end = reader.pending() == 0;
-        while reader.next() <= target
-            && !(at_end && self.has_none(Position(reader.next().0 - 1), target).await?)
-        {
-            let Ok(batch) = timeout(HEARTBEAT, reader.next_batch(self.context.batch)).await else {
-                at_end = true; // or what was to come has expired
-                continue;
-            };
-            let mut batch = batch?;
-            batch.retain(|entry| position_of(entry) <= target);
-            if batch.is_empty() {
-                break;
-            }
-            let count = batch.len() as u64;
-            self.apply(generation, batch, &mut Vec::new()).await?;
-            progress(self.at.position, count);
-            at_end = reader.pending() == 0;
-        }
-        Ok(())
-    }
-
     /// Holds the log nothing for this read model after one position, up to another?
     async fn has_none(&self, after: Position, to: Position) -> Result<bool, LogError> {
         self.context.log.has_none(P::SUBJECTS, Position(after.0 + 1), to).await
     }
 
-    fn next(&self) -> Position {
+    pub(super) fn next(&self) -> Position {
         Position(self.at.position.0 + 1)
     }
 
@@ -211,11 +174,7 @@ impl<'a, P: Projection> Runner<'a, P> {
         if live.number == generation.number { Ok(()) } else { Err(StopReason::Fenced) }
     }
 
-    async fn rebuild_from_empty(
-        &mut self,
-        old: &Generation,
-        log_created: i64,
-    ) -> Result<Generation, StopReason> {
+    async fn rebuild_from_empty(&mut self, old: &Generation) -> Result<Generation, StopReason> {
         let (context, heartbeat) = (self.context, self.context.heartbeat(self.at.position, None));
         if old.outdated {
             info!(
@@ -230,15 +189,10 @@ impl<'a, P: Projection> Runner<'a, P> {
                 P::NAME
             );
         }
-        // What an earlier attempt left half built.
-        for ListedGeneration { generation, live, .. } in self.store.generations(P::NAME).await? {
-            if !live && generation > old.number {
-                self.store.drop(&Generation { number: generation, ..*old }).await?;
-            }
-        }
-        let generation = self.store.add(P::NAME, log_created).await?;
-        self.stopped_at = None;
         // Readers keep what they have until there is something to replace it.
+        let held = FenceToken::claimed(old, self.owner, self.at.position);
+        let generation = self.begin(BuildPurpose::Rebuild).await?;
+        self.stopped_at = None;
         let target = self.context.log.end().await?.last;
         let health = self.context.health.clone();
         let progress = |at: Position, _| health.at(P::NAME, at, target.0.saturating_sub(at.0));
@@ -246,11 +200,12 @@ impl<'a, P: Projection> Runner<'a, P> {
             built = self.build(&generation, target, progress) => built?,
             () = context.publish_for(Duration::MAX, P::NAME, heartbeat) => {}
         }
-        self.store.switch(&generation).await?;
+        self.store.complete(&generation).await?;
+        self.store.switch(held, &generation).await?;
         Ok(generation)
     }
 
-    async fn apply(
+    pub(super) async fn apply(
         &mut self,
         generation: &Generation,
         batch: Vec<Entry>,

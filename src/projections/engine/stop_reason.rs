@@ -35,3 +35,9 @@ impl From<StoreError> for StopReason {
         }
     }
 }
+
+impl From<sqlx::Error> for StopReason {
+    fn from(error: sqlx::Error) -> Self {
+        StoreError::from(error).into()
+    }
+}

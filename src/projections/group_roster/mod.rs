@@ -17,8 +17,11 @@ use crate::{
 
 pub use listing::{Outline, listed, outline};
 
-const TABLES: Tables =
-    Tables { ddl: include_str!("schema.sql"), keys: &[("groups", "id"), ("group_users", "id")] };
+const TABLES: Tables = Tables {
+    ddl: include_str!("schema.sql"),
+    indexes: "",
+    keys: &[("groups", "id"), ("group_users", "id")],
+};
 
 /// The read model.
 pub struct GroupRoster;

@@ -40,6 +40,7 @@ pub use objects::{HistoryEntry, for_user, in_group, place};
 
 const TABLES: Tables = Tables {
     ddl: include_str!("schema.sql"),
+    indexes: include_str!("indexes.sql"),
     keys: &[
         ("messages", "id"),
         ("chats", "lo || '.' || hi"),

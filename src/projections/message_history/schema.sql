@@ -1,7 +1,7 @@
 create table messages (
     id         uuid        primary key,
     event_id   uuid        not null unique,  -- the last guard against an event appended twice
-    position   bigint      not null unique,
+    position   bigint      not null,
     lo         bigint,                       -- the two people …
     hi         bigint,
     group_id   bigint,                       -- … or the group
@@ -15,10 +15,6 @@ create table messages (
     check ((group_id is null) = (lo is not null and hi is not null and recipient is not null)),
     check ((group_id is null) = (shown is null))
 );
-
-create unique index messages_of_pair on messages (lo, hi, number) where lo is not null;
-create unique index messages_of_group on messages (group_id, number) where group_id is not null;
-create index messages_of_group_by_position on messages (group_id, position) where group_id is not null;
 
 create table chats (
     lo          bigint not null,
@@ -41,8 +37,6 @@ create table notices (
     primary key (position, recipient),
     check ((group_id is null) = (recipient <> 0))
 );
-
-create index notices_of_group on notices (group_id, position) where group_id is not null;
 
 -- Groups as messages show them, each as of the first message after a change.
 create table shown_groups (

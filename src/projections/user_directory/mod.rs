@@ -24,7 +24,8 @@ use crate::{
 
 pub use listing::{ListedAccount, listed};
 
-const TABLES: Tables = Tables { ddl: include_str!("schema.sql"), keys: &[("users", "id")] };
+const TABLES: Tables =
+    Tables { ddl: include_str!("schema.sql"), indexes: "", keys: &[("users", "id")] };
 
 /// The read model.
 pub struct UserDirectory;

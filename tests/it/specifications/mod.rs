@@ -119,10 +119,13 @@ trait Rows: Store {
 impl Rows for PostgresStore {
     async fn all_rows(&self, _: &Stores, generation: &Generation) -> Value {
         let mut tables = Map::new();
-        for table in self.digests(generation).await.expect("digests").into_keys() {
-            let rows = self.rows(generation, &table).await.expect("rows").into_values();
+        for part in self.parts(&[*generation]).await.expect("tables") {
+            let mut all = BTreeMap::new();
+            for range in self.digests(generation, &part).await.expect("digests").1.into_keys() {
+                all.extend(self.rows(generation, &part, range).await.expect("rows").1);
+            }
             let row = |row: String| -> Value { serde_json::from_str(&row).expect("rows are JSON") };
-            tables.insert(table, rows.map(row).collect());
+            tables.insert(part.0.to_owned(), all.into_values().map(row).collect());
         }
         tables.into()
     }

@@ -7,10 +7,10 @@ use futures_util::future::join_all;
 use serde_json::{Value, json};
 
 use super::api::Api;
-use super::process::until;
+use super::process::{Process, until};
 use super::raw::Raw;
 use super::servers::Servers;
-use super::service::{Ran, Service, Settings, cli, settings, tool};
+use super::service::{Ran, Service, Settings, cli, cli_process, settings, tool};
 use super::signed::signed_call;
 use super::user::{PASSWORD, User};
 
@@ -96,11 +96,16 @@ impl App {
         Raw::connect(self.api().origin()).await
     }
 
-    /// What the first gateway's metrics say.
-    pub async fn metric(&self, name: &str) -> u64 {
+    /// The first gateway's metrics.
+    pub async fn metrics(&self) -> String {
         let url = format!("{}/metrics", self.gateways[0].admin_origin());
         let page = super::api::client().get(url).send().await.expect("the gateway answers");
-        let page = page.text().await.expect("a text");
+        page.text().await.expect("a text")
+    }
+
+    /// What the first gateway's metrics say.
+    pub async fn metric(&self, name: &str) -> u64 {
+        let page = self.metrics().await;
         let value = page.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
         value.expect("it is counted").parse().expect("a number")
     }
@@ -191,6 +196,11 @@ impl App {
     pub async fn admin(&self, path: &str) -> reqwest::Result<Value> {
         let request = super::api::client().get(format!("{}{path}", self.admin_origin()));
         request.send().await?.error_for_status()?.json().await
+    }
+
+    /// Begins an operator's command.
+    pub fn begin_cli(&self, arguments: &[&str]) -> Process {
+        cli_process(&self.settings, arguments, &self.servers.folder().join("command.log"))
     }
 
     /// Where the operators' pages are.

@@ -163,6 +163,11 @@ pub async fn cli(settings: &Settings, arguments: &[&str], input: &str) -> Ran {
     run_to_end(hongyan(settings), arguments, input).await
 }
 
+/// Begins to run the binary with `arguments`.
+pub fn cli_process(settings: &Settings, arguments: &[&str], log: &Path) -> Process {
+    Process::spawn("a command", hongyan(settings).args(arguments), log)
+}
+
 /// Runs a program of `tools/` to its end, told of the servers as the binary is.
 pub async fn tool(name: &str, settings: &Settings, arguments: &[&str]) -> Ran {
     let program = Path::new(env!("CARGO_BIN_EXE_hongyan")).with_file_name(name);

@@ -1,27 +1,28 @@
 //! Read models in Redis: a key prefix per generation, and one key that names the live one.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    hash::{DefaultHasher, Hash as _, Hasher as _},
-};
-
 mod query;
+mod rows;
 mod tx;
+
+use std::collections::BTreeSet;
 
 use tokio::sync::Mutex;
 use uuid::Uuid;
 
-use super::generation::{CheckpointAdvance, Digest, Generation, ListedGeneration, Store};
+use super::generation::{
+    BuildPurpose, CheckpointAdvance, Digests, FenceToken, Generation, ListedGeneration,
+    RowContents, Store,
+};
 use crate::{
     adapters::redis::{
-        self, AsyncCommands as _, MultiplexedConnection, Redis, RedisFailure, Script,
-        StreamInfoStreamReply, Value, keys,
+        self, AsyncCommands as _, MultiplexedConnection, Redis, RedisFailure, Script, keys,
     },
     events::Position,
     projections::{Checkpoint, StoreError},
 };
 
 pub use query::LiveQuery;
+pub use rows::KeyPage;
 pub use tx::{NONE, RedisTx, command, committing};
 
 /// Redis as a store of read models.
@@ -52,6 +53,20 @@ if (redis.call('GET', KEYS[1]) or '') ~= ARGV[1] then return 0 end
 redis.call('HSET', KEYS[2], unpack(ARGV, 3))
 redis.call('SET', KEYS[1], ARGV[2])
 return 1";
+
+/// Position, creation time of the log, shape, and purpose.
+type CheckpointFields = (Option<u64>, Option<i64>, Option<String>, Option<String>);
+
+/// KEYS: what names the live generation, its checkpoint, that of the new one. ARGV: which is live, who has claimed it,
+/// where, the new number.
+const SWITCH: &str = "
+local at = redis.call('HMGET', KEYS[2], 'owner', 'position')
+if redis.call('GET', KEYS[1]) ~= ARGV[1] or at[1] ~= ARGV[2] or at[2] ~= ARGV[3] then
+  return redis.error_reply('FENCED the live generation went on')
+end
+redis.call('HSET', KEYS[3], 'built_for', '')
+redis.call('SET', KEYS[1], ARGV[4])
+return redis.status_reply('OK')";
 
 impl RedisStore {
     /// Over `redis`.
@@ -116,66 +131,11 @@ impl RedisStore {
         }
         Ok(keys)
     }
-
-    /// What a key holds, as rows. One that is of nobody in particular is a table of its own: a field is a row, however
-    /// many there are.
-    async fn each_row(
-        &self,
-        name: &str,
-        key: &str,
-        mut take: impl FnMut((String, String)),
-    ) -> Result<(), StoreError> {
-        let mut connection = self.connection().await?;
-        let kind: Result<String, _> =
-            redis::cmd("TYPE").arg(key).query_async(&mut connection).await;
-        let kind = self.check(kind).await?;
-        if kind != "hash" || name.contains(|any: char| any.is_ascii_digit()) {
-            take((name.to_owned(), self.content(key, &kind).await?));
-            return Ok(());
-        }
-        let mut scan = redis::cmd("HSCAN");
-        scan.arg(key).cursor_arg(0).arg("COUNT").arg(1000);
-        let mut found = self.check(scan.iter_async(&mut connection).await).await?;
-        let mut seen = BTreeSet::new();
-        while let Some(row) = found.next_item().await {
-            let (field, value): (String, String) = self.check(row).await?;
-            // A scan may return a field twice.
-            if field != VERSION && seen.insert(field.clone()) {
-                take((format!("{name} {field}"), value));
-            }
-        }
-        Ok(())
-    }
-
-    /// A key's content as text that does not depend on how Redis orders or encodes it.
-    async fn content(&self, key: &str, kind: &str) -> Result<String, StoreError> {
-        let mut connection = self.connection().await?;
-        let value: Result<Value, _> = match kind {
-            "string" => connection.get(key).await,
-            "list" => connection.lrange(key, 0, -1).await,
-            "stream" => {
-                let entries: Result<Value, _> = connection.xrange_all(key).await;
-                let about: Result<StreamInfoStreamReply, _> = connection.xinfo_stream(key).await;
-                let last = self.check(about).await?.last_generated_id;
-                return Ok(format!("{last} {:?}", self.check(entries).await?));
-            }
-            "hash" => {
-                let fields: Result<BTreeMap<String, String>, _> = connection.hgetall(key).await;
-                let mut fields = self.check(fields).await?;
-                fields.remove(VERSION);
-                return Ok(format!("{fields:?}"));
-            }
-            _ => {
-                let members: Result<BTreeSet<String>, _> = connection.smembers(key).await;
-                return Ok(format!("{:?}", self.check(members).await?));
-            }
-        };
-        Ok(format!("{:?}", self.check(value).await?))
-    }
 }
 
 impl Store for RedisStore {
     type Tx = RedisTx;
+    type Part = KeyPage;
 
     async fn live(&self, name: &'static str, log_created: i64) -> Result<Generation, StoreError> {
         loop {
@@ -194,7 +154,7 @@ impl Store for RedisStore {
                 .key(keys::checkpoint(name, number))
                 .arg(live.map(|live| live.to_string()).unwrap_or_default())
                 .arg(number)
-                .arg(&beginning(log_created))
+                .arg(&beginning(log_created, None))
                 .invoke_async(&mut connection)
                 .await;
             if self.check(begun).await? {
@@ -203,12 +163,17 @@ impl Store for RedisStore {
         }
     }
 
-    async fn add(&self, name: &'static str, log_created: i64) -> Result<Generation, StoreError> {
+    async fn add(
+        &self,
+        name: &'static str,
+        log_created: i64,
+        purpose: BuildPurpose,
+    ) -> Result<Generation, StoreError> {
         let number = self.allocate(name).await?;
         let mut connection = self.connection().await?;
         let checkpoint = keys::checkpoint(name, number);
         let added: Result<(), _> =
-            connection.hset_multiple(checkpoint, &beginning(log_created)).await;
+            connection.hset_multiple(checkpoint, &beginning(log_created, Some(purpose))).await;
         self.check(added).await?;
         Ok(Generation { name, number, log_created, outdated: false })
     }
@@ -242,9 +207,22 @@ impl Store for RedisStore {
             .await
     }
 
-    async fn switch(&self, to: &Generation) -> Result<(), StoreError> {
+    async fn complete(&self, _: &Generation) -> Result<(), StoreError> {
+        Ok(()) // everything is there from the beginning
+    }
+
+    async fn switch(&self, held: FenceToken, to: &Generation) -> Result<(), StoreError> {
         let mut connection = self.connection().await?;
-        let done: Result<(), _> = connection.set(keys::live(to.name), to.number).await;
+        let done: Result<(), _> = Script::new(SWITCH)
+            .key(keys::live(to.name))
+            .key(keys::checkpoint(to.name, held.generation()))
+            .key(keys::checkpoint(to.name, to.number))
+            .arg(held.generation())
+            .arg(held.owner().to_string())
+            .arg(held.position().0)
+            .arg(to.number)
+            .invoke_async(&mut connection)
+            .await;
         self.check(done).await
     }
 
@@ -260,38 +238,26 @@ impl Store for RedisStore {
         self.check(done).await
     }
 
+    async fn parts(&self, generations: &[Generation]) -> Result<Vec<KeyPage>, StoreError> {
+        self.pages(generations).await
+    }
+
     async fn digests(
         &self,
         generation: &Generation,
-    ) -> Result<BTreeMap<String, Digest>, StoreError> {
-        let mut digests: BTreeMap<String, Digest> = BTreeMap::new();
-        for key in self.keys(generation).await? {
-            let name = bare(generation, &key);
-            let digest = digests.entry(family(&name)).or_default();
-            self.each_row(&name, &key, |row| {
-                let mut hasher = DefaultHasher::new();
-                row.hash(&mut hasher);
-                digest.rows += 1;
-                digest.sum ^= hasher.finish();
-            })
-            .await?;
-        }
-        Ok(digests)
+        page: &KeyPage,
+    ) -> Result<(Position, Digests), StoreError> {
+        let (position, rows) = self.read(generation, page).await?;
+        Ok((position, rows::digests(&rows)))
     }
 
     async fn rows(
         &self,
         generation: &Generation,
-        table: &str,
-    ) -> Result<BTreeMap<String, String>, StoreError> {
-        let mut rows = BTreeMap::new();
-        for key in self.keys(generation).await? {
-            let name = bare(generation, &key);
-            if family(&name) == table {
-                self.each_row(&name, &key, |(row, content)| _ = rows.insert(row, content)).await?;
-            }
-        }
-        Ok(rows)
+        page: &KeyPage,
+        _: i32,
+    ) -> Result<(Position, RowContents), StoreError> {
+        self.read(generation, page).await
     }
 
     async fn generations(&self, name: &'static str) -> Result<Vec<ListedGeneration>, StoreError> {
@@ -304,14 +270,17 @@ impl Store for RedisStore {
         let (live, newest) = self.check(known).await?;
         let mut listed = Vec::new();
         for number in 1..=newest.unwrap_or(0) {
-            let meta: Result<(Option<u64>, Option<String>), _> =
-                connection.hmget(keys::checkpoint(name, number), &["position", "shape"]).await;
-            if let (Some(position), shape) = self.check(meta).await? {
+            let fields = &["position", "created", "shape", "built_for"];
+            let about: Result<CheckpointFields, _> =
+                connection.hmget(keys::checkpoint(name, number), fields).await;
+            if let (Some(position), created, shape, built_for) = self.check(about).await? {
                 listed.push(ListedGeneration {
                     generation: number,
                     live: live == Some(number),
                     position,
                     outdated: shape.as_deref() != Some(SHAPE),
+                    log_created: created.unwrap_or_default(),
+                    built_for: built_for.as_deref().and_then(BuildPurpose::of),
                 });
             }
         }
@@ -320,22 +289,15 @@ impl Store for RedisStore {
 }
 
 /// The checkpoint of a generation that has nothing yet.
-fn beginning(log_created: i64) -> [(&'static str, String); 4] {
+fn beginning(log_created: i64, purpose: Option<BuildPurpose>) -> [(&'static str, String); 5] {
     let (position, event) = ("0".to_owned(), String::new());
     let (created, shape) = (log_created.to_string(), SHAPE.to_owned());
-    [("position", position), ("event", event), ("created", created), ("shape", shape)]
-}
-
-fn bare(generation: &Generation, key: &str) -> String {
-    key.strip_prefix(&keys::prefix(generation.name, generation.number)).unwrap_or(key).to_owned()
-}
-
-/// `chat_user_7` → `chat_user`, `chatlog:chatlog_7_single_9` → `chatlog:chatlog`.
-fn family(name: &str) -> String {
-    let numbered = name
-        .match_indices('_')
-        .map(|(at, _)| at)
-        .find(|at| name[at + 1..].starts_with(|next: char| next.is_ascii_digit()));
-    let end = numbered.or_else(|| name.rfind('_')).unwrap_or(name.len());
-    name[..end].to_owned()
+    let purpose = purpose.map_or_else(String::new, |purpose| purpose.name().to_owned());
+    [
+        ("position", position),
+        ("event", event),
+        ("created", created),
+        ("shape", shape),
+        ("built_for", purpose),
+    ]
 }

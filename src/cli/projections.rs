@@ -1,23 +1,21 @@
 //! Read models are listed, rebuilt, compared and switched while the service runs:
 //! `projections status | rebuild | verify | switch | skip`.
 
-mod blue_green;
-
-use std::{process::ExitCode, sync::Arc};
+use std::{num::NonZeroU32, pin::Pin, process::ExitCode, sync::Arc};
 
 use anyhow::{Context as _, bail};
-use blue_green::first_differences;
 use clap::Subcommand;
 use serde_json::{Value, json};
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::{Output, ops};
+use super::{Output, ops, progress::ProgressBars};
 use crate::{
     adapters::{
         nats::{
             checkpoints::Checkpoints,
             new_event::{Expect, NewEvent},
             push::{LocalConnections, Pushes},
+            replay::Replay,
             shared_log::SharedLogSubscription,
         },
         postgres,
@@ -30,8 +28,9 @@ use crate::{
     projections::{
         self, Projection, ProjectionParts,
         engine::{
+            blue_green::{BlueGreen, Comparison, Switched},
             context::RunnerContext,
-            generation::{Generation, ListedGeneration, Store},
+            generation::{BuildPurpose, ListedGeneration},
         },
     },
     telemetry::ProjectionHealth,
@@ -45,14 +44,20 @@ pub(super) enum ProjectionsCommand {
     Rebuild {
         /// Which, or `--all`
         name: Option<String>,
-        /// Every read model
+        /// Every read model, from one reading of the log
         #[arg(long)]
         all: bool,
+        /// Events per second, at most
+        #[arg(long, value_name = "EVENTS")]
+        max_rate: Option<NonZeroU32>,
     },
-    /// Build a scratch generation and compare it with the live one at the same position
+    /// Build a scratch generation and compare it with the live one, which goes on meanwhile
     Verify {
         /// Which; all if left out
         name: Option<String>,
+        /// Events per second, at most
+        #[arg(long, value_name = "EVENTS")]
+        max_rate: Option<NonZeroU32>,
     },
     /// Leave an event out that can never be applied; this is noted in the log, and rebuilds leave it out, too
     Skip {
@@ -77,7 +82,6 @@ struct Tools {
     parts: ProjectionParts,
     runners: RunnerContext,
     pushes: Pushes,
-    output: Output,
 }
 
 pub(super) async fn run(
@@ -85,7 +89,7 @@ pub(super) async fn run(
     config: &Config,
     output: Output,
 ) -> anyhow::Result<ExitCode> {
-    let results = results(&command, config, output).await?;
+    let results = Box::pin(results(&command, config, output)).await?;
     let equal = results.iter().all(|result| result["equal"] != json!(false));
     output.print(&json!(results), || {
         results.iter().filter_map(|result| result["text"].as_str()).collect::<Vec<_>>().join("\n")
@@ -98,12 +102,12 @@ async fn results(
     config: &Config,
     output: Output,
 ) -> anyhow::Result<Vec<Value>> {
-    let tools = Tools::open(config, output).await?;
+    let tools = Tools::open(config).await?;
     let wanted = match command {
-        ProjectionsCommand::Rebuild { name: None, all: false } => {
+        ProjectionsCommand::Rebuild { name: None, all: false, .. } => {
             bail!("name a read model ({}), or give --all", projections::names().join(", "))
         }
-        ProjectionsCommand::Rebuild { name, .. } | ProjectionsCommand::Verify { name } => {
+        ProjectionsCommand::Rebuild { name, .. } | ProjectionsCommand::Verify { name, .. } => {
             name.clone()
         }
         ProjectionsCommand::Skip { name, .. } | ProjectionsCommand::Switch { name, .. } => {
@@ -116,28 +120,131 @@ async fn results(
     {
         bail!("there is no read model `{name}`; there are {}", projections::names().join(", "));
     }
-    let mut results = Vec::new();
+    let end = tools.runners.log.end().await?;
+    let mut replay = Replay::new(tools.runners.log.clone(), end.last);
+    let bars = ProgressBars::new(end.messages, output);
+    let mut jobs: Vec<Job> = Vec::new();
     for_each_projection!(|P| {
         if wanted.as_deref().is_none_or(|name| name == P::NAME) {
-            let (projection, store) = P::open(&tools.parts);
-            results.push(match command {
-                ProjectionsCommand::Status => tools.status(&projection, &store).await?,
-                ProjectionsCommand::Rebuild { .. } => tools.rebuild(&projection, &store).await?,
-                ProjectionsCommand::Verify { .. } => tools.verify(&projection, &store).await?,
+            let model = BlueGreen::<P>::new(&tools.parts, tools.runners.clone());
+            jobs.push(match command {
+                ProjectionsCommand::Status => done(tools.status(&model).await?),
+                ProjectionsCommand::Rebuild { .. } => {
+                    let build = model.begin(BuildPurpose::Rebuild, &mut replay).await?;
+                    let mut bar = bars.add(P::NAME);
+                    Box::pin(async move {
+                        let begun = std::time::Instant::now();
+                        let switched =
+                            Box::pin(model.rebuild(build, |events| bar.add(events))).await?;
+                        Ok(rebuilt::<P>(switched, bar.done(), begun.elapsed().as_secs_f64()))
+                    })
+                }
+                ProjectionsCommand::Verify { .. } => {
+                    let build = model.begin(BuildPurpose::Verify, &mut replay).await?;
+                    let mut bar = bars.add(P::NAME);
+                    Box::pin(async move {
+                        Ok(compared::<P>(&model.verify(build, |events| bar.add(events)).await?))
+                    })
+                }
                 ProjectionsCommand::Skip { position, reason, .. } => {
-                    tools.skip(&projection, &store, Position(*position), reason).await?
+                    done(tools.skip(&model, Position(*position), reason).await?)
                 }
                 ProjectionsCommand::Switch { generation, .. } => {
-                    tools.switch(&projection, &store, *generation).await?
+                    done(Box::pin(switch(&model, *generation)).await?)
                 }
             });
         }
     });
-    Ok(results)
+    if let ProjectionsCommand::Rebuild { max_rate, .. }
+    | ProjectionsCommand::Verify { max_rate, .. } = command
+    {
+        TaskTracker::new().spawn(replay.run(*max_rate));
+    }
+    let results = finish(jobs).await;
+    if matches!(command, ProjectionsCommand::Rebuild { .. } | ProjectionsCommand::Switch { .. }) {
+        tools.pushes.refetch_all().await;
+    }
+    results
+}
+
+type Job = Pin<Box<dyn Future<Output = anyhow::Result<Value>> + Send>>;
+
+fn done(result: Value) -> Job {
+    Box::pin(async { Ok(result) })
+}
+
+/// Does all of it at once. What fails does not end the rest.
+async fn finish(jobs: Vec<Job>) -> anyhow::Result<Vec<Value>> {
+    let tasks = TaskTracker::new();
+    let running: Vec<_> = jobs.into_iter().map(|job| tasks.spawn(job)).collect();
+    let mut results = Vec::new();
+    for job in running {
+        results.push(job.await.context("a build ended early")?);
+    }
+    results.into_iter().collect()
+}
+
+fn rebuilt<P: Projection>(switched: Switched, events: u64, seconds: f64) -> Value {
+    let Switched { generation, before, position } = switched;
+    let name = P::NAME;
+    let text = format!(
+        "{name:<16} g{generation} is live at {position}: {events} events in {seconds:.1} s; \
+         `projections switch {name} {before}` goes back"
+    );
+    json!({
+        "name": name, "generation": generation, "before": before, "position": position,
+        "events": events, "seconds": seconds, "text": text,
+    })
+}
+
+fn compared<P: Projection>(found: &Comparison) -> Value {
+    let Comparison { position, rows, differing, differences } = found;
+    let (name, equal) = (P::NAME, *differing == 0);
+    let text = if equal {
+        format!("{name:<16} equal at {position}: {rows} rows")
+    } else {
+        let lines = differences.iter().map(|row| json!(row).to_string()).collect::<Vec<_>>();
+        format!(
+            "{name:<16} differs at {position}; `projections rebuild {name}` mends it\n{}",
+            lines.join("\n")
+        )
+    };
+    json!({
+        "name": name, "equal": equal, "position": position, "rows": rows,
+        "differences": differences, "text": text,
+    })
+}
+
+async fn switch<P: Projection>(model: &BlueGreen<P>, number: i32) -> anyhow::Result<Value> {
+    let there = model.listed().await?;
+    let name = P::NAME;
+    let Some(to) = there.iter().find(|listed| listed.generation == number) else {
+        let known: Vec<_> = there.iter().map(|listed| format!("g{}", listed.generation)).collect();
+        bail!("{name} has no generation {number}; it has {}", known.join(", "));
+    };
+    if to.outdated {
+        bail!(
+            "generation {number} of {name} was built by another version, which this one cannot read"
+        );
+    }
+    if to.built_for.is_some() {
+        bail!(
+            "generation {number} of {name} is not built to its end; `projections rebuild {name}` goes on with it"
+        );
+    }
+    if to.live {
+        let text = format!("{name:<16} g{number} is live already");
+        return Ok(json!({"name": name, "generation": number, "text": text}));
+    }
+    let Switched { position, before, .. } = model.switch(&to.of(name)).await?;
+    let text = format!("{name:<16} g{number} is live at {position}; g{before} is kept");
+    Ok(json!({
+        "name": name, "generation": number, "before": before, "position": position, "text": text,
+    }))
 }
 
 impl Tools {
-    async fn open(config: &Config, output: Output) -> anyhow::Result<Self> {
+    async fn open(config: &Config) -> anyhow::Result<Self> {
         let nats = ops::connect(config).await?;
         let node = NodeId(clock::random_id());
         let log = boot::open_log(nats.clone(), config, node, None, Arc::default()).await?;
@@ -163,12 +270,11 @@ impl Tools {
                 stop: CancellationToken::new(),
             },
             pushes,
-            output,
         })
     }
 
-    async fn status<P: Projection>(&self, _: &P, store: &P::Store) -> anyhow::Result<Value> {
-        let generations = store.generations(P::NAME).await?;
+    async fn status<P: Projection>(&self, model: &BlueGreen<P>) -> anyhow::Result<Value> {
+        let generations = model.listed().await?;
         let last = self.runners.log.end().await?.last;
         let mut lags = Vec::new();
         for ListedGeneration { position, .. } in &generations {
@@ -179,10 +285,12 @@ impl Tools {
         let live = generations.iter().position(|listed| listed.live);
         let lag = live.map(|live| lags[live]);
         let text = generations.iter().zip(&lags).map(|(listed, lag)| {
-            let state = match (listed.live, listed.outdated) {
-                (true, false) => "live",
-                (true, true) => "live, outdated",
-                (false, _) => "kept",
+            let state = match (listed.live, listed.outdated, listed.built_for) {
+                (true, false, _) => "live",
+                (true, true, _) => "live, outdated",
+                (false, _, Some(BuildPurpose::Rebuild)) => "being built",
+                (false, _, Some(BuildPurpose::Verify)) => "compared",
+                (false, _, None) => "kept",
             };
             format!(
                 "{:<16} g{:<4} {state:<6} at {:>10}, {lag} behind {last}",
@@ -201,104 +309,14 @@ impl Tools {
         )
     }
 
-    async fn live<P: Projection>(&self, store: &P::Store) -> anyhow::Result<(Generation, i64)> {
-        let created = self.runners.log.end().await?.created;
-        let live = store.live(P::NAME, created).await;
-        Ok((live.with_context(|| format!("the store of {} is unavailable", P::NAME))?, created))
-    }
-
-    async fn rebuild<P: Projection>(
-        &self,
-        projection: &P,
-        store: &P::Store,
-    ) -> anyhow::Result<Value> {
-        let (live, created) = self.live::<P>(store).await?;
-        let started = std::time::Instant::now();
-        let (built, paused) = self.build_beside(projection, store, &live, created).await?;
-        let (position, events) = (paused.position, paused.events);
-        store.switch(&built).await?;
-        paused.resume().await;
-        self.pushes.refetch_all().await;
-        self.forget_older::<P>(store, live.number).await?;
-        let seconds = started.elapsed().as_secs_f64();
-        let text = format!(
-            "{:<16} g{} is live at {position}: {events} events in {seconds:.1} s; \
-             `projections switch {} {}` goes back",
-            P::NAME,
-            built.number,
-            P::NAME,
-            live.number
-        );
-        Ok(json!({
-            "name": P::NAME, "generation": built.number, "before": live.number,
-            "position": position, "events": events, "seconds": seconds, "text": text,
-        }))
-    }
-
-    /// Keeps the generation that was live before, drops what is older.
-    async fn forget_older<P: Projection>(&self, store: &P::Store, keep: i32) -> anyhow::Result<()> {
-        for ListedGeneration { generation, live, .. } in store.generations(P::NAME).await? {
-            if !live && generation < keep {
-                store.drop(&numbered::<P>(generation)).await?;
-            }
-        }
-        Ok(())
-    }
-
-    async fn verify<P: Projection>(
-        &self,
-        projection: &P,
-        store: &P::Store,
-    ) -> anyhow::Result<Value> {
-        let (live, created) = self.live::<P>(store).await?;
-        let (scratch, paused) = self.build_beside(projection, store, &live, created).await?;
-        let position = paused.position;
-        let ours = store.digests(&live).await?;
-        let anew = store.digests(&scratch).await?;
-        let mut differences = Vec::new();
-        let tables: std::collections::BTreeSet<_> = ours.keys().chain(anew.keys()).collect();
-        for table in tables {
-            if ours.get(table) != anew.get(table) {
-                differences.extend(first_differences(store, table, &live, &scratch).await?);
-            }
-        }
-        let stood_still = listed::<P>(store, live.number).await?.map(|listed| listed.position);
-        paused.resume().await;
-        store.drop(&scratch).await?;
-        let equal = differences.is_empty() && ours == anew;
-        if !equal && stood_still != Some(position.0) {
-            bail!(
-                "{} went on while it was compared: its projector did not hear of it in time; try again",
-                P::NAME
-            );
-        }
-        let rows: u64 = ours.values().map(|digest| digest.rows).sum();
-        let text = if equal {
-            format!("{:<16} equal at {position}: {rows} rows", P::NAME)
-        } else {
-            let lines = differences.iter().map(ToString::to_string).collect::<Vec<_>>();
-            format!(
-                "{:<16} differs at {position}; `projections rebuild {}` mends it\n{}",
-                P::NAME,
-                P::NAME,
-                lines.join("\n")
-            )
-        };
-        Ok(json!({
-            "name": P::NAME, "equal": equal, "position": position, "rows": rows,
-            "digests": ours, "differences": differences, "text": text,
-        }))
-    }
-
     async fn skip<P: Projection>(
         &self,
-        _: &P,
-        store: &P::Store,
+        model: &BlueGreen<P>,
         position: Position,
         reason: &str,
     ) -> anyhow::Result<Value> {
-        let (live, _) = self.live::<P>(store).await?;
-        let at = listed::<P>(store, live.number).await?.map_or(0, |listed| listed.position);
+        let there = model.listed().await?;
+        let at = there.iter().find(|listed| listed.live).map_or(0, |listed| listed.position);
         // Only what it stopped at: else the live read model would apply what a rebuild leaves out.
         let next = self.runners.log.read(P::SUBJECTS, Position(at + 1)).await?.first().await?;
         if next != Some(position) {
@@ -319,34 +337,4 @@ impl Tools {
         let text = format!("{:<16} leaves out {position}; it goes on within ten seconds", P::NAME);
         Ok(json!({"name": P::NAME, "skipped": position, "reason": reason, "text": text}))
     }
-
-    async fn switch<P: Projection>(
-        &self,
-        _: &P,
-        store: &P::Store,
-        generation: i32,
-    ) -> anyhow::Result<Value> {
-        if listed::<P>(store, generation).await?.is_none() {
-            let there = store.generations(P::NAME).await?;
-            let known: Vec<_> =
-                there.iter().map(|listed| format!("g{}", listed.generation)).collect();
-            bail!("{} has no generation {generation}; it has {}", P::NAME, known.join(", "));
-        }
-        store.switch(&numbered::<P>(generation)).await?;
-        self.pushes.refetch_all().await;
-        let text = format!("{:<16} g{generation} is live and catches up", P::NAME);
-        Ok(json!({"name": P::NAME, "generation": generation, "text": text}))
-    }
-}
-
-async fn listed<P: Projection>(
-    store: &P::Store,
-    number: i32,
-) -> anyhow::Result<Option<ListedGeneration>> {
-    let all = store.generations(P::NAME).await?;
-    Ok(all.into_iter().find(|listed| listed.generation == number))
-}
-
-fn numbered<P: Projection>(number: i32) -> Generation {
-    Generation { name: P::NAME, number, log_created: 0, outdated: false }
 }

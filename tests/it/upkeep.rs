@@ -1,0 +1,82 @@
+//! The upkeep of read models: comparisons that are due by themselves, and commands that are interrupted (ADR 0037).
+
+use serde_json::Value;
+
+use crate::support::{App, until};
+
+/// A projector compares each read model whenever that is due, and says what it found.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn read_models_are_compared_by_themselves() {
+    let app = App::configured(&[
+        ("PROJECTIONS__VERIFY_EVERY_S", "1"),
+        ("PROJECTIONS__VERIFY_AT", "0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23"),
+    ])
+    .await;
+    app.users(["ann", "bob"]).await;
+    let metric = async |name: &str, projection: &str| {
+        let all = app.metrics().await;
+        let name = format!("hongyan_projection_{name}{{projection=\"{projection}\"}} ");
+        all.lines().find_map(|line| line.strip_prefix(&name)?.parse::<u64>().ok())
+    };
+    for projection in hongyan::projections::names() {
+        until(&format!("{projection} was compared"), async || {
+            metric("verified_timestamp_seconds", projection).await
+        })
+        .await;
+        assert_eq!(metric("differs", projection).await, Some(0), "{projection}");
+    }
+    app.servers.postgres.execute("update live.users set nickname = 'another'").await;
+    until("it is told", async || {
+        (metric("differs", "user_directory").await == Some(1)).then_some(())
+    })
+    .await;
+    app.cli(&["projections", "rebuild", "user_directory"]).await.ok();
+    until("it is the same again", async || {
+        (metric("differs", "user_directory").await == Some(0)).then_some(())
+    })
+    .await;
+}
+
+/// What an interrupted build has applied is not applied again, nor is it something to switch to.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_interrupted_build_goes_on() {
+    let app = App::configured(&[("PROJECTIONS__BATCH", "1")]).await;
+    app.users(["ann", "bob", "cat", "dan", "eve", "fay", "gus", "hal"]).await;
+    for command in ["verify", "rebuild"] {
+        let slowly = ["projections", command, "user_directory", "--max-rate", "1"];
+        let mut building = app.begin_cli(&slowly);
+        let built = until("some of it is built", async || {
+            if !building.is_alive() {
+                building = app.begin_cli(&slowly); // it came to its end before anybody looked
+            }
+            let generations = generations(&app).await;
+            let mut built = generations.iter().filter(|one| one["built_for"] == command);
+            let one = built.next()?;
+            (one["position"].as_u64() > Some(0)).then(|| one.clone())
+        })
+        .await;
+        building.kill9();
+        let number = built["generation"].to_string();
+        let switched = app.cli(&["projections", "switch", "user_directory", &number]).await;
+        assert!(
+            !switched.success && switched.stderr.contains("not built to its end"),
+            "{switched:?}"
+        );
+        let done = app.cli(&["projections", command, "user_directory", "--json"]).await.json();
+        if command == "rebuild" {
+            assert_eq!(done[0]["generation"], built["generation"], "the same one");
+            let all = app.cli(&["projections", command, "user_directory", "--json"]).await.json();
+            assert!(done[0]["events"].as_u64() < all[0]["events"].as_u64(), "{done} of {all}");
+        }
+        let left = generations(&app).await;
+        assert!(left.iter().all(|one| one["built_for"].is_null()), "{left:?}");
+    }
+    app.verify().await;
+}
+
+async fn generations(app: &App) -> Vec<Value> {
+    let status = app.cli(&["projections", "status", "--json"]).await.json();
+    let all = status.as_array().expect("a list");
+    let users = all.iter().find(|one| one["name"] == "user_directory").expect("it is listed");
+    users["generations"].as_array().expect("a list").clone()
+}
