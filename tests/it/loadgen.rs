@@ -127,6 +127,25 @@ async fn a_groups_members_get_everything_online_or_not() {
     app.verify().await;
 }
 
+/// `loadgen upkeep`: nobody notices that read models are rebuilt, compared and switched. How long a call takes is not for
+/// a test.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nobody_notices_the_upkeep_of_read_models() {
+    let app = App::configured(&[("LIMITS__REQUESTS_PER_USER", "100000")]).await;
+    let load = ["--rate", "50", "--senders", "4", "--reads", "40", "--warm-up", "0s"];
+    let round = ["--seconds", "5", "--longest", "5m"];
+    let result = app.bench(&[&["upkeep"][..], &load, &round].concat()).await;
+    assert_eq!(
+        (&result["bad_rounds"], &result["wrong_reads"]),
+        (&json!([]), &json!(0)),
+        "{result}"
+    );
+    assert!(result["reads"].as_u64() > Some(0) && result["acknowledged"].as_u64() > Some(0));
+    let commands = result["commands"].as_array().expect("a list");
+    assert_eq!(commands.len(), 3 + 2 * hongyan::projections::names().len(), "{commands:?}");
+    app.verify().await;
+}
+
 /// `loadgen fill` writes what the service would have written, and `loadgen states` finds it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_log_is_filled_as_the_service_would_have_filled_it() {

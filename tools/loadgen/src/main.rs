@@ -22,6 +22,7 @@ mod states;
 mod storm;
 mod target;
 mod traffic;
+mod upkeep;
 
 use std::{process::ExitCode, time::Duration};
 
@@ -57,6 +58,8 @@ enum Command {
     Group(group::Options),
     /// Read models that are built anew, by a `hongyan` with the operator's settings
     Rebuild(rebuild::Options),
+    /// Every read model is rebuilt, compared and switched while people write and read
+    Upkeep(upkeep::Options),
     /// An empty log is filled with events, as fast as it takes them
     Fill(fill::Options),
     /// What was so, asked of the admin listener: aggregates and moments by chance
@@ -71,6 +74,7 @@ impl Command {
             Self::Connect(options) => options.target.threads,
             Self::Storm(options) => options.target.threads,
             Self::Group(options) => options.target.threads,
+            Self::Upkeep(options) => options.target.threads,
             Self::Rebuild(_) | Self::Fill(_) | Self::States(_) => 1,
         }
     }
@@ -83,6 +87,7 @@ impl Command {
             Self::Storm(options) => storm::run(&options, output).await,
             Self::Group(options) => group::run(&options, output).await,
             Self::Rebuild(options) => rebuild::run(&options, output).await,
+            Self::Upkeep(options) => upkeep::run(&options, output).await,
             Self::Fill(options) => fill::run(&options, output).await,
             Self::States(options) => states::run(&options, output).await,
         }
