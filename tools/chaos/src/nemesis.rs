@@ -18,7 +18,7 @@ use super::{
     client::SharedState,
     history::Record,
     rng::Rng,
-    stack::{Part, Stack},
+    stack::{Part, RestorableStore, Stack},
 };
 
 /// How long the stack may take until messages flow again. Read models may have to be built anew.
@@ -46,6 +46,8 @@ pub(super) enum FaultKind {
     FreezeRedis,
     /// Redis loses everything
     EmptyRedis,
+    /// Redis comes back as it was at an earlier time
+    RestoreRedis,
     KillGateway,
     FreezeGateway,
     KillProjector,
@@ -143,7 +145,10 @@ impl Nemesis {
         let kinds: Vec<FaultKind> =
             self.kinds.iter().copied().filter(|kind| is_one(*kind)).collect();
         let kind = self.rng.choose(&kinds).copied();
-        let is_slow = matches!(kind, Some(FaultKind::EmptyRedis | FaultKind::RestorePostgres));
+        let is_slow = matches!(
+            kind,
+            Some(FaultKind::EmptyRedis | FaultKind::RestoreRedis | FaultKind::RestorePostgres)
+        );
         if is_slow && self.rng.chance(750) { self.rng.choose(&kinds).copied() } else { kind }
     }
 
@@ -194,10 +199,10 @@ impl Nemesis {
             FaultKind::FreezeProjector => freeze(&stack.projectors[projector], fault.pause).await,
             FaultKind::EmptyRedis => stack.empty_redis(fault.other).await?,
             FaultKind::RestorePostgres => {
-                // The first time there is nothing to come back to.
-                if !stack.restore_postgres(number).await? || fault.other {
-                    stack.copy_postgres().await?;
-                }
+                stack.restore(RestorableStore::Postgres, number, fault.other).await?;
+            }
+            FaultKind::RestoreRedis => {
+                stack.restore(RestorableStore::Redis, number, fault.other).await?;
             }
             FaultKind::CutGateway => self.interrupt(gateway, Mode::Cut, fault.pause).await,
             FaultKind::BlackholeGateway => {
@@ -299,7 +304,7 @@ impl FaultKind {
         match self {
             Self::KillNats | Self::FreezeNats | Self::FullDisk => "nats-server",
             Self::KillPostgres | Self::FreezePostgres | Self::RestorePostgres => "postgres",
-            Self::KillRedis | Self::FreezeRedis | Self::EmptyRedis => "redis",
+            Self::KillRedis | Self::FreezeRedis | Self::EmptyRedis | Self::RestoreRedis => "redis",
             Self::KillGateway
             | Self::FreezeGateway
             | Self::CutGateway

@@ -51,19 +51,36 @@ pub(super) struct Stack {
     pub(super) origins: Vec<Arc<Origin>>,
     /// Where the projectors answer how far they are.
     admins: Vec<Arc<Origin>>,
-    /// Copies of PostgreSQL's data, the oldest first.
-    copies: Mutex<Vec<PathBuf>>,
     /// What the log is written to, if its size can be changed.
     pub(super) disk: Option<Disk>,
-    postgres_folder: PathBuf,
-    redis_folder: PathBuf,
+    postgres_data: Data,
+    redis_data: Data,
     hongyan: PathBuf,
     has_clocks: bool,
     settings: Vec<(String, String)>,
     nats_port: u16,
     redis_port: u16,
-    folder: PathBuf,
     _ports: Vec<Port>,
+}
+
+/// The data of a store that can come back as it was.
+struct Data {
+    folder: PathBuf,
+    /// Copies, the oldest first.
+    copies: Mutex<Vec<PathBuf>>,
+}
+
+/// A store that can come back as it was.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum RestorableStore {
+    Postgres,
+    Redis,
+}
+
+impl Data {
+    fn of(folder: PathBuf) -> Self {
+        Self { folder, copies: Mutex::default() }
+    }
 }
 
 impl Stack {
@@ -132,16 +149,14 @@ impl Stack {
             proxies,
             origins,
             admins,
-            copies: Mutex::default(),
             disk,
-            postgres_folder,
-            redis_folder,
+            postgres_data: Data::of(postgres_folder),
+            redis_data: Data::of(redis_folder),
             hongyan,
             has_clocks: faketime.is_some(),
             settings,
             nats_port,
             redis_port,
-            folder: folder.to_owned(),
             _ports: ports,
         };
         stack.command(&["migrate"]).await?;
@@ -178,36 +193,42 @@ impl Stack {
             return Ok(());
         }
         redis.kill();
-        fs::remove_dir_all(&self.redis_folder)?;
-        fs::create_dir_all(&self.redis_folder)?;
+        fs::remove_dir_all(&self.redis_data.folder)?;
+        fs::create_dir_all(&self.redis_data.folder)?;
         redis.start().await
     }
 
-    /// Stops PostgreSQL, copies its data and starts it again.
-    pub(super) async fn copy_postgres(&self) -> anyhow::Result<()> {
-        let mut postgres = self.postgres.lock().await;
-        postgres.stop(Signal::INT).await?;
-        let mut copies = self.copies.lock().await;
+    /// Has a store come back as it was at one of its copies, and copies it, the first time and now and then.
+    pub(super) async fn restore(
+        &self,
+        store: RestorableStore,
+        number: usize,
+        copies_it: bool,
+    ) -> anyhow::Result<()> {
+        let (part, data, stop) = match store {
+            RestorableStore::Postgres => (&self.postgres, &self.postgres_data, Signal::INT),
+            RestorableStore::Redis => (&self.redis, &self.redis_data, Signal::TERM),
+        };
+        let mut part = part.lock().await;
+        let mut copies = data.copies.lock().await;
+        if let Some(copy) = copies.get(number % copies.len().max(1)) {
+            part.kill();
+            fs::remove_dir_all(&data.folder)?;
+            duplicate(copy, &data.folder).await?;
+            part.start().await?;
+            if !copies_it {
+                return Ok(());
+            }
+        }
+        part.stop(stop).await?;
         // The first one is kept: the older a state, the more has to be found out.
         if copies.len() > 2 {
             fs::remove_dir_all(copies.remove(1))?;
         }
-        let copy = self.folder.join(format!("postgres-{}", testkit::clock::random_id().simple()));
-        duplicate(&self.postgres_folder, &copy).await?;
+        let copy = data.folder.with_extension(testkit::clock::random_id().simple().to_string());
+        duplicate(&data.folder, &copy).await?;
         copies.push(copy);
-        postgres.start().await
-    }
-
-    /// Has PostgreSQL come back as it was at a copy, chosen by number; `false` if there is none.
-    pub(super) async fn restore_postgres(&self, number: usize) -> anyhow::Result<bool> {
-        let mut postgres = self.postgres.lock().await;
-        let copies = self.copies.lock().await;
-        let Some(copy) = copies.get(number % copies.len().max(1)) else { return Ok(false) };
-        postgres.kill();
-        fs::remove_dir_all(&self.postgres_folder)?;
-        duplicate(copy, &self.postgres_folder).await?;
-        postgres.start().await?;
-        Ok(true)
+        part.start().await
     }
 
     /// All services answer that they are ready.
@@ -276,7 +297,7 @@ fn postgres(programs: &Programs, port: u16, folder: &Path, data: &Path) -> anyho
 /// Not on the thread of whoever waits: a child ends with the thread that has started it, so those have to stay.
 async fn duplicate(from: &Path, to: &Path) -> anyhow::Result<()> {
     let (from, to) = (from.to_owned(), to.to_owned());
-    spawn_blocking(move || servers::copy_postgres(&from, &to)).await?
+    spawn_blocking(move || servers::copy_data(&from, &to)).await?
 }
 
 async fn run(program: &str, arguments: &[&str]) -> anyhow::Result<()> {

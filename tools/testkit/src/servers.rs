@@ -112,7 +112,7 @@ pub fn postgres_data(programs: &Programs, data: &Path) -> anyhow::Result<()> {
         Some(template) => template.clone(),
         None => own_template(programs)?,
     };
-    copy_postgres(&template, data)?;
+    copy_data(&template, data)?;
     hand_over(programs, data)?;
     run(Command::new("chmod").arg("0700").arg(data))
 }
@@ -121,7 +121,7 @@ pub fn postgres_data(programs: &Programs, data: &Path) -> anyhow::Result<()> {
 ///
 /// # Errors
 /// What `cp` says.
-pub fn copy_postgres(from: &Path, to: &Path) -> anyhow::Result<()> {
+pub fn copy_data(from: &Path, to: &Path) -> anyhow::Result<()> {
     run(Command::new("cp").args(["-a", "--reflink=auto"]).arg(from).arg(to))
 }
 
