@@ -5,7 +5,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::ids::{GroupId, UserId};
+use super::ids::{GroupId, Position, UserId};
 
 /// What one node wrote since its last report.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -29,6 +29,10 @@ pub struct Delivered {
     pub user: UserId,
     /// Ranges of their queue numbers, both ends included.
     pub ranges: Vec<(u64, u64)>,
+    /// Where in the log the entries with these numbers came from, in the order of the ranges. Reports from before
+    /// ADR 0034 have none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub positions: Vec<Position>,
 }
 
 /// What some members of a large group received, all of them the same.

@@ -19,7 +19,7 @@ use super::{
     takeover::RETRY,
 };
 use crate::{
-    adapters::client_stream::ClientConnection,
+    adapters::{client_stream::ClientConnection, nats::push::QueuePush},
     clock,
     commands::user::{Account, User},
     events::{DisconnectReason, Role, UserId},
@@ -174,7 +174,7 @@ impl Connected {
     /// An entry of the queue was pushed.
     async fn on_queue_push(
         &mut self,
-        number: u64,
+        QueuePush { number, position, .. }: QueuePush,
         frame: Bytes,
         sockets: &Sockets,
         sink: &mut FrameSink,
@@ -185,7 +185,7 @@ impl Connected {
             && let Ok(text) = Utf8Bytes::try_from(frame)
         {
             sink.send(text).await?;
-            self.written(sockets, sink, Place::Queue(number), true);
+            self.written(sockets, sink, Place::Queue { number, position }, true);
         }
         Ok(())
     }
@@ -340,8 +340,8 @@ impl Connected {
                 self.state.mute();
                 self.unsubscribe_unless_delivering();
             }
-            ConnectionCommand::QueuePush(number, frame, _timer) => {
-                self.on_queue_push(number, frame, sockets, sink).await?;
+            ConnectionCommand::QueuePush(push, frame, _timer) => {
+                self.on_queue_push(push, frame, sockets, sink).await?;
             }
             ConnectionCommand::GroupPush(frame) => {
                 self.on_group_push(&frame, sockets, sink).await?;

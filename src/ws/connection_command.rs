@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 
 use super::mailbox::Mailbox;
 use crate::{
-    adapters::nats::push::GroupPush,
+    adapters::nats::push::{GroupPush, QueuePush},
     events::{DisconnectReason, GroupId, Position, Role},
     telemetry::metrics::Timer,
 };
@@ -23,7 +23,7 @@ pub(super) enum ConnectionCommand {
     /// The token was logged out (DEV-30), or taken back.
     Mute,
     /// An entry of the queue; an empty frame says that there is something to fetch.
-    QueuePush(u64, Bytes, Timer),
+    QueuePush(QueuePush, Bytes, Timer),
     /// Deliver what waits from before the connection opened.
     Drain,
     /// Pushes may have been missed.

@@ -38,9 +38,8 @@ impl PushHandler {
     pub async fn dispatch(&self, push: Push) {
         let (registry, groups) = (&self.sockets.registry, &self.sockets.group_subscriptions);
         match push {
-            Push::Queue { user, number, connection, frame } => {
-                let timer = self.sockets.app.metrics.push_timer();
-                registry.push(user, connection, number, (frame, timer));
+            Push::Queue { push, frame } => {
+                registry.push(push, frame, self.sockets.app.metrics.push_timer());
             }
             Push::Drain { user, reply } => {
                 if let Some(reply) = reply.filter(|_| registry.drain(user)) {

@@ -24,7 +24,7 @@ use super::{
 use crate::{
     adapters::nats::{
         log_error::LogError,
-        push::subscribe_user,
+        push::{QueuePush, subscribe_user},
         subscriptions::{Subscription, Subscriptions},
     },
     clock,
@@ -175,18 +175,12 @@ impl ConnectionRegistry {
     }
 
     /// Hands an entry of a user's queue to the connection that it is for.
-    pub fn push(
-        &self,
-        user: UserId,
-        connection: ConnectionId,
-        number: u64,
-        (frame, timer): (Bytes, Timer),
-    ) {
+    pub fn push(&self, push: QueuePush, frame: Bytes, timer: Timer) {
         let mut sockets = self.lock();
-        let mut handles = sockets.users.get_mut(&user).into_iter().flatten();
-        if let Some(handle) = handles.find(|handle| handle.connection == connection) {
-            handle.pushed = number;
-            push_command(&handle.commands, ConnectionCommand::QueuePush(number, frame, timer));
+        let mut handles = sockets.users.get_mut(&push.user).into_iter().flatten();
+        if let Some(handle) = handles.find(|handle| handle.connection == push.connection) {
+            handle.pushed = push.number;
+            push_command(&handle.commands, ConnectionCommand::QueuePush(push, frame, timer));
         }
     }
 

@@ -48,7 +48,11 @@ impl Unacknowledged {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::events::GroupId;
+    use crate::events::{GroupId, Position};
+
+    fn queued(number: u64) -> Place {
+        Place::Queue { number, position: Position(number) }
+    }
 
     fn arrived(outstanding: &mut Unacknowledged, bytes: u64) -> Vec<Place> {
         outstanding.take_arrived(bytes).collect()
@@ -59,26 +63,24 @@ mod tests {
         let mut outstanding = Unacknowledged::new();
         let said = Place::Timeline { group: GroupId(3), position: 9, after: 7 };
         // 150 bytes of greetings came before; a heartbeat of 20 is between the second and the third.
-        for (end, place) in
-            [(250, Place::Queue(1)), (350, Place::Queue(2)), (470, said), (470, Place::Queue(3))]
-        {
+        for (end, place) in [(250, queued(1)), (350, queued(2)), (470, said), (470, queued(3))] {
             outstanding.push(end, place); // the last one was passed over: nothing was written
         }
         assert_eq!(arrived(&mut outstanding, 249), []);
-        assert_eq!(arrived(&mut outstanding, 250), [Place::Queue(1)]);
+        assert_eq!(arrived(&mut outstanding, 250), [queued(1)]);
         assert_eq!(arrived(&mut outstanding, 250), []);
-        assert_eq!(arrived(&mut outstanding, 469), [Place::Queue(2)]);
+        assert_eq!(arrived(&mut outstanding, 469), [queued(2)]);
         assert!(!outstanding.is_empty());
-        assert_eq!(arrived(&mut outstanding, 600), [said, Place::Queue(3)]);
+        assert_eq!(arrived(&mut outstanding, 600), [said, queued(3)]);
         assert!(outstanding.is_empty());
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_client_has_half_a_second_from_the_last_entry_on() {
         let mut outstanding = Unacknowledged::new();
-        outstanding.push(1, Place::Queue(1));
+        outstanding.push(1, queued(1));
         tokio::time::advance(PATIENCE).await;
-        outstanding.push(2, Place::Queue(2));
+        outstanding.push(2, queued(2));
         assert!(!outstanding.is_overdue());
         tokio::time::advance(PATIENCE).await;
         assert!(outstanding.is_overdue());

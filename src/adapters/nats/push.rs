@@ -1,6 +1,6 @@
 //! Pushes: frames on their way to connections. A push is a hint; the queue is the truth (ADR 0003).
 //!
-//! Each begins with a line that says what it is: `f` number connection, `d`, `s` position, entry before, audience
+//! Each begins with a line that says what it is: `f` number position connection, `d`, `s` position, entry before, audience
 //! version, who has told its own connections, and author, or `w` and watermarks; then comes the frame.
 
 #![expect(missing_docs, reason = "a field whose name says what it is needs no comment")]
@@ -68,10 +68,7 @@ impl LocalConnections {
 pub enum Push {
     /// An entry of a user's queue, as a frame.
     Queue {
-        user: UserId,
-        number: u64,
-        /// The connection that it is for.
-        connection: ConnectionId,
+        push: QueuePush,
         /// The frame; empty if the connection has to look by itself.
         frame: Bytes,
     },
@@ -93,6 +90,17 @@ pub enum Push {
     Watermarks(Watermarks),
     /// Pushes may have been missed.
     Resync,
+}
+
+/// What was pushed of a user's queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct QueuePush {
+    pub user: UserId,
+    pub number: u64,
+    /// The place in the log that the entry came from.
+    pub position: Position,
+    /// The connection that it is for.
+    pub connection: ConnectionId,
 }
 
 /// What was pushed to all of a large group.
@@ -126,18 +134,13 @@ impl Pushes {
 
     /// Sends a frame to whichever gateway holds the connection; lost if none is connected. Says whether it went over
     /// the server, where it can get lost as well. The queue has it.
-    pub async fn queue(
-        &self,
-        user: UserId,
-        number: u64,
-        connection: ConnectionId,
-        frame: Bytes,
-    ) -> bool {
+    pub async fn queue(&self, push: QueuePush, frame: Bytes) -> bool {
+        let QueuePush { user, connection, .. } = push;
         if let Some(local) = self.here.0.get().filter(|local| (local.has)(user, connection)) {
-            _ = local.pushes.send(Push::Queue { user, number, connection, frame });
+            _ = local.pushes.send(Push::Queue { push, frame });
             return false;
         }
-        let message = with_frame(&queue_line(number, connection), &frame);
+        let message = with_frame(&queue_line(&push), &frame);
         _ = self.client.publish(of_user(user), message).await;
         true
     }
@@ -210,12 +213,15 @@ pub fn read(heard: SubscriptionEvent) -> Option<Push> {
         (["push", "watermarks"], ["w", words @ ..]) => {
             Some(Push::Watermarks(Watermarks::read(words)?))
         }
-        (["push", "u", user], ["f", number, connection]) => Some(Push::Queue {
-            user: UserId(user.parse().ok()?),
-            number: number.parse().ok()?,
-            connection: ConnectionId(connection.parse().ok()?),
-            frame,
-        }),
+        (["push", "u", user], ["f", number, position, connection]) => {
+            let push = QueuePush {
+                user: UserId(user.parse().ok()?),
+                number: number.parse().ok()?,
+                position: Position(position.parse().ok()?),
+                connection: ConnectionId(connection.parse().ok()?),
+            };
+            Some(Push::Queue { push, frame })
+        }
         (["push", "u", user], ["d"]) => {
             Some(Push::Drain { user: UserId(user.parse().ok()?), reply })
         }
@@ -247,8 +253,8 @@ fn with_frame(line: &str, frame: &[u8]) -> Bytes {
     push.freeze()
 }
 
-fn queue_line(number: u64, connection: ConnectionId) -> String {
-    format!("f {number} {connection}")
+fn queue_line(QueuePush { number, position, connection, .. }: &QueuePush) -> String {
+    format!("f {number} {position} {connection}")
 }
 
 /// No gateway has told its connections.
@@ -283,8 +289,9 @@ mod tests {
     fn what_is_sent_is_what_is_read() {
         let (user, connection) = (UserId(9), ConnectionId(uuid::Uuid::from_u128(7)));
         let frame = Bytes::from_static(b"{\"a\":\"\\n\"}");
-        let sent = with_frame(&queue_line(5, connection), &frame);
-        let read = Push::Queue { user, number: 5, connection, frame: frame.clone() };
+        let push = QueuePush { user, number: 5, position: Position(12), connection };
+        let sent = with_frame(&queue_line(&push), &frame);
+        let read = Push::Queue { push, frame: frame.clone() };
         assert_eq!(heard(of_user(user), sent), Some(read));
         for author in [None, Some(user)] {
             let (position, audience_version) = (Position(12), Position(10));
@@ -308,7 +315,9 @@ mod tests {
 
     #[test]
     fn what_is_no_push_is_passed_over() {
-        for line in ["", "f", "f 1", "f x y", "s 1 2", "s 1 2 3", "g", "w", "w 1 2", "\u{0}"] {
+        for line in
+            ["", "f", "f 1", "f 1 2", "f x y z", "s 1 2", "s 1 2 3", "g", "w", "w 1 2", "\u{0}"]
+        {
             assert_eq!(heard(of_user(UserId(1)), Bytes::from(line)), None, "{line}");
             assert_eq!(heard("push.g".to_owned(), Bytes::from(line)), None, "{line}");
         }

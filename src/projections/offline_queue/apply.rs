@@ -10,7 +10,7 @@ use super::{
     undelivered::UndeliveredSets,
 };
 use crate::{
-    adapters::nats::push::GroupPush,
+    adapters::nats::push::{GroupPush, QueuePush},
     adapters::redis::keys::SHARED,
     events::{
         DeliveryEvent, Event, GroupChatEvent, GroupEvent, GroupId, Position, Recorded, UserId,
@@ -167,12 +167,9 @@ impl BatchApplier<'_> {
             let given = self.cursors.allocate(user);
             let place = (user, given.number);
             store::enqueue(self.tx, self.bounds.quota, place, at, ("", 0));
-            self.effects.extend(given.connection.map(|connection| PushEffect::Queue {
-                user,
-                number: given.number,
-                connection,
-                object: None,
-            }));
+            let Some(connection) = given.connection else { continue };
+            let push = QueuePush { user, number: given.number, position: at, connection };
+            self.effects.push(PushEffect::Queue(push, None));
         }
         Ok(())
     }
@@ -271,7 +268,8 @@ impl BatchApplier<'_> {
                 Some(LastFanout::OnRead) => true,
             };
             let object = (!must_refetch).then(|| Arc::clone(&object));
-            self.effects.push(PushEffect::Queue { user, number: given.number, connection, object });
+            let push = QueuePush { user, number: given.number, position: at, connection };
+            self.effects.push(PushEffect::Queue(push, object));
         }
         Ok(())
     }

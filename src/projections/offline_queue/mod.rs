@@ -8,6 +8,7 @@
 
 mod apply;
 mod cursors;
+pub mod lookup;
 pub mod members;
 pub mod position_set;
 pub mod query;
@@ -21,12 +22,12 @@ use serde_json::value::RawValue;
 
 use crate::{
     adapters::nats::{
-        push::{GroupPush, Pushes},
+        push::{GroupPush, Pushes, QueuePush},
         watermarks::Pushed,
     },
     adapters::redis::keys::RedisKey,
     clock,
-    events::{ChatEvent, ConnectionId, Event, GroupChatEvent, Position, Recorded, UserId},
+    events::{ChatEvent, Event, GroupChatEvent, Position, Recorded, UserId},
     protocol::frames,
 };
 
@@ -85,17 +86,8 @@ impl Memory {
 
 /// A new entry for connections that are open.
 pub enum PushEffect {
-    /// In a queue.
-    Queue {
-        /// Whose.
-        user: UserId,
-        /// Its number.
-        number: u64,
-        /// Their current connection.
-        connection: ConnectionId,
-        /// Shared by all who get it; none if the connection has to refetch.
-        object: Option<Arc<str>>,
-    },
+    /// In a queue. The object is shared by all who get it; there is none if the connection has to refetch.
+    Queue(QueuePush, Option<Arc<str>>),
     /// In a timeline.
     Timeline(GroupPush, Option<Arc<str>>),
 }
@@ -197,7 +189,7 @@ impl Projection for OfflineQueue {
     async fn publish(&self, effects: Vec<PushEffect>) {
         let mut last: Option<(Arc<str>, Bytes)> = None;
         for entry in effects {
-            let (PushEffect::Queue { object, .. } | PushEffect::Timeline(_, object)) = &entry;
+            let (PushEffect::Queue(_, object) | PushEffect::Timeline(_, object)) = &entry;
             let frame = match (object, &last) {
                 (None, _) => Bytes::new(),
                 (Some(object), Some((before, frame))) if Arc::ptr_eq(object, before) => {
@@ -210,9 +202,9 @@ impl Projection for OfflineQueue {
                 }
             };
             match entry {
-                PushEffect::Queue { user, number, connection, .. } => {
-                    if self.pushes.queue(user, number, connection, frame).await {
-                        self.pushed().record(user, number);
+                PushEffect::Queue(push, _) => {
+                    if self.pushes.queue(push, frame).await {
+                        self.pushed().record(push.user, push.number);
                     }
                 }
                 PushEffect::Timeline(said, _) => {

@@ -160,7 +160,9 @@ impl Written {
         let acknowledged = socket.client.acknowledged();
         for place in socket.outstanding.take_arrived(acknowledged.bytes) {
             match place {
-                Place::Queue(number) => self.delivered.add(socket.user, number),
+                Place::Queue { number, position } => {
+                    self.delivered.add(socket.user, number, position);
+                }
                 Place::Timeline { group, position, after } => {
                     self.delivered.add_in_group(socket.user, group, (after + 1, position));
                 }

@@ -14,12 +14,14 @@ use crate::{
 /// How long one report may be, encoded: far below what the log takes, and short enough to be applied at once.
 const MOST_BYTES: usize = 256 * 1024;
 
-/// Of how many ranges and users one row tells, so that it fits into a report whatever the numbers are.
+/// Of how many entries, ranges and users one row tells, so that it fits into a report whatever the numbers are.
+const MOST_ENTRIES: usize = 2_000;
 const MOST_RANGES: usize = 500;
 const MOST_USERS: usize = 5_000;
 
 /// How long what is encoded can be: a number has 20 digits at most.
 const RANGE_BYTES: usize = 44;
+const POSITION_BYTES: usize = 21;
 const USER_BYTES: usize = 21;
 const ROW_BYTES: usize = 80;
 const REPORT_BYTES: usize = 1_000;
@@ -30,16 +32,16 @@ type Ranges = Vec<(u64, u64)>;
 /// What was delivered and not reported yet.
 #[derive(Debug, Clone, Default)]
 pub(super) struct UnreportedAcks {
-    /// Of queues, by number.
-    queues: BTreeMap<UserId, Ranges>,
+    /// Of queues: numbers, and where in the log these entries came from.
+    queues: BTreeMap<UserId, Vec<(u64, Position)>>,
     /// Of timelines, by place in the log.
     timelines: HashMap<GroupId, HashMap<UserId, Ranges>>,
 }
 
 impl UnreportedAcks {
     /// An entry of the user's queue.
-    pub(super) fn add(&mut self, user: UserId, number: u64) {
-        extend(self.queues.entry(user).or_default(), (number, number));
+    pub(super) fn add(&mut self, user: UserId, number: u64, position: Position) {
+        self.queues.entry(user).or_default().push((number, position));
     }
 
     /// What a group's timeline has there.
@@ -50,9 +52,13 @@ impl UnreportedAcks {
     /// All of it, in as many reports as that takes.
     pub(super) fn into_reports(self) -> Vec<DeliveryEvent> {
         let mut cut = Cut::default();
-        for (user, ranges) in self.queues {
-            for ranges in ranges.chunks(MOST_RANGES) {
-                cut.room_for(ranges.len(), 1).users.push(Delivered { user, ranges: ranges.into() });
+        for (user, entries) in self.queues {
+            for entries in entries.chunks(MOST_ENTRIES) {
+                let mut ranges = Ranges::new();
+                entries.iter().for_each(|(number, _)| extend(&mut ranges, (*number, *number)));
+                let positions: Vec<Position> = entries.iter().map(|(_, at)| *at).collect();
+                let bytes = ranges.len() * RANGE_BYTES + positions.len() * POSITION_BYTES;
+                cut.room_for(bytes).users.push(Delivered { user, ranges, positions });
             }
         }
         for (group, ranges, users) in alike(self.timelines) {
@@ -60,7 +66,8 @@ impl UnreportedAcks {
                 for users in users.chunks(MOST_USERS) {
                     let (ranges, users) = (ranges.to_vec(), users.to_vec());
                     let row = DeliveredInGroup { group, ranges, users };
-                    cut.room_for(row.ranges.len(), row.users.len()).groups.push(row);
+                    let bytes = row.ranges.len() * RANGE_BYTES + row.users.len() * USER_BYTES;
+                    cut.room_for(bytes).groups.push(row);
                 }
             }
         }
@@ -83,9 +90,9 @@ struct Cut {
 }
 
 impl Cut {
-    /// The report that one more row of so many ranges and users goes into.
-    fn room_for(&mut self, ranges: usize, users: usize) -> &mut Rows {
-        let bytes = ROW_BYTES + ranges * RANGE_BYTES + users * USER_BYTES;
+    /// The report that one more row goes into, whose lists have so many bytes.
+    fn room_for(&mut self, lists: usize) -> &mut Rows {
+        let bytes = ROW_BYTES + lists;
         let fits = self.reports.last().is_some_and(|last| last.bytes + bytes <= MOST_BYTES);
         if !fits {
             self.reports.push(Rows { bytes: REPORT_BYTES, ..Rows::default() });
@@ -145,12 +152,19 @@ mod tests {
 
     use super::*;
 
+    /// Where these tests have an entry with a number come from.
+    fn position(number: u64) -> Position {
+        Position(number.saturating_add(7))
+    }
+
     /// Everything that reports name: the group or none, the user, the range.
     fn named(reports: &[DeliveryEvent]) -> Vec<(Option<GroupId>, UserId, (u64, u64))> {
         let mut named = Vec::new();
         for DeliveryEvent::Written { users, groups } in reports {
-            for Delivered { user, ranges } in users {
+            for Delivered { user, ranges, positions } in users {
                 named.extend(ranges.iter().map(|range| (None, *user, *range)));
+                let numbers = ranges.iter().flat_map(|(from, to)| *from..=*to);
+                assert_eq!(*positions, numbers.map(position).collect::<Vec<_>>(), "in this order");
             }
             for DeliveredInGroup { group, ranges, users } in groups {
                 for user in users {
@@ -182,7 +196,7 @@ mod tests {
             let mut all = BTreeSet::new();
             let mut unreported = UnreportedAcks::default();
             let mut add = |user: UserId, number: u64| {
-                unreported.add(user, number);
+                unreported.add(user, number, position(number));
                 all.insert((None, user, (number, number)));
             };
             for user in 0..users {
@@ -224,8 +238,8 @@ mod tests {
     #[test]
     fn what_few_users_have_received_is_one_report() {
         let mut unreported = UnreportedAcks::default();
-        for number in 1..=1_000 {
-            (1..=100).for_each(|user| unreported.add(UserId(user), number));
+        for number in 1..=100 {
+            (1..=100).for_each(|user| unreported.add(UserId(user), number, position(number)));
         }
         assert_eq!(unreported.into_reports().len(), 1);
         assert!(UnreportedAcks::default().into_reports().is_empty());

@@ -226,8 +226,8 @@ impl DeliveryState {
     /// Notes that an entry was written, or passed over.
     pub(super) fn written(&mut self, place: Place) {
         match place {
-            Place::Queue(number) if number > self.start.number => self.live = number + 1,
-            Place::Queue(number) => self.drain = number + 1,
+            Place::Queue { number, .. } if number > self.start.number => self.live = number + 1,
+            Place::Queue { number, .. } => self.drain = number + 1,
             Place::Timeline { group, position, after } => {
                 if let Some(group) = self.groups.get_mut(&group) {
                     group.missing.remove(after + 1, position);
@@ -355,7 +355,8 @@ impl DeliveryState {
                 EntryContent::Object(object) => Some(object),
                 EntryContent::Nothing | EntryContent::Evicted => None,
             };
-            items.push((position, Item { place: Place::Queue(number), object }));
+            let place = Place::Queue { number, position: Position(position) };
+            items.push((position, Item { place, object }));
         }
         for ((group, (from, to)), Part { entries, up_to, .. }) in
             wanted.timelines.iter().zip(timelines)

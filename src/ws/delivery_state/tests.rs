@@ -35,6 +35,10 @@ fn in_timeline(position: u64, after: u64) -> Place {
     Place::Timeline { group: GROUP, position, after }
 }
 
+fn in_queue(number: u64, position: u64) -> Place {
+    Place::Queue { number, position: Position(position) }
+}
+
 fn queued(number: u64, position: u64) -> QueueEntry {
     QueueEntry { number, position, content: EntryContent::Object(format!("queued {number}")) }
 }
@@ -70,7 +74,7 @@ fn live_frames_are_those_after_the_socket_opened_once_and_in_order() {
     let mut delivery = opened_at(5);
     assert_eq!(delivery.on_queue_push(5, false), Decision::Drop);
     assert_eq!(delivery.on_queue_push(6, false), Decision::Deliver);
-    delivery.written(Place::Queue(6));
+    delivery.written(in_queue(6, 110));
     assert_eq!(delivery.on_queue_push(6, false), Decision::Drop);
     assert_eq!(delivery.on_queue_push(8, false), Decision::Refetch);
     assert_eq!(
@@ -85,7 +89,7 @@ fn only_who_is_behind_a_watermark_looks() {
     let mut delivery = opened_at(5);
     delivery.apply(&ConnectionCommand::QueueWatermark(5));
     assert!(!delivery.wants_reading(), "it opened after that");
-    delivery.written(Place::Queue(6));
+    delivery.written(in_queue(6, 110));
     delivery.apply(&ConnectionCommand::QueueWatermark(6));
     assert!(!delivery.wants_reading(), "it was written");
     delivery.apply(&ConnectionCommand::QueueWatermark(7));
@@ -145,8 +149,8 @@ fn who_has_seen_all_that_is_there_hears_what_comes_next() {
     let wanted = delivery.wanted(Side::Live);
     let mut page = seen("90-", vec![queued(6, 150)], vec![vec![]]);
     page.queue.up_to = 150;
-    assert_eq!(places(delivery.apply_fetch(Side::Live, &wanted, page)), [Place::Queue(6)]);
-    delivery.written(Place::Queue(6));
+    assert_eq!(places(delivery.apply_fetch(Side::Live, &wanted, page)), [in_queue(6, 150)]);
+    delivery.written(in_queue(6, 150));
     assert!(delivery.wants_reading(), "there may be more than was read at once");
 }
 
@@ -210,7 +214,8 @@ fn places_are_merged_in_the_order_of_the_log() {
     let queue = vec![queued(6, 110), queued(7, 130)];
     let timeline = vec![entry(105, 95), entry(120, 105)];
     let found = delivery.apply_fetch(Side::Live, &wanted, seen("90-", queue, vec![timeline]));
-    let expected = [in_timeline(105, 95), Place::Queue(6), in_timeline(120, 105), Place::Queue(7)];
+    let expected =
+        [in_timeline(105, 95), in_queue(6, 110), in_timeline(120, 105), in_queue(7, 130)];
     assert_eq!(places(found), expected);
     let wanted = delivery.wanted(Side::Drain);
     assert_eq!((wanted.queue, &*wanted.timelines), ((1, 5), &[(GROUP, (90, 100))][..]));
@@ -224,7 +229,7 @@ fn nothing_is_written_beyond_what_every_place_has_shown() {
     let mut there = seen("90-", queue, vec![vec![entry(120, 95)]]);
     there.queue.up_to = 115; // there may be more
     let found = delivery.apply_fetch(Side::Live, &wanted, there);
-    assert_eq!(places(found), [Place::Queue(6), Place::Queue(7)]);
+    assert_eq!(places(found), [in_queue(6, 110), in_queue(7, 115)]);
     // A range that they have lies between this one and the next.
     let mut delivery = with_undelivered("101-110 120-");
     let wanted = delivery.wanted(Side::Live);

@@ -352,7 +352,7 @@ impl Model {
             let last = *self.queued.get(&user)?;
             let from = 1 + pick % last;
             let ranges = vec![(from, last.min(from + pick % 4)), (last, last)];
-            Some(Delivered { user, ranges })
+            Some(Delivered { user, ranges, positions: Vec::new() })
         };
         let users: Vec<Delivered> = [step.who, step.whom].into_iter().filter_map(row).collect();
         // And a stretch of what was said in a group, if it is a large one.
