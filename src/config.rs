@@ -1,6 +1,7 @@
 //! The configuration is every setting, typed; `config/default.toml` says what each means.
 
 use std::{
+    fmt,
     net::{IpAddr, SocketAddr},
     path::PathBuf,
     time::Duration,
@@ -76,6 +77,16 @@ pub enum Durability {
     Replicated,
     /// After the append.
     Acked,
+}
+
+impl fmt::Display for Durability {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Synced => "synced",
+            Self::Replicated => "replicated",
+            Self::Acked => "acked",
+        })
+    }
 }
 
 #[derive(Debug, Clone, Deserialize)]

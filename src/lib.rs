@@ -6,8 +6,8 @@
 //! HTTP and WebSocket only translate; what may be lost (rate limits, leases, pushes on their way)
 //! lives in Redis and plain NATS and never enters the log.
 //!
-//! Arrows point down: `main → cli → boot → api, ws → state → executor → projections → protocol, adapters → commands →
-//! events`.
+//! Arrows point down: `main → cli → boot → api, ws → state → delivery_audit → executor → projections → protocol,
+//! adapters → commands → events`.
 
 pub mod adapters;
 pub mod api;
@@ -16,6 +16,7 @@ pub mod cli;
 pub mod clock;
 pub mod commands;
 pub mod config;
+pub mod delivery_audit;
 pub mod events;
 pub mod executor;
 pub mod projections;

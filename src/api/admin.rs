@@ -13,7 +13,7 @@ use serde_json::json;
 
 use super::{
     admin_access::{self, AdminAccess},
-    asyncapi, inspection, live, openapi,
+    asyncapi, explain, inspection, live, openapi,
     page::page,
     readiness::{Admin, NotReady, OpenedLog, Readiness, lag},
 };
@@ -28,6 +28,8 @@ pub fn router(admin: Admin, access: AdminAccess) -> Router {
         .route("/positions", get(positions))
         .route("/state/{kind}/{id}", get(inspection::state))
         .route("/history/{kind}/{id}", get(inspection::history))
+        .route("/explain", get(explain::judge_send))
+        .route("/explain/{message}", get(explain::explain))
         .route(
             "/openapi.json",
             get(async |State(admin): State<Admin>| Json(openapi::document(&admin.clients_at))),

@@ -39,7 +39,7 @@ pub(super) async fn history(
     RawQuery(query): RawQuery,
 ) -> Answer<HistoryPage> {
     let (name, query) = (named(&kind, &id)?, Query::read(query, &["from", "to", "limit"])?);
-    let limit = query.limit()?;
+    let limit = query.limit(PAGE)?;
     let inspection = opened(inspection)?;
     let from = match query.moment("from")? {
         None => Position(1),
@@ -59,10 +59,10 @@ fn opened(inspection: Opened) -> Result<Inspection, Problem> {
 }
 
 /// The parameters of a question.
-struct Query(Vec<(String, String)>);
+pub(super) struct Query(Vec<(String, String)>);
 
 impl Query {
-    fn read(query: Option<String>, known: &[&str]) -> Result<Self, Problem> {
+    pub(super) fn read(query: Option<String>, known: &[&str]) -> Result<Self, Problem> {
         let query = query.unwrap_or_default();
         let pairs = form_urlencoded::parse(query.as_bytes()).into_owned().collect::<Vec<_>>();
         for (name, _) in &pairs {
@@ -78,19 +78,20 @@ impl Query {
         Ok(Self(pairs))
     }
 
-    fn get(&self, name: &str) -> Option<&str> {
+    pub(super) fn get(&self, name: &str) -> Option<&str> {
         self.0.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
-    fn moment(&self, name: &str) -> Result<Option<Moment>, Problem> {
+    pub(super) fn moment(&self, name: &str) -> Result<Option<Moment>, Problem> {
         let moment = self.get(name).map(str::parse::<Moment>).transpose();
         moment.map_err(|error| Problem::bad_request(error.to_string()))
     }
 
-    fn limit(&self) -> Result<usize, Problem> {
+    /// So many at most.
+    pub(super) fn limit(&self, most: usize) -> Result<usize, Problem> {
         let Some(limit) = self.get("limit") else { return Ok(100) };
-        let limit = limit.parse().ok().filter(|limit| (1..=PAGE).contains(limit));
-        limit.ok_or_else(|| Problem::bad_request(format!("a limit is 1 to {PAGE}")))
+        let limit = limit.parse().ok().filter(|limit| (1..=most).contains(limit));
+        limit.ok_or_else(|| Problem::bad_request(format!("a limit is 1 to {most}")))
     }
 }
 

@@ -9,6 +9,7 @@ pub mod asyncapi;
 mod byte_range;
 mod complaints;
 mod error;
+mod explain;
 mod files;
 mod form_part;
 mod friends;

@@ -22,6 +22,7 @@ use crate::{
         },
         redis::Redis,
     },
+    delivery_audit::DeliveryAudit,
     events::{NodeId, Position},
     executor::inspection::Inspection,
     projections::{self, engine::redis::RedisStore},
@@ -69,6 +70,15 @@ impl FromRef<Admin> for Option<Inspection> {
     fn from_ref(Admin { opened, pool, .. }: &Admin) -> Self {
         let OpenedLog { log, .. } = opened.get()?;
         Some(Inspection { log: log.clone(), pool: pool.clone() })
+    }
+}
+
+impl FromRef<Admin> for Option<DeliveryAudit> {
+    /// `None` until the start has come to its end.
+    fn from_ref(Admin { opened, pool, redis, durability, .. }: &Admin) -> Self {
+        let OpenedLog { log, .. } = opened.get()?;
+        let (log, pool, redis) = (log.clone(), pool.clone(), redis.clone());
+        Some(DeliveryAudit { log, pool, redis, durability: durability.clone() })
     }
 }
 

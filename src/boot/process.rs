@@ -319,7 +319,7 @@ impl Process {
                 ("log.store_dir", config.log.store_dir.clone()),
                 ("media.root", config.media.root.clone()),
             ]),
-            durability: format!("{:?}", config.log.durability).to_lowercase(),
+            durability: config.log.durability.to_string(),
             clients_at: config.server.clients_at(),
         };
         self.keep(api::serve::serve(

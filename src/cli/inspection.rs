@@ -5,6 +5,7 @@ use std::{process::ExitCode, sync::Arc};
 use anyhow::{Context as _, ensure};
 use clap::Args;
 use serde_json::{Value, json};
+use sqlx::PgPool;
 
 use super::{
     Output, events,
@@ -21,7 +22,7 @@ use crate::{
     },
     boot, clock,
     config::Config,
-    events::{Event, NodeId, OperationsEvent, Position, Username},
+    events::{Event, NodeId, OperationsEvent, Position, UserId, Username},
     executor::{
         Executor,
         inspection::{AggregateName, Content, Inspection, Kind, Moment, PAGE},
@@ -139,12 +140,19 @@ impl Which {
         if !is_of_user || is_number {
             return Ok(AggregateName::parse(self.kind, &self.id)?);
         }
-        let found = user_directory::named(&inspection.pool, &Username(self.id.clone())).await;
-        let found = found.context("PostgreSQL cannot be asked for the name")?;
-        let id = found
-            .with_context(|| format!("there is no user `{}`; give an id or a username", self.id))?;
+        let id = user_named(&inspection.pool, &self.id).await?;
         Ok(AggregateName::parse(self.kind, &id.to_string())?)
     }
+}
+
+/// The user that an operator names by id or username.
+pub(super) async fn user_named(pool: &PgPool, user: &str) -> anyhow::Result<UserId> {
+    if let Ok(id) = user.parse() {
+        return Ok(UserId(id));
+    }
+    let found = user_directory::named(pool, &Username(user.to_owned())).await;
+    let found = found.context("PostgreSQL cannot be asked for the name")?;
+    found.with_context(|| format!("there is no user `{user}`; give an id or a username"))
 }
 
 impl Looking {

@@ -2,6 +2,7 @@
 
 mod complaints;
 mod events;
+mod explain;
 mod groups;
 mod inspection;
 mod messages;
@@ -71,6 +72,8 @@ enum Command {
     State(inspection::StateCommand),
     /// What happened to it: who changed what, when, by which request
     History(inspection::HistoryCommand),
+    /// Why somebody got a message, or did not
+    Explain(explain::ExplainCommand),
     /// This program's version
     Version,
 }
@@ -134,6 +137,7 @@ impl Cli {
             Command::Events(command) => events::run(command, &config, output).await,
             Command::State(command) => inspection::state(command, &config, output).await,
             Command::History(command) => inspection::history(command, &config, output).await,
+            Command::Explain(command) => explain::run(command, &config, output).await,
             Command::Version => Ok(ExitCode::SUCCESS),
         }
     }

@@ -1,5 +1,5 @@
-//! The arrows between folders: `main → cli → boot → api, ws → state → executor → projections → protocol, adapters →
-//! commands → events`, and who alone may do what.
+//! The arrows between folders: `main → cli → boot → api, ws → state → delivery_audit → executor → projections →
+//! protocol, adapters → commands → events`, and who alone may do what.
 
 use crate::names::{Named, named};
 use crate::tree::{Complaint, none_of, texts};
@@ -11,6 +11,7 @@ const LAYERS: &[&[&str]] = &[
     &["boot"],
     &["api", "ws"],
     &["state"],
+    &["delivery_audit"],
     &["executor"],
     &["projections"],
     &["adapters", "protocol"],

@@ -16,6 +16,7 @@ mod cluster;
 mod dead_connections;
 mod evicted;
 mod executors;
+mod explaining;
 mod faults;
 mod fuzzing;
 mod ids;

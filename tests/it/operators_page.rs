@@ -63,6 +63,8 @@ async fn an_operator_sees_how_the_system_is_and_looks_things_up() {
     for number in 0..20 {
         ann.send(&bob, &format!("message {number}")).await.ok();
     }
+    let cat = app.register("cat").await;
+    let message = ann.send(&cat, "hi").await.ok()["id"].as_str().expect("an id").to_owned();
     app.settle().await;
     // As a rebuild that has just begun leaves it.
     let begun = "insert into hongyan.generations (projection, generation, shape, log_created, position) \
@@ -76,6 +78,7 @@ async fn an_operator_sees_how_the_system_is_and_looks_things_up() {
     expected["building"] = json!("message_history");
     let friends = format!("{}.{}", ann.id.min(bob.id), ann.id.max(bob.id));
     expected["lookUps"] = json!([
+        { "form": "explain", "fields": { "message": message, "user": cat.id.to_string() }, "path": format!("explain/{message}?user={}", cat.id), "says": "never_connected_since" },
         { "form": "state", "fields": { "kind": "user", "id": ann.id.to_string() }, "path": format!("state/user/{}", ann.id), "says": ann.username },
         { "form": "history", "fields": { "kind": "friendship", "id": friends, "limit": "3" }, "path": format!("history/friendship/{friends}?limit=3"), "says": "friendship.befriended.v1" },
         // What the log has none of is refused in words.

@@ -47,11 +47,24 @@ impl Lookup {
         direct(self.stream.direct_get_next_for_subject(subject, Some(from)).await)
     }
 
+    /// The last message on a subject at `until` or before. Of a replicated log as any replica says: that is the past.
+    pub(super) async fn last_until(&self, subject: &str, until: u64) -> Found {
+        if until == 0 {
+            return Ok(None);
+        }
+        let body = serde_json::json!({ "multi_last": [subject], "up_to_seq": until }).to_string();
+        self.direct(body).await
+    }
+
     /// The first message on a subject that was stored at `time` or later, or a little before: clocks differ.
     pub(super) async fn first_since(&self, subject: &str, time: Timestamp) -> Found {
         const MARGIN_MS: i64 = 120_000;
         let since = Timestamp(time.0 - MARGIN_MS).iso_text();
         let body = serde_json::json!({ "start_time": since, "next_by_subj": subject }).to_string();
+        self.direct(body).await
+    }
+
+    async fn direct(&self, body: String) -> Found {
         let request = format!("$JS.API.DIRECT.GET.{STREAM}");
         let answer = self.client.request(request, body.into()).await.map_err(unavailable)?;
         match answer.status {

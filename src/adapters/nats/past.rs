@@ -15,6 +15,9 @@ use crate::events::{Event, Position, Recorded, Subject, Timestamp};
 /// an aggregate with one of so many events is read on and not back.
 const READ_ON_BELOW_EVENTS_PER_MATCH: u64 = 250;
 
+/// How many events before a position say what was so then, at most.
+const MOST_EARLIER: usize = 16;
+
 /// How many events are read from the log at once.
 const BATCH: usize = 500;
 
@@ -70,6 +73,65 @@ impl EventLog {
         }
         earlier.extend(events.into_iter().rev());
         Ok(earlier)
+    }
+
+    /// The events of a subject after a position, and of those up to it the last few, back to one that `begins`.
+    ///
+    /// Where nothing says what an event followed on, what came before is read on as far as the position, and found one by
+    /// one before it.
+    ///
+    /// # Errors
+    /// The server cannot be reached, or holds bytes that are no event.
+    pub async fn events_around(
+        &self,
+        subject: Subject,
+        position: Position,
+        begins: impl Fn(&Event) -> bool,
+    ) -> Result<Vec<Recorded<Event>>, LogError> {
+        let name = subject.to_string();
+        let mut events = Vec::new();
+        let mut earlier = 0;
+        let mut found = self.lookup.last(&name).await?;
+        while let Some(message) = found {
+            let (event, at) = (recorded(&message)?, message.sequence);
+            let is_earlier = at <= position.0;
+            earlier += usize::from(is_earlier);
+            let is_enough = is_earlier && (earlier == MOST_EARLIER || begins(&event.event));
+            events.push(event);
+            found = match follows_on(&message.headers, &name) {
+                _ if is_enough => None,
+                Some(0) => None,
+                Some(before) => self.lookup.at(before).await?,
+                None if is_earlier => self.lookup.last_until(&name, at - 1).await?,
+                None => {
+                    let range = (Position(position.0 + 1), Position(at - 1));
+                    let between = self.read_on(&[&name], range, usize::MAX).await?;
+                    events.extend(between.into_iter().rev());
+                    self.lookup.last_until(&name, position.0).await?
+                }
+            };
+        }
+        events.reverse();
+        Ok(events)
+    }
+
+    /// The first `most` delivery reports of all gateways from a position on.
+    ///
+    /// # Errors
+    /// The server cannot be reached, or holds bytes that are no event.
+    pub async fn delivery_reports(
+        &self,
+        from: Position,
+        most: usize,
+    ) -> Result<Vec<Recorded<Event>>, LogError> {
+        // A wildcard, of as many subjects as gateways were ever started.
+        const ALL: &str = "evt.delivery.>";
+        match self.lookup.last(ALL).await? {
+            Some(last) if last.sequence >= from.0 => {
+                self.read_on(&[ALL], (from, Position(last.sequence)), most).await
+            }
+            _ => Ok(Vec::new()),
+        }
     }
 
     /// The first `most` events of some subjects between two positions, both included.
