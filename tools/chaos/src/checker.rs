@@ -1,5 +1,6 @@
 //! The checker: was every promise kept? It knows what clients did and saw, and nothing else (ws.md §7, rest.md §21, §36, §41).
 
+mod explanations;
 mod model;
 mod order;
 #[cfg(test)]
@@ -32,6 +33,8 @@ pub(super) enum Rule {
     Presence,
     /// The read models are what the log says.
     ReadModels,
+    /// Operators are told of every message who has it and who has not, as clients saw it.
+    Explanation,
     /// No user is refused what they may do, admitted to what they may not, or logged out (§7.7).
     WronglyRefused,
     /// What ended has ended: no call is accepted with a token after the answer to a log-out or a newer log-in.
@@ -71,6 +74,8 @@ pub(super) struct Report {
     /// Frames that came over one socket and again over another, where the first had no time to be reported: next to a
     /// fault of the gateway, or of the log. Not promised otherwise.
     pub(super) repeated: u64,
+    /// Pairs of a message and a recipient about which operators were told what clients saw.
+    pub(super) explained: u64,
     /// Faults, by kind.
     pub(super) faults: BTreeMap<String, u64>,
     /// How often each promise was broken.
@@ -100,6 +105,7 @@ pub(super) fn check(records: &[Record]) -> Report {
     let model = Model::of(records);
     for record in records {
         check_record(&mut report, &model, record);
+        explanations::check(&mut report, &model, record);
     }
     for item in model.items.values() {
         accepted_rightly(&mut report, &model, item);

@@ -130,7 +130,8 @@ impl Client {
         let (n, begin) = (shared.history.call(), shared.history.now());
         let (outcome, object) = self.send(shared, to, n).await;
         let (by, end) = (self.number, shared.history.now());
-        shared.history.record(&Record::Send { by, to, n, begin, end, outcome });
+        let id = object.as_ref().and_then(|object| Some(object["id"].as_str()?.to_owned()));
+        shared.history.record(&Record::Send { by, to, n, begin, end, outcome, id });
         if outcome == Outcome::Done {
             shared.counts.acknowledged.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         }

@@ -71,8 +71,17 @@ pub(super) enum End {
 pub(super) enum Record {
     /// A user, and the id that the server knows.
     User { user: u32, id: i64 },
-    /// A call to send, made after the answer to the one before.
-    Send { by: u32, to: To, n: u64, begin: Time, end: Time, outcome: Outcome },
+    /// A call to send, made after the answer to the one before; and what the server calls the message.
+    Send {
+        by: u32,
+        to: To,
+        n: u64,
+        begin: Time,
+        end: Time,
+        outcome: Outcome,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        id: Option<String>,
+    },
     /// A call to take back the message `of`, whose id the server calls `id`.
     Revoke { by: u32, of: u64, id: String, n: u64, begin: Time, end: Time, outcome: Outcome },
     /// Calls to become friends, until one was answered.
@@ -103,6 +112,10 @@ pub(super) enum Record {
     Presence { user: u32, at: Time, online: bool },
     /// What `projections verify` said.
     Verified { clean: bool, said: String },
+    /// What `explain` said of a message at the end: whom it was for, by the server's ids, and why they do not have it.
+    Explained { id: String, recipients: Vec<(i64, Option<String>)> },
+    /// `explain` had no answer.
+    Unexplained { id: String, said: String },
 }
 
 /// A history that is being written.

@@ -343,6 +343,36 @@ async fn settle(
     let clean = verified.is_ok();
     let said = verified.unwrap_or_else(|error| format!("{error:#}"));
     shared.history.record(&Record::Verified { clean, said });
+    explain(stack, shared).await
+}
+
+/// Records what an operator is told of every message that was accepted.
+async fn explain(stack: &Stack, shared: &SharedState) -> anyhow::Result<()> {
+    let accepted = shared.history.read()?.into_iter().filter_map(|record| match record {
+        Record::Send { id, outcome: history::Outcome::Done, .. } => id,
+        _ => None,
+    });
+    let ids: Vec<String> = accepted.collect();
+    let begun = Instant::now();
+    let said = stack.command_told(&["explain", "--batch", "--limit", "1000"], ids.join("\n")).await;
+    let said = said?;
+    let answers: Vec<&str> = said.lines().collect();
+    ensure!(answers.len() == ids.len(), "{} answers to {} questions", answers.len(), ids.len());
+    let seconds = begun.elapsed().as_secs_f64();
+    eprintln!("chaos: {} messages were explained in {seconds:.1} s", ids.len());
+    for (id, answer) in ids.into_iter().zip(answers) {
+        let answer: serde_json::Value = serde_json::from_str(answer)?;
+        let recipient = |one: &serde_json::Value| {
+            Some((one["user"].as_i64()?, one["reason"].as_str().map(str::to_owned)))
+        };
+        let record = match answer["recipients"].as_array() {
+            Some(all) => {
+                Record::Explained { id, recipients: all.iter().filter_map(recipient).collect() }
+            }
+            None => Record::Unexplained { id, said: answer.to_string() },
+        };
+        shared.history.record(&record);
+    }
     Ok(())
 }
 

@@ -30,6 +30,10 @@ fn as_text(options: &Options, report: &Report) -> String {
             report.arrived, report.due, report.repeated
         ),
     ];
+    lines.push(format!(
+        "explained        {} pairs of a message and a recipient, as clients saw them",
+        report.explained
+    ));
     if report.violations.is_empty() {
         lines.push("violations       none".to_owned());
     }

@@ -167,13 +167,30 @@ impl Stack {
 
     /// Runs an operator's command to its end and returns what it prints.
     pub(super) async fn command(&self, arguments: &[&str]) -> anyhow::Result<String> {
+        self.command_told(arguments, String::new()).await
+    }
+
+    /// The same with something on its standard input.
+    pub(super) async fn command_told(
+        &self,
+        arguments: &[&str],
+        input: String,
+    ) -> anyhow::Result<String> {
         let mut environment = self.settings.clone();
         let nats = format!("nats://127.0.0.1:{}", self.nats_port);
         environment.push(("HONGYAN__NATS__URL".to_owned(), nats));
         let mut spec = CommandSpec::new(&self.hongyan, arguments.iter().copied());
         spec.environment = environment;
         let mut command = Command::from(spec.command());
-        let output = command.stderr(Stdio::piped()).output().await?;
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn()?;
+        let mut stdin = child.stdin.take().context("it has a standard input")?;
+        let telling = async move {
+            // Who ends early reads no more.
+            _ = stdin.write_all(input.as_bytes()).await;
+        };
+        let (output, ()) = tokio::join!(child.wait_with_output(), telling);
+        let output = output?;
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
         let (said, complained) = (text(&output.stdout), text(&output.stderr));
         ensure!(output.status.success(), "{}: {said} {complained}", arguments.join(" "));

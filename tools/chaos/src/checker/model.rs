@@ -1,7 +1,7 @@
 //! The model of a run, made of its history: what was sent, to whom it had to come, and what came.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     fmt,
 };
 
@@ -83,9 +83,13 @@ pub(super) struct Model {
     pub(super) items: BTreeMap<u64, Item>,
     pub(super) sockets: HashMap<u32, Socket>,
     pub(super) quiet: Option<Time>,
+    /// The messages that were accepted, by the id that the server gave them.
+    pub(super) messages: HashMap<String, u64>,
     /// Frames of which no call is known.
     pub(super) unknown: Vec<(u32, Time, Content)>,
     arrived: HashMap<u32, Vec<Arrival>>,
+    /// The same as items and users.
+    arrived_items: HashSet<(u64, u32)>,
     users: BTreeMap<u32, i64>,
     members: HashMap<(u32, u32), Vec<Change>>,
     of_group: HashMap<u32, Vec<u32>>,
@@ -136,6 +140,7 @@ impl Model {
             match item.filter(|n| model.items.contains_key(n)) {
                 Some(item) => {
                     let arrival = Arrival { item, socket: *socket, at: *at };
+                    model.arrived_items.insert((item, user));
                     model.arrived.entry(user).or_default().push(arrival);
                 }
                 None => model.unknown.push((*socket, *at, what.clone())),
@@ -147,7 +152,8 @@ impl Model {
     fn take_in(&mut self, record: &Record) {
         match record {
             Record::User { user, id } => _ = self.users.insert(*user, *id),
-            Record::Send { by, to, n, begin, end, outcome } => {
+            Record::Send { by, to, n, begin, end, outcome, id } => {
+                self.messages.extend(id.clone().map(|id| (id, *n)));
                 let (begin, end, outcome, kind) = (*begin, *end, *outcome, Kind::Message);
                 let (by, to, loose) = (*by, *to, outcome == Outcome::Unknown);
                 let item = Item { n: *n, kind, by, to, begin, end, outcome, loose };
@@ -208,6 +214,16 @@ impl Model {
 
     pub(super) fn users(&self) -> impl Iterator<Item = u32> + '_ {
         self.users.keys().copied()
+    }
+
+    /// What the server calls a user.
+    pub(super) fn id_of(&self, user: u32) -> Option<i64> {
+        self.users.get(&user).copied()
+    }
+
+    /// Has something come to a user?
+    pub(super) fn has_arrived(&self, n: u64, user: u32) -> bool {
+        self.arrived_items.contains(&(n, user))
     }
 
     /// What came to a user, over each socket in the order in which it came.

@@ -34,8 +34,8 @@ impl Story {
 
     /// Sent by user 0 at the second of its number.
     fn sends(self, to: To, n: u64, outcome: Outcome) -> Self {
-        let (begin, end) = (n * S, n * S + S / 2);
-        self.and(Record::Send { by: 0, to, n, begin, end, outcome })
+        let (begin, end, id) = (n * S, n * S + S / 2, Some(format!("id-{n}")));
+        self.and(Record::Send { by: 0, to, n, begin, end, outcome, id })
     }
 
     fn revokes(self, of: u64, n: u64, outcome: Outcome) -> Self {
@@ -63,6 +63,14 @@ impl Story {
 
     fn hears_of(self, socket: u32, of: u64, at: Time) -> Self {
         self.and(Record::Frame { socket, at: at * S, what: Content::Revoked(format!("id-{of}")) })
+    }
+
+    /// What operators were told of a message: why these users do not have it.
+    fn explains(self, of: u64, recipients: &[(u32, Option<&str>)]) -> Self {
+        let recipients = recipients.iter();
+        let recipients =
+            recipients.map(|(user, why)| (100 + i64::from(*user), why.map(str::to_owned)));
+        self.and(Record::Explained { id: format!("id-{of}"), recipients: recipients.collect() })
     }
 
     fn breaks(self, part: &str, begin: Time, end: Time) -> Self {
@@ -276,4 +284,25 @@ fn nobody_is_logged_out_or_refused_and_all_comes_back() {
     story().and(stuck).breaks_promises(&[(Rule::Stuck, 1)]);
     let drifted = Record::Verified { clean: false, said };
     story().and(drifted).breaks_promises(&[(Rule::ReadModels, 1)]);
+}
+
+#[test]
+fn operators_are_told_what_clients_saw() {
+    let story = || Story::new().opens(1, 1, 1).sends(ONE, 2, Done).gets(1, 2, 2);
+    assert_eq!(story().explains(2, &[(1, None)]).keeps_all().explained, 1);
+    for told in [
+        &[][..],
+        &[(1, Some("not_drained"))],
+        &[(1, None), (2, None)],
+        &[(1, None), (2, Some("never_connected_since"))],
+    ] {
+        story().explains(2, told).breaks_promises(&[(Rule::Explanation, 1)]);
+    }
+    // To a group: its author is told nothing.
+    let group = || Story::new().opens(1, 1, 1).sends(To::Group(0), 2, Done).gets(1, 2, 2);
+    assert_eq!(group().explains(2, &[(1, None)]).keeps_all().explained, 1);
+    let lost = Story::new().sends(ONE, 2, Done).explains(2, &[(1, None)]);
+    lost.breaks_promises(&[(Rule::Lost, 1), (Rule::Explanation, 1)]);
+    let unexplained = Record::Unexplained { id: "id-2".to_owned(), said: "no".to_owned() };
+    story().and(unexplained).breaks_promises(&[(Rule::Explanation, 1)]);
 }
