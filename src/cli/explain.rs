@@ -192,8 +192,8 @@ fn recipient_lines(recipient: &Value) -> Vec<String> {
 }
 
 fn target(to: &Value) -> String {
-    let pairs = to.as_object().into_iter().flatten();
-    pairs.map(|(kind, id)| format!("{kind} {id}")).collect()
+    let named = to.as_object().and_then(|to| to.iter().next());
+    named.map_or_else(String::new, |(kind, id)| format!("{kind} {id}"))
 }
 
 fn plain(value: &Value) -> String {

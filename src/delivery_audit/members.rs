@@ -8,7 +8,7 @@ use sqlx::PgPool;
 use super::{AuditError, folded, verdict::Reason};
 use crate::{
     adapters::nats::{event_log::EventLog, log_error::LogError},
-    commands::group::Group,
+    commands::group::{ActiveGroup, Group},
     events::{Event, GroupEvent, GroupId, Position, Recorded, Subject, UserId},
     projections::group_roster,
 };
@@ -20,18 +20,19 @@ pub(super) async fn at(
     group: GroupId,
     position: Position,
 ) -> Result<BTreeSet<UserId>, AuditError> {
-    let (now, version) = group_roster::load(pool, group).await?;
-    let last = log.last_of(Subject::Group(group)).await?;
+    let now = async { Ok::<_, AuditError>(group_roster::load(pool, group).await?) };
+    let last = async { Ok(log.last_of(Subject::Group(group)).await?) };
+    let ((now, version), last) = tokio::try_join!(now, last)?;
     if let (Some(now), true) = (now.active(), version == last) {
         let members = now.members().map(|member| member.user).collect();
         let from = Position(position.0 + 1);
-        let later = log.events_between(&[Subject::Group(group)], (from, last), usize::MAX).await?;
+        let later = log.few_between(Subject::Group(group), (from, last)).await?;
         if let Some(members) = undo(members, &later) {
             return Ok(members);
         }
     }
     let then: Group = folded(log, group, position).await?;
-    let members = then.active().into_iter().flat_map(|group| group.members());
+    let members = then.active().into_iter().flat_map(ActiveGroup::members);
     Ok(members.map(|member| member.user).collect())
 }
 

@@ -3,6 +3,7 @@
 //! What is so is read: the message from the log, who was entitled to it from the events of its group, whether it waits
 //! from the queue, how it was delivered from the reports of gateways. What follows from that is judged by [`verdict`].
 
+mod audience;
 mod connections;
 mod members;
 mod refusal;
@@ -15,12 +16,12 @@ use futures_util::future::try_join_all;
 use serde::Serialize;
 use sqlx::PgPool;
 
+use self::{audience::Audience, reports::ReportSearch, verdict::judge};
 pub use self::{
     connections::{AuditedConnection, End},
     refusal::{RefusedBy, SendJudgement},
     verdict::{Delivery, Reason, Way},
 };
-use self::{reports::ReportSearch, verdict::judge};
 use crate::{
     adapters::{
         nats::{event_log::EventLog, log_error::LogError},
@@ -32,15 +33,12 @@ use crate::{
         user::User,
     },
     events::{
-        AggregateEvent, ChatEvent, Event, GroupChatEvent, GroupId, GroupSummary, MessageId,
-        Position, Recorded, SessionEvent, Subject, UserId, UserSummary,
+        AggregateEvent, ChatEvent, Event, GroupChatEvent, GroupSummary, MessageId, Position,
+        Recorded, SessionEvent, Subject, Timestamp, UserId, UserSummary,
     },
     projections::{
         message_history,
-        offline_queue::{
-            FANOUT_ON_READ_ABOVE,
-            lookup::{self, Held},
-        },
+        offline_queue::lookup::{self, Held},
         user_directory,
     },
 };
@@ -180,7 +178,9 @@ impl DeliveryAudit {
             }
             _ => return Err(AuditError::UnknownMessage(message)),
         };
-        let revoked = if is_revoked { self.revoked(message, to).await? } else { None };
+        let revoked = async { if is_revoked { self.revoked(message, to).await } else { Ok(None) } };
+        let audience = self.audience(position, author, to);
+        let (revoked, audience) = tokio::try_join!(revoked, audience)?;
         let accepted = AuditedMessage {
             position,
             stored: sent.stored_at.iso_text(),
@@ -190,7 +190,6 @@ impl DeliveryAudit {
             to,
             revoked,
         };
-        let audience = self.audience(position, author, to).await?;
         let asked: Vec<UserId> = match user {
             Some(user) => vec![user],
             None => audience.members.iter().copied().take(most).collect(),
@@ -219,7 +218,7 @@ impl DeliveryAudit {
                 }
             }
         };
-        Ok(at.map(|at| at.iso_text()))
+        Ok(at.map(Timestamp::iso_text))
     }
 
     async fn audience(
@@ -247,11 +246,13 @@ impl DeliveryAudit {
             return Ok(AuditedRecipient::not_entitled(user, reason));
         }
         let timeline = audience.timeline();
-        let held = match timeline {
-            Some(group) => lookup::in_timeline(&self.redis, group, user, position).await?,
-            None => lookup::in_queue(&self.redis, user, position).await?,
+        let held = async {
+            Ok::<_, AuditError>(match timeline {
+                Some(group) => lookup::in_timeline(&self.redis, group, user, position).await?,
+                None => lookup::in_queue(&self.redis, user, position).await?,
+            })
         };
-        let mut connections = self.connections(user, position).await?;
+        let (held, mut connections) = tokio::try_join!(held, self.connections(user, position))?;
         let report = match held {
             Held::Gone => search.find(user, &connections).await?,
             Held::NotYet | Held::Waiting(_) | Held::Evicted(_) => None,
@@ -301,7 +302,7 @@ impl DeliveryAudit {
         &self,
         user: UserId,
         position: Position,
-    ) -> Result<Vec<AuditedConnection>, LogError> {
+    ) -> Result<Vec<AuditedConnection>, AuditError> {
         let connects =
             |event: &Event| matches!(event, Event::Session(_, SessionEvent::Connected { .. }));
         let events = self.log.events_around(Subject::Session(user), position, connects).await?;
@@ -324,91 +325,4 @@ async fn folded<A: Decider<Event: AggregateEvent<Id = A::Id>>>(
         }
     }
     Ok(state)
-}
-
-/// Whom a message was for.
-struct Audience {
-    position: Position,
-    author: UserId,
-    to: Target,
-    /// Those in the group then but the author, or the one it was to.
-    members: BTreeSet<UserId>,
-    /// How many were in the group, its author included.
-    count: usize,
-    /// Was its author one of them?
-    author_is_in: bool,
-}
-
-impl Audience {
-    fn of(position: Position, author: UserId, to: Target, mut members: BTreeSet<UserId>) -> Self {
-        let count = members.len();
-        let author_is_in = match to {
-            Target::User(_) => true,
-            Target::Group(_) => members.remove(&author),
-        };
-        Self { position, author, to, members, count, author_is_in }
-    }
-
-    /// The group whose timeline has it.
-    fn timeline(&self) -> Option<GroupId> {
-        match self.to {
-            Target::Group(group) if self.count > FANOUT_ON_READ_ABOVE => Some(group),
-            Target::Group(_) | Target::User(_) => None,
-        }
-    }
-
-    /// How many it was for.
-    fn entitled(&self) -> usize {
-        if self.author_is_in { self.members.len() } else { 0 }
-    }
-
-    /// Why it was not for somebody; whether they had left is found out then.
-    fn judge(&self, user: UserId) -> Option<Reason> {
-        if self.members.contains(&user) {
-            return (!self.author_is_in).then_some(Reason::AuthorNotAMember);
-        }
-        Some(match self.to {
-            _ if user == self.author => Reason::Author,
-            Target::User(_) => Reason::NotARecipient,
-            Target::Group(_) => Reason::NotAMember,
-        })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const AUTHOR: UserId = UserId(3);
-
-    fn audience(to: Target, members: impl IntoIterator<Item = i64>) -> Audience {
-        let members = members.into_iter().map(UserId).collect();
-        Audience::of(Position(100), AUTHOR, to, members)
-    }
-
-    #[test]
-    fn a_message_to_somebody_is_for_them_alone() {
-        let to_bob = audience(Target::User(UserId(9)), [9]);
-        assert_eq!(to_bob.judge(UserId(9)), None);
-        assert_eq!(to_bob.judge(AUTHOR), Some(Reason::Author));
-        assert_eq!(to_bob.judge(UserId(4)), Some(Reason::NotARecipient));
-        let to_oneself = audience(Target::User(AUTHOR), [AUTHOR.0]);
-        assert_eq!((to_oneself.judge(AUTHOR), to_oneself.entitled()), (None, 1));
-    }
-
-    #[test]
-    fn a_message_to_a_group_is_for_who_is_in_it_but_its_author() {
-        let group = Target::Group(GroupId(33));
-        let small = audience(group, [3, 4, 9]);
-        assert_eq!(
-            [4, 9, 3, 5].map(|user| small.judge(UserId(user))),
-            [None, None, Some(Reason::Author), Some(Reason::NotAMember)]
-        );
-        assert_eq!((small.entitled(), small.timeline()), (2, None));
-        let left = audience(group, [4, 9]);
-        assert_eq!(left.judge(UserId(9)), Some(Reason::AuthorNotAMember));
-        assert_eq!(left.entitled(), 0);
-        assert_eq!(audience(group, 1..=51).timeline(), Some(GroupId(33)));
-        assert_eq!(audience(group, 1..=50).timeline(), None);
-    }
 }

@@ -1,10 +1,7 @@
 //! Delivery reports, looked through for one that names a message and a recipient: first those of the gateways that the
 //! recipient was connected to, from when on they were, then all.
 
-use std::{
-    collections::{HashMap, HashSet},
-    sync::Arc,
-};
+use std::{collections::HashMap, sync::Arc};
 
 use tokio::sync::Mutex;
 
@@ -13,7 +10,7 @@ use crate::{
     adapters::nats::{event_log::EventLog, log_error::LogError},
     events::{
         Delivered, DeliveredInGroup, DeliveryEvent, Event, GroupId, NodeId, Position, Recorded,
-        Subject, UserId,
+        UserId,
     },
 };
 
@@ -56,25 +53,10 @@ impl<'a> ReportSearch<'a> {
                 return Ok(Some(found));
             }
         }
-        let gateways: HashSet<NodeId> = connections.iter().map(|one| one.gateway).collect();
-        if !gateways.is_empty() {
-            let subjects: Vec<Subject> = gateways.into_iter().map(Subject::Delivery).collect();
-            if let Some(found) = self.walk(user, &subjects).await? {
-                return Ok(Some(found));
-            }
-        }
-        self.walk(user, &[]).await
-    }
-
-    /// Looks through page after page of some gateways, or, if none is named, of all.
-    async fn walk(&self, user: UserId, gateways: &[Subject]) -> Result<Option<Found>, LogError> {
+        // Connects expire, and a report that was held up comes when it comes.
         let (mut from, mut seen) = (Position(self.message.0 + 1), 0);
         while seen < MOST {
-            let reports = if gateways.is_empty() {
-                self.log.delivery_reports(from, PAGE).await?
-            } else {
-                self.log.events_between(gateways, (from, Position(u64::MAX)), PAGE).await?
-            };
+            let reports = self.log.delivery_reports(None, from, PAGE).await?;
             if let Some(found) = self.among(&reports, user) {
                 return Ok(Some(found));
             }
@@ -89,8 +71,8 @@ impl<'a> ReportSearch<'a> {
         if let Some(known) = read.get(&(gateway, from)) {
             return Ok(Arc::clone(known));
         }
-        let range = (Position(from.0 + 1), Position(u64::MAX));
-        let found = self.log.events_between(&[Subject::Delivery(gateway)], range, NEAR).await?;
+        let from_then = Position(from.0 + 1);
+        let found = self.log.delivery_reports(Some(gateway), from_then, NEAR).await?;
         let found = Arc::new(found);
         read.insert((gateway, from), Arc::clone(&found));
         Ok(found)

@@ -1,15 +1,18 @@
 //! Single messages of the stream, as whoever decides must see them.
 
+use std::time::Duration;
+
 use async_nats::{
-    Client, StatusCode,
+    Client, HeaderValue, StatusCode,
     jetstream::{
         message::StreamMessage,
         stream::{DirectGetErrorKind, RawMessageErrorKind, Stream},
     },
 };
 
-use futures_util::TryStreamExt as _;
+use futures_util::{StreamExt as _, TryStreamExt as _};
 use serde::Deserialize;
+use tokio::time::timeout;
 
 use super::log_error::{LogError, STREAM, unavailable};
 use crate::events::Timestamp;
@@ -64,9 +67,45 @@ impl Lookup {
         self.direct(body).await
     }
 
+    /// The first `most` messages on a subject, or on all that a wildcard means, at `from` or later, up to some MiB of
+    /// them; and whether there are more. It takes one question and no consumer, of which there may be only so many and
+    /// each stays for a while. Of a replicated log as any replica says.
+    pub(super) async fn next_batch(
+        &self,
+        subject: &str,
+        from: u64,
+        most: usize,
+    ) -> Result<(Vec<StreamMessage>, bool), LogError> {
+        const PATIENCE: Duration = Duration::from_secs(10);
+        const MAX_BYTES: usize = 4 << 20;
+        const END_OF_BATCH: u16 = 204;
+        let inbox = self.client.new_inbox();
+        let mut answers = self.client.subscribe(inbox.clone()).await.map_err(unavailable)?;
+        let body = serde_json::json!({
+            "seq": from.max(1), "next_by_subj": subject, "batch": most, "max_bytes": MAX_BYTES,
+        });
+        let (request, body) = (direct_get(), body.to_string().into());
+        let asked = self.client.publish_with_reply(request, inbox, body).await;
+        asked.map_err(unavailable)?;
+        let mut found = Vec::new();
+        loop {
+            let answer = timeout(PATIENCE, answers.next()).await.map_err(unavailable)?;
+            let answer = answer.ok_or_else(|| unavailable("the connection was closed"))?;
+            match answer.status {
+                None => found.push(StreamMessage::try_from(answer).map_err(unavailable)?),
+                Some(StatusCode::NOT_FOUND) => return Ok((found, false)),
+                Some(status) if status.as_u16() == END_OF_BATCH => {
+                    let headers = answer.headers.unwrap_or_default();
+                    let pending = headers.get("Nats-Num-Pending").map(HeaderValue::as_str);
+                    return Ok((found, pending.is_some_and(|pending| pending != "0")));
+                }
+                Some(_) => return Err(unavailable(answer.description.unwrap_or_default())),
+            }
+        }
+    }
+
     async fn direct(&self, body: String) -> Found {
-        let request = format!("$JS.API.DIRECT.GET.{STREAM}");
-        let answer = self.client.request(request, body.into()).await.map_err(unavailable)?;
+        let answer = self.client.request(direct_get(), body.into()).await.map_err(unavailable)?;
         match answer.status {
             Some(StatusCode::NOT_FOUND) => Ok(None),
             _ => StreamMessage::try_from(answer).map(Some).map_err(unavailable),
@@ -135,6 +174,10 @@ impl Lookup {
         }
         direct(self.stream.direct_get(position).await)
     }
+}
+
+fn direct_get() -> String {
+    format!("$JS.API.DIRECT.GET.{STREAM}")
 }
 
 fn direct(found: Result<StreamMessage, async_nats::jetstream::stream::DirectGetError>) -> Found {

@@ -9,7 +9,7 @@ use super::{
     log_error::LogError,
     reader::position_of,
 };
-use crate::events::{Event, Position, Recorded, Subject, Timestamp};
+use crate::events::{Event, NodeId, Position, Recorded, Subject, Timestamp};
 
 /// Reading on in the log costs the server that much less for an event than finding one for a position does: beyond that,
 /// an aggregate with one of so many events is read on and not back.
@@ -105,7 +105,7 @@ impl EventLog {
                 None if is_earlier => self.lookup.last_until(&name, at - 1).await?,
                 None => {
                     let range = (Position(position.0 + 1), Position(at - 1));
-                    let between = self.read_on(&[&name], range, usize::MAX).await?;
+                    let between = self.look_up(&name, range, usize::MAX).await?;
                     events.extend(between.into_iter().rev());
                     self.lookup.last_until(&name, position.0).await?
                 }
@@ -115,23 +115,56 @@ impl EventLog {
         Ok(events)
     }
 
-    /// The first `most` delivery reports of all gateways from a position on.
+    /// The first `most` delivery reports of a gateway, or of all, from a position on.
     ///
     /// # Errors
     /// The server cannot be reached, or holds bytes that are no event.
     pub async fn delivery_reports(
         &self,
+        gateway: Option<NodeId>,
         from: Position,
         most: usize,
     ) -> Result<Vec<Recorded<Event>>, LogError> {
-        // A wildcard, of as many subjects as gateways were ever started.
-        const ALL: &str = "evt.delivery.>";
-        match self.lookup.last(ALL).await? {
-            Some(last) if last.sequence >= from.0 => {
-                self.read_on(&[ALL], (from, Position(last.sequence)), most).await
+        let of = gateway.map(|gateway| Subject::Delivery(gateway).to_string());
+        let subject = of.as_deref().unwrap_or("evt.delivery.>");
+        self.look_up(subject, (from, Position(u64::MAX)), most).await
+    }
+
+    /// The first `most` events of a subject between two positions, both included, as long as they are few: without a
+    /// consumer.
+    ///
+    /// # Errors
+    /// The server cannot be reached, or holds bytes that are no event.
+    pub async fn few_between(
+        &self,
+        subject: Subject,
+        range: (Position, Position),
+    ) -> Result<Vec<Recorded<Event>>, LogError> {
+        self.look_up(&subject.to_string(), range, usize::MAX).await
+    }
+
+    async fn look_up(
+        &self,
+        subject: &str,
+        (mut from, to): (Position, Position),
+        most: usize,
+    ) -> Result<Vec<Recorded<Event>>, LogError> {
+        let mut events = Vec::new();
+        while from <= to && events.len() < most {
+            let at_once = BATCH.min(most - events.len());
+            let (batch, more) = self.lookup.next_batch(subject, from.0, at_once).await?;
+            for message in &batch {
+                if message.sequence > to.0 {
+                    return Ok(events);
+                }
+                events.push(recorded(message)?);
+                from = Position(message.sequence + 1);
             }
-            _ => Ok(Vec::new()),
+            if !more || batch.is_empty() {
+                break;
+            }
         }
+        Ok(events)
     }
 
     /// The first `most` events of some subjects between two positions, both included.

@@ -55,7 +55,9 @@ impl UnreportedAcks {
         for (user, entries) in self.queues {
             for entries in entries.chunks(MOST_ENTRIES) {
                 let mut ranges = Ranges::new();
-                entries.iter().for_each(|(number, _)| extend(&mut ranges, (*number, *number)));
+                for (number, _) in entries {
+                    extend(&mut ranges, (*number, *number));
+                }
                 let positions: Vec<Position> = entries.iter().map(|(_, at)| *at).collect();
                 let bytes = ranges.len() * RANGE_BYTES + positions.len() * POSITION_BYTES;
                 cut.room_for(bytes).users.push(Delivered { user, ranges, positions });
