@@ -76,7 +76,7 @@ make_secrets() {
   local name made=''
   [[ -f $secrets_file ]] && made=$(<"$secrets_file")
   for name in nats_gateway nats_projector nats_ops nats_analytics_ops nats_analyst nats_sys \
-    postgres_owner postgres_gateway redis token_secret password_pepper; do
+    postgres_owner postgres_gateway redis token_secret password_pepper pseudonym_secret; do
     grep -q "^$name=" <<<"$made" || made+=${made:+$'\n'}$name=s$(od -An -v -tx1 -N32 /dev/urandom | tr -d ' \n')
   done
   if [[ $made != "$(cat "$secrets_file" 2>/dev/null)" ]]; then
@@ -110,6 +110,7 @@ export_operator() {
   export_gateway
   export_projector
   export HONGYAN__NATS__OPS_PASSWORD=$nats_ops HONGYAN__NATS__ANALYTICS_PASSWORD=$nats_analytics_ops
+  export HONGYAN__ANALYTICS__PSEUDONYM_SECRET=$pseudonym_secret
   export HONGYAN__SERVER__LISTEN=127.0.0.1:$port HONGYAN__SERVER__ADMIN_LISTEN=127.0.0.1:$admin_port
 }
 

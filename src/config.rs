@@ -12,6 +12,8 @@ use config::{Environment, File, FileFormat};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 
+use crate::events::{Disclosure, Redaction};
+
 /// The settings, read once.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -26,6 +28,7 @@ pub struct Config {
     pub limits: LimitSettings,
     pub media: MediaSettings,
     pub projections: Projections,
+    pub analytics: Analytics,
     pub telemetry: Telemetry,
 }
 
@@ -209,6 +212,14 @@ pub struct Projections {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[allow(missing_docs, reason = "config/default.toml documents each setting")]
+pub struct Analytics {
+    pub content: Disclosure,
+    pub pseudonym_secret: SecretString,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs, reason = "config/default.toml documents each setting")]
 pub struct Telemetry {
     pub log: String,
     pub format: String,
@@ -286,6 +297,21 @@ impl Config {
             "media.object_store.bucket needs media.object_store.endpoint and .public_url"
         );
         Ok(())
+    }
+
+    /// What is taken out of events before others see them.
+    ///
+    /// # Errors
+    /// There is no secret to make pseudonyms with, or one that can be guessed.
+    pub fn redaction(&self) -> anyhow::Result<Redaction> {
+        let Analytics { content, pseudonym_secret } = &self.analytics;
+        let secret = pseudonym_secret.expose_secret().as_bytes();
+        ensure!(
+            secret.len() >= 32 || *content == Disclosure::Full,
+            "analytics.pseudonym_secret needs at least 32 bytes, or ids of people could be guessed; set \
+             HONGYAN__ANALYTICS__PSEUDONYM_SECRET (`openssl rand -hex 32`)"
+        );
+        Ok(Redaction::new(*content, secret))
     }
 
     /// What readers connect to PostgreSQL with.

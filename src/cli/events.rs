@@ -1,4 +1,4 @@
-//! Events of the log are followed, shown, counted and described: `events tail | show | stats | schema`.
+//! Events of the log are followed, shown, counted, handed on and described: `events tail | show | stats | export | schema`.
 
 use std::{collections::BTreeMap, process::ExitCode, sync::Arc};
 
@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use clap::Subcommand;
 use serde_json::{Value, json};
 
-use super::{Output, ops, progress::ProgressBars, text};
+use super::{Output, export, ops, progress::ProgressBars, text};
 use crate::{
     adapters::nats::{event_log::EventLog, reader::Entry},
     api::asyncapi,
@@ -38,6 +38,8 @@ pub(super) enum EventsCommand {
     },
     /// How many events there are of each type
     Stats,
+    /// Events for analysts, a line each, without what `analytics.content` withholds
+    Export(export::ExportCommand),
     /// What the events of a type look like, as JSON Schema (docs/events/); of all types if none is named
     Schema {
         /// As `message.sent.v1`
@@ -70,6 +72,9 @@ pub(super) async fn run(
             Ok(ExitCode::SUCCESS)
         }
         EventsCommand::Stats => stats(&open().await?, output).await,
+        EventsCommand::Export(command) => {
+            export::run(command, &open().await?, config, output).await
+        }
         EventsCommand::Schema { name } => schema(name.as_deref()),
         EventsCommand::Asyncapi => {
             text::print(&format!("{:#}", asyncapi::document(&config.server.clients_at())));

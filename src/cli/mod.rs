@@ -3,6 +3,7 @@
 mod complaints;
 mod events;
 mod explain;
+mod export;
 mod groups;
 mod inspection;
 mod messages;

@@ -51,8 +51,11 @@ pub(super) struct Progress {
 
 impl Progress {
     pub(super) fn add(&mut self, events: u64) {
-        self.done += events;
-        let done = self.done;
+        self.set(self.done + events);
+    }
+
+    pub(super) fn set(&mut self, done: u64) {
+        self.done = done;
         self.bar.set_position(done);
         if self.plain && self.told.elapsed() >= LINES {
             self.told = Instant::now();

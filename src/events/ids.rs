@@ -190,6 +190,40 @@ impl Subject {
         };
         next().is_none().then_some(subject)
     }
+
+    /// The same with other numbers for people.
+    pub(super) fn with_people(self, other: impl Fn(UserId) -> UserId) -> Self {
+        let pair = |pair: Pair| Pair::of(other(pair.lo), other(pair.hi));
+        match self {
+            Self::User(id) => Self::User(other(id)),
+            Self::Session(id) => Self::Session(other(id)),
+            Self::QuickReplies(id) => Self::QuickReplies(other(id)),
+            Self::Friendship(both) => Self::Friendship(pair(both)),
+            Self::Chat(ChatKey { pair: both, sender }) => {
+                Self::Chat(ChatKey { pair: pair(both), sender: other(sender) })
+            }
+            Self::Group(_)
+            | Self::GroupChat(_)
+            | Self::Complaint(_)
+            | Self::Delivery(_)
+            | Self::Operations => self,
+        }
+    }
+
+    /// Is it about what `user` has or does alone, or with one other?
+    pub fn is_of(self, user: UserId) -> bool {
+        match self {
+            Self::User(id) | Self::Session(id) | Self::QuickReplies(id) => id == user,
+            Self::Friendship(pair) | Self::Chat(ChatKey { pair, .. }) => {
+                pair.lo == user || pair.hi == user
+            }
+            Self::Group(_)
+            | Self::GroupChat(_)
+            | Self::Complaint(_)
+            | Self::Delivery(_)
+            | Self::Operations => false,
+        }
+    }
 }
 
 impl fmt::Display for Subject {

@@ -25,7 +25,7 @@ pub enum OperationsEvent {
     #[serde(rename = "operations.content_read.v1")]
     ContentRead {
         /// Whose: `chat 3.9`, `complaint 131072`.
-        #[schemars(extend("x-personal" = "content"))]
+        #[schemars(extend("x-personal" = "person"))]
         aggregate: String,
         /// Of which part of the log, both included.
         from: Position,

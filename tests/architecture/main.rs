@@ -14,6 +14,7 @@ mod golden;
 mod language;
 mod links;
 mod names;
+mod redaction;
 mod scripts;
 mod tidiness;
 mod tree;

@@ -17,6 +17,7 @@ mod dead_connections;
 mod evicted;
 mod executors;
 mod explaining;
+mod export;
 mod faults;
 mod fuzzing;
 mod ids;

@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use async_nats::jetstream::{
+    Message,
     consumer::{
         AckPolicy, DeliverPolicy,
         pull::{self, MessagesErrorKind},
@@ -10,6 +11,7 @@ use async_nats::jetstream::{
     stream::Stream,
 };
 use futures_util::{FutureExt as _, StreamExt as _};
+use time::OffsetDateTime;
 use tokio::{
     sync::watch,
     time::{Instant, timeout_at},
@@ -83,6 +85,41 @@ pub(super) struct Fetched {
     /// Of the body.
     pub(super) bytes: usize,
     pub(super) entry: Entry,
+}
+
+impl Fetched {
+    fn read(position: Position, stored_at: OffsetDateTime, message: Message) -> Self {
+        let empty = async_nats::HeaderMap::new();
+        let headers = message.headers.as_ref().unwrap_or(&empty);
+        let (subject, body) = (message.subject.as_str(), &message.payload);
+        let entry = envelope::read(subject, (position, stored_at), headers, body);
+        let entry = entry.map_err(|source| Unreadable { position, source: Arc::new(source) });
+        Self { subject: subject.into(), bytes: body.len(), entry }
+    }
+}
+
+/// One place of the log as it is stored, for whoever passes it on: whether it is an event is not looked at.
+pub struct Stored {
+    /// Where.
+    pub position: Position,
+    message: Message,
+}
+
+impl Stored {
+    /// Which aggregate it is of.
+    pub fn subject(&self) -> &str {
+        &self.message.subject
+    }
+
+    /// One of its headers.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        envelope::header(self.message.headers.as_ref()?, name)
+    }
+
+    /// What is in it.
+    pub fn body(&self) -> &[u8] {
+        &self.message.payload
+    }
 }
 
 /// Bytes in the log that are no event of this version.
@@ -175,9 +212,25 @@ impl Reader {
         Ok(self.fetch(most).await?.into_iter().map(|fetched| fetched.entry).collect())
     }
 
+    /// The same as they are stored.
+    ///
+    /// # Errors
+    /// As [`Reader::next_batch`].
+    pub async fn next_stored(&mut self, most: usize) -> Result<Vec<Stored>, LogError> {
+        self.fetch_as(most, |position, _, message| Stored { position, message }).await
+    }
+
     pub(super) async fn fetch(&mut self, most: usize) -> Result<Vec<Fetched>, LogError> {
+        self.fetch_as(most, Fetched::read).await
+    }
+
+    async fn fetch_as<T>(
+        &mut self,
+        most: usize,
+        read: impl Fn(Position, OffsetDateTime, Message) -> T,
+    ) -> Result<Vec<T>, LogError> {
         self.judge().await?;
-        let mut batch = Vec::new();
+        let (mut batch, mut bytes) = (Vec::new(), 0);
         while batch.is_empty() {
             if self.broken {
                 self.restart().await?;
@@ -191,7 +244,10 @@ impl Reader {
                 next = timeout_at(self.heard + SILENCE, self.messages.next()) => next,
             };
             match next {
-                Ok(Some(Ok(message))) => self.take(&message, &mut batch)?,
+                Ok(Some(Ok(message))) => {
+                    bytes += message.payload.len();
+                    batch.extend(self.take(message, &read)?);
+                }
                 Ok(Some(Err(error))) if error.kind() == MessagesErrorKind::MissingHeartbeat => {
                     debug!("the consumer is silent, making it anew");
                     self.restart().await?;
@@ -207,12 +263,11 @@ impl Reader {
                 }
             }
         }
-        let mut bytes: usize = batch.iter().map(|fetched: &Fetched| fetched.bytes).sum();
         while batch.len() < most && bytes < BATCH_BYTES && !self.broken {
             match self.messages.next().now_or_never() {
                 Some(Some(Ok(message))) => {
-                    self.take(&message, &mut batch)?;
                     bytes += message.payload.len();
+                    batch.extend(self.take(message, &read)?);
                 }
                 _ => break, // an error comes again at the next call
             }
@@ -220,36 +275,30 @@ impl Reader {
         Ok(batch)
     }
 
-    fn take(
+    fn take<T>(
         &mut self,
-        message: &async_nats::jetstream::Message,
-        batch: &mut Vec<Fetched>,
-    ) -> Result<(), LogError> {
+        message: Message,
+        read: impl Fn(Position, OffsetDateTime, Message) -> T,
+    ) -> Result<Option<T>, LogError> {
         let info = message.info().map_err(unavailable)?;
         let position = Position(info.stream_sequence);
         if info.consumer_sequence != self.delivered + 1 {
             warn!("the log sent something that did not arrive, starting again at {}", self.next);
             self.broken = true; // what was read before it is handed on first
-            return Ok(());
+            return Ok(None);
         }
         self.delivered += 1;
         if position < self.next {
-            return Ok(()); // a consumer that began a step too early
+            return Ok(None); // a consumer that began a step too early
         }
+        let stored_at = info.published;
         self.next = Position(position.0 + 1);
         self.heard = Instant::now();
         self.pending = info.pending;
         if self.client_side_filter && !matches_any(&self.subjects, &message.subject) {
-            return Ok(());
+            return Ok(None);
         }
-        let empty = async_nats::HeaderMap::new();
-        let headers = message.headers.as_ref().unwrap_or(&empty);
-        let entry =
-            envelope::read(&message.subject, (position, info.published), headers, &message.payload);
-        let entry = entry.map_err(|source| Unreadable { position, source: Arc::new(source) });
-        let (subject, bytes) = (message.subject.as_str().into(), message.payload.len());
-        batch.push(Fetched { subject, bytes, entry });
-        Ok(())
+        Ok(Some(read(position, stored_at, message)))
     }
 
     async fn restart(&mut self) -> Result<(), LogError> {

@@ -145,7 +145,7 @@ impl AggregateName {
     }
 
     /// Where its events are; of a complaint its first event says so.
-    pub(super) fn subjects(self) -> Vec<Subject> {
+    pub fn subjects(self) -> Vec<Subject> {
         match self {
             Self::User(id) => vec![Subject::User(id)],
             Self::Session(id) => vec![Subject::Session(id)],

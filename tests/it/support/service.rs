@@ -121,6 +121,7 @@ pub fn settings(servers: &Servers, own: &[(&str, &str)]) -> Settings {
     set("LOG__DURABILITY", "acked".to_owned());
     set("AUTH__TOKEN_SECRET", "a secret of the tests, of no use elsewhere".to_owned());
     set("AUTH__PASSWORD_PEPPER", "a pepper of the tests".to_owned());
+    set("ANALYTICS__PSEUDONYM_SECRET", "a secret of the tests, of no use elsewhere".to_owned());
     set("AUTH__ARGON2_MEMORY_KIB", "64".to_owned());
     set("AUTH__ARGON2_PASSES", "1".to_owned());
     set("MEDIA__ROOT", servers.uploads().display().to_string());
