@@ -102,15 +102,15 @@ export_gateway() {
   export HONGYAN__MEDIA__ROOT=${HONGYAN__MEDIA__ROOT:-$data/uploads} # shared by all gateways
 }
 export_projector() {
-  export HONGYAN__NATS__PROJECTOR_PASSWORD=$nats_projector
+  export HONGYAN__NATS__PROJECTOR_PASSWORD=$nats_projector HONGYAN__NATS__ANALYTICS_PASSWORD=$nats_analytics_ops
+  export HONGYAN__ANALYTICS__PSEUDONYM_SECRET=$pseudonym_secret
   export HONGYAN__POSTGRES__URL=postgres://hongyan_owner:$postgres_owner@127.0.0.1:$postgres_port/hongyan
 }
 export_operator() {
   export_common
   export_gateway
   export_projector
-  export HONGYAN__NATS__OPS_PASSWORD=$nats_ops HONGYAN__NATS__ANALYTICS_PASSWORD=$nats_analytics_ops
-  export HONGYAN__ANALYTICS__PSEUDONYM_SECRET=$pseudonym_secret
+  export HONGYAN__NATS__OPS_PASSWORD=$nats_ops
   export HONGYAN__SERVER__LISTEN=127.0.0.1:$port HONGYAN__SERVER__ADMIN_LISTEN=127.0.0.1:$admin_port
 }
 

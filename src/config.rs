@@ -28,7 +28,7 @@ pub struct Config {
     pub limits: LimitSettings,
     pub media: MediaSettings,
     pub projections: Projections,
-    pub analytics: Analytics,
+    pub analytics: AnalyticsSettings,
     pub telemetry: Telemetry,
 }
 
@@ -212,9 +212,11 @@ pub struct Projections {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[allow(missing_docs, reason = "config/default.toml documents each setting")]
-pub struct Analytics {
+pub struct AnalyticsSettings {
     pub content: Disclosure,
     pub pseudonym_secret: SecretString,
+    pub max_age_days: u64,
+    pub max_bytes: u64,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -304,7 +306,7 @@ impl Config {
     /// # Errors
     /// There is no secret to make pseudonyms with, or one that can be guessed.
     pub fn redaction(&self) -> anyhow::Result<Redaction> {
-        let Analytics { content, pseudonym_secret } = &self.analytics;
+        let AnalyticsSettings { content, pseudonym_secret, .. } = &self.analytics;
         let secret = pseudonym_secret.expose_secret().as_bytes();
         ensure!(
             secret.len() >= 32 || *content == Disclosure::Full,

@@ -17,7 +17,7 @@ use super::{
     page::page,
     readiness::{Admin, NotReady, OpenedLog, Readiness, lag},
 };
-use crate::events::Position;
+use crate::{events::Position, projections};
 
 /// Its routes, for those whom `access` knows.
 pub fn router(admin: Admin, access: AdminAccess) -> Router {
@@ -84,13 +84,16 @@ async fn positions(State(admin): State<Admin>) -> Response {
         return StatusCode::SERVICE_UNAVAILABLE.into_response();
     };
     let states = admin.projections.all();
-    let mut projections = serde_json::Map::new();
+    let mut told = serde_json::Map::new();
     for (name, subjects) in admin.subjects {
+        if !projections::serves_clients(name) && !states.contains_key(name) {
+            continue; // there is none here
+        }
         let position = states.get(name).map_or(0, |state| state.position);
         let Ok(lag) = lag(log, subjects, Position(position), end.last).await else {
             return StatusCode::SERVICE_UNAVAILABLE.into_response();
         };
-        projections.insert((*name).to_owned(), json!({"position": position, "lag": lag}));
+        told.insert((*name).to_owned(), json!({"position": position, "lag": lag}));
     }
-    Json(json!({"log": {"last": end.last}, "projections": projections})).into_response()
+    Json(json!({"log": {"last": end.last}, "projections": told})).into_response()
 }

@@ -91,6 +91,10 @@ impl Admin {
     ) -> BTreeMap<&'static str, ProjectionState> {
         let mut all = self.projections.all();
         for (name, _) in projections::ALL.iter() {
+            let is_here = || all.contains_key(name) || checkpoints.last_heartbeat(name).is_some();
+            if !projections::serves_clients(name) && !is_here() {
+                continue;
+            }
             let known = all.entry(name).or_default();
             if matches!(known.state, "" | "standby") {
                 let (state, position, reason) = heard(checkpoints, name);
@@ -177,7 +181,9 @@ impl Admin {
         let waiting_for = self.waiting_for(log.as_ref(), answers);
         let projections = opened.map(|opened| self.all_projections(&opened.checkpoints));
         let is_waited_for = |part| waiting_for.iter().any(|waiting| waiting.part == part);
-        let caught_up = projections.iter().flat_map(BTreeMap::values).all(is_well);
+        let mut all = projections.iter().flatten();
+        let caught_up =
+            all.all(|(name, state)| is_well(state) || !projections::serves_clients(name));
         let sync_failure = opened.and_then(|opened| opened.log.sync_failure()).map(str::to_owned);
         let log_is_well = opened.is_some() && !is_waited_for("nats") && sync_failure.is_none();
         Readiness {
@@ -244,8 +250,10 @@ impl Admin {
             let why = "serves nobody: it does not hear its own heartbeat, or lags";
             wait("gateway", why.into());
         }
-        for (name, ProjectionState { state, reason, .. }) in
-            self.all_projections(checkpoints).into_iter().filter(|(_, state)| !is_well(state))
+        for (name, ProjectionState { state, reason, .. }) in self
+            .all_projections(checkpoints)
+            .into_iter()
+            .filter(|(name, state)| projections::serves_clients(name) && !is_well(state))
         {
             let reason = reason.map(|reason| format!(": {reason}"));
             wait(name, format!("is {state}{}", reason.unwrap_or_default()));

@@ -1,5 +1,6 @@
 //! The start and the end of a process: what its role needs is opened, run, and stopped in order.
 
+mod analytics;
 mod process;
 mod projector;
 
@@ -8,11 +9,12 @@ use std::{
     time::Duration,
 };
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::info;
 
+pub use self::analytics::open_analytics;
 use self::process::Process;
 use crate::{
     adapters::nats::{
@@ -141,6 +143,22 @@ pub async fn open_durable_log(
         commit = Some(opened.with_context(cannot)?);
     }
     open_log(nats, config, node, commit, metrics).await
+}
+
+/// Refuses a server or a stream that would not keep what we promise.
+async fn check_log(nats: &Nats, config: &Config) -> anyhow::Result<()> {
+    let drift = provision::drift(nats, config.log.replicas).await?;
+    if let Some(first) = drift.first() {
+        bail!(
+            "the stream EVENTS is not as it must be: {} is {} instead of {} ({}); \
+             `hongyan check-config` shows all differences",
+            first.setting,
+            first.found,
+            first.wanted,
+            first.why
+        );
+    }
+    Ok(())
 }
 
 /// Returns when the process is told to end.

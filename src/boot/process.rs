@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use secrecy::SecretString;
 use tokio::{
     net::TcpListener,
@@ -14,19 +14,19 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{info, warn};
 
-use super::{ProcessRole, open_durable_log};
+use super::{ProcessRole, check_log, open_durable_log};
 use crate::{
     adapters::{
         body_memory::BodyMemory,
         media::Media,
         nats::{
+            analysts_consumers,
             checkpoints::{Checkpoints, Heartbeat, OwnGateway},
             connect::{self, Nats},
             credential_store::CredentialStore,
             event_log::EventLog,
             hand_over::HandOverChannel,
             liveness::Liveness,
-            provision,
             push::{self, LocalConnections, Pushes},
             secret_checks::{self, Secret},
             shared_log::SharedLogSubscription,
@@ -354,20 +354,4 @@ impl Process {
             warn!("some tasks did not end in time");
         }
     }
-}
-
-/// Refuses a server or a stream that would not keep what we promise.
-async fn check_log(nats: &Nats, config: &Config) -> anyhow::Result<()> {
-    let drift = provision::drift(nats, config.log.replicas).await?;
-    if let Some(first) = drift.first() {
-        bail!(
-            "the stream EVENTS is not as it must be: {} is {} instead of {} ({}); \
-             `hongyan check-config` shows all differences",
-            first.setting,
-            first.found,
-            first.wanted,
-            first.why
-        );
-    }
-    Ok(())
 }

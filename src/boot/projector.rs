@@ -2,11 +2,11 @@
 
 use std::{num::NonZeroU32, sync::Arc};
 
-use super::{open_log, process::Process};
+use super::{open_analytics, open_log, process::Process};
 use crate::{
     adapters::{
         nats::{
-            checkpoints::Checkpoints, event_log::EventLog, push::Pushes,
+            analysts_consumers, checkpoints::Checkpoints, event_log::EventLog, push::Pushes,
             shared_log::SharedLogSubscription,
         },
         postgres,
@@ -49,7 +49,11 @@ impl Process {
             redis,
             pushes: Pushes::new(nats.client.clone(), self.sockets_here.clone()),
             chat_log_length: config.projections.chat_log_length,
+            analytics: self.until_ready(async || open_analytics(config).await).await?,
         };
+        if let Some(analytics) = &parts.analytics {
+            self.keep(analysts_consumers::serve(analytics.stream.clone()));
+        }
         let shared_log = self.shared_log(&log, &["evt.>"]);
         let runners = RunnerContext {
             log: log.clone(),
@@ -69,10 +73,14 @@ impl Process {
             parts.pool.clone(),
         );
         for_each_projection!(|P| {
-            let (projection, store) = P::open(&parts);
-            self.tasks.spawn(supervisor::run(projection, store, runners.clone()));
-            let model = BlueGreen::<P>::new(&parts, runners.clone());
-            self.keep(schedule.clone().run(model));
+            if P::is_wanted(&parts) {
+                let (projection, store) = P::open(&parts);
+                self.tasks.spawn(supervisor::run(projection, store, runners.clone()));
+            }
+            if P::IS_BUILT_BESIDE {
+                let model = BlueGreen::<P>::new(&parts, runners.clone());
+                self.keep(schedule.clone().run(model));
+            }
         });
         let reaper = Reaper::new(executor, self.health.clone());
         self.keep(reaper.run(nats.reconnects.clone()));

@@ -3,7 +3,6 @@
 use std::process::ExitCode;
 
 use anyhow::Context as _;
-use secrecy::ExposeSecret as _;
 use serde_json::json;
 
 use super::Output;
@@ -15,7 +14,9 @@ use crate::{
         },
         postgres,
     },
+    boot,
     config::Config,
+    projections::analytics::AnalyticsParts,
 };
 
 /// The connection of the `ops` user.
@@ -31,15 +32,13 @@ pub(super) async fn migrate(config: &Config, output: Output) -> anyhow::Result<E
     sqlx::migrate!("./migrations").run(&pool).await.context(
         "cannot migrate the database; does it exist, and does postgres.url name its owner?",
     )?;
-    let analytics = !config.nats.analytics_password.expose_secret().is_empty();
-    if analytics {
-        let user = &config.nats.analytics_user;
-        let copy =
-            connect::connect(&config.nats.url, user, &config.nats.analytics_password).await?;
-        provision::create_copy(&copy).await?;
+    let analytics = boot::open_analytics(config).await?;
+    if let Some(AnalyticsParts { stream, .. }) = &analytics {
+        // What older versions made for analysts, which tells everything.
+        stream.remove_old_copy().await.context("cannot remove the copy EVENTS_COPY")?;
     }
     output.print(
-        &json!({"stream": "EVENTS", "vault": "VAULT", "database": true, "analytics": analytics}),
+        &json!({"stream": "EVENTS", "vault": "VAULT", "database": true, "analytics": analytics.is_some()}),
         || "the stream, the credential store and the database are ready".into(),
     );
     Ok(ExitCode::SUCCESS)

@@ -1,6 +1,7 @@
 //! Read models: tables and keys that can be thrown away, and built again from the log.
 
 pub mod address_book;
+pub mod analytics;
 pub mod chat_log;
 pub mod complaints;
 pub mod engine;
@@ -39,10 +40,18 @@ pub trait Projection: Send + Sync + 'static {
     /// The events it wants.
     const SUBJECTS: &'static [&'static str];
 
-    /// The read model, and the store that it is kept in.
+    /// Is there such a read model here?
+    fn is_wanted(_: &ProjectionParts) -> bool {
+        true
+    }
+
+    /// The read model, and the store that it is kept in, if it is wanted.
     fn open(parts: &ProjectionParts) -> (Self, Self::Store)
     where
         Self: Sized;
+
+    /// Can another generation be built beside the live one? Otherwise a rebuild empties what readers see.
+    const IS_BUILT_BESIDE: bool = true;
 
     /// From one transaction to the next, at least: what comes meanwhile shares the next one, which under load costs a
     /// fraction. The first event after a pause does not wait, nor does anything while somebody waits for the read model.
@@ -126,6 +135,8 @@ pub struct ProjectionParts {
     pub pushes: Pushes,
     /// Messages per chat in `chat_log`.
     pub chat_log_length: usize,
+    /// For the analysts' stream, where there is one.
+    pub analytics: Option<analytics::AnalyticsParts>,
 }
 
 /// Does something with every read model, whatever its type: `for_each_projection!(|P| println!("{}", P::NAME))`.
@@ -145,6 +156,7 @@ macro_rules! for_each_projection {
             presence::Presence,
             offline_queue::OfflineQueue,
             chat_log::ChatLog,
+            analytics::Analytics,
         )
     };
     (@each $name:ident, $body:expr; $($module:ident::$projection:ident,)+) => {{
@@ -169,6 +181,11 @@ pub static ALL: LazyLock<Vec<NameAndSubjects>> = LazyLock::new(|| {
 /// Their names.
 pub fn names() -> Vec<&'static str> {
     ALL.iter().map(|(name, _)| *name).collect()
+}
+
+/// Does what clients are told depend on it? A gateway serves them without the others.
+pub fn serves_clients(name: &str) -> bool {
+    name != analytics::Analytics::NAME
 }
 
 /// A part of a list: what comes after a row that is known, however much the list has changed since.

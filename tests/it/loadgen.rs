@@ -17,7 +17,7 @@ fn is_good(result: &Value) {
 
 impl App {
     /// Runs the load generator against the first gateway.
-    async fn bench(&self, arguments: &[&str]) -> Value {
+    pub(crate) async fn bench(&self, arguments: &[&str]) -> Value {
         let gateway = &self.gateways[0];
         let (url, admin) = (gateway.origin(), gateway.admin_origin());
         let target = ["--url", &url, "--admin", &admin, "--json"];
@@ -142,7 +142,9 @@ async fn nobody_notices_the_upkeep_of_read_models() {
     );
     assert!(result["reads"].as_u64() > Some(0) && result["acknowledged"].as_u64() > Some(0));
     let commands = result["commands"].as_array().expect("a list");
-    assert_eq!(commands.len(), 3 + 2 * hongyan::projections::names().len(), "{commands:?}");
+    let mut models = hongyan::projections::names();
+    models.retain(|name| hongyan::projections::serves_clients(name));
+    assert_eq!(commands.len(), 3 + 2 * models.len(), "{commands:?}");
     app.verify().await;
 }
 

@@ -8,6 +8,7 @@
 mod support;
 
 mod alerts;
+mod analytics;
 mod appends;
 mod authorization;
 mod churn;

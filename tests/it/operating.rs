@@ -1,7 +1,6 @@
 //! What operators do: the command line against a running service (`docs/operate.md`).
 
 use async_nats::jetstream;
-use futures_util::TryStreamExt;
 use serde_json::{Value, json};
 
 use crate::support::{App, PASSWORD, api, until};
@@ -278,30 +277,6 @@ async fn a_password_can_be_set_and_ends_all_sessions() {
     assert!(!short.success && short.stderr.contains("6 to 20"), "{short:?}");
     let nobody = app.cli(&["users", "show", "nobody_here"]).await;
     assert!(!nobody.success && nobody.stderr.contains("there is no user"), "{nobody:?}");
-}
-
-/// `docs/operate.md`: analysts pull a copy of the events, from a durable that is there from the start.
-#[tokio::test]
-async fn analysts_replay_the_log() {
-    let app = App::start().await;
-    let [ann, bob] = app.friends(["ann", "bob"]).await;
-    ann.send(&bob, "hello").await.ok();
-    let analyst = jetstream::new(app.servers.nats.connect("analyst", "analystpw").await);
-    let stream = analyst.get_stream_no_info("EVENTS_COPY").await.expect("a handle");
-    let replay: jetstream::consumer::PullConsumer =
-        stream.get_consumer("replay").await.expect("the durable is there");
-    let mut types = Vec::new();
-    let all = async || {
-        let batch = replay.fetch().max_messages(100).messages().await.ok()?;
-        for message in batch.try_collect::<Vec<_>>().await.ok()? {
-            let headers = message.headers.clone().expect("an envelope");
-            types.push(headers.get("ce-type").map(ToString::to_string).unwrap_or_default());
-            message.ack().await.expect("acknowledged");
-        }
-        types.contains(&"message.sent.v1".to_owned()).then_some(())
-    };
-    until("the analyst has seen the message", all).await;
-    assert!(types.contains(&"user.registered.v1".to_owned()));
 }
 
 impl App {

@@ -63,6 +63,7 @@ async fn a_runner_that_was_overtaken_blames_no_event() {
         redis: Redis::open(&app.servers.redis.url().into()).expect("a URL"),
         pushes: Pushes::new(nats.client, LocalConnections::default()),
         chat_log_length: 5,
+        analytics: None,
     };
     let (_, store) = AddressBook::open(&parts);
     let created = runners.log.end().await.expect("the log").created;

@@ -1,5 +1,7 @@
 //! NATS: the event log with its group commit, pushes and their subscriptions, heartbeats, and the credential store.
 
+pub mod analysts_consumers;
+pub mod analysts_stream;
 mod append;
 pub mod checkpoints;
 pub mod connect;

@@ -4,7 +4,7 @@ use std::{path::Path, time::Duration};
 
 use anyhow::{Context as _, anyhow, bail};
 use async_nats::jetstream::{
-    self, ErrorCode, consumer,
+    self, ErrorCode,
     context::GetStreamErrorKind,
     kv,
     stream::{self, RetentionPolicy, StorageType},
@@ -70,54 +70,6 @@ pub async fn create(nats: &Nats, replicas: usize) -> anyhow::Result<()> {
             .await
             .context("cannot create the bucket VAULT; has the `ops` user the right to?")?;
     }
-    Ok(())
-}
-
-/// The analysts' copy of the log, in an account of its own (nats.conf says which lines it may have).
-const COPY: &str = "EVENTS_COPY";
-/// A durable consumer on it: the analysts' own user may pull from consumers, and make none.
-const REPLAY: &str = "replay";
-
-/// Creates the copy that analysts read, in their account; `nats` is connected as its owner.
-///
-/// # Errors
-/// The server refuses, or cannot be reached.
-pub async fn create_copy(nats: &Nats) -> anyhow::Result<()> {
-    let source = stream::Source {
-        name: STREAM.into(),
-        filter_subject: Some("evt.>".into()),
-        external: Some(stream::External {
-            api_prefix: "APP_JS".into(),
-            delivery_prefix: Some("copy.events".into()),
-        }),
-        ..stream::Source::default()
-    };
-    let copy = stream::Config {
-        name: COPY.into(),
-        description: Some("the events, renumbered, for analysts; no secrets are in them".into()),
-        sources: Some(vec![source]),
-        storage: StorageType::File,
-        allow_direct: true,
-        allow_message_ttl: true,
-        ..stream::Config::default()
-    };
-    let stream = match nats.jetstream.get_stream(COPY).await {
-        Ok(there) => there,
-        Err(_) => nats
-            .jetstream
-            .create_stream(copy)
-            .await
-            .context("cannot create the analysts' copy EVENTS_COPY")?,
-    };
-    let replay = consumer::pull::Config {
-        durable_name: Some(REPLAY.into()),
-        description: Some(
-            "all events from the first on; more are made with the `nats` tool".into(),
-        ),
-        ..consumer::pull::Config::default()
-    };
-    let made = stream.get_or_create_consumer(REPLAY, replay).await;
-    made.context("cannot create the analysts' consumer `replay`")?;
     Ok(())
 }
 

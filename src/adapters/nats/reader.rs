@@ -88,7 +88,7 @@ pub(super) struct Fetched {
 }
 
 impl Fetched {
-    fn read(position: Position, stored_at: OffsetDateTime, message: Message) -> Self {
+    fn read(position: Position, stored_at: OffsetDateTime, message: &Message) -> Self {
         let empty = async_nats::HeaderMap::new();
         let headers = message.headers.as_ref().unwrap_or(&empty);
         let (subject, body) = (message.subject.as_str(), &message.payload);
@@ -221,7 +221,7 @@ impl Reader {
     }
 
     pub(super) async fn fetch(&mut self, most: usize) -> Result<Vec<Fetched>, LogError> {
-        self.fetch_as(most, Fetched::read).await
+        self.fetch_as(most, |position, at, message| Fetched::read(position, at, &message)).await
     }
 
     async fn fetch_as<T>(

@@ -108,6 +108,14 @@ impl Redaction {
         self.disclosure
     }
 
+    /// Tells redactions apart: by how much they leave, and by their secret, which nobody can find by it.
+    pub fn fingerprint(&self) -> String {
+        match self.disclosure {
+            Disclosure::Full => self.disclosure.as_str().to_owned(),
+            other => format!("{} {}", other.as_str(), self.pseudonyms.fingerprint()),
+        }
+    }
+
     /// The subject as others may see it: ids of groups stay. `None` if this version does not know such a subject.
     pub fn subject(&self, subject: &str) -> Option<String> {
         if self.disclosure == Disclosure::Full {

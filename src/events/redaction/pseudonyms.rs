@@ -24,8 +24,8 @@ impl Pseudonyms {
 
     pub(super) fn of_number(&self, id: i64) -> i64 {
         let bytes = self.of(b"number", &id.to_be_bytes());
-        let [a, b, c, d, e, f, g, h, ..] = bytes;
-        let number = u64::from_be_bytes([a, b, c, d, e, f, g, h]) >> (u64::BITS - BITS);
+        let (first, _) = bytes.split_first_chunk().expect("a digest is longer than a number");
+        let number = u64::from_be_bytes(*first) >> (u64::BITS - BITS);
         number.max(1).cast_signed()
     }
 
@@ -38,6 +38,11 @@ impl Pseudonyms {
         let bytes = self.of(b"uuid", id.as_bytes());
         let (first, _) = bytes.split_first_chunk().expect("a digest is longer than a UUID");
         Some(uuid::Builder::from_custom_bytes(*first).into_uuid().to_string())
+    }
+
+    /// Tells secrets apart.
+    pub(super) fn fingerprint(&self) -> String {
+        hex::encode(&self.of(b"fingerprint", b"")[..8])
     }
 
     /// Ids of another kind have other pseudonyms.

@@ -14,7 +14,7 @@ use crate::{
         replay::{Replay, ReplayReader},
     },
     events::Position,
-    projections::Projection,
+    projections::{Checkpoint, Projection},
 };
 
 /// How many times the events of a live generation's batch are in one transaction: nobody waits for it, and each costs
@@ -46,6 +46,7 @@ impl<P: Projection> Runner<'_, P> {
             }
             self.store.drop(&generation).await?;
         }
+        self.at = Checkpoint::default();
         Ok(self.store.add(P::NAME, end.created, purpose).await?)
     }
 

@@ -169,6 +169,13 @@ impl App {
         Service::start(name, "projector", self.settings.clone(), folder).await
     }
 
+    /// The same with settings of its own.
+    pub async fn another_projector_with(&self, name: &str, own: &[(&str, &str)]) -> Service {
+        let own = own.iter().map(|(key, value)| (format!("HONGYAN__{key}"), (*value).to_owned()));
+        let settings = self.settings.iter().cloned().chain(own).collect();
+        Service::start(name, "projector", settings, self.servers.folder()).await
+    }
+
     /// Runs a program of `tools/`.
     pub async fn tool(&self, name: &str, arguments: &[&str]) -> Ran {
         tool(name, &self.settings, arguments).await

@@ -215,6 +215,10 @@ impl Machine {
             ("REDIS__URL", there(self.redis.url())),
             ("AUTH__TOKEN_SECRET", "a secret of the tests, of no use elsewhere".to_owned()),
             ("AUTH__PASSWORD_PEPPER", "a pepper of the tests".to_owned()),
+            (
+                "ANALYTICS__PSEUDONYM_SECRET",
+                "a secret of the tests, of no use elsewhere".to_owned(),
+            ),
             ("AUTH__ARGON2_MEMORY_KIB", "64".to_owned()),
             ("AUTH__ARGON2_PASSES", "1".to_owned()),
         ];

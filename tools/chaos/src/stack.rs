@@ -347,6 +347,7 @@ fn settings(
     set("LOG__DURABILITY", durability.to_owned());
     set("AUTH__TOKEN_SECRET", "a secret of a stack that nobody else can reach".to_owned());
     set("AUTH__PASSWORD_PEPPER", "a pepper of the same stack".to_owned());
+    set("ANALYTICS__PSEUDONYM_SECRET", "a secret of a stack that nobody else can reach".to_owned());
     set("AUTH__ARGON2_MEMORY_KIB", "64".to_owned());
     set("AUTH__ARGON2_PASSES", "1".to_owned());
     set("LIMITS__REQUESTS_PER_USER", "0".to_owned());

@@ -1,6 +1,8 @@
 //! Read models are listed, rebuilt, compared and switched while the service runs:
 //! `projections status | rebuild | verify | switch | skip`.
 
+mod analytics;
+
 use std::{num::NonZeroU32, pin::Pin, process::ExitCode, sync::Arc};
 
 use anyhow::{Context as _, bail};
@@ -27,6 +29,7 @@ use crate::{
     for_each_projection,
     projections::{
         self, Projection, ProjectionParts,
+        analytics::Analytics,
         engine::{
             blue_green::{BlueGreen, Comparison, Switched},
             context::RunnerContext,
@@ -120,15 +123,24 @@ async fn results(
     {
         bail!("there is no read model `{name}`; there are {}", projections::names().join(", "));
     }
+    if tools.parts.analytics.is_none() && wanted.as_deref() == Some(Analytics::NAME) {
+        bail!("there is no analysts' stream: nats.analytics_password is not set");
+    }
     let end = tools.runners.log.end().await?;
     let mut replay = Replay::new(tools.runners.log.clone(), end.last);
     let bars = ProgressBars::new(end.messages, output);
     let mut jobs: Vec<Job> = Vec::new();
     for_each_projection!(|P| {
-        if wanted.as_deref().is_none_or(|name| name == P::NAME) {
+        if wanted.as_deref().is_none_or(|name| name == P::NAME) && P::is_wanted(&tools.parts) {
             let model = BlueGreen::<P>::new(&tools.parts, tools.runners.clone());
             jobs.push(match command {
                 ProjectionsCommand::Status => done(tools.status(&model).await?),
+                ProjectionsCommand::Rebuild { .. } if !P::IS_BUILT_BESIDE => {
+                    done(tools.rebuild_analytics().await?)
+                }
+                ProjectionsCommand::Verify { .. } if !P::IS_BUILT_BESIDE => {
+                    done(tools.verify_analytics().await?)
+                }
                 ProjectionsCommand::Rebuild { .. } => {
                     let build = model.begin(BuildPurpose::Rebuild, &mut replay).await?;
                     let mut bar = bars.add(P::NAME);
@@ -258,6 +270,7 @@ impl Tools {
                 redis: Redis::open(&config.redis.url)?,
                 pushes: pushes.clone(),
                 chat_log_length: config.projections.chat_log_length,
+                analytics: boot::open_analytics(config).await?,
             },
             runners: RunnerContext {
                 shared_log: SharedLogSubscription::new(log.clone(), &[]), // nobody follows here
