@@ -9,6 +9,7 @@ mod support;
 
 mod alerts;
 mod analytics;
+mod analytics_example;
 mod appends;
 mod authorization;
 mod churn;
