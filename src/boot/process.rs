@@ -20,7 +20,6 @@ use crate::{
         body_memory::BodyMemory,
         media::Media,
         nats::{
-            analysts_consumers,
             checkpoints::{Checkpoints, Heartbeat, OwnGateway},
             connect::{self, Nats},
             credential_store::CredentialStore,
