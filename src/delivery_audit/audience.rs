@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// Whom a message was for.
-pub(super) struct Audience {
+pub(super) struct MessageAudience {
     pub(super) position: Position,
     author: UserId,
     pub(super) to: Target,
@@ -22,7 +22,7 @@ pub(super) struct Audience {
     author_is_in: bool,
 }
 
-impl Audience {
+impl MessageAudience {
     pub(super) fn of(
         position: Position,
         author: UserId,
@@ -69,9 +69,9 @@ mod tests {
 
     const AUTHOR: UserId = UserId(3);
 
-    fn audience(to: Target, members: impl IntoIterator<Item = i64>) -> Audience {
+    fn audience(to: Target, members: impl IntoIterator<Item = i64>) -> MessageAudience {
         let members = members.into_iter().map(UserId).collect();
-        Audience::of(Position(100), AUTHOR, to, members)
+        MessageAudience::of(Position(100), AUTHOR, to, members)
     }
 
     #[test]

@@ -16,7 +16,7 @@ use futures_util::future::try_join_all;
 use serde::Serialize;
 use sqlx::PgPool;
 
-use self::{audience::Audience, reports::ReportSearch, verdict::judge};
+use self::{audience::MessageAudience, reports::ReportSearch, verdict::judge};
 pub use self::{
     connections::{AuditedConnection, End},
     refusal::{RefusedBy, SendJudgement},
@@ -226,18 +226,18 @@ impl DeliveryAudit {
         position: Position,
         author: UserId,
         to: Target,
-    ) -> Result<Audience, AuditError> {
+    ) -> Result<MessageAudience, AuditError> {
         let members = match to {
             Target::User(user) => BTreeSet::from([user]),
             Target::Group(group) => members::at(&self.log, &self.pool, group, position).await?,
         };
-        Ok(Audience::of(position, author, to, members))
+        Ok(MessageAudience::of(position, author, to, members))
     }
 
     /// What became of it for one of them.
     async fn recipient(
         &self,
-        audience: &Audience,
+        audience: &MessageAudience,
         search: &ReportSearch<'_>,
         user: UserId,
     ) -> Result<AuditedRecipient, AuditError> {
@@ -280,7 +280,7 @@ impl DeliveryAudit {
     /// Why it was not for somebody.
     async fn why_not(
         &self,
-        audience: &Audience,
+        audience: &MessageAudience,
         user: UserId,
     ) -> Result<Option<Reason>, AuditError> {
         let reason = audience.judge(user);

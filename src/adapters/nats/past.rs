@@ -130,8 +130,7 @@ impl EventLog {
         self.look_up(subject, (from, Position(u64::MAX)), most).await
     }
 
-    /// The first `most` events of a subject between two positions, both included, as long as they are few: without a
-    /// consumer.
+    /// The events of a subject between two positions, both included, where few are expected: without a consumer.
     ///
     /// # Errors
     /// The server cannot be reached, or holds bytes that are no event.
