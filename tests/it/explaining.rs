@@ -18,7 +18,7 @@ async fn explained(app: &App, message: &Value, user: Option<&User>) -> Value {
     let (mut arguments, mut path) = (vec!["explain", id, "--json"], format!("/explain/{id}"));
     if let Some(user) = user {
         arguments.extend(["--user", &user.username]);
-        path.push_str(&format!("?user={}", user.id));
+        path = format!("{path}?user={}", user.id);
     }
     let told = app.cli(&arguments).await.json();
     let same = app.admin(&path).await.expect("an explanation");
@@ -149,7 +149,7 @@ async fn a_blacklist_keeps_nothing_back_that_was_accepted_and_what_is_refused_ha
         let mut path = format!("/explain?from={}&user={}", from.id, user.id);
         if let Some(at) = at {
             arguments.extend(["--at", at]);
-            path.push_str(&format!("&at={at}"));
+            path = format!("{path}&at={at}");
         }
         arguments.push("--json");
         let mut told = app.cli(&arguments).await.json();
