@@ -1,4 +1,4 @@
-//! Exports (`docs/analyse.md`): files of events for analysts, as DuckDB and the SDK of `CloudEvents` read them.
+//! Exports (`docs/analyse.md`): files of events for analysts, as `DuckDB` and the SDK of `CloudEvents` read them.
 
 use std::{collections::BTreeMap, fs, path::Path};
 

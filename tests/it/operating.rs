@@ -86,7 +86,7 @@ async fn a_poison_event_stops_one_read_model_until_it_is_skipped() {
     assert_eq!(state("chat_log").await, "live");
     let skip =
         |name| ["projections", "skip", name, &position, "--reason", "rubbish"].map(str::to_owned);
-    for name in ["address_book", "message_history", "offline_queue"] {
+    for name in ["address_book", "message_history", "offline_queue", "analytics"] {
         let skip = skip(name);
         app.cli(&skip.each_ref().map(String::as_str)).await.ok();
     }
@@ -143,7 +143,7 @@ async fn gateways_tell_of_a_read_model_that_stands_still() {
         assert!(text.lines().any(|found| found.starts_with(&line)), "{text}");
     }
     ann.send(&bob, "still here").await.ok();
-    for name in ["address_book", "message_history", "offline_queue"] {
+    for name in ["address_book", "message_history", "offline_queue", "analytics"] {
         app.cli(&["projections", "skip", name, &position, "--reason", "rubbish"]).await.ok();
     }
     for gateway in &mut app.gateways {

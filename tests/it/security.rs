@@ -123,6 +123,10 @@ async fn analysts_only_pull(nats: &Nats) {
         "$JS.API.STREAM.UPDATE.ANALYTICS",
         "$JS.API.STREAM.MSG.DELETE.ANALYTICS",
         "$JS.API.STREAM.CREATE.SPY",
+        "$JS.API.STREAM.MSG.GET.ANALYTICS",
+        "$JS.API.STREAM.MSG.GET.EVENTS",
+        "$JS.API.STREAM.MSG.GET.KV_VAULT",
+        "$JS.API.DIRECT.GET.KV_VAULT.$KV.VAULT.name.1f",
         "analysts.consumer.create.spy",
     ];
     let not_subscribe = [
