@@ -29,6 +29,7 @@ mod loadgen;
 mod log;
 mod lost_gateways;
 mod lost_pushes;
+mod manual;
 mod metrics;
 mod moderation;
 mod observed;

@@ -1,6 +1,6 @@
 //! A moment of the log: a position, or a time.
 
-use std::str::FromStr;
+use std::{borrow::Cow, str::FromStr};
 
 use time::{
     OffsetDateTime, PrimitiveDateTime,
@@ -34,16 +34,26 @@ impl FromStr for Moment {
         if text.bytes().all(|byte| byte.is_ascii_digit()) {
             return text.parse().map(|at| Self::Position(Position(at))).map_err(|_| UnfitMoment);
         }
-        let time = OffsetDateTime::parse(text, &Rfc3339).or_else(|_| {
-            let formats: [&[BorrowedFormatItem<'_>]; 3] = [
+        let text = with_seconds(text);
+        let time = OffsetDateTime::parse(&text, &Rfc3339).or_else(|_| {
+            let formats: [&[BorrowedFormatItem<'_>]; 2] = [
                 format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond]"),
                 format_description!("[year]-[month]-[day]T[hour]:[minute]:[second]"),
-                format_description!("[year]-[month]-[day]T[hour]:[minute]"),
             ];
-            let read = |format: &&[_]| PrimitiveDateTime::parse(text, *format).ok();
+            let read = |format: &&[_]| PrimitiveDateTime::parse(&text, *format).ok();
             formats.iter().find_map(read).map(PrimitiveDateTime::assume_utc).ok_or(UnfitMoment)
         });
         time.map(|time| Self::Time(Timestamp::of(time)))
+    }
+}
+
+/// `2026-11-29T12:00`, with a zone or without one, gets the seconds that it leaves out.
+fn with_seconds(text: &str) -> Cow<'_, str> {
+    match text.split_at_checked("2026-11-29T12:00".len()) {
+        Some((minute, zone)) if zone.is_empty() || zone.starts_with(['Z', '+', '-']) => {
+            format!("{minute}:00{zone}").into()
+        }
+        _ => text.into(),
     }
 }
 
@@ -62,12 +72,21 @@ mod tests {
             "2026-11-29T12:00:00",
             "2026-11-29T12:00:00.000",
             "2026-11-29T20:00:00+08:00",
+            "2026-11-29T20:00+08:00",
+            "2026-11-29T12:00Z",
         ] {
             assert_eq!(read(text), noon, "{text}");
         }
-        for text in
-            ["", "-1", "noon", "2026-11-29", "2026-13-29T12:00", "12:00", "99999999999999999999"]
-        {
+        for text in [
+            "",
+            "-1",
+            "noon",
+            "2026-11-29",
+            "2026-13-29T12:00",
+            "2026-11-29T12:00+",
+            "12:00",
+            "99999999999999999999",
+        ] {
             assert_eq!(read(text), Err(UnfitMoment), "{text}");
         }
     }
