@@ -84,11 +84,7 @@ pub enum Durability {
 
 impl fmt::Display for Durability {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Synced => "synced",
-            Self::Replicated => "replicated",
-            Self::Acked => "acked",
-        })
+        f.write_str(&format!("{self:?}").to_lowercase()) // as settings have it
     }
 }
 

@@ -17,6 +17,9 @@ use crate::support::{
 };
 
 const RULES: &str = "ops/prometheus/rules.yml";
+/// Hours in which read models may be compared.
+pub const EVERY_HOUR: &str = "0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23";
+
 const DASHBOARD: &str = "ops/grafana/hongyan.json";
 
 fn read(path: &str) -> String {
@@ -120,8 +123,13 @@ fn unknown<'a>(wanted: &BTreeSet<&'a str>, page: &str, rules: &str) -> BTreeSet<
 /// A metric that was renamed would never alert anybody again.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rules_and_dashboard_name_only_what_is_measured() {
-    let limits = [("LIMITS__LOGIN_FAILURES", "1"), ("LOG__DURABILITY", "synced")];
-    let app = App::configured(&limits).await;
+    let app = App::configured(&[
+        ("LIMITS__LOGIN_FAILURES", "1"),
+        ("LOG__DURABILITY", "synced"),
+        ("PROJECTIONS__VERIFY_EVERY_S", "1"),
+        ("PROJECTIONS__VERIFY_AT", EVERY_HOUR),
+    ])
+    .await;
     let [ann, bob] = app.friends(["ann", "bob"]).await;
     ann.send(&bob, "hello").await.ok();
     for _ in 0..2 {

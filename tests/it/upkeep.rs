@@ -2,14 +2,17 @@
 
 use serde_json::Value;
 
-use crate::support::{App, until};
+use crate::{
+    alerts::EVERY_HOUR,
+    support::{App, until},
+};
 
 /// A projector compares each read model whenever that is due, and says what it found.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn read_models_are_compared_by_themselves() {
     let app = App::configured(&[
         ("PROJECTIONS__VERIFY_EVERY_S", "1"),
-        ("PROJECTIONS__VERIFY_AT", "0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23"),
+        ("PROJECTIONS__VERIFY_AT", EVERY_HOUR),
     ])
     .await;
     app.users(["ann", "bob"]).await;

@@ -46,7 +46,7 @@ pub struct Retention {
 
 /// Which build of the stream it is.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Build {
+pub struct StreamBuild {
     /// 1, 2, 3 …
     pub generation: i32,
     /// What was taken out of its events, and how.
@@ -57,9 +57,9 @@ pub struct Build {
 
 /// What the stream holds.
 #[derive(Debug, Clone)]
-pub struct Held {
+pub struct StreamContent {
     /// Which build it is.
-    pub build: Build,
+    pub build: StreamBuild,
     /// The sequence number of the last message, whether it is still there or not.
     pub last: u64,
     /// The event of the last message: its position and its identity.
@@ -118,7 +118,7 @@ impl AnalystsStream {
         }
     }
 
-    fn wanted(&self, build: &Build, begins_after: u64) -> Config {
+    fn wanted(&self, build: &StreamBuild, begins_after: u64) -> Config {
         let metadata = HashMap::from([
             (GENERATION.to_owned(), build.generation.to_string()),
             (SHAPE.to_owned(), build.shape.clone()),
@@ -169,11 +169,11 @@ impl AnalystsStream {
     ///
     /// # Errors
     /// The server cannot be reached, or holds what is no event of ours.
-    pub async fn held(&self) -> Result<Option<Held>, LogError> {
+    pub async fn held(&self) -> Result<Option<StreamContent>, LogError> {
         let Some(info) = self.info().await? else { return Ok(None) };
         let said = |name: &str| info.config.metadata.get(name).map(String::as_str);
         let number = |name| said(name).and_then(|text| text.parse::<i64>().ok()).unwrap_or(0);
-        let build = Build {
+        let build = StreamBuild {
             generation: i32::try_from(number(GENERATION)).unwrap_or(0),
             shape: said(SHAPE).unwrap_or_default().to_owned(),
             log_created: number(LOG_CREATED),
@@ -191,7 +191,7 @@ impl AnalystsStream {
         };
         let checkpoint = found.as_ref().map(checkpoint).transpose()?;
         let is_emptied = checkpoint.is_none() && last > begins_after;
-        Ok(Some(Held { build, last, checkpoint, is_emptied }))
+        Ok(Some(StreamContent { build, last, checkpoint, is_emptied }))
     }
 
     async fn at(&self, sequence: u64) -> Result<Option<StreamMessage>, LogError> {
@@ -206,7 +206,7 @@ impl AnalystsStream {
     ///
     /// # Errors
     /// The server refuses, or cannot be reached.
-    pub async fn create(&self, build: &Build) -> Result<(), LogError> {
+    pub async fn create(&self, build: &StreamBuild) -> Result<(), LogError> {
         match self.nats.jetstream.create_stream(self.wanted(build, 0)).await {
             Ok(_) => Ok(()),
             Err(error) => match error.kind() {
@@ -225,7 +225,7 @@ impl AnalystsStream {
     ///
     /// # Errors
     /// The server cannot be reached.
-    pub async fn begin(&self, build: &Build) -> Result<(), LogError> {
+    pub async fn begin(&self, build: &StreamBuild) -> Result<(), LogError> {
         loop {
             let last = self.last().await?.unwrap_or(0);
             let stream = self.stream().await?;

@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use crate::{
     adapters::nats::{
-        analysts_stream::{AnalystsStream, Build, Held, NotAdded, Outgoing},
+        analysts_stream::{AnalystsStream, NotAdded, Outgoing, StreamBuild, StreamContent},
         log_error::LogError,
     },
     events::{Position, Redaction},
@@ -71,11 +71,11 @@ impl StreamStore {
         &self.stream
     }
 
-    fn build(&self, generation: i32, log_created: i64) -> Build {
-        Build { generation, shape: self.shape.clone(), log_created }
+    fn build(&self, generation: i32, log_created: i64) -> StreamBuild {
+        StreamBuild { generation, shape: self.shape.clone(), log_created }
     }
 
-    fn is_outdated(&self, held: &Held) -> bool {
+    fn is_outdated(&self, held: &StreamContent) -> bool {
         held.build.shape != self.shape || held.is_emptied
     }
 
@@ -93,7 +93,7 @@ impl StreamStore {
     }
 
     /// The generation that the stream is.
-    pub(super) async fn of_generation(&self, number: i32) -> Result<Held, StoreError> {
+    pub(super) async fn of_generation(&self, number: i32) -> Result<StreamContent, StoreError> {
         let held = self.stream.held().await?;
         held.filter(|held| held.build.generation == number).ok_or(StoreError::Fenced)
     }
@@ -105,7 +105,7 @@ impl Store for StreamStore {
 
     async fn live(&self, name: &'static str, log_created: i64) -> Result<Generation, StoreError> {
         if let Some(held) = self.stream.held().await? {
-            let Build { generation: number, log_created, .. } = held.build;
+            let StreamBuild { generation: number, log_created, .. } = held.build;
             return Ok(Generation { name, number, log_created, outdated: self.is_outdated(&held) });
         }
         self.stream.create(&self.build(1, log_created)).await?;

@@ -57,8 +57,8 @@ impl VerifySchedule {
         if let Some((at, equal)) = self.last(name).await? {
             model.context().metrics.verified(name, at, equal);
         }
-        let turn = self.turn.try_acquire();
-        if turn.is_err() || !self.is_hour(crate::clock::now()) || !self.claim(name).await? {
+        let _turn = self.turn.acquire().await.expect("it is never closed"); // in the order of asking
+        if !self.is_hour(crate::clock::now()) || !self.claim(name).await? {
             return Ok(());
         }
         let Comparison { position, rows, differing, .. } = self.compare(model).await?;
