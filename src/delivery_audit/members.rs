@@ -5,11 +5,12 @@ use std::collections::BTreeSet;
 
 use sqlx::PgPool;
 
-use super::{AuditError, folded, verdict::Reason};
+use super::{AuditError, verdict::Reason};
 use crate::{
     adapters::nats::{event_log::EventLog, log_error::LogError},
     commands::group::{ActiveGroup, Group},
     events::{Event, GroupEvent, GroupId, Position, Recorded, Subject, UserId},
+    executor::inspection::state_at,
     projections::group_roster,
 };
 
@@ -31,7 +32,7 @@ pub(super) async fn at(
             return Ok(members);
         }
     }
-    let then: Group = folded(log, group, position).await?;
+    let then: Group = state_at(log, group, position).await?;
     let members = then.active().into_iter().flat_map(ActiveGroup::members);
     Ok(members.map(|member| member.user).collect())
 }

@@ -28,13 +28,12 @@ use crate::{
         redis::{Redis, RedisFailure},
     },
     commands::{
-        decider::Decider,
         message::{Message, Target},
         user::User,
     },
     events::{
-        AggregateEvent, ChatEvent, Event, GroupChatEvent, GroupSummary, MessageId, Position,
-        Recorded, SessionEvent, Subject, Timestamp, UserId, UserSummary,
+        ChatEvent, Event, GroupChatEvent, GroupSummary, MessageId, Position, Recorded,
+        SessionEvent, Subject, Timestamp, UserId, UserSummary,
     },
     projections::{
         message_history,
@@ -206,16 +205,10 @@ impl DeliveryAudit {
     async fn revoked(&self, message: MessageId, to: Target) -> Result<Option<String>, AuditError> {
         let at = match to {
             Target::User(_) => {
-                match message_history::load::<UserSummary>(&self.pool, message).await? {
-                    Message::Revoked(_, revocation) => Some(revocation.at),
-                    Message::Unsent | Message::Sent(_) => None,
-                }
+                revoked_at(message_history::load::<UserSummary>(&self.pool, message).await?)
             }
             Target::Group(_) => {
-                match message_history::load::<GroupSummary>(&self.pool, message).await? {
-                    Message::Revoked(_, revocation) => Some(revocation.at),
-                    Message::Unsent | Message::Sent(_) => None,
-                }
+                revoked_at(message_history::load::<GroupSummary>(&self.pool, message).await?)
             }
         };
         Ok(at.map(Timestamp::iso_text))
@@ -312,17 +305,9 @@ impl DeliveryAudit {
     }
 }
 
-/// An aggregate as it was when the log ended at a position, folded by its own rules.
-async fn folded<A: Decider<Event: AggregateEvent<Id = A::Id>>>(
-    log: &EventLog,
-    id: A::Id,
-    as_of: Position,
-) -> Result<A, LogError> {
-    let mut state = A::default();
-    for recorded in log.events_until(A::Event::subject(id), as_of).await? {
-        if let Some(recorded) = recorded.typed::<A::Event>() {
-            state.evolve(recorded.position, &recorded.event);
-        }
+fn revoked_at<To>(message: Message<To>) -> Option<Timestamp> {
+    match message {
+        Message::Revoked(_, revocation) => Some(revocation.at),
+        Message::Unsent | Message::Sent(_) => None,
     }
-    Ok(state)
 }

@@ -3,7 +3,7 @@
 
 use serde::Serialize;
 
-use super::{AuditError, DeliveryAudit, folded};
+use super::{AuditError, DeliveryAudit};
 use crate::{
     commands::{
         friendship::Friendship,
@@ -11,6 +11,7 @@ use crate::{
         user::{Account, User},
     },
     events::{ChatKey, Pair, Position, Subject, UserId},
+    executor::inspection::state_at,
 };
 
 /// What would have become of a message of one person to another.
@@ -52,9 +53,9 @@ impl DeliveryAudit {
         (author, user): (UserId, UserId),
         as_of: Position,
     ) -> Result<SendJudgement, AuditError> {
-        let writer = folded::<User>(&self.log, author, as_of).await?;
-        let recipient = folded::<User>(&self.log, user, as_of).await?;
-        let between = folded::<Friendship>(&self.log, Pair::of(author, user), as_of).await?;
+        let writer = state_at::<User>(&self.log, author, as_of).await?;
+        let recipient = state_at::<User>(&self.log, user, as_of).await?;
+        let between = state_at::<Friendship>(&self.log, Pair::of(author, user), as_of).await?;
         let key = Subject::Chat(ChatKey::of(author, user));
         let first = self.log.next_of(key, Position(1)).await?;
         let has_written = first.is_some_and(|first| first.position <= as_of);

@@ -11,7 +11,7 @@ use std::{
 use serde_json::{Value, json};
 
 use crate::support::{
-    App, api,
+    App,
     python::{in_tree, told},
     until,
 };
@@ -139,14 +139,9 @@ async fn rules_and_dashboard_name_only_what_is_measured() {
     let (rules, dashboard) = (read(RULES), read(DASHBOARD));
     let wanted = &named(&rules) | &named(&dashboard);
     assert!(wanted.len() > 40, "{}", wanted.len());
-    let page = async || {
-        let url = format!("{}/metrics", app.admin_origin());
-        let page = api::client().get(url).send().await.expect("it answers");
-        page.text().await.expect("a text")
-    };
     // Some of it is counted after a client has its answer.
     let all = async || {
-        let page = page().await;
+        let page = app.metrics().await;
         let unknown = unknown(&wanted, &page, &rules);
         if unknown.is_empty() {
             return Some(page);

@@ -234,6 +234,19 @@ impl Inspection {
     }
 }
 
+/// An aggregate as it was when the log ended at a position, folded by its own rules.
+///
+/// # Errors
+/// The log says nothing.
+pub async fn state_at<A: Decider<Event: AggregateEvent<Id = A::Id>>>(
+    log: &EventLog,
+    id: A::Id,
+    as_of: Position,
+) -> Result<A, LogError> {
+    let events = log.events_until(A::Event::subject(id), as_of).await?;
+    Ok(Folded::of(events).map_or_else(A::default, |folded| folded.state))
+}
+
 /// What events have come to.
 struct Folded<S> {
     last: Place,

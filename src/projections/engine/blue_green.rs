@@ -2,7 +2,6 @@
 
 use std::{collections::BTreeSet, convert::Infallible, time::Duration};
 
-use futures_util::future::try_join;
 use tokio::time::{interval, sleep};
 use tracing::warn;
 
@@ -138,13 +137,8 @@ impl<P: Projection> BlueGreen<P> {
     pub async fn switch(&self, to: &Generation) -> Result<Switched, StopReason> {
         let live = self.live().await?;
         let mut runner = self.runner();
-        let near = self.position(&live).await?;
-        let mut replay = Replay::new(self.context.log.clone(), near);
-        let from = Position(self.position(to).await?.0 + 1);
-        let events = replay.reader(P::SUBJECTS, (from, near));
-        let replaying = async { Ok(replay.run(None).await?) };
+        runner.at = self.store.claim(to, runner.owner).await?;
         let mut silent = |_| ();
-        try_join(replaying, self.build(&mut runner, to, events, &mut silent)).await?;
         self.draw_near(&mut runner, (&live, to), &mut silent).await?;
         let position = self.take_over(&mut runner, (&live, to), &mut silent).await?;
         Ok(Switched { generation: to.number, before: live.number, position })

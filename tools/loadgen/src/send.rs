@@ -7,11 +7,10 @@ use testkit::output::Output;
 
 use super::{
     accounts::{self, AccountKind},
-    checker::To,
     results,
     run::{self, Load},
     target::Target,
-    traffic::{Author, Scenario},
+    traffic::Scenario,
 };
 
 #[derive(Debug, Args)]
@@ -44,18 +43,8 @@ pub(super) async fn run(options: &Options, output: Output) -> anyhow::Result<Exi
     let (users, origins) =
         accounts::ready(&options.target, &server.origins, (senders, options.accounts), output)
             .await?;
-    let connections = senders * options.in_flight.max(1);
-    let author = |connection: usize| {
-        let user = connection % senders;
-        Author { user, to: vec![To::User((user + 1) % senders)] }
-    };
-    let scenario = Scenario {
-        users,
-        groups: Vec::new(),
-        authors: (0..connections).map(author).collect(),
-        connections: (0..connections).map(|connection| vec![connection]).collect(),
-        online: if options.offline { 0 } else { senders },
-    };
+    let online = if options.offline { 0 } else { senders };
+    let scenario = Scenario::ring(users, options.in_flight.max(1), online);
     let pace = results::pace(options.rate)?;
     let run = run::run(server, scenario, &options.load, pace, output).await?;
     let title = format!(

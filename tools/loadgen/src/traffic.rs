@@ -63,6 +63,23 @@ pub(super) struct Scenario {
 }
 
 impl Scenario {
+    /// Everybody writes to the next one, over so many connections each.
+    pub(super) fn ring(users: Vec<Account>, connections_each: usize, online: usize) -> Self {
+        let count = users.len();
+        let connections = count * connections_each;
+        let author = |connection: usize| {
+            let user = connection % count;
+            Author { user, to: vec![To::User((user + 1) % count)] }
+        };
+        Self {
+            users,
+            groups: Vec::new(),
+            authors: (0..connections).map(author).collect(),
+            connections: (0..connections).map(|connection| vec![connection]).collect(),
+            online,
+        }
+    }
+
     /// Whom a message of an author must reach.
     pub(super) fn readers(&self, author: usize, to: To) -> Box<dyn Iterator<Item = usize> + '_> {
         match to {

@@ -23,12 +23,11 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
     accounts::{self, Account, AccountKind, call},
-    checker::To,
     format,
     run::{self, Load, RunResult},
     schedule::Pace,
     target::Target,
-    traffic::{Author, Scenario},
+    traffic::Scenario,
 };
 
 /// Those who read, each with a friend and a group. Each reads a few times a second, as one person may.
@@ -70,15 +69,7 @@ pub(super) async fn run(options: &Options, output: Output) -> anyhow::Result<Exi
     let (mut users, _) = accounts::ready(&options.target, &server.origins, wanted, output).await?;
     let readers = users.split_off(senders);
     let reader = Reader::prepare(server.origin(0), readers).await?;
-    let scenario = || Scenario {
-        users: users.clone(),
-        groups: Vec::new(),
-        authors: (0..senders)
-            .map(|user| Author { user, to: vec![To::User((user + 1) % senders)] })
-            .collect(),
-        connections: (0..senders).map(|connection| vec![connection]).collect(),
-        online: senders,
-    };
+    let scenario = || Scenario::ring(users.clone(), 1, senders);
     let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
     let reading = tasks.spawn(reader.run(options.reads, stop.clone()));
     let maintaining = tasks.spawn(maintain());
