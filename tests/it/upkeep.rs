@@ -1,6 +1,7 @@
 //! The upkeep of read models: comparisons that are due by themselves, and commands that are interrupted (ADR 0037).
 
 use serde_json::Value;
+use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection, Row as _};
 
 use crate::{
     alerts::EVERY_HOUR,
@@ -54,7 +55,7 @@ async fn an_interrupted_build_goes_on() {
             if !building.is_alive() {
                 building = app.begin_cli(&slowly); // it came to its end before anybody looked
             }
-            let generations = generations(&app).await;
+            let generations = generations(&app, "user_directory").await;
             let mut built = generations.iter().filter(|one| one["built_for"] == command);
             let one = built.next()?;
             (one["position"].as_u64() > Some(0)).then(|| one.clone())
@@ -73,15 +74,47 @@ async fn an_interrupted_build_goes_on() {
             let all = app.cli(&["projections", command, "user_directory", "--json"]).await.json();
             assert!(done[0]["events"].as_u64() < all[0]["events"].as_u64(), "{done} of {all}");
         }
-        let left = generations(&app).await;
+        let left = generations(&app, "user_directory").await;
         assert!(left.iter().all(|one| one["built_for"].is_null()), "{left:?}");
     }
     app.verify().await;
 }
 
-async fn generations(app: &App) -> Vec<Value> {
+async fn generations(app: &App, projection: &str) -> Vec<Value> {
     let status = app.cli(&["projections", "status", "--json"]).await.json();
     let all = status.as_array().expect("a list");
-    let users = all.iter().find(|one| one["name"] == "user_directory").expect("it is listed");
-    users["generations"].as_array().expect("a list").clone()
+    let listed = all.iter().find(|one| one["name"] == projection).expect("it is listed");
+    listed["generations"].as_array().expect("a list").clone()
+}
+
+/// A reader that holds one view, and wants the other that a switch has locked, is not the one that gives way.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_switch_gives_way_to_readers() {
+    let app = App::start().await;
+    let postgres = &app.servers.postgres;
+    app.cli(&["projections", "rebuild", "group_roster"]).await.ok();
+    let connect =
+        async || PgConnection::connect(&postgres.reader_url()).await.expect("the reader is let in");
+    for (to, [held, wanted]) in [("1", ["groups", "group_users"]), ("2", ["group_users", "groups"])]
+    {
+        let count = |view| AssertSqlSafe(format!("select count(*) from live.{view}"));
+        let mut reader = connect().await;
+        reader.execute("begin").await.expect("it begins");
+        reader.execute(count(held)).await.expect("it holds a view");
+        let mut switching = app.begin_cli(&["projections", "switch", "group_roster", to]);
+        until("the switch waits for the view", async || {
+            let waiting = "select count(*) from pg_locks where not granted and relation = \
+                           (select oid from pg_class where relname = $1 and relkind = 'v')";
+            let mut other = connect().await;
+            let found = sqlx::query(waiting).bind(held).fetch_one(&mut other).await;
+            (found.expect("locks are shown").get::<i64, _>(0) > 0).then_some(())
+        })
+        .await;
+        reader.execute(count(wanted)).await.expect("it reads the other, too");
+        reader.execute("commit").await.expect("it commits");
+        until("it is switched", async || (!switching.is_alive()).then_some(())).await;
+        let generations = generations(&app, "group_roster").await;
+        let live = generations.iter().find(|one| one["live"] == true).expect("one is live");
+        assert_eq!(live["generation"].to_string(), to);
+    }
 }

@@ -1,7 +1,10 @@
 //! Read models in PostgreSQL: a schema per generation, and views in `live` that the switch redefines.
 
+mod ddl;
+
 use sha2::{Digest as _, Sha256};
-use sqlx::{AssertSqlSafe, PgPool, Postgres, Row as _, Transaction};
+use sqlx::{AssertSqlSafe, PgPool, Postgres, Row as _, Transaction, postgres::PgRow};
+use tokio::time::sleep;
 use uuid::Uuid;
 
 use super::generation::{
@@ -9,7 +12,6 @@ use super::generation::{
     RowContents, Store,
 };
 use crate::{
-    adapters::postgres::LIVE,
     events::Position,
     projections::{Checkpoint, StoreError},
 };
@@ -49,132 +51,24 @@ impl PostgresStore {
         Self { pool, tables }
     }
 
-    async fn create(
+    /// What `select` finds, and the checkpoint that was committed with it: one statement sees one snapshot.
+    async fn as_of(
         &self,
-        name: &'static str,
-        log_created: i64,
-        purpose: Option<BuildPurpose>,
-    ) -> Result<Generation, StoreError> {
-        let mut tx = self.begin_ddl().await?;
-        if purpose.is_none()
-            && let Some(found) = self.find_live(&mut tx, name).await?
-        {
-            return Ok(found);
-        }
-        let number = sqlx::query_scalar!(
-            r#"select coalesce(max(generation), 0) + 1 as "number!"
-               from hongyan.generations where projection = $1"#,
-            name
-        )
-        .fetch_one(&mut *tx)
-        .await?;
-        let generation = Generation { name, number, log_created, outdated: false };
-        let schema = schema(&generation);
-        // A database that was restored to an older state may still hold a schema that the
-        // bookkeeping has forgotten.
-        let ddl = format!(
-            "drop schema if exists {schema} cascade; create schema {schema}; \
-             set local search_path to {schema}; {} {}",
-            self.tables.ddl,
-            if purpose.is_none() { self.tables.indexes } else { "" },
+        generation: &Generation,
+        columns: &str,
+        select: &str,
+    ) -> Result<(Position, Vec<PgRow>), StoreError> {
+        let statement = format!(
+            "select position, {columns} from hongyan.generations \
+             left join ({select}) as found on true where projection = $1 and generation = $2"
         );
-        sqlx::raw_sql(AssertSqlSafe(ddl)).execute(&mut *tx).await?;
-        sqlx::query!(
-            "insert into hongyan.generations (projection, generation, shape, log_created, built_for)
-             values ($1, $2, $3, $4, $5)",
-            name,
-            number,
-            self.tables.digest(),
-            log_created,
-            purpose.map(BuildPurpose::name)
-        )
-        .execute(&mut *tx)
-        .await?;
-        if purpose.is_none() {
-            self.make_live(&mut tx, &generation).await?;
-        }
-        tx.commit().await?;
-        Ok(generation)
-    }
-
-    /// One at a time creates or switches: runners and projectors start together, and share the schema `live`.
-    async fn begin_ddl(&self) -> Result<Transaction<'static, Postgres>, StoreError> {
-        let mut tx = self.pool.begin().await?;
-        sqlx::query!("select pg_advisory_xact_lock(hashtext('hongyan.generations'))")
-            .execute(&mut *tx)
+        let rows = sqlx::query(AssertSqlSafe(statement))
+            .bind(generation.name)
+            .bind(generation.number)
+            .fetch_all(&self.pool)
             .await?;
-        Ok(tx)
-    }
-
-    async fn find_live(
-        &self,
-        tx: &mut Transaction<'_, Postgres>,
-        name: &'static str,
-    ) -> Result<Option<Generation>, StoreError> {
-        let row = sqlx::query!(
-            "select generation, log_created, shape from hongyan.generations
-             where projection = $1 and active",
-            name
-        )
-        .fetch_optional(&mut **tx)
-        .await?;
-        let Some(row) = row else { return Ok(None) };
-        let generation = Generation {
-            name,
-            number: row.generation,
-            log_created: row.log_created,
-            outdated: row.shape != self.tables.digest(),
-        };
-        let schema = schema(&generation);
-        let there =
-            sqlx::query_scalar!(r#"select to_regnamespace($1) is not null as "there!""#, schema)
-                .fetch_one(&mut **tx)
-                .await?;
-        if !there {
-            // Somebody dropped the tables: forget the generation, a new one is built.
-            sqlx::query!(
-                "delete from hongyan.generations where projection = $1 and generation = $2",
-                name,
-                generation.number
-            )
-            .execute(&mut **tx)
-            .await?;
-            return Ok(None);
-        }
-        Ok(Some(generation))
-    }
-
-    async fn make_live(
-        &self,
-        tx: &mut Transaction<'_, Postgres>,
-        to: &Generation,
-    ) -> Result<(), StoreError> {
-        sqlx::query!(
-            "update hongyan.generations set active = false where projection = $1",
-            to.name
-        )
-        .execute(&mut **tx)
-        .await?;
-        sqlx::query!(
-            "update hongyan.generations set active = true, built_for = null
-             where projection = $1 and generation = $2",
-            to.name,
-            to.number
-        )
-        .execute(&mut **tx)
-        .await?;
-        let schema = schema(to);
-        for (table, _) in self.tables.keys {
-            let view = format!(
-                "create schema if not exists {LIVE}; \
-                 drop view if exists {LIVE}.{table}; \
-                 create view {LIVE}.{table} as select * from {schema}.{table}; \
-                 grant usage on schema {LIVE} to public; \
-                 grant select on {LIVE}.{table} to public"
-            );
-            sqlx::raw_sql(AssertSqlSafe(view)).execute(&mut **tx).await?;
-        }
-        Ok(())
+        let first = rows.first().ok_or(StoreError::Fenced)?;
+        Ok((Position(first.get::<i64, _>(0).unsigned_abs()), rows))
     }
 }
 
@@ -262,21 +156,15 @@ impl Store for PostgresStore {
         Ok(tx.commit().await?)
     }
 
+    /// Gives way to readers, and tries again: one that holds one view and wants another would deadlock with it, and be the
+    /// one that PostgreSQL ends.
     async fn switch(&self, held: FenceToken, to: &Generation) -> Result<(), StoreError> {
-        let mut tx = self.begin_ddl().await?;
-        // Whoever commits to it comes after this, and is fenced by its claim.
-        let found = sqlx::query_scalar!(
-            "select generation from hongyan.generations
-             where projection = $1 and generation = $2 and active and owner = $3 and position = $4
-             for update",
-            to.name,
-            held.generation(),
-            held.owner(),
-            number(held.position())
-        );
-        found.fetch_optional(&mut *tx).await?.ok_or(StoreError::Fenced)?;
-        self.make_live(&mut tx, to).await?;
-        Ok(tx.commit().await?)
+        loop {
+            match self.try_switch(held, to).await {
+                Err(error) if ddl::is_lock_timeout(&error) => sleep(ddl::LOCK_TIMEOUT).await,
+                done => return done?.then_some(()).ok_or(StoreError::Fenced),
+            }
+        }
     }
 
     async fn drop(&self, generation: &Generation) -> Result<(), StoreError> {
@@ -300,27 +188,18 @@ impl Store for PostgresStore {
         Ok(self.tables.keys.to_vec())
     }
 
-    /// One statement sees one snapshot: the rows and the checkpoint that was committed with them.
     async fn digests(
         &self,
         generation: &Generation,
         (table, key): &Self::Part,
     ) -> Result<(Position, Digests), StoreError> {
         let schema = schema(generation);
-        let statement = format!(
-            "select position, range, rows, sum from hongyan.generations left join \
-             (select {range} as range, count(*) as rows, bit_xor(hashtextextended(row::text, 0)) as sum \
-              from {schema}.{table} as row group by 1) as ranges on true \
-             where projection = $1 and generation = $2",
+        let select = format!(
+            "select {range} as range, count(*) as rows, bit_xor(hashtextextended(row::text, 0)) as sum \
+             from {schema}.{table} as row group by 1",
             range = range_of(key),
         );
-        let rows = sqlx::query(AssertSqlSafe(statement))
-            .bind(generation.name)
-            .bind(generation.number)
-            .fetch_all(&self.pool)
-            .await?;
-        let first = rows.first().ok_or(StoreError::Fenced)?;
-        let position = Position(first.get::<i64, _>(0).unsigned_abs());
+        let (position, rows) = self.as_of(generation, "range, rows, sum", &select).await?;
         let ranges = rows.iter().filter_map(|row| {
             let (rows, sum) = (row.get::<Option<i64>, _>(2)?, row.get::<Option<i64>, _>(3)?);
             Some((row.get(1), Digest { rows: rows.unsigned_abs(), sum: sum.cast_unsigned() }))
@@ -335,21 +214,12 @@ impl Store for PostgresStore {
         range: i32,
     ) -> Result<(Position, RowContents), StoreError> {
         let schema = schema(generation);
-        let statement = format!(
-            "select position, name, content from hongyan.generations left join \
-             (select ({key})::text as name, row_to_json(row)::text as content \
-              from {schema}.{table} as row where {range_of} = $3) as rows on true \
-             where projection = $1 and generation = $2",
+        let select = format!(
+            "select ({key})::text as name, row_to_json(row)::text as content \
+             from {schema}.{table} as row where {range_of} = {range}",
             range_of = range_of(key),
         );
-        let rows = sqlx::query(AssertSqlSafe(statement))
-            .bind(generation.name)
-            .bind(generation.number)
-            .bind(range)
-            .fetch_all(&self.pool)
-            .await?;
-        let first = rows.first().ok_or(StoreError::Fenced)?;
-        let position = Position(first.get::<i64, _>(0).unsigned_abs());
+        let (position, rows) = self.as_of(generation, "name, content", &select).await?;
         let rows = rows.iter().filter_map(|row| {
             let (name, content) = (row.get::<Option<String>, _>(1)?, row.get(2));
             Some((((*table).to_owned(), name), content))
