@@ -1,4 +1,4 @@
-//! Another password for an account that is logged in (rest.md §42).
+//! Another password for an account that is logged in (rest.md §42), and its end.
 
 use axum::extract::State;
 
@@ -10,10 +10,11 @@ use super::{
     route::{Route, post},
 };
 use crate::{
+    commands::user::{User, UserCommand},
     events::Role,
-    executor::accounts::AccountError,
+    executor::{Wait, accounts::AccountError},
     protocol::{
-        accounts::{PasswordSet, SetPassword},
+        accounts::{DeleteAccount, PasswordSet, SetPassword},
         refusals::accounts as refused,
         reply::Reply,
     },
@@ -31,6 +32,13 @@ pub(super) fn routes() -> Vec<Route> {
                 refused::WRONG_OLD_PASSWORD,
                 refused::TOO_MANY_FAILURES,
             ]),
+        post(0, "/api/chat/deleteAccount", delete, "Delete my account")
+            .about(
+                "At once and for good: all tokens are refused, sockets closed. What the account says of its user, and \
+                 what they wrote, is erased by the operator's daily run (`hongyan users erase --pending`).",
+            )
+            .for_guests()
+            .refuses(&[refused::WRONG_PASSWORD, refused::TOO_MANY_FAILURES]),
     ]
 }
 
@@ -60,6 +68,30 @@ async fn set(
     );
     changed.await.map_err(api_error)?;
     Ok(Reply::of(PasswordSet::Done))
+}
+
+/// Delete my account
+async fn delete(
+    State(app): State<App>,
+    origin: Origin,
+    caller: AuthenticatedUser,
+    Params(DeleteAccount { password }): Params<DeleteAccount>,
+) -> Result<Reply<&'static str>, ApiError> {
+    let account = &caller.account;
+    if account.role == Role::User {
+        let proven =
+            verify_password(&app, &origin, &account.username, &password.unwrap_or_default())
+                .await?;
+        proven.map_err(|error| match error {
+            AccountError::NoSuchAccount | AccountError::WrongPassword => {
+                ApiError::rule(refused::WRONG_PASSWORD)
+            }
+            other => other.into(),
+        })?;
+    }
+    let (command, authority) = (UserCommand::Delete, caller.authority());
+    app.executor.execute::<User>(account.id, &command, authority, Wait::Everywhere).await?;
+    Ok(Reply::of("ok"))
 }
 
 fn api_error(error: AccountError) -> ApiError {

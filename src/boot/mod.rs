@@ -120,6 +120,7 @@ pub async fn open_log(
         replicated: config.log.is_replicated(),
         timeout: Duration::from_millis(config.log.append_timeout_ms),
         fact_ttl: Duration::from_secs(config.log.fact_ttl_s),
+        expires: config.retention.messages_days > 0,
     };
     Ok(EventLog::open(nats, node, commit, &promises, metrics).await?)
 }

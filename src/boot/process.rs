@@ -196,7 +196,8 @@ impl Process {
         let redis_memory = RedisMemory::default();
         self.keep(redis_memory.clone().run(redis.clone(), Arc::clone(&self.metrics)));
         let open = async || {
-            let credentials = CredentialStore::open(nats, config.log.is_replicated()).await;
+            let (keys, replicated) = (log.keys.clone(), config.log.is_replicated());
+            let credentials = CredentialStore::open(nats, keys, replicated).await;
             let credentials =
                 credentials.context("cannot open VAULT; has `hongyan migrate` run?")?;
             secret_checks::check(&credentials, Secret::Token, &auth.token_secret).await?;

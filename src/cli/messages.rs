@@ -1,8 +1,8 @@
-//! Messages are shown, and revoked in their author's name: `messages show | revoke`.
+//! Messages are shown, revoked in their author's name, and emptied when they are old: `messages show | revoke | expire`.
 
 use std::process::ExitCode;
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, bail, ensure};
 use clap::Subcommand;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -11,11 +11,19 @@ use uuid::Uuid;
 use super::{
     Output,
     operator::{self, Acting},
-    text,
+    projections, text,
 };
 use crate::{
+    adapters::nats::{
+        event_log::EventLog,
+        new_event::{Expect, NewEvent},
+    },
+    clock,
     config::Config,
-    events::{ChatEvent, ChatKind, Event, GroupChatEvent, MessageId, Recorded, Sent},
+    events::{
+        Cause, ChatEvent, ChatKind, Event, GroupChatEvent, MessageId, OperationsEvent, Recorded,
+        Sent,
+    },
     executor::{Executor, authority::Authority, messages},
     projections::message_history,
 };
@@ -27,6 +35,11 @@ pub(super) enum MessagesCommand {
     /// Take a message back in its author's name, however old it is: its recipients are told
     Revoke {
         id: Uuid,
+        #[command(flatten)]
+        acting: Acting,
+    },
+    /// Empty all messages that are older than `retention.messages_days`, for good and everywhere
+    Expire {
         #[command(flatten)]
         acting: Acting,
     },
@@ -52,8 +65,39 @@ pub(super) async fn run(
             let text = if was_revoked { "was revoked already" } else { "is revoked" };
             output.print(&json!({"id": id, "revoked": true}), || format!("message {id} {text}"));
         }
+        MessagesCommand::Expire { acting } => {
+            let cause = acting.cause("messages expire")?;
+            Box::pin(expire(&executor.log, &cause, config, output)).await?;
+        }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Destroys the keys of what was said on days that are too long ago (ADR 0038), and builds the read models anew.
+async fn expire(
+    log: &EventLog,
+    cause: &Cause,
+    config: &Config,
+    output: Output,
+) -> anyhow::Result<()> {
+    let kept = config.retention.messages_days;
+    ensure!(kept > 0, "messages are kept for ever: retention.messages_days is 0");
+    let before = clock::now().day() - i64::from(kept);
+    let days = log.keys.days_before(before).await?;
+    for day in days.iter().copied() {
+        log.keys.revoke(day).await?;
+    }
+    if !days.is_empty() {
+        let event = Event::Operations(OperationsEvent::MessagesExpired { before });
+        log.append(&mut NewEvent::new(event, None, cause), Expect::Anything).await?;
+        projections::rebuild_all(config, output).await?;
+        for day in days.iter().copied() {
+            log.keys.destroy_older(day).await?;
+        }
+    }
+    let told = json!({"days": days.len(), "before": before});
+    output.print(&told, || format!("the messages of {} days are empty now", days.len()));
+    Ok(())
 }
 
 /// The event that sent a message, and whether that was taken back.

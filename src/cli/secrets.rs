@@ -9,6 +9,7 @@ use serde_json::json;
 use super::{Output, ops};
 use crate::{
     adapters::nats::{
+        content_keys::ContentKeys,
         credential_store::CredentialStore,
         secret_checks::{self, Secret},
     },
@@ -39,7 +40,9 @@ pub(super) async fn run(
 ) -> anyhow::Result<ExitCode> {
     config.check_gateway()?; // no secret, or one that is too short, is not accepted
     let nats = ops::connect(config).await?;
-    let credentials = CredentialStore::open(&nats, config.log.is_replicated())
+    let replicated = config.log.is_replicated();
+    let keys = ContentKeys::open(&nats, None, replicated).await?;
+    let credentials = CredentialStore::open(&nats, keys, replicated)
         .await
         .context("cannot open VAULT; run `hongyan migrate`")?;
     let (which, value) = match secret {

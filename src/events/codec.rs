@@ -2,7 +2,7 @@
 
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::{Event, ids::Subject};
+use super::{Event, ids::Subject, sealing::UnsealError};
 
 /// Bytes that are no event of this version.
 #[derive(Debug, thiserror::Error)]
@@ -18,6 +18,9 @@ pub enum DecodeError {
         /// Why.
         source: serde_json::Error,
     },
+    /// What is sealed in it cannot be read.
+    #[error(transparent)]
+    Sealed(#[from] UnsealError),
     /// A header that is missing or malformed.
     #[error("event without a valid `{0}` header")]
     Header(&'static str),

@@ -61,7 +61,7 @@ pub struct Accused {
     /// The number of the user or the group.
     #[schemars(extend("x-personal" = "person"))]
     pub id: i64,
-    #[schemars(extend("x-personal" = "name"))]
+    #[schemars(extend("x-personal" = "name", "x-of" = ["actor"]))]
     pub name: String,
 }
 

@@ -136,7 +136,7 @@ pub struct NewEdge {
     /// Who is in it.
     pub friend: UserId,
     /// The owner's remark for the friend.
-    #[schemars(extend("x-personal" = "name"))]
+    #[schemars(extend("x-personal" = "name", "x-of" = ["friend", "owner"]))]
     pub remark: String,
 }
 

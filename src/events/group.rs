@@ -27,10 +27,10 @@ pub enum GroupEvent {
         uuid: Uuid,
         /// Whose it is.
         owner: UserSummary,
-        #[schemars(extend("x-personal" = "name"))]
+        #[schemars(extend("x-personal" = "name", "x-of" = ["group"]))]
         name: String,
         /// Its picture: up to nine, joined by commas.
-        #[schemars(extend("x-personal" = "picture"))]
+        #[schemars(extend("x-personal" = "picture", "x-of" = []))]
         avatar: String,
         /// Everybody in it, the owner first.
         members: Vec<UserId>,
@@ -43,7 +43,7 @@ pub enum GroupEvent {
     Renamed {
         /// The owner, by their name in the group.
         by: UserSummary,
-        #[schemars(extend("x-personal" = "name"))]
+        #[schemars(extend("x-personal" = "name", "x-of" = ["group"]))]
         name: String,
         /// The notice G2.
         notice: MessageId,
@@ -71,7 +71,7 @@ pub enum GroupEvent {
     #[serde(rename = "group.joined.v1")]
     Joined {
         /// The group's picture with them.
-        #[schemars(extend("x-personal" = "picture"))]
+        #[schemars(extend("x-personal" = "picture", "x-of" = []))]
         avatar: String,
         /// How they came, as the notice tells it.
         entry: JoinContext,
@@ -98,7 +98,7 @@ pub enum GroupEvent {
     Approved {
         user: UserSummary,
         /// The group's picture with them.
-        #[schemars(extend("x-personal" = "picture"))]
+        #[schemars(extend("x-personal" = "picture", "x-of" = []))]
         avatar: String,
         /// The picture beside the notice.
         #[schemars(extend("x-personal" = "picture"))]
@@ -115,7 +115,7 @@ pub enum GroupEvent {
     MemberRemoved {
         user: UserId,
         /// The group's picture without them.
-        #[schemars(extend("x-personal" = "picture"))]
+        #[schemars(extend("x-personal" = "picture", "x-of" = []))]
         avatar: String,
         at: Timestamp,
     },
@@ -123,7 +123,7 @@ pub enum GroupEvent {
     #[serde(rename = "group.nickname_set.v1")]
     NicknameSet {
         user: UserId,
-        #[schemars(extend("x-personal" = "name"))]
+        #[schemars(extend("x-personal" = "name", "x-of" = ["user"]))]
         nickname: String,
         at: Timestamp,
     },

@@ -54,10 +54,10 @@ pub struct Sent<To = UserSummary> {
     #[schemars(extend("x-personal" = "none"))]
     pub kind: String,
     /// The content: JSON text that the server does not interpret.
-    #[schemars(extend("x-personal" = "content"))]
+    #[schemars(extend("x-personal" = "content", "x-of" = ["actor", "day"]))]
     pub data: String,
     /// The author's extra parameters, byte for byte; `None` is `null`.
-    #[schemars(extend("x-personal" = "content"))]
+    #[schemars(extend("x-personal" = "content", "x-of" = ["actor", "day"]))]
     pub options: Option<Box<RawValue>>,
     /// When it was accepted.
     pub sent_at: Timestamp,
@@ -95,9 +95,9 @@ pub struct Revocation<To = UserSummary> {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct GroupSummary {
     pub id: GroupId,
-    #[schemars(extend("x-personal" = "name"))]
+    #[schemars(extend("x-personal" = "name", "x-of" = ["group"]))]
     pub name: String,
     /// Its picture: up to nine, joined by commas.
-    #[schemars(extend("x-personal" = "picture"))]
+    #[schemars(extend("x-personal" = "picture", "x-of" = []))]
     pub avatar: String,
 }

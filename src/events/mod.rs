@@ -13,6 +13,7 @@ mod quick_replies;
 mod recorded;
 mod redaction;
 mod schema;
+mod sealing;
 mod session;
 mod user;
 mod values;
@@ -33,6 +34,9 @@ pub use quick_replies::QuickReplyEvent;
 pub use recorded::Recorded;
 pub use redaction::{Attribute, Disclosure, Redaction};
 pub use schema::{EventSchema, schemas, schemas_of_draft_07};
+pub use sealing::{
+    ContentKey, KeyOwner, KeyState, UnsealError, Unsealed, seal_text, sealed_by, unseal,
+};
 pub use session::{DisconnectReason, SessionEvent};
 pub use user::{Device, UploadPlace, Uploaded, UserEvent};
 pub use values::{ChatKind, Role, Timestamp, UserSummary, Username, enc};

@@ -21,6 +21,12 @@ pub enum OperationsEvent {
         #[schemars(extend("x-personal" = "content"))]
         reason: String,
     },
+    /// What was said before a day is gone (`retention.messages_days`): whoever reads the log from now on finds it empty.
+    #[serde(rename = "operations.messages_expired.v1")]
+    MessagesExpired {
+        /// The first day that is still there, counted from 1970 in UTC.
+        before: i64,
+    },
     /// An operator looked at what people say; who and why is in the headers, as of all that operators do.
     #[serde(rename = "operations.content_read.v1")]
     ContentRead {

@@ -1,6 +1,7 @@
 //! Schemas of events: a JSON Schema (2020-12) per type and version, made of the types that are read and written.
 //!
 //! `x-personal` says what a text, or anything that is passed through, tells about people; so does every id of a person.
+//! `x-of` says whose it is, where that is not whom the object around it is about, or who did it (ADR 0038).
 //! It is what `docs/events/` shows and what decides which of it leaves the service (`analytics.content`).
 
 use std::{borrow::Cow, collections::BTreeMap};

@@ -83,6 +83,18 @@ pub enum UserEvent {
     /// An operator opened the account again.
     #[serde(rename = "user.enabled.v1")]
     Enabled,
+    /// The person, or an operator for them, gave the account up for good. What it says of them is erased next.
+    #[serde(rename = "user.deleted.v1")]
+    Deleted,
+    /// The keys of what the person wrote and how they were called are gone (ADR 0038): whoever reads the log from now on
+    /// finds that empty.
+    #[serde(rename = "user.erased.v1")]
+    Erased {
+        /// Messages that are empty now.
+        messages: u64,
+        /// Files that were deleted.
+        files: u64,
+    },
 }
 
 /// A file that the service keeps for a user (rest.md §33–§35).

@@ -48,6 +48,11 @@ impl Timestamp {
             .unwrap_or_default()
     }
 
+    /// The day in UTC, counted from 1970.
+    pub fn day(self) -> i64 {
+        self.0.div_euclid(86_400_000)
+    }
+
     /// `20250924` in UTC+08:00: the folder of a day's uploads (rest.md §33).
     pub fn day_text(self) -> String {
         self.local_text(format_description!("[year][month][day]"))
@@ -147,7 +152,7 @@ pub struct UserSummary {
     /// Who.
     pub id: UserId,
     /// Remark, nickname or username.
-    #[schemars(extend("x-personal" = "name"))]
+    #[schemars(extend("x-personal" = "name", "x-of" = ["id", "actor"]))]
     pub name: String,
     /// Picture.
     #[schemars(extend("x-personal" = "picture"))]

@@ -14,7 +14,7 @@ use crate::{
         reader::position_of,
         shared_log::SharedLogSubscription,
     },
-    events::{Event, Position, Recorded},
+    events::{Event, KeyOwner, Position, Recorded, UserEvent},
 };
 
 impl Executor {
@@ -90,6 +90,7 @@ impl Executor {
         };
         let mut reader = shared_log.follow(SUBJECTS, Position(position.0 + 1)).await?;
         self.caches.clear(); // nothing that was cached before this reader began has been kept fresh
+        self.log.keys.forget_all();
         if let (Some(liveness), Some(silences)) = (&self.liveness, silences) {
             liveness.caught_up(silences);
         }
@@ -100,6 +101,9 @@ impl Executor {
                 position = position_of(&entry);
                 if let Ok(recorded) = entry {
                     self.caches.apply(recorded.position, &recorded.event);
+                    if let Event::User(user, UserEvent::Erased { .. }) = recorded.event {
+                        self.log.keys.forget(KeyOwner::User(user));
+                    }
                     observe(&recorded);
                 }
             }

@@ -79,6 +79,15 @@ request! {
     }
 }
 
+request! {
+    /// The account that is to be deleted is the caller's.
+    DeleteAccount {
+        password: Option<String> = text("password", "密码", (1, 20), "secret1")
+            .note("Needed of registered users; guests have none.")
+            .or_default(""),
+    }
+}
+
 fn password(name: &'static str, label: &'static str) -> impl Declare<Value = String> {
     text(name, label, (6, 20), "a good one")
 }

@@ -10,6 +10,9 @@ use crate::{
     events::{GroupId, MembershipId, UserId},
 };
 
+/// How a group is called whose name was erased.
+pub const UNNAMED_GROUP: &str = "群聊";
+
 request! {
     /// Who is in a new group.
     CreateGroup {

@@ -126,6 +126,12 @@ pub struct ServerData<'a> {
 }
 
 impl<'a> MessageData<'a> {
+    /// What somebody wrote. It is empty if it was erased (ADR 0038); a client reads an empty text then.
+    fn person(data: &'a str) -> Self {
+        const ERASED: &str = r#"{"data":"","dataType":false,"otherData":null}"#;
+        Self::Person(if data.is_empty() { ERASED } else { data })
+    }
+
     /// A text of the server.
     pub fn server(text: &'a str) -> Self {
         Self::Server(ServerData { data: text, data_type: false, other_data: None })
@@ -261,8 +267,8 @@ impl<'a> MessageObject<'a> {
     pub fn group_chat(sent: &'a Sent<GroupSummary>, group: Option<&'a ActiveGroup>) -> Self {
         let group = group.map(|group| GroupObject::of(group, Columns::Chat));
         Self {
-            kind: &sent.kind,
-            data: MessageData::Person(&sent.data),
+            kind: if sent.data.is_empty() { "text" } else { &sent.kind },
+            data: MessageData::person(&sent.data),
             options: MessageOptions::Person(sent.options.as_deref()),
             send_uuid: Some(sent.from_uuid),
             group: group.map(|group| GroupPart::Of(Box::new(group))),
@@ -288,8 +294,8 @@ impl<'a> MessageObject<'a> {
     /// C1: a message between two people.
     pub fn chat(sent: &'a Sent) -> Self {
         Self {
-            kind: &sent.kind,
-            data: MessageData::Person(&sent.data),
+            kind: if sent.data.is_empty() { "text" } else { &sent.kind },
+            data: MessageData::person(&sent.data),
             options: MessageOptions::Person(sent.options.as_deref()),
             send_uuid: Some(sent.from_uuid),
             ..Self::single(sent.id, &sent.from, &sent.to, sent.sent_at)

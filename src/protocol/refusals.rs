@@ -308,7 +308,7 @@ impl Refusal for UserRejection {
     fn text(&self) -> Option<&'static str> {
         match self {
             Self::Unknown => Some(users::UNKNOWN),
-            Self::IdTaken | Self::AlreadyRegistered => None,
+            Self::IdTaken | Self::AlreadyRegistered | Self::Deleted | Self::NotDeleted => None,
         }
     }
 }

@@ -219,7 +219,7 @@ impl ConnectionRegistry {
                     on_session_event(handles, event);
                 }
             }
-            Event::User(user, UserEvent::Disabled) => {
+            Event::User(user, UserEvent::Disabled | UserEvent::Deleted) => {
                 for handle in users.get(user).into_iter().flatten() {
                     handle.send(ConnectionCommand::Close);
                 }

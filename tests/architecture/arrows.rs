@@ -151,7 +151,7 @@ const RULES: &[Rule] = &[
     },
     Rule {
         because: "what everybody uses knows nobody",
-        of: &["src/clock.rs", "src/config.rs", "src/telemetry/"],
+        of: &["src/clock.rs", "src/config/", "src/telemetry/"],
         never: "crate::adapters crate::api crate::boot crate::cli crate::commands crate::executor \
                 crate::projections crate::ws",
         except: &[],

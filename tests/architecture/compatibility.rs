@@ -4,7 +4,8 @@
 use serde_json::{Map, Value};
 
 /// Describes, and decides nothing.
-const ANNOTATIONS: &[&str] = &["$id", "$schema", "default", "description", "title", "x-personal"];
+const ANNOTATIONS: &[&str] =
+    &["$id", "$schema", "default", "description", "title", "x-of", "x-personal"];
 
 /// What `new` does to those who have, or rely on, what `old` says; nothing if it is compatible.
 pub fn breaks(old: &Value, new: &Value) -> Vec<String> {

@@ -42,7 +42,12 @@ async fn thousands_of_sockets_of_a_lost_gateway_are_ended_once_presence_is_whole
     let nats = connect::connect(&url, "ops", &"opspw".into()).await.expect("nats-server");
     let node = NodeId(Uuid::new_v4());
     let second = Duration::from_secs(1);
-    let promises = Promises { replicated: false, timeout: 20 * second, fact_ttl: 600 * second };
+    let promises = Promises {
+        replicated: false,
+        timeout: 20 * second,
+        fact_ttl: 600 * second,
+        expires: false,
+    };
     let log =
         EventLog::open(nats.clone(), node, None, &promises, Arc::default()).await.expect("the log");
     let (checkpoints, listen) = Checkpoints::start(nats.client, None).await.expect("nats-server");

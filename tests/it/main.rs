@@ -16,6 +16,7 @@ mod churn;
 mod clients;
 mod cluster;
 mod dead_connections;
+mod erasure;
 mod evicted;
 mod executors;
 mod explaining;

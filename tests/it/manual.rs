@@ -53,6 +53,12 @@ const SHOWN: &[Shown] = &[
         "users show | disable | enable USER",
         &[("", "users show {cat}"), ("", "users disable {cat}"), ("", "users enable {cat}")],
     ),
+    ("users export USER --output FOLDER", &[("", "users export {dan} --output {folder}")]),
+    ("users erase USER", &[("", "users erase {dan}")]),
+    ("users erase --pending", &[("", "users erase --pending")]),
+    ("users erasures > erasures.ndjson", &[("", "users erasures")]),
+    ("users erase --list erasures.ndjson", &[("", "users erase --list {list}")]),
+    ("messages expire", &[("", "messages expire")]),
     ("users set-password USER", &[("anotherpassword1\n", "users set-password {cat}")]),
     (
         "groups list [--search TEXT] | show ID",
@@ -91,8 +97,9 @@ async fn every_command_runs_as_the_manuals_show_it() {
     let known: BTreeSet<String> = SHOWN.iter().map(|(shown, _)| (*shown).to_owned()).collect();
     assert_eq!(shown, known, "a command that the manuals show is run here, and no other");
 
-    let app = App::start().await;
+    let app = App::configured(&[("RETENTION__MESSAGES_DAYS", "30")]).await;
     let [ann, bob, cat] = app.friends(["ann", "bob", "cat"]).await;
+    let dan = app.register("dan").await;
     let group = app.group(&ann, &[&bob, &cat]).await;
     let message = ann.send(&bob, "hello").await.ok()["id"].as_str().expect("an id").to_owned();
     let about = json!({ "target_id": bob.id, "target_type": "single", "target_name": "bob",
@@ -107,6 +114,8 @@ async fn every_command_runs_as_the_manuals_show_it() {
     let kept = sessions.expect("it is listed")["generations"].as_array().expect("a list");
     let kept = kept.iter().find(|one| one["live"] == false).expect("the one before");
     let folder = tempfile::tempdir().expect("a folder");
+    let list = folder.path().join("erasures.ndjson");
+    fs::write(&list, "").expect("it is written");
     let story = [
         ("{ann}", ann.username.clone()),
         ("{bob}", bob.username.clone()),
@@ -118,6 +127,9 @@ async fn every_command_runs_as_the_manuals_show_it() {
         ("{position}", position),
         ("{moment}", event["time"].as_str().expect("a time").to_owned()),
         ("{generation}", kept["generation"].to_string()),
+        ("{dan}", dan.username.clone()),
+        ("{folder}", folder.path().join("export").display().to_string()),
+        ("{list}", list.display().to_string()),
         ("{file}", folder.path().join("events.ndjson").display().to_string()),
     ];
     let of_story = |text: &str| {
@@ -135,6 +147,8 @@ async fn every_command_runs_as_the_manuals_show_it() {
             "remove-member",
             "dissolve",
             "revoke",
+            "erase",
+            "expire",
         ]
         .iter()
         .position(|word| arguments.split(' ').any(|it| it == *word))

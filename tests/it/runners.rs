@@ -45,7 +45,8 @@ async fn a_runner_that_was_overtaken_blames_no_event() {
     let nats = connect::connect(&url, "ops", &"opspw".into()).await.expect("nats-server");
     let second = Duration::from_secs(1);
     let node = NodeId(Uuid::new_v4());
-    let promises = Promises { replicated: false, timeout: second, fact_ttl: second };
+    let promises =
+        Promises { replicated: false, timeout: second, fact_ttl: second, expires: false };
     let log =
         EventLog::open(nats.clone(), node, None, &promises, Arc::default()).await.expect("the log");
     let (checkpoints, listen) =

@@ -144,6 +144,14 @@ impl Bucket {
         }
         Ok(Some(incoming.finish().await?))
     }
+
+    /// Deletes an object, if it is there.
+    pub(super) async fn remove(&self, path: &StoredPath) -> Result<(), StoreFailure> {
+        match self.store.delete(&Path::from(path.as_str())).await {
+            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
 }
 
 /// Where requests go: the library wants the host as it is called, with the bucket if that is part of it.

@@ -160,6 +160,17 @@ impl Folder {
     }
 }
 
+impl Folder {
+    /// Deletes a file; false if there is none.
+    pub(super) async fn remove(&self, path: &StoredPath) -> io::Result<bool> {
+        match tokio::fs::remove_file(self.root.join(path.as_str())).await {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+}
+
 impl IncomingFile {
     /// Takes in what has come.
     ///

@@ -10,9 +10,9 @@ mod path;
 mod poster;
 mod room;
 
-use std::sync::Arc;
+use std::{path::Path, sync::Arc};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
 pub use bucket::Bucket;
 pub use folder::{Folder, IncomingFile, Staged};
 pub use kind::{Claim, Family, FileKind, HEAD_BYTES};
@@ -20,7 +20,7 @@ pub use path::StoredPath;
 pub use poster::{PosterError, Posters, Still};
 pub use room::FreeSpace;
 
-use crate::config::Config;
+use crate::{config::Config, events::UploadPlace};
 
 /// The stores of this process, and what makes pictures of what is in them.
 #[derive(Clone)]
@@ -55,6 +55,54 @@ impl Media {
             room: FreeSpace::new(filled, limits.min_free_bytes),
         })
     }
+}
+
+impl Media {
+    /// Copies a file of ours out of its store; false if it is not there.
+    ///
+    /// # Errors
+    /// A store cannot be reached, or is not configured any more; or the target cannot be written.
+    pub async fn copy(
+        &self,
+        place: UploadPlace,
+        path: &StoredPath,
+        target: &Path,
+    ) -> anyhow::Result<bool> {
+        match (place, &self.bucket) {
+            (UploadPlace::Folder, _) => match self.folder.find(path).await {
+                Some((found, _)) => tokio::fs::copy(found, target).await.map(|_| true)?,
+                None => return Ok(false),
+            },
+            (UploadPlace::ObjectStore, Some(bucket)) => {
+                let incoming = self.folder.receive(u64::MAX).await?;
+                match bucket.fetch(path, incoming).await? {
+                    Some(staged) => tokio::fs::copy(staged.path(), target).await.map(|_| true)?,
+                    None => return Ok(false),
+                }
+            }
+            (UploadPlace::ObjectStore, None) => return Err(no_bucket_for(path)),
+        };
+        Ok(true)
+    }
+
+    /// Deletes a file of ours, here and in the object store; false if it is known not to have been there.
+    ///
+    /// # Errors
+    /// A store cannot be reached, or is not configured any more.
+    pub async fn remove(&self, place: UploadPlace, path: &StoredPath) -> anyhow::Result<bool> {
+        match (place, &self.bucket) {
+            (UploadPlace::Folder, _) => Ok(self.folder.remove(path).await?),
+            (UploadPlace::ObjectStore, Some(bucket)) => {
+                bucket.remove(path).await?;
+                Ok(true)
+            }
+            (UploadPlace::ObjectStore, None) => Err(no_bucket_for(path)),
+        }
+    }
+}
+
+fn no_bucket_for(path: &StoredPath) -> anyhow::Error {
+    anyhow!("{} is in an object store, and media.object_store.bucket is not set", path.as_str())
 }
 
 /// Why a store did not do what it was asked for.

@@ -46,6 +46,11 @@ impl Bucket {
         match *self {}
     }
 
+    /// Deletes an object.
+    pub(super) async fn remove(&self, _: &StoredPath) -> Result<(), StoreFailure> {
+        match *self {}
+    }
+
     /// Fetches an object.
     pub async fn fetch(
         &self,

@@ -275,7 +275,7 @@ impl AnalystsStream {
     pub async fn read(&self) -> Result<Reader, LogError> {
         let largest = self.nats.client.server_info().max_payload;
         let reconnects = self.nats.reconnects.clone();
-        Reader::open(self.stream().await?, reconnects, largest, &[], Position(1)).await
+        Reader::open(self.stream().await?, None, reconnects, largest, &[], Position(1)).await
     }
 }
 

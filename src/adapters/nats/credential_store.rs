@@ -11,12 +11,13 @@ use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
 use super::{
-    append::PublishError,
     connect::Nats,
+    content_keys::ContentKeys,
     envelope::{EXPECTED, EXPECTED_ON, header},
     log_error::{LogError, unavailable},
     lookup::Lookup,
     protocol::Headers,
+    publish::PublishError,
     unbuffered_client::UnbufferedClient,
 };
 use crate::events::{TokenId, UserId, Username};
@@ -33,12 +34,16 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const OPERATION: &str = "KV-Operation";
 const DELETE: &str = "DEL";
 
+/// What the name in a reservation is sealed with beside the key: it is another one each time.
+const SEAL: &str = "seal";
+
 /// A key without a meaning.
 const PROBE: &str = "probe";
 
 /// What is secret, and which names and devices are taken.
 #[derive(Clone)]
 pub struct CredentialStore {
+    keys: ContentKeys,
     lookup: Lookup,
     appends: UnbufferedClient,
     /// What a replica says is checked with the leader.
@@ -90,14 +95,36 @@ pub struct StoredReservation<C> {
 pub trait Reservation: Serialize + DeserializeOwned {
     /// Keeps names and devices apart.
     const KIND: &'static str;
+
+    /// Whose it is, if it is anybody's.
+    fn user(&self) -> Option<UserId> {
+        None
+    }
+
+    /// The name in it.
+    fn name(&self) -> Option<&str> {
+        None
+    }
 }
 
 impl Reservation for UsernameReservation {
     const KIND: &'static str = "name";
+
+    fn user(&self) -> Option<UserId> {
+        Some(self.user)
+    }
+
+    fn name(&self) -> Option<&str> {
+        Some(&self.username.0)
+    }
 }
 
 impl Reservation for DeviceReservation {
     const KIND: &'static str = "device";
+
+    fn user(&self) -> Option<UserId> {
+        Some(self.user)
+    }
 }
 
 /// How [`CredentialStore::claim`] ended.
@@ -113,12 +140,12 @@ impl CredentialStore {
     ///
     /// # Errors
     /// It is not there: `hongyan migrate` makes it.
-    pub async fn open(nats: &Nats, replicated: bool) -> Result<Self, LogError> {
+    pub async fn open(nats: &Nats, keys: ContentKeys, replicated: bool) -> Result<Self, LogError> {
         nats.jetstream.get_stream(STREAM).await.map_err(unavailable)?;
         let stream = nats.jetstream.get_stream_no_info(STREAM).await.map_err(unavailable)?;
         // By key: whoever may ask the leader may ask for all credentials, one by one.
         let lookup = Lookup::new(stream, nats.client.clone(), false);
-        Ok(Self { lookup, appends: nats.appends.clone(), replicated })
+        Ok(Self { keys, lookup, appends: nats.appends.clone(), replicated })
     }
 
     /// Claims `what` unless somebody has it: that only one can is what makes names unique.
@@ -133,12 +160,16 @@ impl CredentialStore {
         let mut revision = 0;
         loop {
             let key = key::<C>(what);
-            if self.put(&key, Headers::new(), &json(reservation), revision).await?.is_some() {
+            if self
+                .put(&key, Headers::new(), &self.written(reservation).await?, revision)
+                .await?
+                .is_some()
+            {
                 return Ok(ReserveOutcome::New);
             }
             match self.last(&key).await? {
                 Some(message) if is_there(&message) => {
-                    return Ok(ReserveOutcome::Taken(read(&message)?));
+                    return Ok(ReserveOutcome::Taken(self.read(message).await?));
                 }
                 Some(released) => revision = released.sequence,
                 // On its way to a replica.
@@ -155,8 +186,10 @@ impl CredentialStore {
         &self,
         what: &str,
     ) -> Result<Option<StoredReservation<C>>, LogError> {
-        let last = self.last(&key::<C>(what)).await?;
-        last.filter(is_there).map(|message| read(&message)).transpose()
+        match self.last(&key::<C>(what)).await?.filter(is_there) {
+            Some(message) => self.read(message).await.map(Some),
+            None => Ok(None),
+        }
     }
 
     /// Replaces a reservation if it is still the one that was read; its new revision, or `None` if it is not.
@@ -169,7 +202,7 @@ impl CredentialStore {
         reservation: &C,
         revision: u64,
     ) -> Result<Option<u64>, LogError> {
-        self.put(&key::<C>(what), Headers::new(), &json(reservation), revision).await
+        self.put(&key::<C>(what), Headers::new(), &self.written(reservation).await?, revision).await
     }
 
     /// Gives a reservation up, if it is still the one that was read.
@@ -181,6 +214,46 @@ impl CredentialStore {
         headers.add(OPERATION, DELETE);
         self.put(&key::<C>(what), headers, b"", revision).await?;
         Ok(())
+    }
+
+    /// Takes a reservation out if it is this user's. The name in it is sealed, so it goes with the user's key.
+    ///
+    /// # Errors
+    /// The credential store cannot be reached.
+    pub async fn erase<C: Reservation>(&self, what: &str, user: UserId) -> Result<(), LogError> {
+        if let Some(held) = self.find::<C>(what).await?
+            && held.reservation.user() == Some(user)
+        {
+            self.release::<C>(what, held.revision).await?;
+        }
+        Ok(())
+    }
+
+    /// As it is stored: with the name sealed.
+    async fn written<C: Reservation>(&self, reservation: &C) -> Result<Vec<u8>, LogError> {
+        let mut stored = serde_json::to_value(reservation).expect("reservations are plain data");
+        if let (Some(user), Some(name)) = (reservation.user(), reservation.name()) {
+            let seal = crate::clock::random_id();
+            let sealed = self.keys.seal_text(user, seal, name).await?;
+            stored["username"] = serde_json::from_str(&sealed).expect("it is JSON");
+            stored[SEAL] = seal.to_string().into();
+        }
+        Ok(stored.to_string().into_bytes())
+    }
+
+    async fn read<C: Reservation>(
+        &self,
+        message: StreamMessage,
+    ) -> Result<StoredReservation<C>, LogError> {
+        #[derive(Deserialize)]
+        struct Sealed {
+            seal: Option<String>,
+        }
+        let Sealed { seal } = serde_json::from_slice(&message.payload).map_err(unavailable)?;
+        let body = self.keys.unseal(seal.as_deref(), message.payload).await?;
+        let body = body.map_err(unavailable)?;
+        let reservation = serde_json::from_slice(&body).map_err(unavailable)?;
+        Ok(StoredReservation { reservation, revision: message.sequence })
     }
 
     /// Puts something in a key's place if that is as it was at `revision`; its own revision, or `None` if it is not.
@@ -228,19 +301,10 @@ fn is_there(message: &StreamMessage) -> bool {
     header(&message.headers, OPERATION).is_none()
 }
 
-fn read<C: Reservation>(message: &StreamMessage) -> Result<StoredReservation<C>, LogError> {
-    let reservation = serde_json::from_slice(&message.payload).map_err(unavailable)?;
-    Ok(StoredReservation { reservation, revision: message.sequence })
-}
-
 fn subject(key: &str) -> String {
     format!("$KV.{BUCKET}.{key}")
 }
 
 fn key<C: Reservation>(what: &str) -> String {
     format!("{}.{}", C::KIND, hex::encode(Sha256::digest(what)))
-}
-
-fn json<C: Reservation>(reservation: &C) -> Vec<u8> {
-    serde_json::to_vec(reservation).expect("reservations are plain data")
 }

@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use super::{
     connect::Nats,
+    content_keys::ContentKeys,
     envelope,
     group_commit::GroupCommit,
     log_error::{LogError, STREAM, unavailable},
@@ -29,6 +30,8 @@ pub struct EventLog {
     pub(super) nats: Nats,
     stream: Stream<()>,
     pub(super) lookup: Lookup,
+    /// By which its texts and names are sealed.
+    pub keys: ContentKeys,
     pub(super) settings: Arc<Settings>,
 }
 
@@ -37,6 +40,7 @@ pub(super) struct Settings {
     pub(super) commit: Option<GroupCommit>,
     pub(super) timeout: Duration,
     pub(super) fact_ttl: Duration,
+    pub(super) expires: bool,
     /// The highest position that this process was told of.
     pub(super) seen: AtomicU64,
     pub(super) metrics: Arc<Metrics>,
@@ -51,6 +55,8 @@ pub struct Promises {
     pub timeout: Duration,
     /// How long connects and disconnects stay.
     pub fact_ttl: Duration,
+    /// Are messages kept for so many days only?
+    pub expires: bool,
 }
 
 impl EventLog {
@@ -67,7 +73,9 @@ impl EventLog {
     ) -> Result<Self, LogError> {
         let stream = nats.jetstream.get_stream_no_info(STREAM).await.map_err(unavailable)?;
         let end = stream.get_info().await.map_err(unavailable)?.state.last_sequence;
+        let keys = ContentKeys::open(&nats, commit.clone(), config.replicated).await?;
         Ok(Self {
+            keys,
             lookup: Lookup::new(stream.clone(), nats.client.clone(), config.replicated),
             nats,
             stream,
@@ -76,6 +84,7 @@ impl EventLog {
                 commit,
                 timeout: config.timeout,
                 fact_ttl: config.fact_ttl,
+                expires: config.expires,
                 seen: AtomicU64::new(end),
                 metrics,
             }),
@@ -119,7 +128,10 @@ impl EventLog {
         subject: Subject,
         from: Position,
     ) -> Result<Option<Recorded<Event>>, LogError> {
-        self.raw_next(subject, from).await?.as_ref().map(recorded).transpose()
+        match self.raw_next(subject, from).await? {
+            Some(stored) => self.recorded(&stored).await.map(Some),
+            None => Ok(None),
+        }
     }
 
     /// The first event of one aggregate at `from` or later.
@@ -148,7 +160,10 @@ impl EventLog {
     /// # Errors
     /// The server cannot be reached, or holds bytes that are no event.
     pub async fn at(&self, position: Position) -> Result<Option<Recorded<Event>>, LogError> {
-        self.lookup.at(position.0).await?.as_ref().map(recorded).transpose()
+        match self.lookup.at(position.0).await? {
+            Some(stored) => self.recorded(&stored).await.map(Some),
+            None => Ok(None),
+        }
     }
 
     /// Does the log hold the same fact at an earlier place? An append that was held back for longer than the server
@@ -228,6 +243,19 @@ impl EventLog {
         }
     }
 
+    /// The event that a message of the stream is.
+    pub(super) async fn recorded(
+        &self,
+        message: &StreamMessage,
+    ) -> Result<Recorded<Event>, LogError> {
+        let position = Position(message.sequence);
+        let id = envelope::header(&message.headers, "ce-id");
+        let body = self.keys.unseal(id, message.payload.clone()).await?;
+        let place = (position, message.time);
+        body.and_then(|body| envelope::read(&message.subject, place, &message.headers, &body))
+            .map_err(|source| LogError::Corrupt { position, source: Arc::new(source) })
+    }
+
     /// Reads events of some subjects in order, from a position on, and then as they come.
     ///
     /// # Errors
@@ -235,7 +263,8 @@ impl EventLog {
     pub async fn read(&self, subjects: &[&str], from: Position) -> Result<Reader, LogError> {
         let (reconnects, largest) =
             (self.nats.reconnects.clone(), self.nats.client.server_info().max_payload);
-        Reader::open(self.stream.clone(), reconnects, largest, subjects, from).await
+        let (stream, keys) = (self.stream.clone(), Some(self.keys.clone()));
+        Reader::open(stream, keys, reconnects, largest, subjects, from).await
     }
 
     /// The version of the server that we are connected to.
@@ -269,11 +298,4 @@ pub struct LogEnd {
     pub bytes: u64,
     /// When the stream was created, in seconds: another value is another log.
     pub created: i64,
-}
-
-pub(super) fn recorded(message: &StreamMessage) -> Result<Recorded<Event>, LogError> {
-    let position = Position(message.sequence);
-    let place = (position, message.time);
-    envelope::read(&message.subject, place, &message.headers, &message.payload)
-        .map_err(|source| LogError::Corrupt { position, source: Arc::new(source) })
 }

@@ -3,12 +3,7 @@
 
 use async_nats::HeaderMap;
 
-use super::{
-    envelope,
-    event_log::{EventLog, recorded},
-    log_error::LogError,
-    reader::position_of,
-};
+use super::{envelope, event_log::EventLog, log_error::LogError, reader::position_of};
 use crate::events::{Event, NodeId, Position, Recorded, Subject, Timestamp};
 
 /// Reading on in the log costs the server that much less for an event than finding one for a position does: beyond that,
@@ -60,7 +55,7 @@ impl EventLog {
             let at = Position(message.sequence);
             let before = follows_on(&message.headers, &name);
             if at <= until {
-                events.push(recorded(&message)?);
+                events.push(self.recorded(&message).await?);
             }
             found = match before {
                 Some(before) if before > 0 => self.lookup.at(before).await?,
@@ -93,7 +88,7 @@ impl EventLog {
         let mut earlier = 0;
         let mut found = self.lookup.last(&name).await?;
         while let Some(message) = found {
-            let (event, at) = (recorded(&message)?, message.sequence);
+            let (event, at) = (self.recorded(&message).await?, message.sequence);
             let is_earlier = at <= position.0;
             earlier += usize::from(is_earlier);
             let is_enough = is_earlier && (earlier == MOST_EARLIER || begins(&event.event));
@@ -156,7 +151,7 @@ impl EventLog {
                 if message.sequence > to.0 {
                     return Ok(events);
                 }
-                events.push(recorded(message)?);
+                events.push(self.recorded(message).await?);
                 from = Position(message.sequence + 1);
             }
             if !more || batch.is_empty() {

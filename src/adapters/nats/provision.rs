@@ -12,6 +12,7 @@ use async_nats::jetstream::{
 
 use super::{
     connect::Nats,
+    content_keys::KEYS,
     credential_store::BUCKET,
     log_error::{STREAM, unavailable},
 };
@@ -69,6 +70,24 @@ pub async fn create(nats: &Nats, replicas: usize) -> anyhow::Result<()> {
             })
             .await
             .context("cannot create the bucket VAULT; has the `ops` user the right to?")?;
+    }
+    if nats.jetstream.get_stream(KEYS).await.is_err() {
+        nats.jetstream
+            .create_stream(stream::Config {
+                name: KEYS.into(),
+                description: Some("keys by which texts and names in EVENTS are sealed".into()),
+                subjects: vec!["key.>".into()],
+                // A key is overwritten once there is a newer one, and not just left out: so no bucket, of which nothing
+                // can be deleted.
+                max_messages_per_subject: -1,
+                storage: StorageType::File,
+                num_replicas: replicas,
+                allow_direct: true,
+                deny_purge: true,
+                ..stream::Config::default()
+            })
+            .await
+            .context("cannot create the stream KEYS; has the `ops` user the right to?")?;
     }
     Ok(())
 }

@@ -19,6 +19,7 @@ use tokio::{
 use tracing::{debug, warn};
 
 use super::{
+    content_keys::ContentKeys,
     envelope,
     log_error::{LogError, unavailable},
 };
@@ -50,12 +51,16 @@ pub(super) const BATCH_BYTES: usize = 4 << 20;
 /// Events of some subjects, in the order of the log.
 pub struct Reader {
     stream: Stream<()>,
+    /// None where nothing is sealed.
+    keys: Option<ContentKeys>,
     reconnects: watch::Receiver<u64>,
     subjects: Vec<String>,
     pull_bytes: usize,
     messages: pull::Stream,
     /// How many messages of this consumer have arrived.
     delivered: u64,
+    /// What has arrived of the next batch. It stays here if whoever waits for the batch gives up.
+    pulled: Vec<Pulled>,
     /// One was lost on the way, so those behind it are no use.
     broken: bool,
     next: Position,
@@ -88,14 +93,28 @@ pub(super) struct Fetched {
 }
 
 impl Fetched {
-    fn read(position: Position, stored_at: OffsetDateTime, message: &Message) -> Self {
+    fn read(Pulled { position, stored_at, message, damage, .. }: Pulled) -> Self {
         let empty = async_nats::HeaderMap::new();
         let headers = message.headers.as_ref().unwrap_or(&empty);
         let (subject, body) = (message.subject.as_str(), &message.payload);
-        let entry = envelope::read(subject, (position, stored_at), headers, body);
-        let entry = entry.map_err(|source| Unreadable { position, source: Arc::new(source) });
+        let entry = match damage {
+            Some(damage) => Err(damage),
+            None => envelope::read(subject, (position, stored_at), headers, body).map_err(Arc::new),
+        };
+        let entry = entry.map_err(|source| Unreadable { position, source });
         Self { subject: subject.into(), bytes: body.len(), entry }
     }
+}
+
+/// A message that has arrived.
+struct Pulled {
+    position: Position,
+    stored_at: OffsetDateTime,
+    message: Message,
+    /// What was sealed in it has been looked at.
+    is_unsealed: bool,
+    /// Why it cannot be read.
+    damage: Option<Arc<DecodeError>>,
 }
 
 /// One place of the log as it is stored, for whoever passes it on: whether it is an event is not looked at.
@@ -140,6 +159,7 @@ impl From<Unreadable> for LogError {
 impl Reader {
     pub(super) async fn open(
         stream: Stream<()>,
+        keys: Option<ContentKeys>,
         mut reconnects: watch::Receiver<u64>,
         max_payload: usize,
         subjects: &[&str],
@@ -153,6 +173,8 @@ impl Reader {
         let heard = Instant::now();
         Ok(Self {
             stream,
+            keys,
+            pulled: Vec::new(),
             reconnects,
             subjects,
             pull_bytes,
@@ -217,21 +239,39 @@ impl Reader {
     /// # Errors
     /// As [`Reader::next_batch`].
     pub async fn next_stored(&mut self, most: usize) -> Result<Vec<Stored>, LogError> {
-        self.fetch_as(most, |position, _, message| Stored { position, message }).await
+        self.fetch_as(most, |Pulled { position, message, .. }| Stored { position, message }).await
     }
 
     pub(super) async fn fetch(&mut self, most: usize) -> Result<Vec<Fetched>, LogError> {
-        self.fetch_as(most, |position, at, message| Fetched::read(position, at, &message)).await
+        self.fetch_as(most, Fetched::read).await
     }
 
     async fn fetch_as<T>(
         &mut self,
         most: usize,
-        read: impl Fn(Position, OffsetDateTime, Message) -> T,
+        read: impl Fn(Pulled) -> T,
     ) -> Result<Vec<T>, LogError> {
+        self.pull(most).await?;
+        let Some(keys) = &self.keys else { return Ok(self.pulled.drain(..).map(read).collect()) };
+        let sealed = self.pulled.iter().filter(|pulled| !pulled.is_unsealed);
+        keys.learn_all(sealed.map(|pulled| pulled.message.payload.as_ref())).await?;
+        for pulled in self.pulled.iter_mut().filter(|pulled| !pulled.is_unsealed) {
+            let headers = pulled.message.headers.as_ref();
+            let id = headers.and_then(|headers| envelope::header(headers, "ce-id"));
+            match keys.unseal(id, pulled.message.payload.clone()).await? {
+                Ok(clear) => pulled.message.message.payload = clear,
+                Err(error) => pulled.damage = Some(Arc::new(error)),
+            }
+            pulled.is_unsealed = true;
+        }
+        Ok(self.pulled.drain(..).map(read).collect())
+    }
+
+    /// Waits until something has arrived.
+    async fn pull(&mut self, most: usize) -> Result<(), LogError> {
         self.judge().await?;
-        let (mut batch, mut bytes) = (Vec::new(), 0);
-        while batch.is_empty() {
+        let mut bytes = 0;
+        while self.pulled.is_empty() {
             if self.broken {
                 self.restart().await?;
             }
@@ -246,7 +286,7 @@ impl Reader {
             match next {
                 Ok(Some(Ok(message))) => {
                     bytes += message.payload.len();
-                    batch.extend(self.take(message, &read)?);
+                    self.take(message)?;
                 }
                 Ok(Some(Err(error))) if error.kind() == MessagesErrorKind::MissingHeartbeat => {
                     debug!("the consumer is silent, making it anew");
@@ -263,42 +303,39 @@ impl Reader {
                 }
             }
         }
-        while batch.len() < most && bytes < BATCH_BYTES && !self.broken {
+        while self.pulled.len() < most && bytes < BATCH_BYTES && !self.broken {
             match self.messages.next().now_or_never() {
                 Some(Some(Ok(message))) => {
                     bytes += message.payload.len();
-                    batch.extend(self.take(message, &read)?);
+                    self.take(message)?;
                 }
                 _ => break, // an error comes again at the next call
             }
         }
-        Ok(batch)
+        Ok(())
     }
 
-    fn take<T>(
-        &mut self,
-        message: Message,
-        read: impl Fn(Position, OffsetDateTime, Message) -> T,
-    ) -> Result<Option<T>, LogError> {
+    fn take(&mut self, message: Message) -> Result<(), LogError> {
         let info = message.info().map_err(unavailable)?;
         let position = Position(info.stream_sequence);
         if info.consumer_sequence != self.delivered + 1 {
             warn!("the log sent something that did not arrive, starting again at {}", self.next);
             self.broken = true; // what was read before it is handed on first
-            return Ok(None);
+            return Ok(());
         }
         self.delivered += 1;
         if position < self.next {
-            return Ok(None); // a consumer that began a step too early
+            return Ok(()); // a consumer that began a step too early
         }
         let stored_at = info.published;
         self.next = Position(position.0 + 1);
         self.heard = Instant::now();
         self.pending = info.pending;
-        if self.client_side_filter && !matches_any(&self.subjects, &message.subject) {
-            return Ok(None);
+        if !self.client_side_filter || matches_any(&self.subjects, &message.subject) {
+            let (is_unsealed, damage) = (false, None);
+            self.pulled.push(Pulled { position, stored_at, message, is_unsealed, damage });
         }
-        Ok(Some(read(position, stored_at, message)))
+        Ok(())
     }
 
     async fn restart(&mut self) -> Result<(), LogError> {

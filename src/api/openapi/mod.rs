@@ -95,11 +95,15 @@ fn operation(
         (true, true) => "Users and guests.",
         (true, false) => "Registered users.",
     };
+    let section = match route.section {
+        0 => "a route of our own".to_owned(),
+        section => format!("§{section}"),
+    };
     let mut told = json!({
         "operationId": operation_id(route.path),
         "tags": [tag],
         "summary": route.title,
-        "description": format!("{}\n\n*Who:* {who} (§{})", route.about, route.section).trim(),
+        "description": format!("{}\n\n*Who:* {who} ({section})", route.about).trim(),
         "x-section": route.section,
         "security": if operation.needs_token { json!([{ "token": [] }]) } else { json!([]) },
         "parameters": parameters(route, &operation),

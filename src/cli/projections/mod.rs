@@ -53,6 +53,9 @@ pub(super) enum ProjectionsCommand {
         /// Events per second, at most
         #[arg(long, value_name = "EVENTS")]
         max_rate: Option<NonZeroU32>,
+        /// Drop the generation before, too: there is no way back then
+        #[arg(long)]
+        drop_before: bool,
     },
     /// Build a scratch generation and compare it with the live one, which goes on meanwhile
     Verify {
@@ -100,6 +103,13 @@ pub(super) async fn run(
     Ok(if equal { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
+/// Builds every read model anew and leaves nothing of those before.
+pub(super) async fn rebuild_all(config: &Config, output: Output) -> anyhow::Result<()> {
+    let all =
+        ProjectionsCommand::Rebuild { name: None, all: true, max_rate: None, drop_before: true };
+    Box::pin(results(&all, config, output)).await.map(drop)
+}
+
 async fn results(
     command: &ProjectionsCommand,
     config: &Config,
@@ -141,13 +151,17 @@ async fn results(
                 ProjectionsCommand::Verify { .. } if !P::IS_BUILT_BESIDE => {
                     done(tools.verify_analytics().await?)
                 }
-                ProjectionsCommand::Rebuild { .. } => {
+                ProjectionsCommand::Rebuild { drop_before, .. } => {
+                    let drop_before = *drop_before;
                     let build = model.begin(BuildPurpose::Rebuild, &mut replay).await?;
                     let mut bar = bars.add(P::NAME);
                     Box::pin(async move {
                         let begun = std::time::Instant::now();
-                        let switched =
-                            Box::pin(model.rebuild(build, |events| bar.add(events))).await?;
+                        let switched = Box::pin(model.rebuild(build, |events| bar.add(events)));
+                        let switched = switched.await?;
+                        if drop_before {
+                            model.drop_all_but(switched.generation).await?;
+                        }
                         Ok(rebuilt::<P>(switched, bar.done(), begun.elapsed().as_secs_f64()))
                     })
                 }
@@ -155,7 +169,8 @@ async fn results(
                     let build = model.begin(BuildPurpose::Verify, &mut replay).await?;
                     let mut bar = bars.add(P::NAME);
                     Box::pin(async move {
-                        Ok(compared::<P>(&model.verify(build, |events| bar.add(events)).await?))
+                        let found = Box::pin(model.verify(build, |events| bar.add(events)));
+                        Ok(compared::<P>(&found.await?))
                     })
                 }
                 ProjectionsCommand::Skip { position, reason, .. } => {

@@ -42,8 +42,12 @@ pub struct Account {
     pub userset: Arc<str>,
     /// Who may befriend it at once.
     pub invite_confirm: i16,
-    /// Shut by an administrator?
+    /// Shut by an administrator, or deleted?
     pub disabled: bool,
+    /// Given up for good?
+    pub deleted: bool,
+    /// Is what it said of the person gone?
+    pub erased: bool,
     /// When it came to be.
     pub registered_at: Timestamp,
 }
@@ -123,6 +127,15 @@ pub enum UserCommand {
     Disable,
     /// Open it again.
     Enable,
+    /// Give it up for good.
+    Delete,
+    /// Note that what it says of the person is gone.
+    Erase {
+        /// Messages that are empty now.
+        messages: u64,
+        /// Files that were deleted.
+        files: u64,
+    },
 }
 
 /// A device about itself: what is absent stays as it was (clarification 6).
@@ -161,6 +174,12 @@ pub enum UserRejection {
     /// Only guests can be upgraded.
     #[error("the account is registered already")]
     AlreadyRegistered,
+    /// Nothing of a deleted account comes back.
+    #[error("the account was deleted")]
+    Deleted,
+    /// Only what was given up is erased.
+    #[error("the account was not deleted")]
+    NotDeleted,
 }
 
 impl Decider for User {
@@ -190,6 +209,8 @@ impl Decider for User {
                 userset: Arc::default(),
                 invite_confirm: 0,
                 disabled: false,
+                deleted: false,
+                erased: false,
                 registered_at: *at,
             }));
         } else if let Self::Registered(account) = self {
@@ -237,7 +258,13 @@ impl Account {
             UserCommand::ChangePassword => Some(UserEvent::PasswordChanged),
             UserCommand::NoteUpload(uploaded) => Some(UserEvent::FileUploaded(uploaded)),
             UserCommand::Disable => (!self.disabled).then_some(UserEvent::Disabled),
+            UserCommand::Enable if self.deleted => return Err(UserRejection::Deleted),
             UserCommand::Enable => self.disabled.then_some(UserEvent::Enabled),
+            UserCommand::Delete => (!self.deleted).then_some(UserEvent::Deleted),
+            UserCommand::Erase { .. } if !self.deleted => return Err(UserRejection::NotDeleted),
+            UserCommand::Erase { messages, files } => {
+                (!self.erased).then_some(UserEvent::Erased { messages, files })
+            }
         };
         Ok(event)
     }
@@ -260,6 +287,13 @@ impl Account {
             UserEvent::SettingsChanged { userset } => self.userset = userset.into(),
             UserEvent::Disabled => self.disabled = true,
             UserEvent::Enabled => self.disabled = false,
+            UserEvent::Deleted => (self.disabled, self.deleted) = (true, true),
+            // As whoever folds the events from now on finds it.
+            UserEvent::Erased { .. } => {
+                self.erased = true;
+                (self.username.0, self.nickname, self.avatar) = Default::default();
+                (self.userset, self.device) = (Arc::default(), None);
+            }
         }
     }
 }

@@ -3,7 +3,7 @@
 //! What a field tells is said once, by `x-personal` in its schema, and what no schema knows is taken out: so a new field
 //! cannot be forgotten.
 
-mod plan;
+pub(super) mod plan;
 mod pseudonyms;
 mod rewrite;
 

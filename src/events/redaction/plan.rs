@@ -6,7 +6,7 @@ use serde_json::Value;
 
 /// What a value tells about people, as far as it matters to who may see it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Class {
+pub(in crate::events) enum Class {
     /// Nothing.
     Nothing,
     /// Who they are, by number or public identifier.
@@ -31,7 +31,7 @@ impl Class {
 
 /// What is done with a value and what is in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Plan {
+pub(in crate::events) enum Plan {
     /// A value without parts, or one whose parts are alike.
     Whole(Class),
     /// An object. Fields that it does not name are taken out.
@@ -42,7 +42,7 @@ pub(super) enum Plan {
 
 impl Plan {
     /// Of a schema without references.
-    pub(super) fn of(schema: &Value) -> Self {
+    pub(in crate::events) fn of(schema: &Value) -> Self {
         if let Some(class) = schema["x-personal"].as_str() {
             return Self::Whole(Class::named(class));
         }

@@ -100,6 +100,7 @@ impl<P: Projection> BlueGreen<P> {
         purpose: BuildPurpose,
         replay: &mut Replay,
     ) -> Result<Build, StopReason> {
+        self.context.log.keys.forget_all(); // what was destroyed meanwhile is not remembered
         let live = self.live().await?;
         let mut runner = self.runner();
         let built = runner.begin(purpose).await?;
@@ -128,6 +129,17 @@ impl<P: Projection> BlueGreen<P> {
             }
         }
         Ok(Switched { generation: built.number, before: live.number, position })
+    }
+
+    /// Drops all generations but one.
+    ///
+    /// # Errors
+    /// The store fails.
+    pub async fn drop_all_but(&self, kept: i32) -> Result<(), StopReason> {
+        for listed in self.listed().await?.iter().filter(|listed| listed.generation != kept) {
+            self.store.drop(&listed.of(P::NAME)).await?;
+        }
+        Ok(())
     }
 
     /// Makes a generation live that was so before, or is kept, once it has caught up.

@@ -36,7 +36,7 @@ use crate::{
 };
 
 pub use numbers::{Numbered, last_until};
-pub use objects::{HistoryEntry, for_user, in_group, place};
+pub use objects::{HistoryEntry, count_by, for_user, in_group, place};
 
 const TABLES: Tables = Tables {
     ddl: include_str!("schema.sql"),

@@ -31,6 +31,18 @@ pub async fn place(pool: &PgPool, id: MessageId) -> sqlx::Result<Option<(Positio
     Ok(row.map(|row| (Position(row.position.unsigned_abs()), row.revoked)))
 }
 
+/// How many messages somebody has written.
+///
+/// # Errors
+/// The database cannot be reached.
+pub async fn count_by(pool: &PgPool, user: UserId) -> sqlx::Result<u64> {
+    let count = sqlx::query_scalar!(
+        r#"select count(*) as "count!" from messages where sender = $1"#,
+        user.0
+    );
+    Ok(count.fetch_one(pool).await?.unsigned_abs())
+}
+
 /// What `user` is shown of the events at some positions: of the first of them, until they come to so many bytes, but of
 /// one at least. `None` for what nobody is shown.
 ///

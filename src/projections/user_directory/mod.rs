@@ -233,6 +233,15 @@ async fn change(
         UserEvent::Enabled => {
             sqlx::query!("update users set disabled = false where id = $1", user.0)
         }
+        UserEvent::Deleted => {
+            sqlx::query!("update users set disabled = true, deleted = true where id = $1", user.0)
+        }
+        UserEvent::Erased { .. } => sqlx::query!(
+            "update users set erased = true, username = '', username_fold = '', nickname = '', avatar = '',
+                 userset = '', device = '', uniplatform = '', devicemodel = '', deviceos = '', devicebrand = ''
+             where id = $1",
+            user.0
+        ),
     };
     change.execute(&mut *tx).await?;
     Ok(())
@@ -245,7 +254,7 @@ async fn change(
 pub async fn load(pool: &PgPool, user: UserId) -> sqlx::Result<(User, Position)> {
     let row = sqlx::query!(
         "select id, uuid, username, nickname, avatar, role, device, uniplatform, devicemodel,
-             deviceos, devicebrand, userset, invite_confirm, disabled, registered_at, version
+             deviceos, devicebrand, userset, invite_confirm, disabled, deleted, erased, registered_at, version
          from users where id = $1",
         user.0
     )
@@ -272,6 +281,8 @@ pub async fn load(pool: &PgPool, user: UserId) -> sqlx::Result<(User, Position)>
         userset: row.userset.into(),
         invite_confirm: row.invite_confirm,
         disabled: row.disabled,
+        deleted: row.deleted,
+        erased: row.erased,
         registered_at: Timestamp::of(row.registered_at),
     };
     Ok((User::Registered(Box::new(account)), Position(row.version.unsigned_abs())))
@@ -393,6 +404,16 @@ pub async fn roster_users(pool: &PgPool, users: &[UserId]) -> sqlx::Result<Vec<R
         role: row.role,
     });
     Ok(users.collect())
+}
+
+/// Accounts that were deleted, and of which there is still something to erase.
+///
+/// # Errors
+/// The database cannot be reached.
+pub async fn to_erase(pool: &PgPool) -> sqlx::Result<Vec<UserId>> {
+    let found =
+        sqlx::query_scalar!("select id from users where deleted and not erased order by id");
+    Ok(found.fetch_all(pool).await?.into_iter().map(UserId).collect())
 }
 
 /// Who has this log-in name, in any spelling that folds to it.

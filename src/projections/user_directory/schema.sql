@@ -14,6 +14,8 @@ create table users (
     userset        text        not null default '',
     invite_confirm smallint    not null default 0,
     disabled       boolean     not null default false,
+    deleted        boolean     not null default false,
+    erased         boolean     not null default false,
     -- data.md §2.2: exactly one row per user, which no endpoint edits; so it is part of their row.
     gender         text        not null default 'unknown',
     birthday       timestamptz,

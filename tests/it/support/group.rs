@@ -121,7 +121,8 @@ impl App {
             connect::connect(&url, "gateway", &"gatewaypw".into()).await.expect("nats-server");
         let second = Duration::from_secs(1);
         let timeout = 20 * second; // many events are told at once, on a busy machine
-        let promises = Promises { replicated: false, timeout, fact_ttl: 600 * second };
+        let promises =
+            Promises { replicated: false, timeout, fact_ttl: 600 * second, expires: true };
         let node = NodeId(Uuid::new_v4());
         EventLog::open(nats, node, None, &promises, Arc::default()).await.expect("the log")
     }

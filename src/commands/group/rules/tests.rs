@@ -31,6 +31,8 @@ fn account(id: UserId) -> Account {
         userset: "".into(),
         invite_confirm: 0,
         disabled: id == DAN,
+        deleted: false,
+        erased: false,
         registered_at: Timestamp(1),
     }
 }

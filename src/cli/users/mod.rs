@@ -1,12 +1,16 @@
-//! Accounts are listed, shown, disabled, enabled and given passwords:
-//! `users show | list | disable | enable | set-password`.
+//! Accounts are listed, shown, disabled, enabled and given passwords, and people get what is theirs, or have it erased:
+//! `users show | list | disable | enable | set-password | export | erase | erasures`.
 
-use std::{io::Read as _, process::ExitCode, time::Duration};
+mod erase;
+mod export;
+
+use std::{io::Read as _, path::PathBuf, process::ExitCode, time::Duration};
 
 use anyhow::{Context as _, bail};
 use clap::Subcommand;
 use serde_json::{Value, json};
 
+use self::erase::EraseCommand;
 use super::{
     Output,
     operator::{self, Acting, Paging},
@@ -60,6 +64,19 @@ pub(super) enum UsersCommand {
         #[command(flatten)]
         acting: Acting,
     },
+    /// Write what is a person's, and what they said, into a folder: JSON and files
+    Export {
+        user: String,
+        /// A folder that is not there yet
+        #[arg(long, value_name = "FOLDER")]
+        output: PathBuf,
+        #[command(flatten)]
+        acting: Acting,
+    },
+    /// Delete an account, and make what it says of its person unreadable everywhere, and what they wrote
+    Erase(EraseCommand),
+    /// List the accounts that were erased, to be kept beside backups
+    Erasures,
     /// Give it a new password, read from standard input, and end its sessions
     SetPassword {
         user: String,
@@ -95,6 +112,15 @@ pub(super) async fn run(
             let cause = acting.cause("users enable")?;
             change(executor, &user, UserCommand::Enable, &cause, output).await?;
         }
+        UsersCommand::Export { user, output: folder, acting } => {
+            let cause = acting.cause("users export")?;
+            let account = operator::find(executor, &user).await?;
+            export::run(executor, &account, &folder, (config, &cause), output).await?;
+        }
+        UsersCommand::Erase(command) => {
+            return Box::pin(erase::run(command, &accounts, config, output)).await;
+        }
+        UsersCommand::Erasures => erase::list(&executor.log, output).await?,
         UsersCommand::SetPassword { user, acting } => {
             let cause = acting.cause("users set-password")?;
             let account = operator::find(executor, &user).await?;
@@ -113,10 +139,10 @@ pub(super) async fn run(
 /// With what keeps credentials.
 async fn accounts(config: &Config) -> anyhow::Result<Accounts> {
     let (nats, executor) = operator::executor(config).await?;
-    let auth = &config.auth;
+    let (auth, keys) = (&config.auth, executor.log.keys.clone());
     Ok(Accounts {
         executor,
-        credentials: CredentialStore::open(&nats, config.log.is_replicated())
+        credentials: CredentialStore::open(&nats, keys, config.log.is_replicated())
             .await
             .context("cannot open VAULT; run `hongyan migrate`")?,
         passwords: Passwords::new(

@@ -1,0 +1,284 @@
+//! Erasure makes what an account says of its person unreadable wherever it is, and what they wrote (ADR 0038).
+
+use std::{collections::BTreeSet, path::PathBuf, process::ExitCode};
+
+use anyhow::{Context as _, ensure};
+use clap::Args;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use tokio_util::task::TaskTracker;
+use uuid::Uuid;
+
+use super::super::{
+    Output,
+    operator::{self, Acting},
+    projections,
+};
+use crate::{
+    adapters::{
+        media::{Media, StoredPath},
+        nats::{
+            credential_store::{DeviceReservation, UsernameReservation},
+            event_log::EventLog,
+            reader::Entry,
+            replay::Replay,
+        },
+    },
+    commands::{
+        group::{Group, command::GroupAction},
+        user::{Account, User, UserCommand},
+    },
+    config::Config,
+    events::{
+        Cause, Event, GroupEvent, GroupId, KeyOwner, Position, Recorded, Subject, Uploaded,
+        UserEvent, UserId, Username,
+    },
+    executor::{
+        Executor, Wait,
+        accounts::Accounts,
+        authority::Authority,
+        groups::{self, Change},
+    },
+    projections::{message_history, user_directory},
+    protocol::groups::UNNAMED_GROUP,
+};
+
+#[derive(Args)]
+pub(in crate::cli) struct EraseCommand {
+    /// An account, by id or username
+    user: Option<String>,
+    /// All accounts that their owners deleted
+    #[arg(long, conflicts_with = "user")]
+    pending: bool,
+    /// The accounts of a list that `users erasures` printed, after a backup was restored
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["user", "pending"])]
+    list: Option<PathBuf>,
+    #[command(flatten)]
+    acting: Acting,
+}
+
+/// A line of the list of erasures.
+#[derive(Debug, Serialize, Deserialize)]
+pub(in crate::cli) struct Erasure {
+    user: UserId,
+    /// The account's public identifier.
+    uuid: Uuid,
+    /// When it was erased.
+    at: String,
+}
+
+/// What was erased.
+#[derive(Debug, Serialize)]
+struct Report {
+    user: UserId,
+    uuid: Uuid,
+    /// Messages that are empty now.
+    messages: u64,
+    files: u64,
+    /// Groups whose names went, too.
+    groups: Vec<GroupId>,
+}
+
+pub(super) async fn run(
+    command: EraseCommand,
+    accounts: &Accounts,
+    config: &Config,
+    output: Output,
+) -> anyhow::Result<ExitCode> {
+    let cause = command.acting.cause("users erase")?;
+    let executor = &accounts.executor;
+    let mut wanted = Vec::new();
+    match (command.user, command.list) {
+        (Some(user), _) => wanted.push(operator::find(executor, &user).await?),
+        (None, Some(list)) => {
+            let text = std::fs::read_to_string(&list);
+            let text = text.with_context(|| format!("cannot read {}", list.display()))?;
+            for line in text.lines().filter(|line| !line.trim().is_empty()) {
+                let erasure: Erasure = serde_json::from_str(line).context("no erasure")?;
+                // A backup from before the account was made does not have it, and its number may be somebody else's.
+                let account = account(executor, erasure.user).await?;
+                wanted.extend(account.filter(|account| account.uuid == erasure.uuid));
+            }
+        }
+        (None, None) => {
+            ensure!(command.pending, "name an account, or give --pending or --list");
+            for user in user_directory::to_erase(&executor.pool).await? {
+                wanted.extend(account(executor, user).await?);
+            }
+        }
+    }
+    let media = Media::open(config).await?;
+    let mut reports = Vec::new();
+    for account in &wanted {
+        reports.push(erase(accounts, &media, account, &cause).await?);
+    }
+    if !reports.is_empty() {
+        // From nothing: each generation that is there was built while the keys were.
+        projections::rebuild_all(config, output).await?;
+    }
+    output.print(&json!(reports), || {
+        let lines = reports.iter().map(|report| {
+            let Report { user, messages, files, groups, .. } = report;
+            let groups = groups.len();
+            format!("user {user} is erased: {messages} messages, {files} files, the names of {groups} groups")
+        });
+        lines.collect::<Vec<_>>().join("\n")
+    });
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The accounts that were erased, as lines of JSON to be kept beside backups.
+pub(super) async fn list(log: &EventLog, output: Output) -> anyhow::Result<()> {
+    let mut erased = Vec::new();
+    let mut uuids = std::collections::BTreeMap::new();
+    replay(log, &["evt.user.>"], |recorded| match recorded.event {
+        Event::User(user, UserEvent::Registered { uuid, .. }) => drop(uuids.insert(user.0, uuid)),
+        Event::User(user, UserEvent::Erased { .. }) => erased.push((user, recorded.at)),
+        _ => {}
+    })
+    .await?;
+    let lines = erased.into_iter().filter_map(|(user, at)| {
+        let erasure = Erasure { user, uuid: *uuids.get(&user.0)?, at: at.iso_text() };
+        Some(json!(erasure))
+    });
+    let lines: Vec<_> = lines.collect();
+    output.print(&json!(lines), || {
+        lines.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+    });
+    Ok(())
+}
+
+/// All but the read models. Whatever was done before an interruption is found done.
+async fn erase(
+    accounts: &Accounts,
+    media: &Media,
+    account: &Account,
+    cause: &Cause,
+) -> anyhow::Result<Report> {
+    let (executor, user) = (&accounts.executor, account.id);
+    let keys = &executor.log.keys;
+    let execute = async |command| {
+        let authority = Authority::of_operator(cause);
+        executor.execute::<User>(user, &command, authority, Wait::Everywhere).await
+    };
+    // From here on nothing of theirs is added.
+    execute(UserCommand::Delete).await?;
+    let mut files = 0;
+    let (names, uploads) = names_and_uploads(&executor.log, user).await?;
+    for name in &names {
+        accounts.credentials.erase::<UsernameReservation>(&name.folded(), user).await?;
+    }
+    if let Some(device) = &account.device {
+        accounts.credentials.erase::<DeviceReservation>(&device.fingerprint, user).await?;
+    }
+    for upload in &uploads {
+        // An upload that was erased before has no path any more.
+        let Some(path) = StoredPath::parse(&upload.path) else { continue };
+        files += u64::from(media.remove(upload.place, &path).await?);
+    }
+    let groups = groups_named_by(&executor.log, user).await?;
+    for group in groups.iter().copied() {
+        keys.rotate(KeyOwner::Group(group)).await?;
+        rename(executor, group, user, cause).await?;
+    }
+    let messages = message_history::count_by(&executor.pool, user).await?;
+    keys.revoke(KeyOwner::User(user)).await?;
+    // Whoever has heard of this has forgotten the key.
+    execute(UserCommand::Erase { messages, files }).await?;
+    for owner in groups.iter().map(|group| KeyOwner::Group(*group)).chain([KeyOwner::User(user)]) {
+        keys.destroy_older(owner).await?;
+    }
+    Ok(Report { user, uuid: account.uuid, messages, files, groups: groups.into_iter().collect() })
+}
+
+/// What an account was ever called, and the files that it stored.
+async fn names_and_uploads(
+    log: &EventLog,
+    user: UserId,
+) -> anyhow::Result<(Vec<Username>, Vec<Uploaded>)> {
+    let (mut names, mut uploads) = (Vec::new(), Vec::new());
+    let until = log.end().await?.last;
+    for recorded in log.events_until(Subject::User(user), until).await? {
+        match recorded.event {
+            Event::User(
+                _,
+                UserEvent::Registered { username, .. } | UserEvent::Upgraded { username },
+            ) => names.push(username),
+            Event::User(_, UserEvent::FileUploaded(uploaded)) => uploads.push(uploaded),
+            _ => {}
+        }
+    }
+    Ok((names, uploads))
+}
+
+/// Groups that the person gave a name, or whose first one is made of the names of those who were in them.
+async fn groups_named_by(log: &EventLog, user: UserId) -> anyhow::Result<BTreeSet<GroupId>> {
+    let mut named = BTreeSet::new();
+    replay(log, &["evt.group.>"], |recorded| {
+        if let Event::Group(group, event) = recorded.event {
+            let theirs = match event {
+                GroupEvent::Created { members, .. } => members.contains(&user),
+                GroupEvent::Renamed { .. } => recorded.actor == Some(user),
+                _ => false,
+            };
+            if theirs {
+                named.insert(group);
+            }
+        }
+    })
+    .await?;
+    Ok(named)
+}
+
+/// Gives a group its name again, under its new key, or another if that was theirs.
+async fn rename(
+    executor: &Executor,
+    id: GroupId,
+    user: UserId,
+    cause: &Cause,
+) -> anyhow::Result<()> {
+    let group = executor.state::<Group>(id).await?.state;
+    let Some(group) = group.active() else { return Ok(()) };
+    let Some(owner) = account(executor, group.row.owner).await? else { return Ok(()) };
+    let (mut is_theirs, until) = (false, executor.log.end().await?.last);
+    for recorded in executor.log.events_until(Subject::Group(id), until).await? {
+        match recorded.event {
+            Event::Group(_, GroupEvent::Created { members, .. }) => {
+                is_theirs = members.contains(&user);
+            }
+            Event::Group(_, GroupEvent::Renamed { .. }) => {
+                is_theirs = recorded.actor == Some(user);
+            }
+            _ => {}
+        }
+    }
+    let name = if is_theirs { UNNAMED_GROUP.to_owned() } else { group.row.name.clone() };
+    let change = Change { by: &owner, icon: "", authority: Authority::of_operator(cause) };
+    groups::run(executor, change, id, GroupAction::Rename(name)).await?;
+    Ok(())
+}
+
+async fn account(executor: &Executor, user: UserId) -> anyhow::Result<Option<Account>> {
+    Ok(executor.state::<User>(user).await?.state.account().cloned())
+}
+
+/// Shows all events of some subjects that the log holds now.
+pub(super) async fn replay(
+    log: &EventLog,
+    subjects: &'static [&'static str],
+    mut see: impl FnMut(Recorded<Event>),
+) -> anyhow::Result<()> {
+    const AT_ONCE: usize = 1000;
+    let until = log.end().await?.last;
+    let mut replay = Replay::new(log.clone(), until);
+    let mut reader = replay.reader(subjects, (Position(1), until));
+    let reading = TaskTracker::new().spawn(replay.run(None));
+    loop {
+        let batch = reader.next_batch(AT_ONCE).await?;
+        if batch.is_empty() {
+            break;
+        }
+        batch.into_iter().filter_map(Entry::ok).for_each(&mut see);
+    }
+    Ok(reading.await??)
+}

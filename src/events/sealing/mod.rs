@@ -1,0 +1,380 @@
+//! Sealing keeps what an event says of people under keys of theirs: who destroys the key has erased it, from the log and
+//! from every copy of it (ADR 0038).
+//!
+//! A sealed value is the object `{"$":"s0.u3.17:…"}`: what is read when the key is gone, the number of the value in its
+//! event, whose key, which of theirs, and the value's JSON, encrypted. What clients write cannot look like that, since a
+//! quotation mark in a text is escaped and what they pass through is sealed as a whole.
+
+mod plan;
+
+use std::{collections::HashMap, fmt, str::FromStr, sync::LazyLock};
+
+use base64::{Engine as _, engine::general_purpose::STANDARD_NO_PAD as BASE64};
+use memchr::memmem;
+use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use serde::{Deserialize, Deserializer, de::MapAccess};
+use serde_json::value::RawValue;
+use uuid::Uuid;
+
+use self::plan::{Blank, SealPlan, Whose};
+use super::{
+    Event,
+    ids::{ChatKey, GroupId, Subject, UserId},
+    schema::schemas,
+};
+
+/// How a sealed value begins …
+const BEGIN: &[u8] = br#"{"$":""#;
+/// … and ends.
+const END: &[u8] = br#""}"#;
+
+static PLANS: LazyLock<HashMap<String, SealPlan>> = LazyLock::new(|| {
+    schemas().into_iter().map(|(name, found)| (name, SealPlan::of(&found.schema))).collect()
+});
+
+/// Whom a key is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum KeyOwner {
+    /// What a person says, and how they are called.
+    User(UserId),
+    /// How a group is called.
+    Group(GroupId),
+    /// What was said on a day, counted from 1970 in UTC, while messages are kept for so long only.
+    Day(i64),
+}
+
+impl fmt::Display for KeyOwner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::User(id) => write!(f, "u{id}"),
+            Self::Group(id) => write!(f, "g{id}"),
+            Self::Day(day) => write!(f, "d{day}"),
+        }
+    }
+}
+
+impl FromStr for KeyOwner {
+    type Err = UnsealError;
+
+    fn from_str(text: &str) -> Result<Self, UnsealError> {
+        let number = |digits: &str| digits.parse().map_err(|_| UnsealError::Damaged);
+        match text.split_at_checked(1) {
+            Some(("u", id)) => Ok(Self::User(UserId(number(id)?))),
+            Some(("g", id)) => Ok(Self::Group(GroupId(number(id)?))),
+            Some(("d", day)) => Ok(Self::Day(number(day)?)),
+            _ => Err(UnsealError::Damaged),
+        }
+    }
+}
+
+/// A key, and which of its owner's it is.
+pub struct ContentKey {
+    number: u64,
+    cipher: LessSafeKey,
+}
+
+impl ContentKey {
+    /// How long one is, in bytes.
+    pub const LENGTH: usize = 32;
+
+    /// Out of its bytes, if there are so many.
+    pub fn new(number: u64, secret: &[u8]) -> Option<Self> {
+        let key = UnboundKey::new(&AES_256_GCM, secret).ok()?;
+        Some(Self { number, cipher: LessSafeKey::new(key) })
+    }
+
+    fn encrypt(&self, event: Uuid, place: u16, json: String) -> String {
+        let (nonce, mut bytes) = (Self::nonce(event, place), json.into_bytes());
+        self.cipher
+            .seal_in_place_append_tag(nonce, Aad::empty(), &mut bytes)
+            .expect("an event is no larger than a cipher takes");
+        BASE64.encode(bytes)
+    }
+
+    /// No two values of events have one: an id is given once, and values are numbered.
+    fn nonce(event: Uuid, number: u16) -> Nonce {
+        let mut nonce = [0; NONCE_LEN];
+        nonce.copy_from_slice(&event.as_bytes()[16 - NONCE_LEN..]);
+        for (byte, with) in nonce[NONCE_LEN - 2..].iter_mut().zip(number.to_be_bytes()) {
+            *byte ^= with;
+        }
+        Nonce::assume_unique_for_key(nonce)
+    }
+}
+
+/// What is known of a key.
+#[derive(Clone)]
+pub enum KeyState {
+    /// It is there.
+    Known(std::sync::Arc<ContentKey>),
+    /// It was destroyed.
+    Destroyed,
+}
+
+/// Why something sealed cannot be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum UnsealError {
+    /// This key is not known.
+    #[error("key {1} of {0} is not known")]
+    Unknown(KeyOwner, u64),
+    /// It is not what was sealed.
+    #[error("a sealed value is damaged")]
+    Damaged,
+}
+
+/// An event on its way into the log.
+pub struct Unsealed<'a> {
+    /// Its aggregate.
+    pub subject: Subject,
+    /// Who did it.
+    pub actor: Option<UserId>,
+    /// Its identity.
+    pub id: Uuid,
+    /// On which day, if messages are kept for so long only.
+    pub day: Option<i64>,
+    /// What [`Event::encode`] made of it.
+    pub body: &'a [u8],
+}
+
+impl Unsealed<'_> {
+    /// The body with all that it says of people sealed by the newest key of each, as `key` knows them.
+    ///
+    /// # Errors
+    /// `key` does not know the key of this owner.
+    pub fn seal(&self, key: impl Fn(KeyOwner) -> Option<KeyState>) -> Result<Vec<u8>, KeyOwner> {
+        let Some(plan) = PLANS.get(Event::type_name(self.body)) else {
+            return Ok(self.body.into());
+        };
+        let text = std::str::from_utf8(self.body).expect("an event is JSON");
+        let mut sealing =
+            Sealing { event: self, key, number: 0, out: Vec::with_capacity(text.len() * 3 / 2) };
+        sealing.value(text, plan, &[])?;
+        Ok(sealing.out)
+    }
+
+    fn owner(&self, whose: &Whose, around: &[(&str, &RawValue)]) -> Option<KeyOwner> {
+        let actor = self.actor.map(KeyOwner::User);
+        match (whose, self.subject) {
+            (Whose::Field(name), _) => {
+                let (_, value) = around.iter().find(|(field, _)| field == name)?;
+                value.get().parse().ok().map(|id| KeyOwner::User(UserId(id)))
+            }
+            (Whose::Day, _) => self.day.map(KeyOwner::Day),
+            (Whose::Group, Subject::Group(id) | Subject::GroupChat(id)) => {
+                Some(KeyOwner::Group(id))
+            }
+            (
+                Whose::Aggregate,
+                Subject::User(id)
+                | Subject::Session(id)
+                | Subject::QuickReplies(id)
+                | Subject::Chat(ChatKey { sender: id, .. }),
+            ) => Some(KeyOwner::User(id)),
+            (Whose::Group | Whose::Aggregate | Whose::Actor, _) => actor,
+        }
+    }
+}
+
+/// A text that is kept beside the log, sealed by a key of its owner's: as JSON. `id` is given once.
+pub fn seal_text(id: Uuid, text: &str, owner: KeyOwner, key: &KeyState) -> String {
+    match key {
+        KeyState::Known(key) => {
+            let encrypted = key.encrypt(id, 0, serde_json::Value::from(text).to_string());
+            format!(r#"{{"$":"s0.{owner}.{}:{encrypted}"}}"#, key.number)
+        }
+        KeyState::Destroyed => Blank::Text.json().to_owned(),
+    }
+}
+
+struct Sealing<'a, K> {
+    event: &'a Unsealed<'a>,
+    key: K,
+    number: u16,
+    out: Vec<u8>,
+}
+
+impl<K: Fn(KeyOwner) -> Option<KeyState>> Sealing<'_, K> {
+    fn value(
+        &mut self,
+        json: &str,
+        plan: &SealPlan,
+        around: &[(&str, &RawValue)],
+    ) -> Result<(), KeyOwner> {
+        match plan {
+            SealPlan::Fields(plans) if json.starts_with('{') => {
+                let Fields(fields) = serde_json::from_str(json).expect("an event is JSON");
+                self.out.push(b'{');
+                for (at, (name, value)) in fields.iter().enumerate() {
+                    self.out.extend_from_slice(if at == 0 { b"\"" } else { b",\"" });
+                    self.out.extend_from_slice(name.as_bytes()); // names of fields need no escapes
+                    self.out.extend_from_slice(b"\":");
+                    self.value(value.get(), plans.get(*name).unwrap_or(&SealPlan::Clear), &fields)?;
+                }
+                self.out.push(b'}');
+            }
+            SealPlan::Items(plan) if json.starts_with('[') => {
+                let items: Vec<&RawValue> = serde_json::from_str(json).expect("an event is JSON");
+                self.out.push(b'[');
+                for (at, item) in items.into_iter().enumerate() {
+                    if at > 0 {
+                        self.out.push(b',');
+                    }
+                    self.value(item.get(), plan, around)?;
+                }
+                self.out.push(b']');
+            }
+            SealPlan::Sealed { whose, blank } if json != "null" && json != blank.json() => {
+                let mut owners: Vec<KeyOwner> = Vec::new();
+                for owner in whose.iter().filter_map(|whose| self.event.owner(whose, around)) {
+                    if !owners.contains(&owner) {
+                        owners.push(owner);
+                    }
+                }
+                let sealed = self.sealed(json, &owners, *blank)?;
+                self.out.extend_from_slice(sealed.as_bytes());
+            }
+            _ => self.out.extend_from_slice(json.as_bytes()),
+        }
+        Ok(())
+    }
+
+    /// Under one key after the other.
+    fn sealed(
+        &mut self,
+        json: &str,
+        owners: &[KeyOwner],
+        blank: Blank,
+    ) -> Result<String, KeyOwner> {
+        let mut value = json.to_owned();
+        for (depth, owner) in owners.iter().enumerate() {
+            let key = match (self.key)(*owner).ok_or(*owner)? {
+                KeyState::Known(key) => key,
+                KeyState::Destroyed => return Ok(blank.json().to_owned()),
+            };
+            let encrypted = key.encrypt(self.event.id, self.number, value);
+            let letter =
+                if depth == 0 { blank.letter() } else { blank.letter().to_ascii_uppercase() };
+            value =
+                format!(r#"{{"$":"{letter}{}.{owner}.{}:{encrypted}"}}"#, self.number, key.number);
+            self.number = self.number.wrapping_add(1);
+        }
+        Ok(value)
+    }
+}
+
+/// The fields of an object in their order, each as it is written.
+struct Fields<'a>(Vec<(&'a str, &'a RawValue)>);
+
+impl<'de> Deserialize<'de> for Fields<'de> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Visitor;
+        impl<'de> serde::de::Visitor<'de> for Visitor {
+            type Value = Vec<(&'de str, &'de RawValue)>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut fields = Vec::new();
+                while let Some(field) = map.next_entry()? {
+                    fields.push(field);
+                }
+                Ok(fields)
+            }
+        }
+        from.deserialize_map(Visitor).map(Self)
+    }
+}
+
+/// The body of an event with all that was sealed, or what is read in its place; `None` if nothing is sealed.
+///
+/// # Errors
+/// `key` does not know a key, or something is damaged.
+pub fn unseal(
+    event: Uuid,
+    body: &[u8],
+    key: impl Fn(KeyOwner, u64) -> Option<KeyState>,
+) -> Result<Option<Vec<u8>>, UnsealError> {
+    let mut found = memmem::find_iter(body, BEGIN).peekable();
+    if found.peek().is_none() {
+        return Ok(None);
+    }
+    let (mut out, mut done) = (Vec::with_capacity(body.len()), 0);
+    for begin in found {
+        let length = memmem::find(&body[begin..], END).ok_or(UnsealError::Damaged)? + END.len();
+        out.extend_from_slice(&body[done..begin]);
+        out.extend_from_slice(&unsealed(event, &body[begin..begin + length], &key)?);
+        done = begin + length;
+    }
+    out.extend_from_slice(&body[done..]);
+    Ok(Some(out))
+}
+
+/// Whose keys, and which, the values of an event are sealed by that can be seen from outside.
+pub fn sealed_by(body: &[u8]) -> impl Iterator<Item = (KeyOwner, u64)> {
+    memmem::find_iter(body, BEGIN).filter_map(|begin| {
+        let label = &body[begin + BEGIN.len()..];
+        let label = std::str::from_utf8(&label[..memchr::memchr(b':', label)?]).ok()?;
+        Label::read((label, "")).map(|label| (label.owner, label.number))
+    })
+}
+
+/// One value, under however many keys.
+fn unsealed(
+    event: Uuid,
+    sealed: &[u8],
+    key: &impl Fn(KeyOwner, u64) -> Option<KeyState>,
+) -> Result<Vec<u8>, UnsealError> {
+    let mut value = sealed.to_vec();
+    loop {
+        let inner = value.strip_prefix(BEGIN).and_then(|rest| rest.strip_suffix(END));
+        let inner = inner.and_then(|inner| std::str::from_utf8(inner).ok());
+        let label = inner.and_then(|inner| Label::read(inner.split_once(':')?));
+        let Label { blank, is_outer, place, owner, number, encrypted } =
+            label.ok_or(UnsealError::Damaged)?;
+        let key = match key(owner, number).ok_or(UnsealError::Unknown(owner, number))? {
+            KeyState::Known(key) => key,
+            KeyState::Destroyed => return Ok(blank.json().into()),
+        };
+        let mut bytes = BASE64.decode(encrypted).map_err(|_| UnsealError::Damaged)?;
+        let nonce = ContentKey::nonce(event, place);
+        let clear = key.cipher.open_in_place(nonce, Aad::empty(), &mut bytes);
+        value = clear.map_err(|_| UnsealError::Damaged)?.to_vec();
+        if !is_outer {
+            return Ok(value);
+        }
+    }
+}
+
+/// What a sealed value says of itself.
+struct Label<'a> {
+    blank: Blank,
+    /// What is in it is sealed, too.
+    is_outer: bool,
+    /// The number of the value in its event.
+    place: u16,
+    owner: KeyOwner,
+    /// Which key of its owner's.
+    number: u64,
+    encrypted: &'a str,
+}
+
+impl<'a> Label<'a> {
+    fn read((label, encrypted): (&str, &'a str)) -> Option<Self> {
+        let mut parts = label.split('.');
+        let (letter, place) = parts.next()?.split_at_checked(1)?;
+        let letter = letter.as_bytes()[0];
+        Some(Self {
+            blank: Blank::by_letter(letter.to_ascii_lowercase())?,
+            is_outer: letter.is_ascii_uppercase(),
+            place: place.parse().ok()?,
+            owner: parts.next()?.parse().ok()?,
+            number: parts.next()?.parse().ok()?,
+            encrypted,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

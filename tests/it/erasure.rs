@@ -1,0 +1,215 @@
+//! A person's data: it is handed out, and it is erased, for good and everywhere (ADR 0038).
+
+use std::{fs, path::Path, sync::Arc};
+
+use hongyan::{
+    adapters::nats::new_event::{Expect, NewEvent},
+    events::{
+        Cause, ChatEvent, ChatKey, Event, MessageId, Position, Sent, Timestamp, UserId, UserSummary,
+    },
+};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::support::{App, Arrival, Group, PASSWORD, User, device, files, now_ms, until};
+
+/// What nobody else says or is called.
+const SECRETS: [&str; 4] = ["zephyrine", "quokka", "heliotrope", "marzipan"];
+
+/// Files below a folder that hold one of some texts, and which.
+fn found(folder: &Path, texts: &[&str]) -> Vec<String> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry")) {
+        let path = entry.path();
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            found.extend(self::found(&path, texts));
+        } else {
+            let bytes = fs::read(&path).unwrap_or_default();
+            let is_held = |text: &&&str| memchr::memmem::find(&bytes, text.as_bytes()).is_some();
+            found.extend(
+                texts.iter().filter(is_held).map(|text| format!("{text} in {}", path.display())),
+            );
+        }
+    }
+    found
+}
+
+/// What a server's commands leave behind by themselves sooner or later.
+async fn compact(app: &App) {
+    let mut redis = app.servers.redis.connect().await;
+    let () = redis::cmd("BGREWRITEAOF").query_async(&mut redis).await.expect("Redis rewrites");
+    until("Redis has rewritten its file", async || {
+        let info: String =
+            redis::cmd("INFO").arg("persistence").query_async(&mut redis).await.ok()?;
+        let done = ["aof_rewrite_in_progress:0", "aof_rewrite_scheduled:0"];
+        done.iter().all(|line| info.contains(line)).then_some(())
+    })
+    .await;
+    for statement in [
+        "alter system set wal_recycle = off",
+        "select pg_reload_conf()",
+        "select pg_switch_wal()",
+        "checkpoint",
+        "checkpoint",
+    ] {
+        app.servers.postgres.execute(statement).await;
+    }
+}
+
+/// Two friends in a group that has both their names, and what they said.
+async fn talk(app: &App) -> (User, User, Group) {
+    let [ann, bob] = app.friends(["zephyrine", "bob"]).await;
+    ann.rename("quokka").await;
+    for text in ["heliotrope", "marzipan"] {
+        ann.send(&bob, text).await.ok();
+        bob.send(&ann, "what Bob says").await.ok();
+    }
+    let group = app.group(&ann, &[&bob]).await;
+    ann.say(group, "heliotrope to all").await.ok();
+    bob.say(group, "what Bob says to all").await.ok();
+    app.settle().await;
+    (ann, bob, group)
+}
+
+async fn erase(app: &App, arguments: &[&str]) -> Value {
+    let command = [&["users", "erase"], arguments, &["--reason", "asked for it", "--json"]];
+    app.cli(&command.concat()).await.json()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_that_a_person_said_or_was_called_is_left_in_any_store() {
+    let app = App::apart().await;
+    let (ann, bob, group) = talk(&app).await;
+    let picture = files::uploaded(&ann, "a.gif", b"GIF89a\x01\0\x01\0\0\0\0;heliotrope").await;
+    assert!(!found(app.servers.folder(), &SECRETS).is_empty(), "they are somewhere before");
+    let id = ann.id.to_string();
+    let report = erase(&app, &[&id]).await;
+    let told = ["messages", "files", "groups"].map(|key| report[0][key].clone());
+    assert_eq!(told, [json!(3), json!(1), json!([group.id])], "{report}");
+
+    // The conversation keeps its order and its numbers, what others said, and one place for each message.
+    let chat = app.cli(&["state", "chat", &format!("{}.{}", ann.id, bob.id), "--json"]).await;
+    assert_eq!(chat.json()["state"]["messages"], 4);
+    let groups = bob.groups().await;
+    assert_eq!(groups[0]["name"], "群聊", "{groups:?}");
+    assert_eq!(bob.get(&picture.replace(bob.origin(), "")).await.status, 404);
+    assert_eq!(ann.get("/api/chat/grouplist/1").await.status, 400, "the token is refused");
+
+    app.verify().await;
+    app.cli(&["projections", "rebuild", "--all", "--drop-before"]).await.ok();
+    app.verify().await;
+    compact(&app).await;
+    let left = found(app.servers.folder(), &SECRETS);
+    assert!(left.is_empty(), "{left:#?}");
+    ann.try_login().await.failed(400);
+    let again = json!({ "username": ann.username, "password": PASSWORD });
+    app.api().post("/api/regChat", again).await.ok(); // the name is free
+}
+
+/// By the person themselves, with their password; what is erased then is erased by the next run.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_account_is_deleted_by_its_owner() {
+    let app = App::start().await;
+    let [ann, bob] = app.friends(["ann", "bob"]).await;
+    let guest = app.visitor(&device(7)).await;
+    let delete = async |user: &User, password: &str| {
+        user.post("/api/chat/deleteAccount", json!({ "password": password })).await
+    };
+    delete(&ann, "not her password").await.refused(400, "账户或密码错误");
+    delete(&ann, "").await.refused(400, "账户或密码错误");
+    ann.send(&bob, "still here").await.ok();
+    let mut socket = ann.connect().await;
+    delete(&ann, PASSWORD).await.done();
+    delete(&guest, "").await.done();
+    assert!(!matches!(socket.next().await, Arrival::Frame(_)), "the socket is closed");
+    assert_eq!(ann.get("/api/chat/grouplist/1").await.status, 400, "the token is refused");
+    ann.try_login().await.failed(400);
+    let id = ann.id.to_string();
+    let enabled = app.cli(&["users", "enable", &id]).await;
+    assert!(!enabled.success && enabled.stderr.contains("was deleted"), "{enabled:?}");
+    let reports = erase(&app, &["--pending"]).await;
+    let erased = reports.as_array().expect("a list").iter().map(|report| report["user"].as_u64());
+    assert!(erased.eq([Some(ann.id), Some(guest.id)]), "{reports}");
+    assert_eq!(erase(&app, &["--pending"]).await, json!([]), "once");
+    let list = app.cli(&["users", "erasures"]).await.ok();
+    assert_eq!(list.lines().count(), 2, "{list}");
+    // A list says of whom it is: of another account under the same number nothing is erased.
+    let file = app.servers.folder().join("erasures.ndjson");
+    let other = json!({ "user": bob.id, "uuid": Uuid::nil(), "at": "2026-11-29T00:00:00Z" });
+    fs::write(&file, format!("{}\n{other}\n", list.trim_end())).expect("it is written");
+    let again = erase(&app, &["--list", file.to_str().expect("a path")]).await;
+    assert_eq!(again.as_array().map(Vec::len), Some(2), "{again}");
+    bob.get("/api/chat/grouplist/1").await.ok();
+    app.verify().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_person_gets_what_is_theirs() {
+    let app = App::start().await;
+    let (ann, _, _) = talk(&app).await;
+    files::uploaded(&ann, "a.gif", b"GIF89a\x01\0\x01\0\0\0\0;heliotrope").await;
+    let folder = app.servers.folder().join("export");
+    let output = folder.to_str().expect("a path");
+    let export =
+        ["users", "export", &ann.username, "--output", output, "--reason", "asked", "--json"];
+    let told = app.cli(&export).await.json();
+    assert_eq!((&told["messages"], &told["files"]), (&json!(3), &json!(1)), "{told}");
+    let read = |name: &str| fs::read_to_string(folder.join(name)).expect("it is there");
+    let account: Value = serde_json::from_str(&read("account.json")).expect("JSON");
+    assert_eq!(account["nickname"], "quokka");
+    let messages = read("messages.ndjson");
+    let (hers, his) = (messages.contains("heliotrope to all"), messages.contains("what Bob says"));
+    assert!(hers && !his, "{messages}");
+    let events = read("events.ndjson");
+    for kind in ["user.nickname_changed.v1", "friendship.befriended.v1", "group.created.v1"] {
+        assert!(events.contains(kind), "{kind} in {events}");
+    }
+    assert_eq!(found(&folder.join("files"), &["heliotrope"]).len(), 1);
+    let tail = ["events", "tail", "--subject", "evt.operations", "--from", "1", "--count", "1"];
+    let noted = app.cli(&tail).await.ok();
+    assert!(noted.contains(&format!("user {}", ann.id)), "{noted}");
+    let again = app.cli(&export).await;
+    assert!(!again.success && again.stderr.contains("cannot make the folder"), "{again:?}");
+}
+
+/// A message that was sent some days ago, where messages are kept for so long only.
+async fn say_days_ago(app: &App, (from, to): (&User, &User), text: &str, days: i64) -> Position {
+    let [author, recipient] = [from, to].map(|user| UserId(i64::try_from(user.id).expect("an id")));
+    let summary = |id| UserSummary { id, name: String::new(), avatar: String::new() };
+    let sent = Sent {
+        id: MessageId(Uuid::new_v4()),
+        from: summary(author),
+        from_uuid: Uuid::nil(),
+        to: summary(recipient),
+        kind: "text".to_owned(),
+        data: text.to_owned(),
+        options: None,
+        sent_at: Timestamp(now_ms()),
+    };
+    let event = Event::Chat(ChatKey::of(author, recipient), ChatEvent::Sent(Arc::new(sent)));
+    let mut new = NewEvent::new(event, Some(author), &Cause::own("a test"));
+    new.at.0 -= days * 24 * 60 * 60 * 1000;
+    app.log().await.append(&mut new, Expect::Anything).await.expect("the log takes it").position
+}
+
+/// Messages of days that are over are emptied, and only these.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_said_long_ago_is_emptied() {
+    let app = App::configured(&[("RETENTION__MESSAGES_DAYS", "30")]).await;
+    let [ann, bob] = app.friends(["ann", "bob"]).await;
+    let expire = ["messages", "expire", "--reason", "as we promised", "--json"];
+    let new = say_days_ago(&app, (&ann, &bob), "still here", 29).await;
+    assert_eq!(app.cli(&expire).await.json()["days"], 0, "nothing is that old");
+    let old = say_days_ago(&app, (&ann, &bob), "heliotrope", 32).await;
+    app.settle().await;
+    assert_eq!(app.cli(&expire).await.json()["days"], 1);
+    for (position, text) in [(old, ""), (new, "still here")] {
+        let event = app.log().await.at(position).await.expect("the log").expect("it is there");
+        let Event::Chat(_, ChatEvent::Sent(sent)) = event.event else { panic!("{event:?}") };
+        assert_eq!(sent.data, text);
+    }
+    assert_eq!(app.cli(&expire).await.json()["days"], 0, "once");
+    let refused = app.cli_with(&[("RETENTION__MESSAGES_DAYS", "0")], &expire).await;
+    assert!(!refused.success && refused.stderr.contains("kept for ever"), "{refused:?}");
+    app.verify().await;
+}
