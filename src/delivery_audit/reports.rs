@@ -14,9 +14,9 @@ use crate::{
     },
 };
 
-/// So many reports of a gateway are read for a connection: of some ten seconds in which something is delivered all the
-/// time.
-const NEAR: usize = 50;
+/// So many reports of a gateway are read for a connection, one part after the other: of some ten seconds in which something is
+/// delivered all the time. It is nearly always one of the first.
+const NEAR: [usize; 3] = [4, 16, 30];
 
 /// So many are read at once where it is none of those.
 const PAGE: usize = 500;
@@ -47,10 +47,14 @@ impl<'a> ReportSearch<'a> {
         connections: &[AuditedConnection],
     ) -> Result<Option<Found>, LogError> {
         for connection in connections {
-            let from = connection.from.max(self.message);
-            let near = self.near(connection.gateway, from).await?;
-            if let Some(found) = self.among(&near, user) {
-                return Ok(Some(found));
+            let mut from = connection.from.max(self.message);
+            for most in NEAR {
+                let near = self.near(connection.gateway, from, most).await?;
+                if let Some(found) = self.among(&near, user) {
+                    return Ok(Some(found));
+                }
+                let Some(last) = near.last().filter(|_| near.len() == most) else { break };
+                from = last.position;
             }
         }
         // Connects expire, and a report that was held up comes when it comes.
@@ -66,13 +70,18 @@ impl<'a> ReportSearch<'a> {
         Ok(None)
     }
 
-    async fn near(&self, gateway: NodeId, from: Position) -> Result<Reports, LogError> {
+    async fn near(
+        &self,
+        gateway: NodeId,
+        from: Position,
+        most: usize,
+    ) -> Result<Reports, LogError> {
         let mut read = self.read.lock().await;
         if let Some(known) = read.get(&(gateway, from)) {
             return Ok(Arc::clone(known));
         }
         let from_then = Position(from.0 + 1);
-        let found = self.log.delivery_reports(Some(gateway), from_then, NEAR).await?;
+        let found = self.log.delivery_reports(Some(gateway), from_then, most).await?;
         let found = Arc::new(found);
         read.insert((gateway, from), Arc::clone(&found));
         Ok(found)
