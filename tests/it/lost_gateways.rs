@@ -61,7 +61,7 @@ async fn thousands_of_sockets_of_a_lost_gateway_are_ended_once_presence_is_whole
 
     let half = connect(&runners.log, node, 0).await;
     let last = connect(&runners.log, node, SOCKETS / 2).await;
-    build(&redis, &runners, last).await;
+    Box::pin(build(&redis, &runners, last)).await;
     let url = app.servers.postgres.reader_url().into();
     let pool = postgres::readers(&url, 1).expect("a URL");
     let reaper = |health: &ProjectionHealth| {
@@ -88,7 +88,7 @@ async fn thousands_of_sockets_of_a_lost_gateway_are_ended_once_presence_is_whole
     let mut emptied = app.servers.redis.connect().await;
     let done: Result<(), _> = redis::cmd("FLUSHALL").query_async(&mut emptied).await;
     done.expect("Redis answers");
-    build(&redis, &runners, half).await;
+    Box::pin(build(&redis, &runners, half)).await;
     assert!(presence::nodes(&redis).await.expect("presence").1.contains_key(&node));
     assert_eq!(acts.reap().await.expect("a round"), 0, "they ended long ago");
 

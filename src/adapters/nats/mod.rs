@@ -3,6 +3,7 @@
 pub mod analysts_consumers;
 pub mod analysts_stream;
 mod append;
+pub mod bounded_reader;
 pub mod checkpoints;
 pub mod connect;
 mod connection;

@@ -3,7 +3,7 @@
 
 use async_nats::HeaderMap;
 
-use super::{envelope, event_log::EventLog, log_error::LogError, reader::position_of};
+use super::{envelope, event_log::EventLog, log_error::LogError};
 use crate::events::{Event, NodeId, Position, Recorded, Subject, Timestamp};
 
 /// Reading on in the log costs the server that much less for an event than finding one for a position does: beyond that,
@@ -192,12 +192,11 @@ impl EventLog {
         most: usize,
     ) -> Result<Vec<Recorded<Event>>, LogError> {
         let mut events = Vec::new();
-        let mut reader = self.read(subjects, from).await?;
-        while reader.next() <= last && events.len() < most {
-            for entry in reader.next_batch(BATCH.min(most - events.len())).await? {
-                if position_of(&entry) > last {
-                    return Ok(events);
-                }
+        let mut reader = self.read_between(subjects, (from, last)).await?;
+        while events.len() < most
+            && let Some(batch) = reader.next_batch(BATCH.min(most - events.len())).await?
+        {
+            for entry in batch {
                 events.push(entry.map_err(LogError::from)?);
             }
         }

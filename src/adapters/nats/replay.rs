@@ -6,7 +6,7 @@ use std::{collections::BTreeSet, num::NonZeroU32, sync::Arc, time::Duration};
 
 use tokio::{
     sync::mpsc,
-    time::{Instant, sleep_until, timeout},
+    time::{Instant, sleep_until},
 };
 
 use super::{
@@ -21,9 +21,6 @@ const PORTION: usize = 1000;
 
 /// Portions that wait for one reader. The slowest holds up the others: memory is bounded.
 const PORTIONS: usize = 8;
-
-/// How long the log may give nothing before it is asked whether there is nothing left: events expire.
-const SILENCE: Duration = Duration::from_secs(3);
 
 /// A reading that has not begun.
 pub struct Replay {
@@ -80,19 +77,11 @@ impl Replay {
     pub async fn run(self, max_rate: Option<NonZeroU32>) -> Result<(), LogError> {
         let Some(from) = self.from else { return Ok(()) };
         let subjects: Vec<&str> = self.subjects.into_iter().collect();
-        let mut reader = self.log.read(&subjects, from).await?;
-        let mut at_end = reader.pending() == 0;
+        let mut reader = self.log.read_between(&subjects, (from, self.until)).await?;
         let (begun, mut events) = (Instant::now(), 0);
         let most = max_rate.map_or(PORTION, |rate| PORTION.min(rate.get() as usize));
-        while reader.next() <= self.until
-            && !(at_end && self.log.has_none(&subjects, reader.next(), self.until).await?)
-        {
-            let Ok(portion) = timeout(SILENCE, reader.fetch(most)).await else {
-                at_end = true; // or what was to come has expired
-                continue;
-            };
-            let portion = Arc::new(portion?);
-            at_end = reader.pending() == 0;
+        while let Some(portion) = reader.fetch(most).await? {
+            let portion = Arc::new(portion);
             events += portion.len();
             if let Some(rate) = max_rate {
                 #[expect(clippy::cast_precision_loss, reason = "an event more or less")]

@@ -3,11 +3,11 @@
 mod file;
 mod line;
 
-use std::{path::PathBuf, process::ExitCode, time::Duration};
+use std::{path::PathBuf, process::ExitCode};
 
 use anyhow::{Context as _, ensure};
 use clap::Args;
-use tokio::{sync::mpsc, task::spawn_blocking, time::timeout};
+use tokio::{sync::mpsc, task::spawn_blocking};
 
 use self::{file::ExportFile, line::Lines};
 use super::{Output, progress::ProgressBars};
@@ -21,8 +21,6 @@ use crate::{
 /// Events handed on at once, and how many such batches may wait to be written.
 const BATCH: usize = 2000;
 const BATCHES: usize = 8;
-/// After so long without an event it is seen whether there are any more.
-const QUIET: Duration = Duration::from_secs(1);
 
 #[derive(Args)]
 pub(super) struct ExportCommand {
@@ -121,22 +119,13 @@ async fn read(
     hand_on: mpsc::Sender<Vec<Stored>>,
     mut progress: impl FnMut(Position),
 ) -> anyhow::Result<Position> {
-    let mut next = from;
-    let mut reader = log.read(subjects, from).await?;
-    let mut at_end = reader.pending() == 0;
-    while next <= to && !(at_end && log.has_none(subjects, next, to).await?) {
-        let Ok(batch) = timeout(QUIET, reader.next_stored(BATCH)).await else {
-            at_end = true; // or what was to come has expired
-            continue;
-        };
-        let mut batch = batch?;
-        next = reader.next();
-        batch.retain(|stored| stored.position <= to);
+    let mut reader = log.read_between(subjects, (from, to)).await?;
+    while let Some(batch) = reader.next_stored(BATCH).await? {
+        let next = Position(reader.done().0 + 1);
         progress(next);
         if hand_on.send(batch).await.is_err() {
             return Ok(next); // nobody reads any further, or it cannot be written
         }
-        at_end = reader.pending() == 0;
     }
     Ok(Position(to.0.max(from.0 - 1) + 1))
 }

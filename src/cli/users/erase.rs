@@ -6,7 +6,6 @@ use anyhow::{Context as _, ensure};
 use clap::Args;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 use super::super::{
@@ -21,7 +20,6 @@ use crate::{
             credential_store::{DeviceReservation, UsernameReservation},
             event_log::EventLog,
             reader::Entry,
-            replay::Replay,
         },
     },
     commands::{
@@ -265,20 +263,14 @@ async fn account(executor: &Executor, user: UserId) -> anyhow::Result<Option<Acc
 /// Shows all events of some subjects that the log holds now.
 pub(super) async fn replay(
     log: &EventLog,
-    subjects: &'static [&'static str],
+    subjects: &[&str],
     mut see: impl FnMut(Recorded<Event>),
 ) -> anyhow::Result<()> {
     const AT_ONCE: usize = 1000;
     let until = log.end().await?.last;
-    let mut replay = Replay::new(log.clone(), until);
-    let mut reader = replay.reader(subjects, (Position(1), until));
-    let reading = TaskTracker::new().spawn(replay.run(None));
-    loop {
-        let batch = reader.next_batch(AT_ONCE).await?;
-        if batch.is_empty() {
-            break;
-        }
+    let mut reader = log.read_between(subjects, (Position(1), until)).await?;
+    while let Some(batch) = reader.next_batch(AT_ONCE).await? {
         batch.into_iter().filter_map(Entry::ok).for_each(&mut see);
     }
-    Ok(reading.await??)
+    Ok(())
 }

@@ -7,6 +7,7 @@ use tokio::time::timeout;
 use super::{Analytics, StreamStore};
 use crate::{
     adapters::nats::{
+        bounded_reader::BoundedReader,
         event_log::EventLog,
         log_error::{LogError, unavailable},
         reader::{Reader, Stored, position_of},
@@ -45,12 +46,12 @@ impl Analytics {
         let mut found = stream.next().await?;
         let mut wanted = Events {
             skipped: log.skipped(Self::NAME).await?,
-            reader: log.read(Self::SUBJECTS, position(&found)).await?,
+            reader: log.read_between(Self::SUBJECTS, (position(&found), until)).await?,
             read: Vec::new(),
             log,
         };
         loop {
-            let event = wanted.next(until).await?;
+            let event = wanted.next().await?;
             let Some(event) = event else { break };
             let at = position(&found);
             if at == event.position {
@@ -119,25 +120,19 @@ impl Messages {
 /// The events that belong into the stream.
 struct Events<'a> {
     log: &'a EventLog,
-    reader: Reader,
+    reader: BoundedReader,
     read: Vec<Recorded<Event>>,
     skipped: std::collections::BTreeSet<Position>,
 }
 
 impl Events<'_> {
-    async fn next(&mut self, until: Position) -> Result<Option<Recorded<Event>>, LogError> {
+    async fn next(&mut self) -> Result<Option<Recorded<Event>>, LogError> {
         loop {
             if let Some(next) = self.read.pop() {
-                return Ok((next.position <= until).then_some(next));
+                return Ok(Some(next));
             }
-            let next = self.reader.next();
-            let is_over = self.reader.pending() == 0;
-            if next > until
-                || is_over && self.log.has_none(Analytics::SUBJECTS, next, until).await?
-            {
-                return Ok(None);
-            }
-            for entry in self.reader.next_batch(BATCH).await? {
+            let Some(batch) = self.reader.next_batch(BATCH).await? else { return Ok(None) };
+            for entry in batch {
                 let is_skipped = self.skipped.contains(&position_of(&entry));
                 let Some(event) = entry.ok().filter(|_| !is_skipped) else { continue };
                 if !event.may_be_repeat() || !self.log.is_repeat(&event).await? {

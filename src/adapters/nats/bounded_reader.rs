@@ -1,0 +1,111 @@
+//! A bounded reader: what the log holds up to a position, and then its end, also where what was to come has expired.
+
+use std::time::Duration;
+
+use tokio::time::timeout;
+
+use super::{
+    event_log::EventLog,
+    log_error::LogError,
+    reader::{Entry, Fetched, Reader, Stored, position_of},
+};
+use crate::events::Position;
+
+/// How long the log may give nothing before it is asked whether there is nothing left: events expire.
+const QUIET: Duration = Duration::from_secs(1);
+
+/// Events of some subjects up to a position, in the order of the log.
+pub struct BoundedReader {
+    log: EventLog,
+    reader: Reader,
+    subjects: Vec<String>,
+    until: Position,
+    at_end: bool,
+}
+
+impl EventLog {
+    /// Reads what there is of some subjects between two positions, both included.
+    ///
+    /// # Errors
+    /// The server cannot be reached.
+    pub async fn read_between(
+        &self,
+        subjects: &[&str],
+        (from, until): (Position, Position),
+    ) -> Result<BoundedReader, LogError> {
+        let reader = self.read(subjects, from).await?;
+        let at_end = reader.pending() == 0;
+        let subjects = subjects.iter().map(|&subject| subject.to_owned()).collect();
+        Ok(BoundedReader { log: self.clone(), reader, subjects, until, at_end })
+    }
+}
+
+impl BoundedReader {
+    /// The next events, or bytes that are none, at most so many; `None` at the end.
+    ///
+    /// # Errors
+    /// As [`Reader::next_batch`].
+    pub async fn next_batch(&mut self, most: usize) -> Result<Option<Vec<Entry>>, LogError> {
+        while !self.is_over().await? {
+            let read = timeout(QUIET, self.reader.next_batch(most)).await.ok();
+            if let Some(batch) = self.arrived(read, position_of)? {
+                return Ok(Some(batch));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The same as they are stored.
+    ///
+    /// # Errors
+    /// As [`Reader::next_batch`].
+    pub async fn next_stored(&mut self, most: usize) -> Result<Option<Vec<Stored>>, LogError> {
+        while !self.is_over().await? {
+            let read = timeout(QUIET, self.reader.next_stored(most)).await.ok();
+            if let Some(batch) = self.arrived(read, |stored| stored.position)? {
+                return Ok(Some(batch));
+            }
+        }
+        Ok(None)
+    }
+
+    pub(super) async fn fetch(&mut self, most: usize) -> Result<Option<Vec<Fetched>>, LogError> {
+        while !self.is_over().await? {
+            let read = timeout(QUIET, self.reader.fetch(most)).await.ok();
+            if let Some(batch) = self.arrived(read, |fetched| position_of(&fetched.entry))? {
+                return Ok(Some(batch));
+            }
+        }
+        Ok(None)
+    }
+
+    /// All up to here was given.
+    pub fn done(&self) -> Position {
+        Position(self.reader.next().0 - 1).min(self.until)
+    }
+
+    async fn is_over(&self) -> Result<bool, LogError> {
+        let next = self.reader.next();
+        if next > self.until || !self.at_end {
+            return Ok(next > self.until);
+        }
+        let subjects: Vec<&str> = self.subjects.iter().map(String::as_str).collect();
+        self.log.has_none(&subjects, next, self.until).await
+    }
+
+    /// What has arrived in time, without what is too late in the log.
+    fn arrived<T>(
+        &mut self,
+        read: Option<Result<Vec<T>, LogError>>,
+        place: impl Fn(&T) -> Position,
+    ) -> Result<Option<Vec<T>>, LogError> {
+        let Some(batch) = read else {
+            self.at_end = true; // or what was to come has expired
+            return Ok(None);
+        };
+        let mut batch = batch?;
+        self.at_end = self.reader.pending() == 0;
+        batch.retain(|read| place(read) <= self.until);
+        Ok((!batch.is_empty()).then_some(batch))
+    }
+}
