@@ -158,3 +158,22 @@ fn nobody_changes_an_account_that_is_not() {
         assert_eq!(User::default().decide(&command), Err(UserRejection::Unknown));
     }
 }
+
+/// Nothing of it comes back, and what it says of its person is erased after that, once.
+#[test]
+fn an_account_is_deleted_for_good() {
+    let erase = UserCommand::Erase { messages: 7, files: 1 };
+    let erased = UserEvent::Erased { messages: 7, files: 1 };
+    let begin = has_registered(Role::User, None);
+    let mine = given::<User>([begin.clone()]);
+    assert_eq!(mine.decide(&erase), Err(UserRejection::NotDeleted));
+    assert_eq!(mine.decide(&UserCommand::Delete), Ok(Some(UserEvent::Deleted)));
+    let gone = given::<User>([begin.clone(), UserEvent::Deleted]);
+    assert_eq!(gone.decide(&UserCommand::Delete), Ok(None));
+    assert_eq!(gone.decide(&UserCommand::Enable), Err(UserRejection::Deleted));
+    assert_eq!(gone.decide(&erase), Ok(Some(erased.clone())));
+    assert!(gone.active().is_none() && gone.account().is_some());
+    let nobody = given::<User>([begin, UserEvent::Deleted, erased]);
+    assert_eq!(nobody.decide(&erase), Ok(None));
+    assert_eq!(nobody.account().map(Account::name), Some(""));
+}

@@ -37,7 +37,7 @@ pub async fn hold(specifications: &mut Specifications) {
                     "id": 3, "uuid": ANN, "username": "Alice_01", "username_fold": "alice_01",
                     "nickname": "", "avatar": "/a.png", "role": "user", "device": "",
                     "uniplatform": "", "devicemodel": "", "deviceos": "", "devicebrand": "",
-                    "userset": "", "invite_confirm": 0, "disabled": false, "gender": "unknown",
+                    "userset": "", "invite_confirm": 0, "disabled": false, "deleted": false, "erased": false, "gender": "unknown",
                     "birthday": null, "bio": null, "location": null, "website": null,
                     "registered_at": "2025-09-24T01:00:01+00:00",
                     "updated_at": "2025-09-24T01:00:01+00:00", "last_login": null, "version": 1,
@@ -46,7 +46,7 @@ pub async fn hold(specifications: &mut Specifications) {
                     "id": 9, "uuid": GUS, "username": "VIS12345678", "username_fold": "vis12345678",
                     "nickname": "", "avatar": "/v.png", "role": "visitor", "device": "F",
                     "uniplatform": "app", "devicemodel": "Pixel 9", "deviceos": "Android 16",
-                    "devicebrand": "Google", "userset": "", "invite_confirm": 0, "disabled": false,
+                    "devicebrand": "Google", "userset": "", "invite_confirm": 0, "disabled": false, "deleted": false, "erased": false,
                     "gender": "unknown", "birthday": null, "bio": null, "location": null,
                     "website": null, "registered_at": "2025-09-24T01:00:02+00:00",
                     "updated_at": "2025-09-24T01:00:02+00:00", "last_login": null, "version": 2,
@@ -82,12 +82,46 @@ pub async fn hold(specifications: &mut Specifications) {
                 "id": 9, "uuid": GUS, "username": "Ｇus", "username_fold": "gus", "nickname": "six",
                 "avatar": "/six.png", "role": "user", "device": "F", "uniplatform": "h5",
                 "devicemodel": "M", "deviceos": "O", "devicebrand": "B", "userset": "no JSON",
-                "invite_confirm": 1, "disabled": true, "gender": "unknown", "birthday": null,
+                "invite_confirm": 1, "disabled": true, "deleted": false, "erased": false, "gender": "unknown", "birthday": null,
                 "bio": null, "location": null, "website": null,
                 "registered_at": "2025-09-24T01:00:02+00:00",
                 "updated_at": "2025-09-24T01:00:12+00:00",
                 "last_login": "2025-09-24T01:00:12+00:00", "version": 11,
             }]}),
+        )
+        .await;
+    let erased = json!({"messages": 7, "files": 1});
+    specifications
+        .check::<UserDirectory>(
+            "an account that was deleted is shut, and one that was erased says nothing of anybody",
+            &[
+                ann_registers(),
+                gus_comes(),
+                ("evt.user.3", json!({"type": "user.deleted.v1"})),
+                ("evt.user.9", json!({"type": "user.deleted.v1"})),
+                changed("user.erased.v1", erased),
+            ],
+            json!({"users": [
+                {
+                    "id": 3, "uuid": ANN, "username": "Alice_01", "username_fold": "alice_01",
+                    "nickname": "", "avatar": "/a.png", "role": "user", "device": "",
+                    "uniplatform": "", "devicemodel": "", "deviceos": "", "devicebrand": "",
+                    "userset": "", "invite_confirm": 0, "disabled": true, "deleted": true,
+                    "erased": false, "gender": "unknown", "birthday": null, "bio": null,
+                    "location": null, "website": null,
+                    "registered_at": "2025-09-24T01:00:01+00:00",
+                    "updated_at": "2025-09-24T01:00:03+00:00", "last_login": null, "version": 3,
+                },
+                {
+                    "id": 9, "uuid": GUS, "username": "", "username_fold": "", "nickname": "",
+                    "avatar": "", "role": "visitor", "device": "", "uniplatform": "",
+                    "devicemodel": "", "deviceos": "", "devicebrand": "", "userset": "",
+                    "invite_confirm": 0, "disabled": true, "deleted": true, "erased": true,
+                    "gender": "unknown", "birthday": null, "bio": null, "location": null,
+                    "website": null, "registered_at": "2025-09-24T01:00:02+00:00",
+                    "updated_at": "2025-09-24T01:00:05+00:00", "last_login": null, "version": 5,
+                },
+            ]}),
         )
         .await;
 }

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::Command;
 
 use async_nats::jetstream;
+use hongyan::events::Position;
 use reqwest::Method;
 use reqwest::multipart::{Form, Part};
 use serde_json::Value;
@@ -50,7 +51,9 @@ pub async fn last_event(app: &App, user: &User) -> Value {
     let client = app.servers.nats.connect("ops", "opspw").await;
     let log = jetstream::new(client).get_stream("EVENTS").await.expect("the log is there");
     let last = log.get_last_raw_message_by_subject(&format!("evt.user.{}", user.id)).await;
-    serde_json::from_slice(&last.expect("an event").payload).expect("JSON")
+    let position = Position(last.expect("an event").sequence);
+    let last = app.log().await.at(position).await.expect("the log").expect("it is there");
+    serde_json::from_slice(&last.event.encode()).expect("JSON")
 }
 
 /// Makes a video of two seconds, 320 × 180, in the format that the name asks for.

@@ -101,6 +101,9 @@ pub fn steps(count: impl Into<SizeRange>) -> impl Strategy<Value = Vec<Step>> {
 pub fn change(pick: u16) -> UserCommand {
     let (what, text) = (pick % 11, text(pick / 11));
     match what {
+        // Rarely, since nothing else happens to such an account any more.
+        _ if pick > 65_000 => UserCommand::Delete,
+        _ if pick > 64_000 => UserCommand::Erase { messages: 7, files: 1 },
         0 => UserCommand::Upgrade(Username(format!("new name {pick}"))),
         1 => {
             UserCommand::DescribeDevice(DeviceReport { os: Some(text), ..DeviceReport::default() })
