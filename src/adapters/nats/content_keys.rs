@@ -11,6 +11,7 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use quick_cache::sync::Cache;
 use ring::rand::{SecureRandom as _, SystemRandom};
 use tokio::time::{Instant, sleep};
+use uuid::Uuid;
 
 use super::{
     connect::Nats,
@@ -23,16 +24,18 @@ use super::{
     unbuffered_client::UnbufferedClient,
 };
 use crate::events::{
-    ContentKey, DecodeError, KeyOwner, KeyState, UnsealError, Unsealed, UserId, seal_text,
-    sealed_by, unseal,
+    ContentKey, DecodeError, KeyOwner, KeyState, Timestamp, UnsealError, Unsealed, UserId,
+    seal_text, sealed_by, unseal,
 };
-use uuid::Uuid;
 
 /// The stream.
 pub(super) const KEYS: &str = "KEYS";
 
 /// How long a key may take.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// For so long a key may be on nobody's disk yet.
+const YOUNG_MS: i64 = 60_000;
 
 /// How many keys are asked for at once.
 const LEARNED_AT_ONCE: usize = 64;
@@ -177,12 +180,20 @@ impl ContentKeys {
         let deadline = Instant::now() + PATIENCE;
         loop {
             if let Some(last) = self.0.lookup.last(&subject(owner)).await? {
+                // Whoever made it a moment ago may not have synced it yet.
+                if crate::clock::now().0 - Timestamp::of(last.time).0 < YOUNG_MS {
+                    self.sync().await?;
+                }
                 self.0.keys.insert(last.sequence, state(&last));
                 self.0.newest.insert(owner, last.sequence);
                 return Ok(());
             }
-            if self.put(owner, &new_secret(), 0).await?.is_some() {
-                continue;
+            let secret = new_secret();
+            if let Some(number) = self.put(owner, &secret, 0).await? {
+                let key = ContentKey::new(number, &secret).expect("it is that long");
+                self.0.keys.insert(number, KeyState::Known(Arc::new(key)));
+                self.0.newest.insert(owner, number);
+                return Ok(());
             }
             if Instant::now() >= deadline {
                 return Err(unavailable("the key of an owner is not where it was made"));
@@ -286,11 +297,16 @@ impl ContentKeys {
             Err(PublishError::Conflict) => return Ok(None),
             Err(error) => return Err(unavailable(error)),
         };
+        self.sync().await?;
+        Ok(Some(number))
+    }
+
+    async fn sync(&self) -> Result<(), LogError> {
         match &self.0.commit {
             Some(commit) if !commit.barrier().await => {
                 Err(unavailable("a key could not be synced to disk"))
             }
-            _ => Ok(Some(number)),
+            _ => Ok(()),
         }
     }
 }
