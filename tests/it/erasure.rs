@@ -2,8 +2,12 @@
 
 use std::{fs, path::Path, sync::Arc};
 
+use async_nats::jetstream;
 use hongyan::{
-    adapters::nats::new_event::{Expect, NewEvent},
+    adapters::nats::{
+        log_error::LogError,
+        new_event::{Expect, NewEvent},
+    },
     events::{
         Cause, ChatEvent, ChatKey, Event, MessageId, Position, Sent, Timestamp, UserId, UserSummary,
     },
@@ -170,6 +174,27 @@ async fn a_person_gets_what_is_theirs() {
     assert!(noted.contains(&format!("user {}", ann.id)), "{noted}");
     let again = app.cli(&export).await;
     assert!(!again.success && again.stderr.contains("cannot make the folder"), "{again:?}");
+}
+
+/// Nothing is read as erased, or left out, because its key cannot be found.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_sealed_by_a_lost_key_is_an_error() {
+    let app = App::start().await;
+    let [ann, bob] = app.friends(["ann", "bob"]).await;
+    let lost = say_days_ago(&app, (&ann, &bob), "heliotrope", 0).await;
+    app.settle().await;
+    let ops = jetstream::new(app.servers.nats.connect("ops", "opspw").await);
+    let keys = ops.get_stream("KEYS").await.expect("the keys");
+    let key = keys.get_last_raw_message_by_subject(&format!("key.u{}", ann.id)).await;
+    keys.delete_message(key.expect("a key").sequence).await.expect("operators may");
+    let log = app.log().await;
+    assert!(
+        matches!(log.at(lost).await, Err(LogError::Corrupt { position, .. }) if position == lost)
+    );
+    let mut reader = log.read_between(&["evt.chat.>"], (lost, lost)).await.expect("the log");
+    let batch = reader.next_batch(10).await.expect("the log").expect("there is one");
+    assert!(batch[0].as_ref().is_err_and(|unreadable| unreadable.position == lost));
+    assert!(reader.next_batch(10).await.expect("the log").is_none());
 }
 
 /// A message that was sent some days ago, where messages are kept for so long only.

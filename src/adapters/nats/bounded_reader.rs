@@ -46,13 +46,11 @@ impl BoundedReader {
     /// # Errors
     /// As [`Reader::next_batch`].
     pub async fn next_batch(&mut self, most: usize) -> Result<Option<Vec<Entry>>, LogError> {
-        while !self.is_over().await? {
-            let read = timeout(QUIET, self.reader.next_batch(most)).await.ok();
-            if let Some(batch) = self.arrived(read, position_of)? {
-                return Ok(Some(batch));
-            }
+        if self.is_over(most).await? {
+            return Ok(None);
         }
-        Ok(None)
+        let batch = self.reader.next_batch(most).await?;
+        Ok(self.within(batch, position_of))
     }
 
     /// The same as they are stored.
@@ -60,23 +58,19 @@ impl BoundedReader {
     /// # Errors
     /// As [`Reader::next_batch`].
     pub async fn next_stored(&mut self, most: usize) -> Result<Option<Vec<Stored>>, LogError> {
-        while !self.is_over().await? {
-            let read = timeout(QUIET, self.reader.next_stored(most)).await.ok();
-            if let Some(batch) = self.arrived(read, |stored| stored.position)? {
-                return Ok(Some(batch));
-            }
+        if self.is_over(most).await? {
+            return Ok(None);
         }
-        Ok(None)
+        let batch = self.reader.next_stored(most).await?;
+        Ok(self.within(batch, |stored| stored.position))
     }
 
     pub(super) async fn fetch(&mut self, most: usize) -> Result<Option<Vec<Fetched>>, LogError> {
-        while !self.is_over().await? {
-            let read = timeout(QUIET, self.reader.fetch(most)).await.ok();
-            if let Some(batch) = self.arrived(read, |fetched| position_of(&fetched.entry))? {
-                return Ok(Some(batch));
-            }
+        if self.is_over(most).await? {
+            return Ok(None);
         }
-        Ok(None)
+        let batch = self.reader.fetch(most).await?;
+        Ok(self.within(batch, |fetched| position_of(&fetched.entry)))
     }
 
     /// All up to here was given.
@@ -84,28 +78,30 @@ impl BoundedReader {
         Position(self.reader.next().0 - 1).min(self.until)
     }
 
-    async fn is_over(&self) -> Result<bool, LogError> {
-        let next = self.reader.next();
-        if next > self.until || !self.at_end {
-            return Ok(next > self.until);
+    /// Waits until more has arrived, or it is known that there is nothing more.
+    async fn is_over(&mut self, most: usize) -> Result<bool, LogError> {
+        loop {
+            let next = self.reader.next();
+            if next > self.until {
+                return Ok(true);
+            }
+            if self.at_end {
+                let subjects: Vec<&str> = self.subjects.iter().map(String::as_str).collect();
+                if self.log.has_none(&subjects, next, self.until).await? {
+                    return Ok(true);
+                }
+            }
+            if let Ok(arrived) = timeout(QUIET, self.reader.pull(most)).await {
+                self.at_end = self.reader.pending() == 0;
+                return arrived.map(|()| false);
+            }
+            self.at_end = true; // or what was to come has expired
         }
-        let subjects: Vec<&str> = self.subjects.iter().map(String::as_str).collect();
-        self.log.has_none(&subjects, next, self.until).await
     }
 
-    /// What has arrived in time, without what is too late in the log.
-    fn arrived<T>(
-        &mut self,
-        read: Option<Result<Vec<T>, LogError>>,
-        place: impl Fn(&T) -> Position,
-    ) -> Result<Option<Vec<T>>, LogError> {
-        let Some(batch) = read else {
-            self.at_end = true; // or what was to come has expired
-            return Ok(None);
-        };
-        let mut batch = batch?;
-        self.at_end = self.reader.pending() == 0;
+    /// A batch without what is too late in the log.
+    fn within<T>(&self, mut batch: Vec<T>, place: impl Fn(&T) -> Position) -> Option<Vec<T>> {
         batch.retain(|read| place(read) <= self.until);
-        Ok((!batch.is_empty()).then_some(batch))
+        (!batch.is_empty()).then_some(batch)
     }
 }

@@ -119,20 +119,13 @@ impl ContentKeys {
     /// A key cannot be had, or the body is damaged.
     pub(super) async fn unseal(&self, id: Option<&str>, body: Bytes) -> Result<Unread, LogError> {
         let id = id.and_then(|id| Uuid::try_parse(id).ok()).unwrap_or_default();
-        let deadline = Instant::now() + PATIENCE;
         loop {
             match unseal(id, &body, |_, number| self.0.keys.get(&number)) {
                 Ok(None) => return Ok(Ok(body)),
                 Ok(Some(clear)) => return Ok(Ok(clear.into())),
-                Err(UnsealError::Unknown(owner, number)) => {
-                    if !self.learn(owner, number).await? {
-                        if Instant::now() >= deadline {
-                            return Ok(Err(UnsealError::Unknown(owner, number).into()));
-                        }
-                        sleep(Duration::from_millis(50)).await; // on its way to a replica
-                    }
-                }
-                Err(error @ UnsealError::Damaged) => return Ok(Err(error.into())),
+                // A key is acknowledged before anything is sealed by it, and the leader knows what was.
+                Err(UnsealError::Unknown(owner, number)) if self.learn(owner, number).await? => {}
+                Err(error) => return Ok(Err(error.into())),
             }
         }
     }

@@ -211,7 +211,7 @@ impl Reader {
 
     /// All of its events before this position were given.
     pub fn next(&self) -> Position {
-        self.next
+        self.pulled.first().map_or(self.next, |pulled| pulled.position)
     }
 
     /// Where the first event is that is there already.
@@ -253,8 +253,10 @@ impl Reader {
     ) -> Result<Vec<T>, LogError> {
         self.pull(most).await?;
         let Some(keys) = &self.keys else { return Ok(self.pulled.drain(..).map(read).collect()) };
-        let sealed = self.pulled.iter().filter(|pulled| !pulled.is_unsealed);
-        keys.learn_all(sealed.map(|pulled| pulled.message.payload.as_ref())).await?;
+        if self.pulled.len() > 1 {
+            let sealed = self.pulled.iter().filter(|pulled| !pulled.is_unsealed);
+            keys.learn_all(sealed.map(|pulled| pulled.message.payload.as_ref())).await?;
+        }
         for pulled in self.pulled.iter_mut().filter(|pulled| !pulled.is_unsealed) {
             let headers = pulled.message.headers.as_ref();
             let id = headers.and_then(|headers| envelope::header(headers, "ce-id"));
@@ -267,8 +269,8 @@ impl Reader {
         Ok(self.pulled.drain(..).map(read).collect())
     }
 
-    /// Waits until something has arrived.
-    async fn pull(&mut self, most: usize) -> Result<(), LogError> {
+    /// Waits until something has arrived: a batch of so many gives it then.
+    pub(super) async fn pull(&mut self, most: usize) -> Result<(), LogError> {
         self.judge().await?;
         let mut bytes = 0;
         while self.pulled.is_empty() {
