@@ -13,16 +13,10 @@ use super::{
     ops, text,
 };
 use crate::{
-    adapters::{
-        nats::{
-            event_log::EventLog,
-            new_event::{Expect, NewEvent},
-        },
-        postgres,
-    },
+    adapters::{nats::event_log::EventLog, postgres},
     boot, clock,
     config::Config,
-    events::{Event, NodeId, OperationsEvent, Position, UserId, Username},
+    events::{NodeId, Position, UserId, Username},
     executor::{
         Executor,
         inspection::{AggregateName, Content, Inspection, Kind, Moment, PAGE},
@@ -182,11 +176,8 @@ impl Looking {
         if !self.content {
             return Ok(Content::Hidden);
         }
-        let event = OperationsEvent::ContentRead { aggregate: name.to_string(), from, to };
         let cause = self.acting.cause(command)?;
-        let mut new = NewEvent::new(Event::Operations(event), None, &cause);
-        let noted = log.append(&mut new, Expect::Anything).await;
-        noted.context("nothing is shown, since the log cannot say who looked")?;
+        operator::note_reading(log, name.to_string(), (from, to), &cause).await?;
         Ok(Content::Shown)
     }
 }

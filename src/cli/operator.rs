@@ -9,14 +9,19 @@ use serde_json::Value;
 use super::{Output, ops, text};
 use crate::{
     adapters::{
-        nats::{checkpoints::Checkpoints, connect::Nats},
+        nats::{
+            checkpoints::Checkpoints,
+            connect::Nats,
+            event_log::EventLog,
+            new_event::{Expect, NewEvent},
+        },
         postgres,
         redis::Redis,
     },
     boot, clock,
     commands::user::{Account, User},
     config::Config,
-    events::{Cause, NodeId, Operator, UserId, Username},
+    events::{Cause, Event, NodeId, OperationsEvent, Operator, Position, UserId, Username},
     executor::{Executor, ExecutorSettings},
     projections::{After, user_directory},
 };
@@ -99,6 +104,19 @@ pub(super) async fn executor(config: &Config) -> anyhow::Result<(Nats, Executor)
     let settings = ExecutorSettings { node, replicated, wait };
     let executor = Executor::new(log, checkpoints, (pool, redis), settings, Arc::default());
     Ok((nats, executor))
+}
+
+/// Says in the log who looks at what people say, before they see it.
+pub(super) async fn note_reading(
+    log: &EventLog,
+    aggregate: String,
+    (from, to): (Position, Position),
+    cause: &Cause,
+) -> anyhow::Result<()> {
+    let event = OperationsEvent::ContentRead { aggregate, from, to };
+    let mut new = NewEvent::new(Event::Operations(event), None, cause);
+    let noted = log.append(&mut new, Expect::Anything).await;
+    noted.context("nothing is shown, since the log cannot say who looked").map(drop)
 }
 
 /// The account that an operator names by id or username.

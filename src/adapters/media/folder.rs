@@ -158,9 +158,7 @@ impl Folder {
         let found = tokio::fs::symlink_metadata(&path).await.ok()?;
         found.is_file().then_some((path, found.len()))
     }
-}
 
-impl Folder {
     /// Deletes a file; false if there is none.
     pub(super) async fn remove(&self, path: &StoredPath) -> io::Result<bool> {
         match tokio::fs::remove_file(self.root.join(path.as_str())).await {

@@ -55,9 +55,7 @@ impl Media {
             room: FreeSpace::new(filled, limits.min_free_bytes),
         })
     }
-}
 
-impl Media {
     /// Copies a file of ours out of its store; false if it is not there.
     ///
     /// # Errors
@@ -68,20 +66,17 @@ impl Media {
         path: &StoredPath,
         target: &Path,
     ) -> anyhow::Result<bool> {
-        match (place, &self.bucket) {
-            (UploadPlace::Folder, _) => match self.folder.find(path).await {
-                Some((found, _)) => tokio::fs::copy(found, target).await.map(|_| true)?,
-                None => return Ok(false),
-            },
+        let staged; // is there as long as it is copied
+        let found = match (place, &self.bucket) {
+            (UploadPlace::Folder, _) => self.folder.find(path).await.map(|(found, _)| found),
             (UploadPlace::ObjectStore, Some(bucket)) => {
-                let incoming = self.folder.receive(u64::MAX).await?;
-                match bucket.fetch(path, incoming).await? {
-                    Some(staged) => tokio::fs::copy(staged.path(), target).await.map(|_| true)?,
-                    None => return Ok(false),
-                }
+                staged = bucket.fetch(path, self.folder.receive(u64::MAX).await?).await?;
+                staged.as_ref().map(|staged| staged.path().to_owned())
             }
             (UploadPlace::ObjectStore, None) => return Err(no_bucket_for(path)),
         };
+        let Some(found) = found else { return Ok(false) };
+        tokio::fs::copy(found, target).await?;
         Ok(true)
     }
 

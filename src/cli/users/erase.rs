@@ -32,7 +32,7 @@ use crate::{
         UserEvent, UserId, Username,
     },
     executor::{
-        Executor, Wait,
+        Wait,
         accounts::Accounts,
         authority::Authority,
         groups::{self, Change},
@@ -94,14 +94,14 @@ pub(super) async fn run(
             for line in text.lines().filter(|line| !line.trim().is_empty()) {
                 let erasure: Erasure = serde_json::from_str(line).context("no erasure")?;
                 // A backup from before the account was made does not have it, and its number may be somebody else's.
-                let account = account(executor, erasure.user).await?;
+                let account = accounts.account(erasure.user).await?;
                 wanted.extend(account.filter(|account| account.uuid == erasure.uuid));
             }
         }
         (None, None) => {
             ensure!(command.pending, "name an account, or give --pending or --list");
             for user in user_directory::to_erase(&executor.pool).await? {
-                wanted.extend(account(executor, user).await?);
+                wanted.extend(accounts.account(user).await?);
             }
         }
     }
@@ -177,7 +177,7 @@ async fn erase(
     let groups = groups_named_by(&executor.log, user).await?;
     for group in groups.iter().copied() {
         keys.rotate(KeyOwner::Group(group)).await?;
-        rename(executor, group, user, cause).await?;
+        rename(accounts, group, user, cause).await?;
     }
     let messages = message_history::count_by(&executor.pool, user).await?;
     keys.revoke(KeyOwner::User(user)).await?;
@@ -213,51 +213,46 @@ async fn names_and_uploads(
 async fn groups_named_by(log: &EventLog, user: UserId) -> anyhow::Result<BTreeSet<GroupId>> {
     let mut named = BTreeSet::new();
     replay(log, &["evt.group.>"], |recorded| {
-        if let Event::Group(group, event) = recorded.event {
-            let theirs = match event {
-                GroupEvent::Created { members, .. } => members.contains(&user),
-                GroupEvent::Renamed { .. } => recorded.actor == Some(user),
-                _ => false,
-            };
-            if theirs {
-                named.insert(group);
-            }
+        if let Event::Group(group, event) = recorded.event
+            && names_after(user, &event, recorded.actor) == Some(true)
+        {
+            named.insert(group);
         }
     })
     .await?;
     Ok(named)
 }
 
+/// Is the name that an event gives a group one person's, or one with theirs in it? `None` if it gives none.
+fn names_after(user: UserId, event: &GroupEvent, actor: Option<UserId>) -> Option<bool> {
+    match event {
+        GroupEvent::Created { members, .. } => Some(members.contains(&user)),
+        GroupEvent::Renamed { .. } => Some(actor == Some(user)),
+        _ => None,
+    }
+}
+
 /// Gives a group its name again, under its new key, or another if that was theirs.
 async fn rename(
-    executor: &Executor,
+    accounts: &Accounts,
     id: GroupId,
     user: UserId,
     cause: &Cause,
 ) -> anyhow::Result<()> {
+    let executor = &accounts.executor;
     let group = executor.state::<Group>(id).await?.state;
     let Some(group) = group.active() else { return Ok(()) };
-    let Some(owner) = account(executor, group.row.owner).await? else { return Ok(()) };
+    let Some(owner) = accounts.account(group.row.owner).await? else { return Ok(()) };
     let (mut is_theirs, until) = (false, executor.log.end().await?.last);
     for recorded in executor.log.events_until(Subject::Group(id), until).await? {
-        match recorded.event {
-            Event::Group(_, GroupEvent::Created { members, .. }) => {
-                is_theirs = members.contains(&user);
-            }
-            Event::Group(_, GroupEvent::Renamed { .. }) => {
-                is_theirs = recorded.actor == Some(user);
-            }
-            _ => {}
+        if let Event::Group(_, event) = recorded.event {
+            is_theirs = names_after(user, &event, recorded.actor).unwrap_or(is_theirs);
         }
     }
     let name = if is_theirs { UNNAMED_GROUP.to_owned() } else { group.row.name.clone() };
     let change = Change { by: &owner, icon: "", authority: Authority::of_operator(cause) };
     groups::run(executor, change, id, GroupAction::Rename(name)).await?;
     Ok(())
-}
-
-async fn account(executor: &Executor, user: UserId) -> anyhow::Result<Option<Account>> {
-    Ok(executor.state::<User>(user).await?.state.account().cloned())
 }
 
 /// Shows all events of some subjects that the log holds now.

@@ -10,20 +10,17 @@ use std::{
 use anyhow::Context as _;
 use serde_json::{Value, json};
 
-use super::{super::Output, erase::replay};
+use super::{
+    super::{Output, operator},
+    erase::replay,
+};
 use crate::{
-    adapters::{
-        media::{Media, StoredPath},
-        nats::{
-            event_log::EventLog,
-            new_event::{Expect, NewEvent},
-        },
-    },
+    adapters::media::{Media, StoredPath},
     commands::user::Account,
     config::Config,
     events::{
-        Cause, ChatEvent, ChatKey, Event, GroupChatEvent, OperationsEvent, Position, Recorded,
-        Uploaded, UserEvent, UserId,
+        Cause, ChatEvent, ChatKey, Event, GroupChatEvent, Position, Recorded, Uploaded, UserEvent,
+        UserId,
     },
     executor::Executor,
 };
@@ -54,7 +51,8 @@ pub(super) async fn run(
     (config, cause): (&Config, &Cause),
     output: Output,
 ) -> anyhow::Result<()> {
-    note(&executor.log, account.id, cause).await?;
+    let all = (Position(1), executor.log.end().await?.last);
+    operator::note_reading(&executor.log, format!("user {}", account.id), all, cause).await?;
     let made = DirBuilder::new().mode(0o700).create(folder);
     made.with_context(|| format!("cannot make the folder {}", folder.display()))?;
     fs::write(folder.join("account.json"), format!("{:#}\n", json!(account)))?;
@@ -80,15 +78,6 @@ pub(super) async fn run(
         format!("{folder} has account.json, {messages} messages, {events} other events and {files} files")
     });
     Ok(())
-}
-
-/// Says in the log who looks at all this, before they see it.
-async fn note(log: &EventLog, user: UserId, cause: &Cause) -> anyhow::Result<()> {
-    let (from, to) = (Position(1), log.end().await?.last);
-    let event = OperationsEvent::ContentRead { aggregate: format!("user {user}"), from, to };
-    let mut new = NewEvent::new(Event::Operations(event), None, cause);
-    let noted = log.append(&mut new, Expect::Anything).await;
-    noted.context("nothing is shown, since the log cannot say who looked").map(drop)
 }
 
 /// Did they do it, or is it about their account, their sessions or their friends?

@@ -7,7 +7,11 @@
 
 mod plan;
 
-use std::{collections::HashMap, fmt, str::FromStr, sync::LazyLock};
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{Arc, LazyLock},
+};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD_NO_PAD as BASE64};
 use memchr::memmem;
@@ -53,16 +57,13 @@ impl fmt::Display for KeyOwner {
     }
 }
 
-impl FromStr for KeyOwner {
-    type Err = UnsealError;
-
-    fn from_str(text: &str) -> Result<Self, UnsealError> {
-        let number = |digits: &str| digits.parse().map_err(|_| UnsealError::Damaged);
-        match text.split_at_checked(1) {
-            Some(("u", id)) => Ok(Self::User(UserId(number(id)?))),
-            Some(("g", id)) => Ok(Self::Group(GroupId(number(id)?))),
-            Some(("d", day)) => Ok(Self::Day(number(day)?)),
-            _ => Err(UnsealError::Damaged),
+impl KeyOwner {
+    fn parse(text: &str) -> Option<Self> {
+        match text.split_at_checked(1)? {
+            ("u", id) => id.parse().ok().map(|id| Self::User(UserId(id))),
+            ("g", id) => id.parse().ok().map(|id| Self::Group(GroupId(id))),
+            ("d", day) => day.parse().ok().map(Self::Day),
+            _ => None,
         }
     }
 }
@@ -87,12 +88,20 @@ impl ContentKey {
         LessSafeKey::new(UnboundKey::new(&AES_256_GCM, &self.secret).expect("it is that long"))
     }
 
-    fn encrypt(&self, event: Uuid, place: u16, json: String) -> String {
+    /// A sealed value. `letter` says what is read in its place, and in upper case that what is in it is sealed, too.
+    fn seal(
+        &self,
+        (event, place): (Uuid, u16),
+        letter: char,
+        owner: KeyOwner,
+        json: String,
+    ) -> String {
         let (nonce, mut bytes) = (Self::nonce(event, place), json.into_bytes());
         self.cipher()
             .seal_in_place_append_tag(nonce, Aad::empty(), &mut bytes)
             .expect("an event is no larger than a cipher takes");
-        BASE64.encode(bytes)
+        let (number, encrypted) = (self.number, BASE64.encode(bytes));
+        format!(r#"{{"$":"{letter}{place}.{owner}.{number}:{encrypted}"}}"#)
     }
 
     /// No two values of events have one: an id is given once, and values are numbered.
@@ -110,7 +119,7 @@ impl ContentKey {
 #[derive(Clone)]
 pub enum KeyState {
     /// It is there.
-    Known(std::sync::Arc<ContentKey>),
+    Known(Arc<ContentKey>),
     /// It was destroyed.
     Destroyed,
 }
@@ -183,8 +192,8 @@ impl Unsealed<'_> {
 pub fn seal_text(id: Uuid, text: &str, owner: KeyOwner, key: &KeyState) -> String {
     match key {
         KeyState::Known(key) => {
-            let encrypted = key.encrypt(id, 0, serde_json::Value::from(text).to_string());
-            format!(r#"{{"$":"s0.{owner}.{}:{encrypted}"}}"#, key.number)
+            let json = serde_json::Value::from(text).to_string();
+            key.seal((id, 0), Blank::Text.letter(), owner, json)
         }
         KeyState::Destroyed => Blank::Text.json().to_owned(),
     }
@@ -255,11 +264,9 @@ impl<K: Fn(KeyOwner) -> Option<KeyState>> Sealing<'_, K> {
                 KeyState::Known(key) => key,
                 KeyState::Destroyed => return Ok(blank.json().to_owned()),
             };
-            let encrypted = key.encrypt(self.event.id, self.number, value);
             let letter =
                 if depth == 0 { blank.letter() } else { blank.letter().to_ascii_uppercase() };
-            value =
-                format!(r#"{{"$":"{letter}{}.{owner}.{}:{encrypted}"}}"#, self.number, key.number);
+            value = key.seal((self.event.id, self.number), letter, *owner, value);
             self.number = self.number.wrapping_add(1);
         }
         Ok(value)
@@ -374,7 +381,7 @@ impl<'a> Label<'a> {
             blank: Blank::by_letter(letter.to_ascii_lowercase())?,
             is_outer: letter.is_ascii_uppercase(),
             place: place.parse().ok()?,
-            owner: parts.next()?.parse().ok()?,
+            owner: KeyOwner::parse(parts.next()?)?,
             number: parts.next()?.parse().ok()?,
             encrypted,
         })
