@@ -8,6 +8,7 @@ use sqlx::{
     PgPool,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
+use tokio::{runtime::Handle, select, sync::oneshot, task::spawn_blocking};
 
 /// Where readers find the tables of the live generations (ADR 0005).
 pub const LIVE: &str = "live";
@@ -50,7 +51,34 @@ fn pool(url: &SecretString, most: u32, search_path: &str) -> anyhow::Result<PgPo
     Ok(PgPoolOptions::new()
         .max_connections(most)
         .acquire_timeout(Duration::from_secs(3))
+        .max_lifetime(None) // all of a pool would log in again at once, under whatever load there is
         .connect_lazy_with(options))
+}
+
+/// Logs in on a thread of its own if a pool has no idle connection and room for one more.
+///
+/// The password's hash takes 4,096 rounds, and sqlx yields after every fifth. In a busy runtime each of these 819 turns takes
+/// milliseconds: whoever has much to catch up with would not log in within the pool's time-out, and never catch up.
+///
+/// # Errors
+/// PostgreSQL does not answer in time, or refuses.
+pub async fn log_in(pool: &PgPool) -> sqlx::Result<()> {
+    if pool.num_idle() > 0 || pool.size() >= pool.options().get_max_connections() {
+        return Ok(());
+    }
+    let (pool, runtime) = (pool.clone(), Handle::current());
+    let (mut done, logged_in) = oneshot::channel();
+    spawn_blocking(move || {
+        runtime.block_on(async {
+            select! {
+                acquired = pool.acquire() => {
+                    _ = done.send(acquired.map(drop));
+                }
+                () = done.closed() => {} // nobody waits any more
+            }
+        });
+    });
+    logged_in.await.unwrap_or(Ok(()))
 }
 
 /// Would the same statement work a little later?

@@ -11,7 +11,11 @@ use super::{
     generation::BuildPurpose,
     stop_reason::StopReason,
 };
-use crate::{adapters::nats::replay::Replay, events::Timestamp, projections::Projection};
+use crate::{
+    adapters::{nats::replay::Replay, postgres::log_in},
+    events::Timestamp,
+    projections::Projection,
+};
 
 /// How often it is looked whether one is due, at least.
 const LOOK: Duration = Duration::from_mins(1);
@@ -54,6 +58,7 @@ impl VerifySchedule {
 
     async fn look<P: Projection>(&self, model: &BlueGreen<P>) -> Result<(), StopReason> {
         let name = P::NAME;
+        log_in(&self.pool).await?;
         if let Some((at, equal)) = self.last(name).await? {
             model.context().metrics.verified(name, at, equal);
         }

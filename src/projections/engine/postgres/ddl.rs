@@ -68,7 +68,7 @@ impl PostgresStore {
 
     /// One at a time creates or switches: runners and projectors start together, and share the schema `live`.
     async fn begin_ddl(&self) -> sqlx::Result<Transaction<'static, Postgres>> {
-        let mut tx = self.pool.begin().await?;
+        let mut tx = self.transaction().await?;
         sqlx::query!("select pg_advisory_xact_lock(hashtext('hongyan.generations'))")
             .execute(&mut *tx)
             .await?;

@@ -12,6 +12,7 @@ use super::generation::{
     RowContents, Store,
 };
 use crate::{
+    adapters::postgres::log_in,
     events::Position,
     projections::{Checkpoint, StoreError},
 };
@@ -51,6 +52,11 @@ impl PostgresStore {
         Self { pool, tables }
     }
 
+    async fn transaction(&self) -> sqlx::Result<Transaction<'static, Postgres>> {
+        log_in(&self.pool).await?;
+        self.pool.begin().await
+    }
+
     /// What `select` finds, and the checkpoint that was committed with it: one statement sees one snapshot.
     async fn as_of(
         &self,
@@ -78,7 +84,7 @@ impl Store for PostgresStore {
     type Part = (&'static str, &'static str);
 
     async fn live(&self, name: &'static str, log_created: i64) -> Result<Generation, StoreError> {
-        let mut tx = self.pool.begin().await?;
+        let mut tx = self.transaction().await?;
         if let Some(found) = self.find_live(&mut tx, name).await? {
             return Ok(found);
         }
@@ -118,7 +124,7 @@ impl Store for PostgresStore {
         generation: &Generation,
         _: CheckpointAdvance,
     ) -> Result<Self::Tx, StoreError> {
-        let mut tx = self.pool.begin().await?;
+        let mut tx = self.transaction().await?;
         let path = format!("set local search_path to {}, ids", schema(generation));
         sqlx::raw_sql(AssertSqlSafe(path)).execute(&mut *tx).await?;
         Ok(tx)
@@ -151,7 +157,7 @@ impl Store for PostgresStore {
     async fn complete(&self, generation: &Generation) -> Result<(), StoreError> {
         let statements =
             format!("set local search_path to {}; {}", schema(generation), self.tables.indexes);
-        let mut tx = self.pool.begin().await?;
+        let mut tx = self.transaction().await?;
         sqlx::raw_sql(AssertSqlSafe(statements)).execute(&mut *tx).await?;
         Ok(tx.commit().await?)
     }
@@ -168,7 +174,7 @@ impl Store for PostgresStore {
     }
 
     async fn drop(&self, generation: &Generation) -> Result<(), StoreError> {
-        let mut tx = self.pool.begin().await?;
+        let mut tx = self.transaction().await?;
         let schema = schema(generation);
         sqlx::raw_sql(AssertSqlSafe(format!("drop schema if exists {schema} cascade")))
             .execute(&mut *tx)
