@@ -118,16 +118,24 @@ impl ContentKeys {
     /// # Errors
     /// A key cannot be had, or the body is damaged.
     pub(super) async fn unseal(&self, id: Option<&str>, body: Bytes) -> Result<Unread, LogError> {
-        let id = id.and_then(|id| Uuid::try_parse(id).ok()).unwrap_or_default();
         loop {
-            match unseal(id, &body, |_, number| self.0.keys.get(&number)) {
-                Ok(None) => return Ok(Ok(body)),
-                Ok(Some(clear)) => return Ok(Ok(clear.into())),
+            match self.unseal_by_known(id, &body) {
                 // A key is acknowledged before anything is sealed by it, and the leader knows what was.
                 Err(UnsealError::Unknown(owner, number)) if self.learn(owner, number).await? => {}
-                Err(error) => return Ok(Err(error.into())),
+                done => return Ok(done.map_err(DecodeError::from)),
             }
         }
+    }
+
+    /// The same by what this process remembers.
+    pub(super) fn unseal_by_known(
+        &self,
+        id: Option<&str>,
+        body: &Bytes,
+    ) -> Result<Bytes, UnsealError> {
+        let id = id.and_then(|id| Uuid::try_parse(id).ok()).unwrap_or_default();
+        let clear = unseal(id, body, |_, number| self.0.keys.get(&number))?;
+        Ok(clear.map_or_else(|| body.clone(), Bytes::from))
     }
 
     /// Finds out about all keys of many events at once, as far as that can be seen from outside.

@@ -23,7 +23,7 @@ use super::{
     envelope,
     log_error::{LogError, unavailable},
 };
-use crate::events::{DecodeError, Event, Position, Recorded};
+use crate::events::{DecodeError, Event, Position, Recorded, UnsealError};
 
 /// A consumer that has been silent for this long is made anew: pull consumers have been seen to
 /// stop without a word (`docs/design/jetstream-pitfalls.md`), and a new one costs a millisecond.
@@ -252,21 +252,38 @@ impl Reader {
         read: impl Fn(Pulled) -> T,
     ) -> Result<Vec<T>, LogError> {
         self.pull(most).await?;
-        let Some(keys) = &self.keys else { return Ok(self.pulled.drain(..).map(read).collect()) };
-        if self.pulled.len() > 1 {
-            let sealed = self.pulled.iter().filter(|pulled| !pulled.is_unsealed);
-            keys.learn_all(sealed.map(|pulled| pulled.message.payload.as_ref())).await?;
+        if let Some(keys) = self.keys.clone() {
+            self.unseal_pulled(&keys).await?;
         }
-        for pulled in self.pulled.iter_mut().filter(|pulled| !pulled.is_unsealed) {
-            let headers = pulled.message.headers.as_ref();
+        Ok(self.pulled.drain(..).map(read).collect())
+    }
+
+    async fn unseal_pulled(&mut self, keys: &ContentKeys) -> Result<(), LogError> {
+        let mut are_learned = self.pulled.len() == 1;
+        for at in 0..self.pulled.len() {
+            let Pulled { message, is_unsealed: false, .. } = &self.pulled[at] else { continue };
+            let body = message.payload.clone();
+            let headers = message.headers.as_ref();
             let id = headers.and_then(|headers| envelope::header(headers, "ce-id"));
-            match keys.unseal(id, pulled.message.payload.clone()).await? {
+            let clear = match keys.unseal_by_known(id, &body) {
+                Err(UnsealError::Unknown(..)) => {
+                    if !are_learned {
+                        let rest = self.pulled[at..].iter();
+                        keys.learn_all(rest.map(|pulled| pulled.message.payload.as_ref())).await?;
+                        are_learned = true;
+                    }
+                    keys.unseal(id, body).await?
+                }
+                known => known.map_err(DecodeError::from),
+            };
+            let pulled = &mut self.pulled[at];
+            match clear {
                 Ok(clear) => pulled.message.message.payload = clear,
                 Err(error) => pulled.damage = Some(Arc::new(error)),
             }
             pulled.is_unsealed = true;
         }
-        Ok(self.pulled.drain(..).map(read).collect())
+        Ok(())
     }
 
     /// Waits until something has arrived: a batch of so many gives it then.

@@ -139,15 +139,17 @@ async fn results(
     let end = tools.runners.log.end().await?;
     let mut replay = Replay::new(tools.runners.log.clone(), end.last);
     let bars = ProgressBars::new(end.messages, output);
-    let mut jobs: Vec<Job> = Vec::new();
+    let (mut jobs, mut fills_analytics): (Vec<Job>, bool) = (Vec::new(), false);
     for_each_projection!(|P| {
-        if wanted.as_deref().is_none_or(|name| name == P::NAME) && P::is_wanted(&tools.parts) {
+        let is_wanted =
+            wanted.as_deref().is_none_or(|name| name == P::NAME) && P::is_wanted(&tools.parts);
+        let in_place = matches!(command, ProjectionsCommand::Rebuild { .. }) && !P::IS_BUILT_BESIDE;
+        if is_wanted && in_place {
+            fills_analytics = true;
+        } else if is_wanted {
             let model = BlueGreen::<P>::new(&tools.parts, tools.runners.clone());
             jobs.push(match command {
                 ProjectionsCommand::Status => done(tools.status(&model).await?),
-                ProjectionsCommand::Rebuild { .. } if !P::IS_BUILT_BESIDE => {
-                    done(tools.rebuild_analytics().await?)
-                }
                 ProjectionsCommand::Verify { .. } if !P::IS_BUILT_BESIDE => {
                     done(tools.verify_analytics().await?)
                 }
@@ -187,9 +189,13 @@ async fn results(
     {
         TaskTracker::new().spawn(replay.run(*max_rate));
     }
-    let results = finish(jobs).await;
+    let mut results = finish(jobs).await;
     if matches!(command, ProjectionsCommand::Rebuild { .. } | ProjectionsCommand::Switch { .. }) {
         tools.pushes.refetch_all().await;
+    }
+    // A projector fills it: beside the builds it would take what they need.
+    if fills_analytics && let Ok(results) = &mut results {
+        results.push(tools.rebuild_analytics().await?);
     }
     results
 }

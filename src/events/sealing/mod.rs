@@ -14,7 +14,7 @@ use std::{
 };
 
 use base64::{Engine as _, engine::general_purpose::STANDARD_NO_PAD as BASE64};
-use memchr::memmem;
+use memchr::{memchr, memmem};
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use serde::{Deserialize, Deserializer, de::MapAccess};
 use serde_json::value::RawValue;
@@ -31,6 +31,8 @@ use super::{
 const BEGIN: &[u8] = br#"{"$":""#;
 /// … and ends.
 const END: &[u8] = br#""}"#;
+
+static BEGINNINGS: LazyLock<memmem::Finder<'static>> = LazyLock::new(|| memmem::Finder::new(BEGIN));
 
 static PLANS: LazyLock<HashMap<String, SealPlan>> = LazyLock::new(|| {
     schemas().into_iter().map(|(name, found)| (name, SealPlan::of(&found.schema))).collect()
@@ -307,60 +309,67 @@ pub fn unseal(
     body: &[u8],
     key: impl Fn(KeyOwner, u64) -> Option<KeyState>,
 ) -> Result<Option<Vec<u8>>, UnsealError> {
-    let mut found = memmem::find_iter(body, BEGIN).peekable();
+    let mut found = BEGINNINGS.find_iter(body).peekable();
     if found.peek().is_none() {
         return Ok(None);
     }
     let (mut out, mut done) = (Vec::with_capacity(body.len()), 0);
     for begin in found {
-        let length = memmem::find(&body[begin..], END).ok_or(UnsealError::Damaged)? + END.len();
         out.extend_from_slice(&body[done..begin]);
-        out.extend_from_slice(&unsealed(event, &body[begin..begin + length], &key)?);
-        done = begin + length;
+        let sealed = &body[begin + BEGIN.len()..];
+        let length = memchr(b'"', sealed).ok_or(UnsealError::Damaged)?;
+        unseal_value(event, &sealed[..length], &key, &mut out)?;
+        done = begin + BEGIN.len() + length + END.len();
     }
-    out.extend_from_slice(&body[done..]);
+    out.extend_from_slice(body.get(done..).ok_or(UnsealError::Damaged)?);
     Ok(Some(out))
 }
 
 /// Whose keys, and which, the values of an event are sealed by that can be seen from outside.
 pub fn sealed_by(body: &[u8]) -> impl Iterator<Item = (KeyOwner, u64)> {
-    memmem::find_iter(body, BEGIN).filter_map(|begin| {
-        let label = &body[begin + BEGIN.len()..];
-        let label = std::str::from_utf8(&label[..memchr::memchr(b':', label)?]).ok()?;
-        Label::read((label, "")).map(|label| (label.owner, label.number))
+    BEGINNINGS.find_iter(body).filter_map(|begin| {
+        let (label, _) = parts(&body[begin + BEGIN.len()..])?;
+        Some((label.owner, label.number))
     })
 }
 
-/// One value, under however many keys.
-fn unsealed(
+/// Adds one value to `out`, under however many keys it is.
+fn unseal_value(
     event: Uuid,
     sealed: &[u8],
     key: &impl Fn(KeyOwner, u64) -> Option<KeyState>,
-) -> Result<Vec<u8>, UnsealError> {
-    let mut value = sealed.to_vec();
-    loop {
-        let inner = value.strip_prefix(BEGIN).and_then(|rest| rest.strip_suffix(END));
-        let inner = inner.and_then(|inner| std::str::from_utf8(inner).ok());
-        let label = inner.and_then(|inner| Label::read(inner.split_once(':')?));
-        let Label { blank, is_outer, place, owner, number, encrypted } =
-            label.ok_or(UnsealError::Damaged)?;
-        let key = match key(owner, number).ok_or(UnsealError::Unknown(owner, number))? {
-            KeyState::Known(key) => key,
-            KeyState::Destroyed => return Ok(blank.json().into()),
-        };
-        let mut bytes = BASE64.decode(encrypted).map_err(|_| UnsealError::Damaged)?;
-        let nonce = ContentKey::nonce(event, place);
-        let cipher = key.cipher();
-        let clear = cipher.open_in_place(nonce, Aad::empty(), &mut bytes);
-        value = clear.map_err(|_| UnsealError::Damaged)?.to_vec();
-        if !is_outer {
-            return Ok(value);
+    out: &mut Vec<u8>,
+) -> Result<(), UnsealError> {
+    let (label, encrypted) = parts(sealed).ok_or(UnsealError::Damaged)?;
+    let Label { blank, is_outer, place, owner, number } = label;
+    let key_of_it = match key(owner, number).ok_or(UnsealError::Unknown(owner, number))? {
+        KeyState::Known(key) => key,
+        KeyState::Destroyed => {
+            out.extend_from_slice(blank.json().as_bytes());
+            return Ok(());
         }
+    };
+    let mut bytes = BASE64.decode(encrypted).map_err(|_| UnsealError::Damaged)?;
+    let nonce = ContentKey::nonce(event, place);
+    let clear = key_of_it.cipher().open_in_place(nonce, Aad::empty(), &mut bytes);
+    let clear = clear.map_err(|_| UnsealError::Damaged)?;
+    if is_outer {
+        let inner = clear.strip_prefix(BEGIN).and_then(|rest| rest.strip_suffix(END));
+        return unseal_value(event, inner.ok_or(UnsealError::Damaged)?, key, out);
     }
+    out.extend_from_slice(clear);
+    Ok(())
+}
+
+/// The label of a value, and the rest.
+fn parts(sealed: &[u8]) -> Option<(Label, &[u8])> {
+    let length = memchr(b':', sealed)?;
+    let label = std::str::from_utf8(&sealed[..length]).ok()?;
+    Some((Label::read(label)?, &sealed[length + 1..]))
 }
 
 /// What a sealed value says of itself.
-struct Label<'a> {
+struct Label {
     blank: Blank,
     /// What is in it is sealed, too.
     is_outer: bool,
@@ -369,11 +378,10 @@ struct Label<'a> {
     owner: KeyOwner,
     /// Which key of its owner's.
     number: u64,
-    encrypted: &'a str,
 }
 
-impl<'a> Label<'a> {
-    fn read((label, encrypted): (&str, &'a str)) -> Option<Self> {
+impl Label {
+    fn read(label: &str) -> Option<Self> {
         let mut parts = label.split('.');
         let (letter, place) = parts.next()?.split_at_checked(1)?;
         let letter = letter.as_bytes()[0];
@@ -383,7 +391,6 @@ impl<'a> Label<'a> {
             place: place.parse().ok()?,
             owner: KeyOwner::parse(parts.next()?)?,
             number: parts.next()?.parse().ok()?,
-            encrypted,
         })
     }
 }

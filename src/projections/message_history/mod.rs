@@ -21,7 +21,7 @@ use self::{
 };
 use super::{
     Projection, ProjectionParts, StoreError,
-    engine::postgres::{PostgresStore, Tables, number},
+    engine::postgres::{CopiedRows, PostgresStore, Tables, number},
 };
 use crate::{
     commands::message::{Accepted, Message, Target},
@@ -180,74 +180,28 @@ async fn insert(tx: &mut PgConnection, mut rows: Vec<Row<'_>>) -> Result<(), Sto
     rows.retain(|row| known.insert(row.recorded.id));
     let mut last = last_numbers(tx, &rows).await?;
 
-    let mut columns = Columns::default();
+    let mut new = CopiedRows::new(
+        "messages (id, event_id, position, lo, hi, group_id, number, sender, recipient, object, shown, sent_at)",
+    );
     for row in rows {
-        let number = last.entry(row.chat).or_default();
-        *number += 1;
-        columns.push(row, *number);
+        let at = last.entry(row.chat).or_default();
+        *at += 1;
+        new.begin()
+            .add(row.id.0)?
+            .add(row.recorded.id)?
+            .add(number(row.recorded.position))?
+            .add(row.chat.lo())?
+            .add(row.chat.hi())?
+            .add(row.chat.group())?
+            .add(*at)?
+            .add(row.sender.id.0)?
+            .add(row.recipient.map(|user| user.0))?
+            .add(row.object)?
+            .add(row.shown)?
+            .add(row.sent_at.date_time())?;
     }
-    columns.insert(tx).await?;
+    new.copy(tx).await?;
     store_last_numbers(tx, &last).await
-}
-
-#[derive(Default)]
-struct Columns {
-    id: Vec<Uuid>,
-    event: Vec<Uuid>,
-    position: Vec<i64>,
-    lo: Vec<Option<i64>>,
-    hi: Vec<Option<i64>>,
-    group: Vec<Option<i64>>,
-    number: Vec<i64>,
-    sender: Vec<i64>,
-    recipient: Vec<Option<i64>>,
-    object: Vec<String>,
-    shown: Vec<Option<i64>>,
-    sent_at: Vec<time::OffsetDateTime>,
-}
-
-impl Columns {
-    fn push(&mut self, row: Row<'_>, at: i64) {
-        self.id.push(row.id.0);
-        self.event.push(row.recorded.id);
-        self.position.push(number(row.recorded.position));
-        self.lo.push(row.chat.lo());
-        self.hi.push(row.chat.hi());
-        self.group.push(row.chat.group());
-        self.number.push(at);
-        self.sender.push(row.sender.id.0);
-        self.recipient.push(row.recipient.map(|user| user.0));
-        self.object.push(row.object);
-        self.shown.push(row.shown);
-        self.sent_at.push(row.sent_at.date_time());
-    }
-
-    async fn insert(self, tx: &mut PgConnection) -> Result<(), StoreError> {
-        sqlx::query!(
-            "insert into messages (id, event_id, position, lo, hi, group_id, number, sender, recipient, object,
-                 shown, sent_at)
-             select id, event_id, position, lo, hi, group_id, number, sender, recipient, object, shown, sent_at
-             from unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[],
-                 $7::bigint[], $8::bigint[], $9::bigint[], $10::text[], $11::bigint[], $12::timestamptz[])
-                 as new (id, event_id, position, lo, hi, group_id, number, sender, recipient, object, shown,
-                     sent_at)",
-            &self.id,
-            &self.event,
-            &self.position,
-            &self.lo as &[Option<i64>],
-            &self.hi as &[Option<i64>],
-            &self.group as &[Option<i64>],
-            &self.number,
-            &self.sender,
-            &self.recipient as &[Option<i64>],
-            &self.object,
-            &self.shown as &[Option<i64>],
-            &self.sent_at
-        )
-        .execute(tx)
-        .await?;
-        Ok(())
-    }
 }
 
 async fn last_numbers(

@@ -1,5 +1,6 @@
 //! Read models in PostgreSQL: a schema per generation, and views in `live` that the switch redefines.
 
+mod copied_rows;
 mod ddl;
 
 use sha2::{Digest as _, Sha256};
@@ -16,6 +17,8 @@ use crate::{
     events::Position,
     projections::{Checkpoint, StoreError},
 };
+
+pub use copied_rows::CopiedRows;
 
 /// PostgreSQL as the store of one read model.
 #[derive(Clone)]
