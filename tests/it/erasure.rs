@@ -147,6 +147,70 @@ async fn an_account_is_deleted_by_its_owner() {
     app.verify().await;
 }
 
+/// Read models that could not be built are built by the next run.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_interrupted_erasure_is_pending() {
+    let mut app = App::apart().await;
+    let (ann, ..) = talk(&app).await;
+    let id = ann.id.to_string();
+    app.servers.redis.process().kill9();
+    let command = ["users", "erase", &id, "--reason", "asked for it"];
+    let interrupted = app.cli(&command).await;
+    assert!(!interrupted.success, "{interrupted:?}");
+    app.servers.redis.start_again().await;
+    let reports = erase(&app, &["--pending"]).await;
+    assert_eq!(reports[0]["user"], ann.id, "{reports}");
+    assert_eq!(erase(&app, &["--pending"]).await, json!([]), "once");
+    app.verify().await;
+    compact(&app).await;
+    let left = found(app.servers.folder(), &SECRETS);
+    assert!(left.is_empty(), "{left:#?}");
+}
+
+/// A log from before an erasure has the keys again; the list that was kept beside it says whose are to go.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_backup_brings_back_is_erased_again() {
+    let mut app = App::apart().await;
+    let (ann, bob, _) = talk(&app).await;
+    let (store, backup) =
+        (app.servers.nats.store_dir().to_owned(), app.servers.folder().join("backup"));
+    app.servers.nats.process().kill9();
+    copy(&store, &backup);
+    app.servers.nats.start_again().await;
+    erase(&app, &[&ann.id.to_string()]).await;
+    let list = app.servers.folder().join("erasures.ndjson");
+    fs::write(&list, app.cli(&["users", "erasures"]).await.ok()).expect("it is written");
+
+    app.servers.nats.process().kill9();
+    fs::remove_dir_all(&store).expect("it is removed");
+    fs::rename(&backup, &store).expect("it is back");
+    app.servers.nats.start_again().await;
+    until("the account is back as it was", async || {
+        let shown = app.cli(&["users", "show", &ann.id.to_string()]).await;
+        (shown.success && shown.stdout.contains("quokka")).then_some(())
+    })
+    .await;
+    let again = erase(&app, &["--list", list.to_str().expect("a path")]).await;
+    assert_eq!(again[0]["user"], ann.id, "{again}");
+    bob.get("/api/chat/grouplist/1").await.ok();
+    app.verify().await;
+    compact(&app).await;
+    let left = found(app.servers.folder(), &SECRETS);
+    assert!(left.is_empty(), "{left:#?}");
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir(to).expect("a new folder");
+    for entry in fs::read_dir(from).expect("a folder").map(|entry| entry.expect("an entry")) {
+        let (path, to) = (entry.path(), to.join(entry.file_name()));
+        if path.is_dir() {
+            copy(&path, &to);
+        } else {
+            fs::copy(&path, &to).expect("it is copied");
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_person_gets_what_is_theirs() {
     let app = App::start().await;

@@ -3,14 +3,25 @@
 //! A key is one of its owner's by its place in the stream. Its owner's newest entry is the key to seal with; an
 //! entry without a key says that there is to be none any more.
 
-use std::{collections::HashSet, future::ready, sync::Arc, time::Duration};
+use std::{
+    collections::HashSet,
+    future::ready,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use async_nats::jetstream::{message::StreamMessage, stream::Stream};
 use bytes::Bytes;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use quick_cache::sync::Cache;
 use ring::rand::{SecureRandom as _, SystemRandom};
-use tokio::time::{Instant, sleep};
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep},
+};
 use uuid::Uuid;
 
 use super::{
@@ -56,6 +67,9 @@ struct Inner {
     keys: Cache<u64, KeyState>,
     /// The newest of each owner.
     newest: Cache<KeyOwner, u64>,
+    connected: watch::Receiver<u64>,
+    /// In which connection they were read.
+    read_in: AtomicU64,
 }
 
 impl ContentKeys {
@@ -76,6 +90,8 @@ impl ContentKeys {
             commit,
             keys: Cache::new(REMEMBERED),
             newest: Cache::new(REMEMBERED),
+            connected: nats.reconnects.clone(),
+            read_in: AtomicU64::default(),
         })))
     }
 
@@ -85,6 +101,7 @@ impl ContentKeys {
     /// A key cannot be had.
     pub(super) async fn seal(&self, event: &Unsealed<'_>) -> Result<Vec<u8>, LogError> {
         loop {
+            self.forget_those_of_before();
             let newest = |owner| self.0.keys.get(&self.0.newest.get(&owner)?);
             match event.seal(newest) {
                 Ok(body) => return Ok(body),
@@ -105,6 +122,7 @@ impl ContentKeys {
     ) -> Result<String, LogError> {
         let owner = KeyOwner::User(user);
         loop {
+            self.forget_those_of_before();
             if let Some(key) = self.0.newest.get(&owner).and_then(|number| self.0.keys.get(&number))
             {
                 return Ok(seal_text(id, text, owner, &key));
@@ -133,6 +151,7 @@ impl ContentKeys {
         id: Option<&str>,
         body: &Bytes,
     ) -> Result<Bytes, UnsealError> {
+        self.forget_those_of_before();
         let id = id.and_then(|id| Uuid::try_parse(id).ok()).unwrap_or_default();
         let clear = unseal(id, body, |_, number| self.0.keys.get(&number))?;
         Ok(clear.map_or_else(|| body.clone(), Bytes::from))
@@ -203,6 +222,14 @@ impl ContentKeys {
         }
     }
 
+    /// A server that was away may have lost keys, or be a backup that was restored: then other keys have their places.
+    fn forget_those_of_before(&self) {
+        let connected = *self.0.connected.borrow();
+        if self.0.read_in.swap(connected, Ordering::Relaxed) != connected {
+            self.forget_all();
+        }
+    }
+
     /// Forgets all that it remembers.
     pub fn forget_all(&self) {
         self.0.newest.clear();
@@ -267,12 +294,20 @@ impl ContentKeys {
             let Some(owner) = number.filter(|number| *number < day).map(KeyOwner::Day) else {
                 continue;
             };
-            let first = self.0.lookup.next(&subject, 1).await?;
-            if first.is_some_and(|first| !first.payload.is_empty()) {
+            if self.holds_one(owner).await? {
                 days.push(owner);
             }
         }
         Ok(days)
+    }
+
+    /// Is there a key of an owner's that is not destroyed?
+    ///
+    /// # Errors
+    /// The server cannot be reached.
+    pub async fn holds_one(&self, owner: KeyOwner) -> Result<bool, LogError> {
+        let first = self.0.lookup.next(&subject(owner), 1).await?;
+        Ok(first.is_some_and(|first| !first.payload.is_empty()))
     }
 
     /// Forgets what it remembers of an owner whose keys were destroyed.

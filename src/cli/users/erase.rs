@@ -45,7 +45,7 @@ use crate::{
 pub(in crate::cli) struct EraseCommand {
     /// An account, by id or username
     user: Option<String>,
-    /// All accounts that their owners deleted
+    /// All accounts that their owners deleted, and those whose erasure was interrupted
     #[arg(long, conflicts_with = "user")]
     pending: bool,
     /// The accounts of a list that `users erasures` printed, after a backup was restored
@@ -100,8 +100,10 @@ pub(super) async fn run(
         }
         (None, None) => {
             ensure!(command.pending, "name an account, or give --pending or --list");
-            for user in user_directory::to_erase(&executor.pool).await? {
-                wanted.extend(accounts.account(user).await?);
+            for (user, is_erased) in user_directory::deleted(&executor.pool).await? {
+                if !is_erased || executor.log.keys.holds_one(KeyOwner::User(user)).await? {
+                    wanted.extend(accounts.account(user).await?);
+                }
             }
         }
     }
@@ -113,6 +115,10 @@ pub(super) async fn run(
     if !reports.is_empty() {
         // From nothing: each generation that is there was built while the keys were.
         projections::rebuild_all(config, output).await?;
+    }
+    // As long as a key is there the erasure is pending, whatever interrupted it.
+    for account in &wanted {
+        executor.log.keys.destroy_older(KeyOwner::User(account.id)).await?;
     }
     output.print(&json!(reports), || {
         let lines = reports.iter().map(|report| {
@@ -146,7 +152,8 @@ pub(super) async fn list(log: &EventLog, output: Output) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// All but the read models. Whatever was done before an interruption is found done.
+/// All but the read models and the last of the keys, which is read as destroyed from then on. Whatever was done before an
+/// interruption is found done.
 async fn erase(
     accounts: &Accounts,
     media: &Media,
@@ -183,8 +190,8 @@ async fn erase(
     keys.revoke(KeyOwner::User(user)).await?;
     // Whoever has heard of this has forgotten the key.
     execute(UserCommand::Erase { messages, files }).await?;
-    for owner in groups.iter().map(|group| KeyOwner::Group(*group)).chain([KeyOwner::User(user)]) {
-        keys.destroy_older(owner).await?;
+    for group in groups.iter().copied() {
+        keys.destroy_older(KeyOwner::Group(group)).await?;
     }
     Ok(Report { user, uuid: account.uuid, messages, files, groups: groups.into_iter().collect() })
 }

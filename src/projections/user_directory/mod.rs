@@ -406,14 +406,14 @@ pub async fn roster_users(pool: &PgPool, users: &[UserId]) -> sqlx::Result<Vec<R
     Ok(users.collect())
 }
 
-/// Accounts that were deleted, and of which there is still something to erase.
+/// Accounts that were deleted, and whether they were erased since.
 ///
 /// # Errors
 /// The database cannot be reached.
-pub async fn to_erase(pool: &PgPool) -> sqlx::Result<Vec<UserId>> {
-    let found =
-        sqlx::query_scalar!("select id from users where deleted and not erased order by id");
-    Ok(found.fetch_all(pool).await?.into_iter().map(UserId).collect())
+pub async fn deleted(pool: &PgPool) -> sqlx::Result<Vec<(UserId, bool)>> {
+    let found = sqlx::query!("select id, erased from users where deleted order by id");
+    let rows = found.fetch_all(pool).await?;
+    Ok(rows.into_iter().map(|row| (UserId(row.id), row.erased)).collect())
 }
 
 /// Who has this log-in name, in any spelling that folds to it.
