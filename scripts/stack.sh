@@ -168,7 +168,7 @@ await_part() {
   local part=$1 pid log=$log_dir/$1.log try
   for try in 1 2 3 4 5; do
     pid=$(<"$run_dir/$part.pid")
-    wait_until "$2" is_decided "$part" "$pid" || {
+    wait_until "$2" is_decided "$part" "$pid" || is_catching_up "$part" || {
       why_not_ready "$part" >&2
       die "$part does not answer after $2 s: ./run logs $part"
     }
@@ -186,6 +186,9 @@ await_part() {
 }
 # A read model that has stopped waits for its operator, who needs the other parts to help it.
 is_decided() { answers "$1" || ! kill -0 "$2" 2>/dev/null || [[ $(why_not_ready "$1") == *' is stopped'* ]]; }
+
+# Ten million events take longer than anybody wants to wait for.
+is_catching_up() { [[ $(why_not_ready "$1") == *' is catching_up'* ]]; }
 
 answers() {
   case $1 in
@@ -251,9 +254,15 @@ exec_nats() {
   export HONGYAN_NATS_GATEWAY_PASSWORD=$nats_gateway HONGYAN_NATS_PROJECTOR_PASSWORD=$nats_projector
   export HONGYAN_NATS_OPS_PASSWORD=$nats_ops HONGYAN_NATS_ANALYTICS_OPS_PASSWORD=$nats_analytics_ops
   export HONGYAN_NATS_ANALYST_PASSWORD=$nats_analyst HONGYAN_NATS_SYS_PASSWORD=$nats_sys
-  export GOMEMLIMIT=${GOMEMLIMIT:-2GiB} # or it keeps what it has read of a large log until memory is short
+  # Or it keeps what it has read of a large log until memory is short. Below what it needs at once, up to 5 GiB with ten
+  # million events, it does little but collect garbage.
+  export GOMEMLIMIT=${GOMEMLIMIT:-$(quarter_of_memory)}
   exec "$nats_server" -c "$root/nats.conf" -a 127.0.0.1 -p "$nats_port" -sd "$data/nats" \
     -P "$run_dir/nats.pid" -l "$log_dir/nats.log"
+}
+
+quarter_of_memory() {
+  awk '/^MemTotal:/ { mib = int($2 / 4096); print (mib > 2048 ? mib : 2048) "MiB" }' /proc/meminfo
 }
 
 start_redis() {

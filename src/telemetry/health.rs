@@ -145,6 +145,7 @@ impl ProjectionHealth {
         self.with(name, |state| {
             if state.state != "live" {
                 state.state = "catching_up";
+                state.reason = None; // what it waited for is there
             }
             state.position = position.0;
             state.lag = lag;

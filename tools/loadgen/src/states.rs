@@ -19,6 +19,9 @@ pub(super) struct Options {
     /// How many questions about each kind of aggregate
     #[arg(long, default_value_t = 300)]
     count: u64,
+    /// Of what
+    #[arg(long, value_delimiter = ',', default_values = ["user", "session", "friendship", "chat"])]
+    kinds: Vec<String>,
     /// The admin listener; as ./run has it if left out
     #[arg(long, value_name = "URL")]
     admin: Option<String>,
@@ -36,13 +39,13 @@ pub(super) async fn run(options: &Options, output: Output) -> anyhow::Result<Exi
     let users = fill::users(end);
     let mut chance = fill::Chance::new(end);
     let mut kinds = Vec::new();
-    for kind in ["user", "session", "friendship"] {
+    for kind in &options.kinds {
         let mut histogram = format::histogram();
         let mut events = 0;
         for _ in 0..options.count {
             let user = 1 + chance.draw(users - 1);
-            let id = match kind {
-                "friendship" => format!("{user}.{}", user + 1),
+            let id = match kind.as_str() {
+                "friendship" | "chat" => format!("{user}.{}", user + 1),
                 _ => user.to_string(),
             };
             let at = end / 10 + chance.draw(end - end / 10);
