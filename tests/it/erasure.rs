@@ -172,8 +172,7 @@ async fn an_interrupted_erasure_is_pending() {
 async fn what_a_backup_brings_back_is_erased_again() {
     let mut app = App::apart().await;
     let (ann, bob, _) = talk(&app).await;
-    let (store, backup) =
-        (app.servers.nats.store_dir().to_owned(), app.servers.folder().join("backup"));
+    let (store, backup) = (app.servers.nats.store_dir(), app.servers.folder().join("backup"));
     app.servers.nats.process().kill9();
     copy(&store, &backup);
     app.servers.nats.start_again().await;
