@@ -145,12 +145,28 @@ impl ContentKeys {
         }
     }
 
-    /// The same by what this process remembers.
-    pub(super) fn unseal_by_known(
+    /// The same of the first of some bodies. If its key is not known, those of all are found out about at once.
+    ///
+    /// # Errors
+    /// A key cannot be had.
+    pub(super) async fn unseal_first(
         &self,
         id: Option<&str>,
-        body: &Bytes,
-    ) -> Result<Bytes, UnsealError> {
+        mut bodies: impl Iterator<Item = &Bytes> + Clone,
+    ) -> Result<Unread, LogError> {
+        let all = bodies.clone();
+        let body = bodies.next().cloned().unwrap_or_default();
+        match self.unseal_by_known(id, &body) {
+            Err(UnsealError::Unknown(..)) => {
+                self.learn_all(all.map(Bytes::as_ref)).await?;
+                self.unseal(id, body).await
+            }
+            done => Ok(done.map_err(DecodeError::from)),
+        }
+    }
+
+    /// The same by what this process remembers.
+    fn unseal_by_known(&self, id: Option<&str>, body: &Bytes) -> Result<Bytes, UnsealError> {
         self.forget_those_of_before();
         let id = id.and_then(|id| Uuid::try_parse(id).ok()).unwrap_or_default();
         let clear = unseal(id, body, |_, number| self.0.keys.get(&number))?;
@@ -158,13 +174,7 @@ impl ContentKeys {
     }
 
     /// Finds out about all keys of many events at once, as far as that can be seen from outside.
-    ///
-    /// # Errors
-    /// A key cannot be had.
-    pub(super) async fn learn_all(
-        &self,
-        bodies: impl Iterator<Item = &[u8]>,
-    ) -> Result<(), LogError> {
+    async fn learn_all(&self, bodies: impl Iterator<Item = &[u8]>) -> Result<(), LogError> {
         let unknown: HashSet<_> = bodies
             .flat_map(sealed_by)
             .filter(|(_, number)| self.0.keys.peek(number).is_none())

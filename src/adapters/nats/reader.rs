@@ -23,7 +23,7 @@ use super::{
     envelope,
     log_error::{LogError, unavailable},
 };
-use crate::events::{DecodeError, Event, Position, Recorded, UnsealError};
+use crate::events::{DecodeError, Event, Position, Recorded};
 
 /// A consumer that has been silent for this long is made anew: pull consumers have been seen to
 /// stop without a word (`docs/design/jetstream-pitfalls.md`), and a new one costs a millisecond.
@@ -259,23 +259,12 @@ impl Reader {
     }
 
     async fn unseal_pulled(&mut self, keys: &ContentKeys) -> Result<(), LogError> {
-        let mut are_learned = self.pulled.len() == 1;
         for at in 0..self.pulled.len() {
             let Pulled { message, is_unsealed: false, .. } = &self.pulled[at] else { continue };
-            let body = message.payload.clone();
             let headers = message.headers.as_ref();
             let id = headers.and_then(|headers| envelope::header(headers, "ce-id"));
-            let clear = match keys.unseal_by_known(id, &body) {
-                Err(UnsealError::Unknown(..)) => {
-                    if !are_learned {
-                        let rest = self.pulled[at..].iter();
-                        keys.learn_all(rest.map(|pulled| pulled.message.payload.as_ref())).await?;
-                        are_learned = true;
-                    }
-                    keys.unseal(id, body).await?
-                }
-                known => known.map_err(DecodeError::from),
-            };
+            let bodies = self.pulled[at..].iter().map(|pulled| &pulled.message.payload);
+            let clear = keys.unseal_first(id, bodies).await?;
             let pulled = &mut self.pulled[at];
             match clear {
                 Ok(clear) => pulled.message.message.payload = clear,
