@@ -121,6 +121,9 @@ pub(super) async fn run(
         executor.log.keys.destroy_older(KeyOwner::User(account.id)).await?;
     }
     output.print(&json!(reports), || {
+        if reports.is_empty() {
+            return "there is nothing to erase".to_owned();
+        }
         let lines = reports.iter().map(|report| {
             let Report { user, messages, files, groups, .. } = report;
             let groups = groups.len();
