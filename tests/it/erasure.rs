@@ -184,11 +184,19 @@ async fn what_a_backup_brings_back_is_erased_again() {
     fs::remove_dir_all(&store).expect("it is removed");
     fs::rename(&backup, &store).expect("it is back");
     app.servers.nats.start_again().await;
-    until("the account is back as it was", async || {
-        let shown = app.cli(&["users", "show", &ann.id.to_string()]).await;
-        (shown.success && shown.stdout.contains("quokka")).then_some(())
+    let end = app.log().await.end().await.expect("the log").last.0;
+    until("no read model is ahead of the log", async || {
+        let status = app.cli(&["projections", "status", "--json"]).await.json();
+        let models = status.as_array().expect("a list").iter();
+        let mut live = models.flat_map(|model| {
+            model["generations"].as_array().into_iter().flatten().filter(|one| one["live"] == true)
+        });
+        live.all(|one| one["position"].as_u64().is_some_and(|at| at <= end)).then_some(())
     })
     .await;
+    app.settle().await;
+    let shown = app.cli(&["users", "show", &ann.id.to_string()]).await.ok();
+    assert!(shown.contains("quokka"), "the account is back as it was: {shown}");
     let again = erase(&app, &["--list", list.to_str().expect("a path")]).await;
     assert_eq!(again[0]["user"], ann.id, "{again}");
     bob.get("/api/chat/grouplist/1").await.ok();
