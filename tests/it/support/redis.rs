@@ -35,10 +35,11 @@ impl Redis {
         format!("redis://127.0.0.1:{}/0", self.port.number())
     }
 
-    /// A connection for looking inside.
+    /// A connection for looking inside. On a busy machine a fork takes longer than the library's half a second.
     pub async fn connect(&self) -> redis::aio::MultiplexedConnection {
         let client = redis::Client::open(self.url()).expect("the address is well-formed");
-        client.get_multiplexed_async_connection().await.expect("Redis answers")
+        let config = redis::AsyncConnectionConfig::new().set_response_timeout(None);
+        client.get_multiplexed_async_connection_with_config(&config).await.expect("Redis answers")
     }
 
     /// The process, to be killed or frozen.
