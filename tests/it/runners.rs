@@ -146,8 +146,8 @@ async fn a_read_model_that_lags_does_not_differ() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_read_model_goes_live_while_messages_flow() {
     let mut app = App::with_gateways_configured(1, &[("PROJECTIONS__BATCH", "1")]).await;
-    let [ann, bob, cat] = app.users(["ann", "bob", "cat"]).await;
-    let traffic = Traffic::start(&[&ann, &bob], &cat).await;
+    let [ann, bob, cat, dan, eve] = app.users(["ann", "bob", "cat", "dan", "eve"]).await;
+    let traffic = Traffic::start(&[&ann, &bob, &cat, &dan], &eve).await;
     app.projector.as_mut().expect("a projector").process().kill9();
     app.projector.as_mut().expect("a projector").start_again().await;
     traffic.flows().await;
