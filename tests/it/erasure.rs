@@ -13,6 +13,7 @@ use hongyan::{
     },
 };
 use serde_json::{Value, json};
+use testkit::servers;
 use uuid::Uuid;
 
 use crate::support::{App, Arrival, Group, PASSWORD, User, device, files, now_ms, until};
@@ -174,7 +175,7 @@ async fn what_a_backup_brings_back_is_erased_again() {
     let (ann, bob, _) = talk(&app).await;
     let (store, backup) = (app.servers.nats.store_dir(), app.servers.folder().join("backup"));
     app.servers.nats.process().kill9();
-    copy(&store, &backup);
+    servers::copy_data(&store, &backup).expect("it is copied");
     app.servers.nats.start_again().await;
     erase(&app, &[&ann.id.to_string()]).await;
     let list = app.servers.folder().join("erasures.ndjson");
@@ -204,18 +205,6 @@ async fn what_a_backup_brings_back_is_erased_again() {
     compact(&app).await;
     let left = found(app.servers.folder(), &SECRETS);
     assert!(left.is_empty(), "{left:#?}");
-}
-
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir(to).expect("a new folder");
-    for entry in fs::read_dir(from).expect("a folder").map(|entry| entry.expect("an entry")) {
-        let (path, to) = (entry.path(), to.join(entry.file_name()));
-        if path.is_dir() {
-            copy(&path, &to);
-        } else {
-            fs::copy(&path, &to).expect("it is copied");
-        }
-    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

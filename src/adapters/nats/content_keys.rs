@@ -235,8 +235,9 @@ impl ContentKeys {
     /// A server that was away may have lost keys, or be a backup that was restored: then other keys have their places.
     fn forget_those_of_before(&self) {
         let connected = *self.0.connected.borrow();
-        if self.0.read_in.swap(connected, Ordering::Relaxed) != connected {
-            self.forget_all();
+        if self.0.read_in.load(Ordering::Acquire) != connected {
+            self.forget_all(); // before anybody takes what is left for new
+            self.0.read_in.store(connected, Ordering::Release);
         }
     }
 

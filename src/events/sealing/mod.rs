@@ -317,11 +317,11 @@ pub fn unseal(
     for begin in found {
         out.extend_from_slice(&body[done..begin]);
         let sealed = &body[begin + BEGIN.len()..];
-        let length = memchr(b'"', sealed).ok_or(UnsealError::Damaged)?;
+        let length = memmem::find(sealed, END).ok_or(UnsealError::Damaged)?;
         unseal_value(event, &sealed[..length], &key, &mut out)?;
         done = begin + BEGIN.len() + length + END.len();
     }
-    out.extend_from_slice(body.get(done..).ok_or(UnsealError::Damaged)?);
+    out.extend_from_slice(&body[done..]);
     Ok(Some(out))
 }
 

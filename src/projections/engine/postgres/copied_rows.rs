@@ -14,7 +14,6 @@ pub struct CopiedRows {
     into: &'static str,
     columns: i16,
     bytes: PgArgumentBuffer,
-    is_empty: bool,
 }
 
 impl CopiedRows {
@@ -24,13 +23,12 @@ impl CopiedRows {
         let columns = i16::try_from(columns).expect("a table has no more columns");
         let mut bytes = PgArgumentBuffer::default();
         bytes.extend_from_slice(HEADER);
-        Self { into, columns, bytes, is_empty: true }
+        Self { into, columns, bytes }
     }
 
     /// Begins a row. All its values are added then, in the order of the columns.
     pub fn begin(&mut self) -> &mut Self {
         self.bytes.extend_from_slice(&self.columns.to_be_bytes());
-        self.is_empty = false;
         self
     }
 
@@ -59,7 +57,7 @@ impl CopiedRows {
     /// # Errors
     /// The database cannot be reached, or refuses a row.
     pub async fn copy(mut self, tx: &mut PgConnection) -> sqlx::Result<()> {
-        if self.is_empty {
+        if self.bytes.len() == HEADER.len() {
             return Ok(());
         }
         self.bytes.extend_from_slice(&TRAILER.to_be_bytes());
