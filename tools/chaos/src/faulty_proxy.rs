@@ -1,12 +1,9 @@
 //! The faulty proxy: stands between clients and a gateway and breaks a promise. A run through it must fail, or the checker
 //! sees nothing.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::Duration,
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
 };
 
 use clap::ValueEnum;
@@ -17,7 +14,6 @@ use tokio::{
         TcpListener, TcpStream,
         tcp::{OwnedReadHalf, OwnedWriteHalf},
     },
-    time::sleep,
 };
 use tokio_util::task::TaskTracker;
 
@@ -25,9 +21,6 @@ use super::client::MESSAGE_TAG;
 
 /// One of so many calls or frames is corrupted.
 const EVERY: u64 = 50;
-
-/// How long a frame is held back, if no later one of the same sender comes.
-const LATE: Duration = Duration::from_millis(500);
 
 /// The promise that is broken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -38,7 +31,7 @@ pub(super) enum Corruption {
     Lose,
     /// Frames are written twice
     Double,
-    /// Frames are written after later ones of the same sender
+    /// Frames are written after later ones of the same sender in the same chat
     Delay,
 }
 
@@ -50,6 +43,8 @@ pub(super) struct FaultyProxy {
 }
 
 type Input = BufReader<OwnedReadHalf>;
+/// A sender, a kind of chat, and a user or a group.
+type Conversation = [String; 3];
 
 impl FaultyProxy {
     /// Stands before a gateway; answers with where clients find it.
@@ -112,20 +107,11 @@ impl FaultyProxy {
 
     /// Of a socket, on their way to the client (RFC 6455 §5.2).
     async fn frames(&self, from: &mut Input, to: &mut OwnedWriteHalf) -> std::io::Result<()> {
-        let mut late: Option<(String, Vec<u8>)> = None;
+        // Held back until a later one of its conversation comes, however long that takes.
+        let mut late: Option<(Conversation, Vec<u8>)> = None;
         loop {
-            let next = frame(from);
-            tokio::pin!(next);
-            let frame = tokio::select! {
-                frame = &mut next => frame?,
-                () = sleep(LATE), if late.is_some() => {
-                    if let Some((_, held)) = late.take() {
-                        to.write_all(&held).await?;
-                    }
-                    next.await?
-                }
-            };
-            let Some(sender) = sender(&frame) else {
+            let frame = frame(from).await?;
+            let Some(conversation) = conversation(&frame) else {
                 to.write_all(&frame).await?;
                 continue;
             };
@@ -135,11 +121,11 @@ impl FaultyProxy {
                     to.write_all(&[&frame[..], &frame].concat()).await?;
                 }
                 Corruption::Delay if late.is_none() && self.is_next() => {
-                    late = Some((sender, frame));
+                    late = Some((conversation, frame));
                 }
                 _ => {
                     to.write_all(&frame).await?;
-                    if let Some((_, held)) = late.take_if(|(of, _)| *of == sender) {
+                    if let Some((_, held)) = late.take_if(|(of, _)| *of == conversation) {
                         to.write_all(&held).await?;
                     }
                 }
@@ -184,11 +170,13 @@ async fn frame(from: &mut Input) -> std::io::Result<Vec<u8>> {
     Ok(frame)
 }
 
-/// Who sent the message in a frame, in which kind of chat; `None` for other frames.
-fn sender(frame: &[u8]) -> Option<String> {
+/// Who sent the message in a frame, in which kind of chat, to whom; `None` for other frames.
+fn conversation(frame: &[u8]) -> Option<Conversation> {
     let text = String::from_utf8_lossy(frame);
-    let after = |mark: &str| Some(text[text.find(mark)? + mark.len()..].to_owned());
-    after(MESSAGE_TAG)?;
-    let from: String = after("\"from_id\":")?.chars().take_while(char::is_ascii_digit).collect();
-    Some(from + &after("\"chatType\":")?[..4])
+    text.find(MESSAGE_TAG)?;
+    let value = |name: &str| {
+        let after = text.split_once(&format!("\"{name}\":"))?.1;
+        Some(after.split([',', '}']).next()?.to_owned())
+    };
+    Some([value("from_id")?, value("chatType")?, value("to_id")?])
 }
