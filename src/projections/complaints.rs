@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::{
     After, Projection, ProjectionParts, StoreError,
-    engine::postgres::{PostgresStore, Tables, number},
+    engine::postgres::{PostgresStore, PostgresTx, Tables, number},
 };
 use crate::{
     commands::complaint::{Complaint, Filed},
@@ -33,7 +33,7 @@ impl Projection for Complaints {
 
     async fn apply(
         &self,
-        tx: &mut <PostgresStore as super::engine::generation::Store>::Tx,
+        tx: &mut PostgresTx,
         batch: &[Recorded<Event>],
     ) -> Result<Vec<()>, StoreError> {
         for recorded in batch {

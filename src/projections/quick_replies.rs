@@ -6,7 +6,7 @@ use sqlx::{PgConnection, PgPool};
 
 use super::{
     Projection, ProjectionParts, StoreError,
-    engine::postgres::{PostgresStore, Tables, number},
+    engine::postgres::{PostgresStore, PostgresTx, Tables, number},
 };
 use crate::{
     commands::quick_replies::{QuickReply, QuickReplyList},
@@ -36,7 +36,7 @@ impl Projection for QuickReplies {
 
     async fn apply(
         &self,
-        tx: &mut <PostgresStore as super::engine::generation::Store>::Tx,
+        tx: &mut PostgresTx,
         batch: &[Recorded<Event>],
     ) -> Result<Vec<()>, StoreError> {
         for recorded in batch {

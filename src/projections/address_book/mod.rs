@@ -8,7 +8,7 @@ use sqlx::{PgConnection, PgPool};
 
 use super::{
     Projection, ProjectionParts, StoreError,
-    engine::postgres::{PostgresStore, Tables, column, number},
+    engine::postgres::{PostgresStore, PostgresTx, Tables, column, number},
 };
 use crate::{
     commands::friendship::{Edge, Friendship, Request},
@@ -41,7 +41,7 @@ impl Projection for AddressBook {
 
     async fn apply(
         &self,
-        tx: &mut <PostgresStore as super::engine::generation::Store>::Tx,
+        tx: &mut PostgresTx,
         batch: &[Recorded<Event>],
     ) -> Result<Vec<()>, StoreError> {
         let mut versions = BTreeMap::new();

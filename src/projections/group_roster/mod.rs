@@ -8,7 +8,7 @@ use sqlx::PgPool;
 use self::changes::Changes;
 use super::{
     Page, Projection, ProjectionParts, StoreError,
-    engine::postgres::{PostgresStore, Tables},
+    engine::postgres::{PostgresStore, PostgresTx, Tables},
 };
 use crate::{
     commands::group::{Group, GroupRow, Member},
@@ -38,7 +38,7 @@ impl Projection for GroupRoster {
 
     async fn apply(
         &self,
-        tx: &mut <PostgresStore as super::engine::generation::Store>::Tx,
+        tx: &mut PostgresTx,
         batch: &[Recorded<Event>],
     ) -> Result<Vec<()>, StoreError> {
         let mut changes = Changes::default();

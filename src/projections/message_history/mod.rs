@@ -21,7 +21,7 @@ use self::{
 };
 use super::{
     Projection, ProjectionParts, StoreError,
-    engine::postgres::{CopiedRows, PostgresStore, Tables, number},
+    engine::postgres::{CopiedRows, PostgresStore, PostgresTx, Tables, number},
 };
 use crate::{
     commands::message::{Accepted, Message, Target},
@@ -69,7 +69,7 @@ impl Projection for MessageHistory {
 
     async fn apply(
         &self,
-        tx: &mut <PostgresStore as super::engine::generation::Store>::Tx,
+        tx: &mut PostgresTx,
         batch: &[Recorded<Event>],
     ) -> Result<Vec<()>, StoreError> {
         let mut groups = Groups::load(tx, batch).await?;

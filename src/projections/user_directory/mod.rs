@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::{
     Projection, ProjectionParts, StoreError,
-    engine::postgres::{PostgresStore, Tables, column, number},
+    engine::postgres::{PostgresStore, PostgresTx, Tables, column, number},
 };
 use crate::{
     commands::user::{Account, User},
@@ -42,7 +42,7 @@ impl Projection for UserDirectory {
 
     async fn apply(
         &self,
-        tx: &mut <PostgresStore as super::engine::generation::Store>::Tx,
+        tx: &mut PostgresTx,
         batch: &[Recorded<Event>],
     ) -> Result<Vec<()>, StoreError> {
         let (mut registered, mut changed) = (Vec::new(), Vec::new());

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use sqlx::{AssertSqlSafe, Postgres, Transaction, error::DatabaseError};
+use sqlx::{AssertSqlSafe, error::DatabaseError};
 
-use super::{PostgresStore, number, schema};
+use super::{PostgresStore, PostgresTx, number, schema};
 use crate::{
     adapters::postgres::LIVE,
     projections::{
@@ -67,7 +67,7 @@ impl PostgresStore {
     }
 
     /// One at a time creates or switches: runners and projectors start together, and share the schema `live`.
-    async fn begin_ddl(&self) -> sqlx::Result<Transaction<'static, Postgres>> {
+    async fn begin_ddl(&self) -> sqlx::Result<PostgresTx> {
         let mut tx = self.transaction().await?;
         sqlx::query!("select pg_advisory_xact_lock(hashtext('hongyan.generations'))")
             .execute(&mut *tx)
@@ -77,7 +77,7 @@ impl PostgresStore {
 
     pub(super) async fn find_live(
         &self,
-        tx: &mut Transaction<'_, Postgres>,
+        tx: &mut PostgresTx,
         name: &'static str,
     ) -> Result<Option<Generation>, StoreError> {
         let row = sqlx::query!(
@@ -140,11 +140,7 @@ impl PostgresStore {
         Ok(true)
     }
 
-    async fn make_live(
-        &self,
-        tx: &mut Transaction<'_, Postgres>,
-        to: &Generation,
-    ) -> sqlx::Result<()> {
+    async fn make_live(&self, tx: &mut PostgresTx, to: &Generation) -> sqlx::Result<()> {
         sqlx::query!(
             "update hongyan.generations set active = false where projection = $1",
             to.name

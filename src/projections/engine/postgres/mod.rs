@@ -20,6 +20,9 @@ use crate::{
 
 pub use copied_rows::CopiedRows;
 
+/// A batch on its way into PostgreSQL, with its checkpoint.
+pub type PostgresTx = Transaction<'static, Postgres>;
+
 /// PostgreSQL as the store of one read model.
 #[derive(Clone)]
 pub struct PostgresStore {
@@ -55,7 +58,7 @@ impl PostgresStore {
         Self { pool, tables }
     }
 
-    async fn transaction(&self) -> sqlx::Result<Transaction<'static, Postgres>> {
+    async fn transaction(&self) -> sqlx::Result<PostgresTx> {
         log_in(&self.pool).await?;
         self.pool.begin().await
     }
@@ -82,7 +85,7 @@ impl PostgresStore {
 }
 
 impl Store for PostgresStore {
-    type Tx = Transaction<'static, Postgres>;
+    type Tx = PostgresTx;
     /// A table and the columns that name a row of it.
     type Part = (&'static str, &'static str);
 
