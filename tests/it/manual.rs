@@ -14,11 +14,11 @@ type Shown = (&'static str, &'static [(&'static str, &'static str)]);
 const SHOWN: &[Shown] = &[
     ("projections status", &[("", "projections status")]),
     (
-        "projections verify [NAME]",
+        "projections verify [NAME…]",
         &[("", "projections verify"), ("", "projections verify sessions")],
     ),
     (
-        "projections rebuild NAME | --all",
+        "projections rebuild NAME… | --all",
         &[("", "projections rebuild sessions"), ("", "projections rebuild --all")],
     ),
     ("projections switch NAME GENERATION", &[("", "projections switch sessions {generation}")]),

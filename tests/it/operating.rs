@@ -199,7 +199,10 @@ async fn read_models_that_do_not_fit_are_built_anew() {
     // Back to the one before, but not to what this version cannot read.
     let outdated = app.cli(&["projections", "switch", "chat_log", "1"]).await;
     assert!(!outdated.success && outdated.stderr.contains("by another version"), "{outdated:?}");
-    app.cli(&["projections", "rebuild", "chat_log"]).await.ok();
+    let rebuilt = app.cli(&["projections", "rebuild", "chat_log", "address_book", "--json"]).await;
+    let rebuilt = rebuilt.json();
+    let names = rebuilt.as_array().expect("a list").iter().map(|built| &built["name"]);
+    assert_eq!(names.collect::<Vec<_>>(), ["address_book", "chat_log"], "{rebuilt}");
     ann.send(&bob, "later").await.ok();
     app.cli(&["projections", "switch", "chat_log", "2"]).await.ok();
     app.verify().await;
@@ -239,8 +242,14 @@ async fn the_log_can_be_looked_at() {
     let gone = app.cli(&["events", "show", "999999"]).await;
     assert!(!gone.success && gone.stderr.contains("there is no event at 999999"), "{gone:?}");
     assert!(app.cli(&["version", "--json"]).await.json()["version"].is_string());
-    let unknown = app.cli(&["projections", "rebuild", "nothing"]).await;
-    assert!(!unknown.success && unknown.stderr.contains("there are"), "{unknown:?}");
+    for (wrong, why) in [
+        (["chat_log", "nothing"].as_slice(), "there is no read model `nothing`; there are"),
+        (&["chat_log", "--all"], "cannot be used with"),
+        (&[], "required"),
+    ] {
+        let ran = app.cli(&[&["projections", "rebuild"], wrong].concat()).await;
+        assert!(!ran.success && ran.stderr.contains(why), "{wrong:?}: {ran:?}");
+    }
 }
 
 /// ADR 0017: what a process saw whose sync failed holds for those that start later. Nothing is acknowledged, and nothing

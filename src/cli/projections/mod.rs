@@ -45,9 +45,10 @@ pub(super) enum ProjectionsCommand {
     Status,
     /// Build a new generation beside the live one, then switch to it
     Rebuild {
-        /// Which, or `--all`
-        name: Option<String>,
-        /// Every read model, from one reading of the log
+        /// Which, or `--all`: they are built from one reading of the log
+        #[arg(value_name = "NAME", required_unless_present = "all", conflicts_with = "all")]
+        names: Vec<String>,
+        /// Every read model
         #[arg(long)]
         all: bool,
         /// Events per second, at most
@@ -60,7 +61,8 @@ pub(super) enum ProjectionsCommand {
     /// Build a scratch generation and compare it with the live one, which goes on meanwhile
     Verify {
         /// Which; all if left out
-        name: Option<String>,
+        #[arg(value_name = "NAME")]
+        names: Vec<String>,
         /// Events per second, at most
         #[arg(long, value_name = "EVENTS")]
         max_rate: Option<NonZeroU32>,
@@ -105,8 +107,12 @@ pub(super) async fn run(
 
 /// Builds every read model anew and leaves nothing of those before.
 pub(super) async fn rebuild_all(config: &Config, output: Output) -> anyhow::Result<()> {
-    let all =
-        ProjectionsCommand::Rebuild { name: None, all: true, max_rate: None, drop_before: true };
+    let all = ProjectionsCommand::Rebuild {
+        names: Vec::new(),
+        all: true,
+        max_rate: None,
+        drop_before: true,
+    };
     Box::pin(results(&all, config, output)).await.map(drop)
 }
 
@@ -116,24 +122,21 @@ async fn results(
     output: Output,
 ) -> anyhow::Result<Vec<Value>> {
     let tools = Tools::open(config).await?;
-    let wanted = match command {
-        ProjectionsCommand::Rebuild { name: None, all: false, .. } => {
-            bail!("name a read model ({}), or give --all", projections::names().join(", "))
-        }
-        ProjectionsCommand::Rebuild { name, .. } | ProjectionsCommand::Verify { name, .. } => {
-            name.clone()
+    // All, if none is named.
+    let wanted: &[String] = match command {
+        ProjectionsCommand::Status => &[],
+        ProjectionsCommand::Rebuild { names, .. } | ProjectionsCommand::Verify { names, .. } => {
+            names
         }
         ProjectionsCommand::Skip { name, .. } | ProjectionsCommand::Switch { name, .. } => {
-            Some(name.clone())
+            std::slice::from_ref(name)
         }
-        ProjectionsCommand::Status => None,
     };
-    if let Some(name) = &wanted
-        && !projections::names().contains(&name.as_str())
-    {
-        bail!("there is no read model `{name}`; there are {}", projections::names().join(", "));
+    let known = projections::names();
+    if let Some(name) = wanted.iter().find(|name| !known.contains(&name.as_str())) {
+        bail!("there is no read model `{name}`; there are {}", known.join(", "));
     }
-    if tools.parts.analytics.is_none() && wanted.as_deref() == Some(Analytics::NAME) {
+    if tools.parts.analytics.is_none() && wanted.iter().any(|name| name == Analytics::NAME) {
         bail!("there is no analysts' stream: nats.analytics_password is not set");
     }
     let end = tools.runners.log.end().await?;
@@ -141,8 +144,8 @@ async fn results(
     let bars = ProgressBars::new(end.messages, output);
     let (mut jobs, mut fills_analytics): (Vec<Job>, bool) = (Vec::new(), false);
     for_each_projection!(|P| {
-        let is_wanted =
-            wanted.as_deref().is_none_or(|name| name == P::NAME) && P::is_wanted(&tools.parts);
+        let is_named = wanted.is_empty() || wanted.iter().any(|name| name == P::NAME);
+        let is_wanted = is_named && P::is_wanted(&tools.parts);
         let in_place = matches!(command, ProjectionsCommand::Rebuild { .. }) && !P::IS_BUILT_BESIDE;
         if is_wanted && in_place {
             fills_analytics = true;
