@@ -20,7 +20,7 @@ use crate::{
     clock,
     commands::user::{User, UserCommand},
     events::{UploadPlace, Uploaded, UserId},
-    executor::Wait,
+    executor::{CommandError, Wait},
     protocol::{
         media::{FileAddress, StoredImage, UploadToFolder, UploadToObjectStore},
         refusals::{
@@ -128,7 +128,15 @@ pub(super) async fn note(
     let uploaded = Uploaded { place, path: path.as_str().to_owned(), bytes, media_type, sha256 };
     let user = caller.account.id;
     let command = UserCommand::NoteUpload(uploaded);
-    app.executor.execute::<User>(user, &command, caller.authority(), Wait::Durable).await?;
+    let noted =
+        app.executor.execute::<User>(user, &command, caller.authority(), Wait::Durable).await;
+    if let Err(CommandError::Unauthorized(_) | CommandError::Rejected(_)) = noted {
+        // It is in no event and never will be: an erasure could not find it.
+        if let Err(error) = app.media.remove(place, path).await {
+            error!(cause = %error, "cannot remove `{path}`, which nobody has");
+        }
+    }
+    noted?;
     app.metrics.uploads.inc();
     app.metrics.upload_bytes.inc_by(bytes);
     Ok(())

@@ -119,6 +119,11 @@ impl Pair {
     pub fn hi(self) -> UserId {
         self.hi
     }
+
+    /// The one that `one` is not.
+    pub fn other(self, one: UserId) -> UserId {
+        if one == self.lo { self.hi } else { self.lo }
+    }
 }
 
 /// What one of two people writes to the other.

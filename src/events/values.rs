@@ -152,7 +152,7 @@ pub struct UserSummary {
     /// Who.
     pub id: UserId,
     /// Remark, nickname or username.
-    #[schemars(extend("x-personal" = "name", "x-of" = ["id", "actor"]))]
+    #[schemars(extend("x-personal" = "name", "x-of" = ["id", "actor", "other"]))]
     pub name: String,
     /// Picture.
     #[schemars(extend("x-personal" = "picture"))]

@@ -9,7 +9,8 @@ use hongyan::{
         new_event::{Expect, NewEvent},
     },
     events::{
-        Cause, ChatEvent, ChatKey, Event, MessageId, Position, Sent, Timestamp, UserId, UserSummary,
+        Cause, ChatEvent, ChatKey, Event, MessageId, Position, Sent, Subject, Timestamp,
+        UploadPlace, Uploaded, UserEvent, UserId, UserSummary,
     },
 };
 use serde_json::{Value, json};
@@ -19,7 +20,7 @@ use uuid::Uuid;
 use crate::support::{App, Arrival, Group, PASSWORD, User, device, files, now_ms, until};
 
 /// What nobody else says or is called.
-const SECRETS: [&str; 4] = ["zephyrine", "quokka", "heliotrope", "marzipan"];
+const SECRETS: [&str; 5] = ["zephyrine", "quokka", "heliotrope", "marzipan", "tamarind"];
 
 /// Files below a folder that hold one of some texts, and which.
 fn found(folder: &Path, texts: &[&str]) -> Vec<String> {
@@ -83,21 +84,39 @@ async fn erase(app: &App, arguments: &[&str]) -> Value {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_that_a_person_said_or_was_called_is_left_in_any_store() {
-    let app = App::apart().await;
+    let app = App::apart_configured(&[("ANALYTICS__CONTENT", "full")]).await;
     let (ann, bob, group) = talk(&app).await;
     let picture = files::uploaded(&ann, "a.gif", b"GIF89a\x01\0\x01\0\0\0\0;heliotrope").await;
+    let clip = files::video(app.servers.folder(), "clip.mp4");
+    let clip = files::uploaded(&ann, "clip.mp4", &clip).await;
+    let shot = json!({ "videoUrl": clip, "time": 20, "width": 260 });
+    let poster = bob.post("/api/chat/getVideoScreenshot", shot).await.ok();
+    let poster = poster["url"].as_str().expect("an address");
+    assert_eq!(bob.get(poster).await.status, 200);
+    // What she calls somebody is in what they send her.
+    let dan = app.register("dan").await;
+    dan.post("/api/chat/applyfriend", json!({ "friend_id": ann.id, "nickname": "hello" }))
+        .await
+        .done();
+    let request = app.request(&dan, &ann).await;
+    let agree = json!({ "status": "agree", "nickname": "tamarind" });
+    ann.post(&format!("/api/chat/handleapply/{request}"), agree).await.done();
+    dan.send(&ann, "what Dan says").await.ok();
+    app.settle().await;
     assert!(!found(app.servers.folder(), &SECRETS).is_empty(), "they are somewhere before");
     let id = ann.id.to_string();
     let report = erase(&app, &[&id]).await;
     let told = ["messages", "files", "groups"].map(|key| report[0][key].clone());
-    assert_eq!(told, [json!(3), json!(1), json!([group.id])], "{report}");
+    assert_eq!(told, [json!(3), json!(3), json!([group.id])], "{report}");
 
     // The conversation keeps its order and its numbers, what others said, and one place for each message.
     let chat = app.cli(&["state", "chat", &format!("{}.{}", ann.id, bob.id), "--json"]).await;
     assert_eq!(chat.json()["state"]["messages"], 4);
     let groups = bob.groups().await;
     assert_eq!(groups[0]["name"], "群聊", "{groups:?}");
-    assert_eq!(bob.get(&picture.replace(bob.origin(), "")).await.status, 404);
+    for gone in [&picture.replace(bob.origin(), ""), poster] {
+        assert_eq!(bob.get(gone).await.status, 404, "{gone}");
+    }
     assert_eq!(ann.get("/api/chat/grouplist/1").await.status, 400, "the token is refused");
 
     app.verify().await;
@@ -146,6 +165,69 @@ async fn an_account_is_deleted_by_its_owner() {
     assert_eq!(again.as_array().map(Vec::len), Some(2), "{again}");
     bob.get("/api/chat/grouplist/1").await.ok();
     app.verify().await;
+}
+
+/// What an interrupted build has read, it has read with the key.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_erasure_goes_on_with_no_build_of_before() {
+    let app = App::configured(&[("PROJECTIONS__BATCH", "1")]).await;
+    let ann = app.register("ann").await;
+    ann.rename("quokka").await;
+    app.users(["bob", "cat", "dan", "eve", "fay", "gus", "hal", "ida"]).await;
+    app.settle().await;
+    let named = app.log().await.end().await.expect("the log").last;
+    let named = app.log().await.events_until(user_subject(&ann), named).await.expect("the log");
+    let named = named.last().expect("an event").position.0;
+    let slowly = ["projections", "rebuild", "user_directory", "--max-rate", "2"];
+    let mut building = app.begin_cli(&slowly);
+    until("the name is read", async || {
+        if !building.is_alive() {
+            building = app.begin_cli(&slowly); // it came to its end before anybody looked
+        }
+        let status = app.cli(&["projections", "status", "--json"]).await.json();
+        let models = status.as_array()?.iter().find(|model| model["name"] == "user_directory")?;
+        let mut built = models["generations"].as_array()?.iter();
+        let built = built.find(|one| one["built_for"] == "rebuild")?;
+        (built["position"].as_u64()? >= named).then_some(())
+    })
+    .await;
+    building.kill9();
+    erase(&app, &[&ann.id.to_string()]).await;
+    app.verify().await;
+}
+
+/// An account that cannot be erased now keeps nobody else's from it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_account_that_cannot_be_erased_holds_up_no_other() {
+    let app = App::start().await;
+    let [ann, bob] = app.friends(["ann", "bob"]).await;
+    let uploaded = UserEvent::FileUploaded(Uploaded {
+        place: UploadPlace::ObjectStore,
+        path: "images/20250924/1758692400000_20f90b51544f.png".to_owned(),
+        bytes: 1,
+        media_type: "image/png".to_owned(),
+        sha256: String::new(),
+    });
+    let Subject::User(id) = user_subject(&ann) else { unreachable!("it is a user's") };
+    let mut new = NewEvent::new(Event::User(id, uploaded), Some(id), &Cause::own("a test"));
+    app.log().await.append(&mut new, Expect::Anything).await.expect("the log takes it");
+    for user in [&ann, &bob] {
+        user.post("/api/chat/deleteAccount", json!({ "password": PASSWORD })).await.done();
+    }
+    let command = ["users", "erase", "--pending", "--reason", "asked for it", "--json"];
+    let ran = app.cli(&command).await;
+    let why = format!("not erased: user {}: ", ann.id);
+    assert!(!ran.success && ran.stderr.contains(&why), "{ran:?}");
+    let reports: Value = serde_json::from_str(&ran.stdout).expect("JSON");
+    assert_eq!(reports[0]["user"], bob.id, "{reports}");
+    let again = app.cli(&command).await;
+    assert!(!again.success && again.stderr.contains(&why), "{again:?}");
+    assert_eq!(serde_json::from_str::<Value>(&again.stdout).expect("JSON"), json!([]), "once");
+    app.verify().await;
+}
+
+fn user_subject(user: &User) -> Subject {
+    Subject::User(UserId(i64::try_from(user.id).expect("an id")))
 }
 
 /// Read models that could not be built are built by the next run.

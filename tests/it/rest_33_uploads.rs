@@ -1,6 +1,9 @@
 //! `rest.md` §33, DEV-22: uploads, and how they are served.
 
-use std::fs;
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use reqwest::Method;
 use reqwest::multipart::{Form, Part};
@@ -12,7 +15,7 @@ use tokio::net::TcpStream;
 use crate::support::files::{
     PNG, UPLOAD, form, last_event, left_over, post_form, upload, uploaded,
 };
-use crate::support::{App, Reply, User, device, send, until};
+use crate::support::{App, PASSWORD, Reply, User, device, send, until};
 
 /// `rest.md` §33, DEV-22, clarifications 13 and 32.
 #[tokio::test]
@@ -337,6 +340,32 @@ async fn who_goes_away_leaves_nothing(app: &App) {
     until("an upload is coming", async || (left_over(app) == 1).then_some(())).await;
     drop(gone);
     until("nothing is left", async || (left_over(app) == 0).then_some(())).await;
+}
+
+/// A file of somebody whose token has ended when it is there: nothing would ever find it.
+#[tokio::test]
+async fn rest_33_what_is_refused_at_its_end_leaves_nothing() {
+    let app = App::start().await;
+    let ann = app.register("ann").await;
+    let end = "\r\n--b--\r\n";
+    let mut slow = start_upload(&ann, HALF.len() + end.len()).await;
+    slow.write_all(HALF.as_bytes()).await.expect("sent");
+    until("an upload is coming", async || (left_over(&app) == 1).then_some(())).await;
+    ann.post("/api/chat/deleteAccount", json!({ "password": PASSWORD })).await.done();
+    slow.write_all(end.as_bytes()).await.expect("sent");
+    let answer = whole_answer(slow).await;
+    assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
+    let uploads = app.servers.uploads();
+    let files = walk(&uploads);
+    assert!(files.is_empty(), "{files:?}");
+}
+
+/// All files below a folder.
+fn walk(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("one").path());
+    let (folders, mut files): (Vec<_>, Vec<_>) = entries.partition(|path| path.is_dir());
+    files.extend(folders.iter().flat_map(|folder| walk(folder)));
+    files
 }
 
 /// The gateways share the folder.

@@ -17,6 +17,13 @@ pub struct StoredPath {
 /// No path of ours is longer.
 const LONGEST: usize = 200;
 
+/// Where posters are, and how their names begin.
+const POSTERS: &str = "Diy/VideoScreenshot/screenshot_";
+
+fn milliseconds(name: &str) -> Option<i64> {
+    name.split('_').next()?.parse().ok()
+}
+
 impl StoredPath {
     /// Reads a path as it stands in an address, with nothing encoded; `None` for one that no file of
     /// ours has.
@@ -46,8 +53,7 @@ impl StoredPath {
     /// `Diy/VideoScreenshot/screenshot_1758692400000_k7dz26.png` (rest.md §35): of the same video and the same `still`
     /// always the same. The time is that of the video.
     pub fn poster(video: &Self, still: &str, kind: FileKind) -> Self {
-        let name = video.text.rsplit('/').next().and_then(|name| name.split('_').next());
-        let at: i64 = name.and_then(|ms| ms.parse().ok()).unwrap_or_default();
+        let at = video.made_at().unwrap_or_default();
         let digest: [u8; 32] = Sha256::digest(format!("{video} {still}")).into();
         let mut rest = digest.first_chunk().map_or(0, |start| u128::from_be_bytes(*start));
         let letters = std::iter::repeat_with(|| {
@@ -56,7 +62,17 @@ impl StoredPath {
             char::from_digit(digit, 36).unwrap_or('0')
         });
         let letters: String = letters.take(6).collect();
-        Self::of(format!("Diy/VideoScreenshot/screenshot_{at}_{letters}"), kind)
+        Self::of(format!("{POSTERS}{at}_{letters}"), kind)
+    }
+
+    /// When an upload got its name.
+    pub fn made_at(&self) -> Option<i64> {
+        milliseconds(self.text.rsplit('/').next()?)
+    }
+
+    /// When the video got its name that this is a poster of.
+    pub fn poster_of(&self) -> Option<i64> {
+        milliseconds(self.text.strip_prefix(POSTERS)?)
     }
 
     fn of(stem: String, kind: FileKind) -> Self {
@@ -114,6 +130,7 @@ mod tests {
         assert!(letters.len() == 6 && letters.bytes().all(is_letter), "{letters}");
         assert_eq!(StoredPath::parse(poster.as_str()), Some(poster.clone()));
         assert_eq!(StoredPath::poster(&video, "20", png), poster);
+        assert_eq!((poster.poster_of(), video.poster_of()), (video.made_at(), None));
         assert_ne!(StoredPath::poster(&video, "21", png), poster);
         assert_ne!(StoredPath::poster(&path("a/1758692400000_1.mp4"), "20", png), poster);
     }

@@ -54,7 +54,7 @@ pub(super) enum ProjectionsCommand {
         /// Events per second, at most
         #[arg(long, value_name = "EVENTS")]
         max_rate: Option<NonZeroU32>,
-        /// Drop the generation before, too: there is no way back then
+        /// Drop all other generations, also what an interrupted build left: there is no way back then
         #[arg(long)]
         drop_before: bool,
     },
@@ -158,6 +158,9 @@ async fn results(
                 }
                 ProjectionsCommand::Rebuild { drop_before, .. } => {
                     let drop_before = *drop_before;
+                    if drop_before {
+                        model.drop_unfinished().await?;
+                    }
                     let build = model.begin(BuildPurpose::Rebuild, &mut replay).await?;
                     let mut bar = bars.add(P::NAME);
                     Box::pin(async move {

@@ -6,6 +6,7 @@ use anyhow::{Context as _, ensure};
 use clap::Args;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+use tracing::warn;
 use uuid::Uuid;
 
 use super::super::{
@@ -19,7 +20,7 @@ use crate::{
         nats::{
             credential_store::{DeviceReservation, UsernameReservation},
             event_log::EventLog,
-            reader::Entry,
+            reader::Unreadable,
         },
     },
     commands::{
@@ -28,8 +29,8 @@ use crate::{
     },
     config::Config,
     events::{
-        Cause, Event, GroupEvent, GroupId, KeyOwner, Position, Recorded, Subject, Uploaded,
-        UserEvent, UserId, Username,
+        Cause, Event, GroupEvent, GroupId, KeyOwner, Position, Recorded, Subject, UploadPlace,
+        Uploaded, UserEvent, UserId, Username,
     },
     executor::{
         Wait,
@@ -108,20 +109,24 @@ pub(super) async fn run(
         }
     }
     let media = Media::open(config).await?;
-    let mut reports = Vec::new();
+    let (mut reports, mut failures) = (Vec::new(), Vec::new());
     for account in &wanted {
-        reports.push(erase(accounts, &media, account, &cause).await?);
+        match erase(accounts, &media, account, &cause).await {
+            Ok(report) => reports.push(report),
+            // Nobody waits for whoever cannot be erased.
+            Err(error) => failures.push(format!("user {}: {error:#}", account.id)),
+        }
     }
     if !reports.is_empty() {
         // From nothing: each generation that is there was built while the keys were.
         projections::rebuild_all(config, output).await?;
     }
     // As long as a key is there the erasure is pending, whatever interrupted it.
-    for account in &wanted {
-        executor.log.keys.destroy_older(KeyOwner::User(account.id)).await?;
+    for report in &reports {
+        executor.log.keys.destroy_older(KeyOwner::User(report.user)).await?;
     }
     output.print(&json!(reports), || {
-        if reports.is_empty() {
+        if wanted.is_empty() {
             return "there is nothing to erase".to_owned();
         }
         let lines = reports.iter().map(|report| {
@@ -131,6 +136,7 @@ pub(super) async fn run(
         });
         lines.collect::<Vec<_>>().join("\n")
     });
+    ensure!(failures.is_empty(), "not erased: {}", failures.join("; "));
     Ok(ExitCode::SUCCESS)
 }
 
@@ -179,15 +185,16 @@ async fn erase(
     if let Some(device) = &account.device {
         accounts.credentials.erase::<DeviceReservation>(&device.fingerprint, user).await?;
     }
-    for upload in &uploads {
-        // An upload that was erased before has no path any more.
-        let Some(path) = StoredPath::parse(&upload.path) else { continue };
-        files += u64::from(media.remove(upload.place, &path).await?);
+    // An upload that was erased before has no path any more.
+    let own = uploads.iter().filter_map(|upload| Some((upload.place, stored_at(upload)?)));
+    let mut own: Vec<_> = own.collect();
+    own.extend(posters_of(&executor.log, &own).await?);
+    for (place, path) in &own {
+        files += u64::from(media.remove(*place, path).await?);
     }
     let groups = groups_named_by(&executor.log, user).await?;
     for group in groups.iter().copied() {
-        keys.rotate(KeyOwner::Group(group)).await?;
-        rename(accounts, group, user, cause).await?;
+        seal_name_anew(accounts, group, user, cause).await?;
     }
     let messages = message_history::count_by(&executor.pool, user).await?;
     keys.revoke(KeyOwner::User(user)).await?;
@@ -219,12 +226,40 @@ async fn names_and_uploads(
     Ok((names, uploads))
 }
 
+fn stored_at(upload: &Uploaded) -> Option<StoredPath> {
+    StoredPath::parse(&upload.path)
+}
+
+/// The posters of some files, whoever asked for them. One of another video that got its name in the same millisecond is
+/// made again when it is asked for.
+async fn posters_of(
+    log: &EventLog,
+    files: &[(UploadPlace, StoredPath)],
+) -> anyhow::Result<Vec<(UploadPlace, StoredPath)>> {
+    let videos = files.iter().filter(|(_, path)| path.kind().media_type.starts_with("video/"));
+    let videos: BTreeSet<i64> = videos.filter_map(|(_, path)| path.made_at()).collect();
+    let mut posters = Vec::new();
+    if videos.is_empty() {
+        return Ok(posters);
+    }
+    replay(log, &["evt.user.>"], |recorded| {
+        if let Event::User(_, UserEvent::FileUploaded(upload)) = recorded.event
+            && let Some(path) = stored_at(&upload)
+            && path.poster_of().is_some_and(|video| videos.contains(&video))
+        {
+            posters.push((upload.place, path));
+        }
+    })
+    .await?;
+    Ok(posters)
+}
+
 /// Groups that the person gave a name, or whose first one is made of the names of those who were in them.
 async fn groups_named_by(log: &EventLog, user: UserId) -> anyhow::Result<BTreeSet<GroupId>> {
     let mut named = BTreeSet::new();
     replay(log, &["evt.group.>"], |recorded| {
         if let Event::Group(group, event) = recorded.event
-            && names_after(user, &event, recorded.actor) == Some(true)
+            && names_after(user, event, recorded.actor).is_some_and(|(_, is_theirs)| is_theirs)
         {
             named.insert(group);
         }
@@ -233,36 +268,48 @@ async fn groups_named_by(log: &EventLog, user: UserId) -> anyhow::Result<BTreeSe
     Ok(named)
 }
 
-/// Is the name that an event gives a group one person's, or one with theirs in it? `None` if it gives none.
-fn names_after(user: UserId, event: &GroupEvent, actor: Option<UserId>) -> Option<bool> {
+/// The name that an event gives a group, and whether that is one person's or has theirs in it.
+fn names_after(user: UserId, event: GroupEvent, actor: Option<UserId>) -> Option<(String, bool)> {
     match event {
-        GroupEvent::Created { members, .. } => Some(members.contains(&user)),
-        GroupEvent::Renamed { .. } => Some(actor == Some(user)),
+        GroupEvent::Created { name, members, .. } => Some((name, members.contains(&user))),
+        GroupEvent::Renamed { name, .. } => Some((name, actor == Some(user))),
         _ => None,
     }
 }
 
-/// Gives a group its name again, under its new key, or another if that was theirs.
-async fn rename(
+/// Gives a group a new key, and under it its name again, or another if that was theirs.
+async fn seal_name_anew(
     accounts: &Accounts,
     id: GroupId,
     user: UserId,
     cause: &Cause,
 ) -> anyhow::Result<()> {
     let executor = &accounts.executor;
-    let group = executor.state::<Group>(id).await?.state;
-    let Some(group) = group.active() else { return Ok(()) };
-    let Some(owner) = accounts.account(group.row.owner).await? else { return Ok(()) };
-    let (mut is_theirs, until) = (false, executor.log.end().await?.last);
+    let (mut named, until) = (None, executor.log.end().await?.last);
     for recorded in executor.log.events_until(Subject::Group(id), until).await? {
         if let Event::Group(_, event) = recorded.event {
-            is_theirs = names_after(user, &event, recorded.actor).unwrap_or(is_theirs);
+            named = names_after(user, event, recorded.actor).or(named);
         }
     }
-    let name = if is_theirs { UNNAMED_GROUP.to_owned() } else { group.row.name.clone() };
-    let change = Change { by: &owner, icon: "", authority: Authority::of_operator(cause) };
-    groups::run(executor, change, id, GroupAction::Rename(name)).await?;
-    Ok(())
+    let (name, is_theirs) = named.unwrap_or_default();
+    let name = if is_theirs { UNNAMED_GROUP.to_owned() } else { name };
+    let group = executor.state::<Group>(id).await?.state;
+    let owner = group.active().map(|group| group.row.owner);
+    let owner = match owner {
+        Some(owner) => accounts.account(owner).await?,
+        None => None,
+    };
+    let rename = async || {
+        let Some(owner) = &owner else { return Ok(()) };
+        let change = Change { by: owner, icon: "", authority: Authority::of_operator(cause) };
+        groups::run(executor, change, id, GroupAction::Rename(name.clone())).await.map(drop)
+    };
+    if is_theirs {
+        // A message has the name that its gateway knows: that must not be theirs under a key that stays.
+        rename().await?;
+    }
+    executor.log.keys.rotate(KeyOwner::Group(id)).await?;
+    Ok(rename().await?)
 }
 
 /// Shows all events of some subjects that the log holds now.
@@ -275,7 +322,14 @@ pub(super) async fn replay(
     let until = log.end().await?.last;
     let mut reader = log.read_between(subjects, (Position(1), until)).await?;
     while let Some(batch) = reader.next_batch(AT_ONCE).await? {
-        batch.into_iter().filter_map(Entry::ok).for_each(&mut see);
+        for entry in batch {
+            match entry {
+                Ok(recorded) => see(recorded),
+                Err(Unreadable { position, source }) => {
+                    warn!(%position, error = %source, "left out an event that cannot be read");
+                }
+            }
+        }
     }
     Ok(())
 }

@@ -232,6 +232,9 @@ impl Account {
         let event = match command.clone() {
             UserCommand::Register { uuid, .. } if uuid == self.uuid => return Ok(None),
             UserCommand::Register { .. } => return Err(UserRejection::IdTaken),
+            UserCommand::Upgrade(_) | UserCommand::Enable if self.deleted => {
+                return Err(UserRejection::Deleted);
+            }
             UserCommand::Upgrade(username) => match self.role {
                 Role::Visitor => Some(UserEvent::Upgraded { username }),
                 Role::User if username == self.username => None,
@@ -258,7 +261,6 @@ impl Account {
             UserCommand::ChangePassword => Some(UserEvent::PasswordChanged),
             UserCommand::NoteUpload(uploaded) => Some(UserEvent::FileUploaded(uploaded)),
             UserCommand::Disable => (!self.disabled).then_some(UserEvent::Disabled),
-            UserCommand::Enable if self.deleted => return Err(UserRejection::Deleted),
             UserCommand::Enable => self.disabled.then_some(UserEvent::Enabled),
             UserCommand::Delete => (!self.deleted).then_some(UserEvent::Deleted),
             UserCommand::Erase { .. } if !self.deleted => return Err(UserRejection::NotDeleted),

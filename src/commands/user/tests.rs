@@ -170,7 +170,9 @@ fn an_account_is_deleted_for_good() {
     assert_eq!(mine.decide(&UserCommand::Delete), Ok(Some(UserEvent::Deleted)));
     let gone = given::<User>([begin.clone(), UserEvent::Deleted]);
     assert_eq!(gone.decide(&UserCommand::Delete), Ok(None));
-    assert_eq!(gone.decide(&UserCommand::Enable), Err(UserRejection::Deleted));
+    for command in [UserCommand::Enable, UserCommand::Upgrade(Username("alice".into()))] {
+        assert_eq!(gone.decide(&command), Err(UserRejection::Deleted));
+    }
     assert_eq!(gone.decide(&erase), Ok(Some(erased.clone())));
     assert!(gone.active().is_none() && gone.account().is_some());
     let nobody = given::<User>([begin, UserEvent::Deleted, erased]);

@@ -175,6 +175,13 @@ impl Unsealed<'_> {
                 value.get().parse().ok().map(|id| KeyOwner::User(UserId(id)))
             }
             (Whose::Day, _) => self.day.map(KeyOwner::Day),
+            (Whose::Other, Subject::Chat(ChatKey { pair, sender })) => {
+                Some(KeyOwner::User(pair.other(sender)))
+            }
+            (Whose::Other, Subject::Friendship(pair)) => {
+                self.actor.map(|actor| KeyOwner::User(pair.other(actor)))
+            }
+            (Whose::Other, _) => None,
             (Whose::Group, Subject::Group(id) | Subject::GroupChat(id)) => {
                 Some(KeyOwner::Group(id))
             }

@@ -29,6 +29,8 @@ pub(super) enum Whose {
     Aggregate,
     /// The group that the aggregate is.
     Group,
+    /// The one of two people that the aggregate is of who did not do it: a name may be a remark of theirs.
+    Other,
     /// The day on which it was said, where messages are kept for so long only.
     Day,
     /// The person whose number is in this field of the same object.
@@ -40,6 +42,7 @@ impl Whose {
         match name {
             "actor" => Self::Actor,
             "group" => Self::Group,
+            "other" => Self::Other,
             "day" => Self::Day,
             field => Self::Field(field.to_owned()),
         }

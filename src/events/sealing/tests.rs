@@ -100,9 +100,30 @@ fn what_is_of_two_is_gone_with_either() {
         ["", ""],
         "Ann chose what Bob is called"
     );
-    assert_eq!([&bob["caller"]["name"], &bob["other"]["name"]], ["Ann", ""]);
+    assert_eq!(
+        [&bob["caller"]["name"], &bob["other"]["name"]],
+        ["", ""],
+        "and Bob what Ann is called"
+    );
     assert_eq!([&ann["other"]["avatar"], &bob["other"]["avatar"]], ["b", ""]);
     assert_eq!([&ann["edges"][0]["remark"], &bob["edges"][0]["remark"]], ["", ""]);
+}
+
+/// A sender's name may be what the recipient calls them.
+#[test]
+fn a_senders_name_is_gone_with_either_of_both() {
+    let mut event = message();
+    event["type"] = json!("message.sent.v1");
+    event["data"]["to"]["id"] = json!(9);
+    let body = sealed("evt.chat.3.9.3", 3, &event);
+    for gone in [3, 9] {
+        let read = read(&body, without(KeyOwner::User(UserId(gone))));
+        assert_eq!(
+            [&read["data"]["from"]["name"], &read["data"]["to"]["name"]],
+            ["", ""],
+            "{gone}"
+        );
+    }
 }
 
 #[test]

@@ -53,7 +53,8 @@ impl Accounts {
         };
         let owner = self.account(held.reservation.user).await?;
         Ok(owner.filter(|account| {
-            account.uuid == held.reservation.uuid && account.role == Role::Visitor
+            let is_theirs = account.uuid == held.reservation.uuid && !account.deleted;
+            is_theirs && account.role == Role::Visitor
         }))
     }
 

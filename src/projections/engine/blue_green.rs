@@ -100,7 +100,6 @@ impl<P: Projection> BlueGreen<P> {
         purpose: BuildPurpose,
         replay: &mut Replay,
     ) -> Result<Build, StopReason> {
-        self.context.log.keys.forget_all(); // what was destroyed meanwhile is not remembered
         let live = self.live().await?;
         let mut runner = self.runner();
         let built = runner.begin(purpose).await?;
@@ -129,6 +128,19 @@ impl<P: Projection> BlueGreen<P> {
             }
         }
         Ok(Switched { generation: built.number, before: live.number, position })
+    }
+
+    /// Drops what an interrupted rebuild left, or one that another process is at: the next begins with nothing.
+    ///
+    /// # Errors
+    /// The store fails.
+    pub async fn drop_unfinished(&self) -> Result<(), StopReason> {
+        for listed in self.listed().await? {
+            if listed.built_for == Some(BuildPurpose::Rebuild) {
+                self.store.drop(&listed.of(P::NAME)).await?;
+            }
+        }
+        Ok(())
     }
 
     /// Drops all generations but one.

@@ -25,6 +25,7 @@ impl<P: Projection> Runner<'_, P> {
     /// A generation to build: what an interrupted build left, if the log still holds what that has applied; otherwise
     /// an empty one.
     pub(super) async fn begin(&mut self, purpose: BuildPurpose) -> Result<Generation, StopReason> {
+        self.context.log.keys.forget_all(); // what was destroyed meanwhile is not remembered
         let end = self.context.log.end().await?;
         for listed in self.store.generations(P::NAME).await? {
             if listed.built_for != Some(purpose) {

@@ -69,6 +69,9 @@ impl<'a, P: Projection> Runner<'a, P> {
         self.context.health.begun(P::NAME); // before there is a new generation that others may read
         let mut generation = self.store.live(P::NAME, created).await?;
         self.at = self.store.claim(&generation, self.owner).await?;
+        if self.at.position == Position(0) {
+            self.context.log.keys.forget_all(); // an erasure may be why it is empty (ADR 0038)
+        }
         // Where the log ends is asked after the claim: until then another runner may have gone on, and what it applied
         // beyond an earlier end is no sign of a log that lost something.
         // Live is who has all that it held by now: while messages flow, the end may always be a little ahead.

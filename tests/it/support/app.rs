@@ -40,7 +40,12 @@ impl App {
 
     /// The same on servers of its own, each of which may be killed.
     pub async fn apart() -> Self {
-        Self::on(Servers::apart().await, &[]).await
+        Self::apart_configured(&[]).await
+    }
+
+    /// The same with settings of its own.
+    pub async fn apart_configured(own: &[(&str, &str)]) -> Self {
+        Self::on(Servers::apart().await, own).await
     }
 
     async fn on(servers: Servers, own: &[(&str, &str)]) -> Self {
