@@ -242,7 +242,7 @@ surprise a reader of new ones, is a new version of its type: fields may be added
 
 The position of an event is its sequence number in the stream. Times in `data` are milliseconds since 1970-01-01 UTC.
 
-In the stream all that is of class name, content, picture or device is sealed under a key of whom it is about or who said it
+In the stream all that is of class name, content, picture (but a group's) or device is sealed under a key of whom it is about or who said it
 (`x-of` in the schema; [erasure](../design/erasure.md)): an object with the one field `$` is in its place. `hongyan events
 show`, `tail` and `export` read it. What was erased is an empty text, `null` or an empty list.
 

@@ -70,7 +70,9 @@ impl<'a, P: Projection> Runner<'a, P> {
         let mut generation = self.store.live(P::NAME, created).await?;
         self.at = self.store.claim(&generation, self.owner).await?;
         if self.at.position == Position(0) {
-            self.context.log.keys.forget_all(); // an erasure may be why it is empty (ADR 0038)
+            // An erasure may be why it is empty (ADR 0038).
+            self.context.log.keys.forget_all();
+            self.context.shared_log.forget();
         }
         // Where the log ends is asked after the claim: until then another runner may have gone on, and what it applied
         // beyond an earlier end is no sign of a log that lost something.

@@ -89,6 +89,11 @@ impl SharedLogSubscription {
         self.recent.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Forgets the events that it keeps, as they were read: what was erased meanwhile is read as such from now on.
+    pub fn forget(&self) {
+        self.recent().forget();
+    }
+
     /// Follows the events of `subjects`, which are among the tail's, from a position on.
     ///
     /// # Errors
@@ -126,6 +131,13 @@ impl Recent {
     fn begin(&mut self, end: Position) {
         (self.after, self.end) = (Some(end), end);
         self.waiting.drain().for_each(|(_, waiting)| waiting.arrived.notify_one());
+    }
+
+    /// Who lags reads by themselves.
+    fn forget(&mut self) {
+        self.after = self.after.map(|_| self.end);
+        self.events.clear();
+        self.bytes = 0;
     }
 
     fn next_number(&mut self) -> u64 {

@@ -80,3 +80,12 @@ fn what_does_not_fit_is_forgotten_oldest_first_and_known_to_be() {
     assert_eq!(recent.events.len(), MOST);
     assert!(!recent.has(Position(14)) && recent.has(Position(15)));
 }
+
+#[test]
+fn who_lags_does_not_get_what_was_forgotten() {
+    let mut recent = recent(vec![event(11, "evt.user.1", 1), event(14, "evt.user.1", 1)]);
+    recent.forget();
+    assert!(!recent.has(Position(14)) && recent.has(Position(15)));
+    recent.take(vec![event(15, "evt.user.1", 1)]);
+    assert_eq!(found(&recent, &["evt.user.>"], 15, 9), (vec![15], 16));
+}
