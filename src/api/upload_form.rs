@@ -45,6 +45,9 @@ use crate::{
 /// The longest text of a field beside the file.
 const TEXT_BYTES: usize = 4096;
 
+/// So much of a file is taken before it is seen again whether there is room.
+const ROOM_CHECK_BYTES: usize = 1 << 20;
+
 /// How many fields may come before the file.
 const FIELDS: usize = 50;
 
@@ -262,9 +265,17 @@ impl<R: Upload> UploadForm<R> {
         let folder: &Folder = &app.media.folder;
         let incoming = folder.receive(app.config.media.upload_bytes).await;
         let mut incoming: IncomingFile = incoming.map_err(StoreFailure::from)?;
-        let mut looked = false;
+        let (mut looked, mut unchecked) = (false, 0);
         let mut next = first;
         while let Some(data) = next {
+            // Others write at the same time.
+            unchecked += data.len();
+            if unchecked >= ROOM_CHECK_BYTES {
+                unchecked = 0;
+                if !app.media.room.is_left().await {
+                    return Err(NoFile::NoRoom);
+                }
+            }
             incoming.write(&data).await?;
             if !looked && incoming.head().len() == HEAD_BYTES {
                 looked = true;

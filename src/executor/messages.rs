@@ -18,10 +18,10 @@ use crate::{
     commands::{
         decider::Decider as _,
         friendship::Friendship,
-        group::{ActiveGroup, Group},
+        group::{ActiveGroup, Group, Member},
         message::{
             Draft, Message, MessageCommand, MessageContent, MessageRejection, Recipient, Revoker,
-            SendQuota, SentOrRevoked,
+            SendQuota, SentOrRevoked, Target,
         },
         user::{Account, User},
     },
@@ -166,8 +166,12 @@ impl<To: Recipient> Action for Revoke<To> {
         To::Event::subject(self.revocation.to.key(self.revocation.by.id))
     }
 
-    async fn judge(&mut self, _: &Executor) -> Result<Judgement<Self>> {
+    async fn judge(&mut self, executor: &Executor) -> Result<Judgement<Self>> {
         let (revocation, revoker) = (self.revocation.clone(), self.revoker);
+        if let (Target::Group(group), Revoker::Author) = (revocation.to.target(), revoker) {
+            let group = executor.state::<Group>(group).await?.state;
+            member(&group, revocation.by.id)?; // they may have been removed while the history was waited for
+        }
         let key = revocation.to.key(revocation.by.id);
         // Two at once become one: the identity of the event is that of the message.
         let id = Some(Uuid::new_v5(&revocation.message.0, b"revoked"));
@@ -231,11 +235,17 @@ pub async fn revoke_in_group(
     authority: Authority<'_>,
 ) -> Result<Revocation<GroupSummary>> {
     let group = executor.state::<Group>(to.id).await?.state;
-    let refuse = |rejection| CommandError::Rejected(rejection);
-    let active = group.active().ok_or(refuse(MessageRejection::NoGroupToRevokeIn))?;
-    let member = active.membership(by.id).ok_or(refuse(MessageRejection::RevokerNotInGroup))?;
+    let member = member(&group, by.id)?;
     let revocation = Revocation { message, by: member.summary(by), to, at: clock::now() };
     revoke(executor, revocation, Revoker::Author, authority).await
+}
+
+/// Who takes back in a group has to be in it.
+fn member(group: &Group, user: UserId) -> Result<&Member> {
+    let active = group.active().ok_or(MessageRejection::NoGroupToRevokeIn);
+    let member = active
+        .and_then(|active| active.membership(user).ok_or(MessageRejection::RevokerNotInGroup));
+    member.map_err(CommandError::Rejected)
 }
 
 /// Takes back what was sent, in its author's name, for an operator; and waits until the history shows it.

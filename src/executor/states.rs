@@ -1,11 +1,16 @@
 //! The states that commands are judged by: from the cache, or else from a read model and what the log says beyond it.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
+use tokio::time::timeout;
 use tracing::debug;
 
 use super::{Executor, aggregates::Aggregate, state_cache::Versioned};
 use crate::{adapters::nats::log_error::LogError, events::Position};
+
+/// How long a read model may take. A command that is under way holds up what all gateways wait for, and a gateway that is
+/// behind for longer than half the liveness time-out serves nobody (ADR 0020).
+const PATIENCE: Duration = Duration::from_millis(500);
 
 impl Executor {
     /// An aggregate as it is now.
@@ -18,10 +23,14 @@ impl Executor {
 
     /// A read model that lags, or is gone, costs time but never an error: the log has the rest.
     async fn load<A: Aggregate>(&self, id: A::Id) -> Result<Versioned<A>, LogError> {
-        let mut versioned = match A::load_snapshot(self, id).await {
-            Ok((state, version)) => Versioned { state: Arc::new(state), version },
-            Err(error) => {
+        let mut versioned = match timeout(PATIENCE, A::load_snapshot(self, id)).await {
+            Ok(Ok((state, version))) => Versioned { state: Arc::new(state), version },
+            Ok(Err(error)) => {
                 debug!(%error, "folding an aggregate from the log alone");
+                Versioned::default()
+            }
+            Err(_) => {
+                debug!("a store does not answer, folding an aggregate from the log alone");
                 Versioned::default()
             }
         };

@@ -10,7 +10,7 @@ use tracing::{Instrument as _, Span, debug, error_span, warn};
 use super::{
     connection_command::{ConnectionCommand, GroupFrame},
     connection_state::ConnectionState,
-    delivery_state::{Decision, ReadOutcome, Remembered},
+    delivery_state::{Decision, DeliveryState, ReadOutcome, Remembered},
     frame_sink::{Ended, FrameSink},
     opening::{Admitted, Opened, Refused, open},
     place::Place,
@@ -31,6 +31,12 @@ const HEARTBEAT: Duration = Duration::from_secs(30);
 
 /// How long an alert waits for the word that nobody wants it.
 const ALERT: Duration = Duration::from_millis(300);
+
+/// How long hints wait for what they depend on.
+const HINTS: Duration = Duration::from_millis(500);
+
+/// How long a frame may take once another connection delivers, or none: less than whoever takes over waits.
+const LAST_WRITE: Duration = Duration::from_millis(500);
 
 /// Serves a connection to its end, in a task of its own. There may be a hundred thousand that say nothing, so a future
 /// that is awaited only now and then is boxed: the task has room for the waiting and no more.
@@ -97,12 +103,15 @@ impl Connected {
         sink: &mut FrameSink,
     ) -> Result<(), Ended> {
         sink.send(frames::welcome(clock::now())).await?;
-        let has_friends = self.role == Role::User
-            && address_book::has_friends(&sockets.app.executor.pool, self.user)
-                .await
-                .unwrap_or(false);
-        let in_groups = group_roster::has_groups(&sockets.app.executor.pool, self.user).await;
-        let in_groups = in_groups.unwrap_or(false);
+        let pool = &sockets.app.executor.pool;
+        let look = async {
+            let has_friends =
+                self.role == Role::User && address_book::has_friends(pool, self.user).await?;
+            Ok::<_, sqlx::Error>((has_friends, group_roster::has_groups(pool, self.user).await?))
+        };
+        // A database that does not answer keeps nobody from what they connected for.
+        let (has_friends, in_groups) =
+            timeout(HINTS, look).await.ok().and_then(Result::ok).unwrap_or_default();
         let wanted = frames::HintsFor { role: self.role, in_groups, has_friends };
         let assets = &sockets.app.config.server.asset_base;
         for hint in frames::hints(&account, assets, wanted, (clock::now(), clock::random_id)) {
@@ -179,12 +188,12 @@ impl Connected {
         sockets: &Sockets,
         sink: &mut FrameSink,
     ) -> Result<(), Ended> {
-        let Some(delivery) = self.state.delivery() else { return Ok(()) };
+        let Some(delivery) = self.delivery() else { return Ok(()) };
         let bare = frame.is_empty() || !may_write(sockets);
         if delivery.on_queue_push(number, bare) == Decision::Deliver
             && let Ok(text) = Utf8Bytes::try_from(frame)
         {
-            sink.send(text).await?;
+            self.write(sink, text).await?;
             self.written(sockets, sink, Place::Queue { number, position }, true);
         }
         Ok(())
@@ -197,13 +206,13 @@ impl Connected {
         sockets: &Sockets,
         sink: &mut FrameSink,
     ) -> Result<(), Ended> {
-        let Some(delivery) = self.state.delivery() else { return Ok(()) };
+        let Some(delivery) = self.delivery() else { return Ok(()) };
         let decision = delivery.on_group_push(push, frame.is_none() || !may_write(sockets));
         let (group, position) = (push.group, push.position.0);
         let place = Place::Timeline { group, position, after: push.after };
         match (decision, frame) {
             (Decision::Deliver, Some(frame)) => {
-                sink.send(frame.clone()).await?;
+                self.write(sink, frame.clone()).await?;
                 self.written(sockets, sink, place, true);
             }
             (Decision::SkipOwn, _) => self.written(sockets, sink, place, false),
@@ -268,7 +277,7 @@ impl Connected {
             }
             if let Some(object) = &item.object {
                 let now = clock::now();
-                sink.send(frames::message(object, now)).await?;
+                self.write(sink, frames::message(object, now)).await?;
                 if let Some(accepted) = message_object::accepted_at(object) {
                     let age = Duration::from_millis(now.0.abs_diff(accepted.0));
                     sockets.app.metrics.queue_age.observe(age.as_secs_f64());
@@ -372,7 +381,29 @@ impl Connected {
         let Ok(user) = sockets.app.executor.state::<User>(self.user).await else { return Ok(()) };
         let Some(account) = user.state.account().filter(|_| !silenced) else { return Ok(()) };
         let assets = &sockets.app.config.server.asset_base;
-        sink.send(frames::alert(account, assets, (clock::now(), clock::random_id()))).await
+        self.write(sink, frames::alert(account, assets, (clock::now(), clock::random_id()))).await
+    }
+
+    /// What it delivers, if it still does: behind what was pushed may wait that another connection delivers now, or none.
+    fn delivery(&mut self) -> Option<&mut DeliveryState> {
+        if self.registration.commands.has_final() { None } else { self.state.delivery() }
+    }
+
+    /// Writes a frame. Whoever has taken over does not wait for as long as a slow client may take.
+    async fn write(
+        &mut self,
+        sink: &mut FrameSink,
+        text: impl Into<Utf8Bytes>,
+    ) -> Result<(), Ended> {
+        let overtaken = async {
+            self.registration.commands.final_arrived().await;
+            tokio::time::sleep(LAST_WRITE).await;
+        };
+        tokio::select! {
+            biased;
+            written = sink.send(text) => written,
+            () = overtaken => Err(DisconnectReason::TooSlow),
+        }
     }
 }
 

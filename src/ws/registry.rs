@@ -66,6 +66,8 @@ struct Handle {
     stage: Stage,
     /// The last number that was pushed to it.
     pushed: u64,
+    /// It was told to end, for there were too many.
+    is_evicted: bool,
     commands: Arc<Mailbox<ConnectionCommand>>,
 }
 
@@ -154,8 +156,13 @@ impl ConnectionRegistry {
         if closed {
             commands.put(ConnectionCommand::Abort(DisconnectReason::Shutdown));
         }
-        if handles.len() >= self.most_per_user {
-            handles[0].send(ConnectionCommand::Abort(DisconnectReason::TooMany));
+        // One that is blocked in a write takes a while to end: it does not count, and the next one is not spared for it.
+        let kept = handles.iter().filter(|handle| !handle.is_evicted).count();
+        if kept >= self.most_per_user
+            && let Some(oldest) = handles.iter_mut().find(|handle| !handle.is_evicted)
+        {
+            oldest.is_evicted = true;
+            oldest.send(ConnectionCommand::Abort(DisconnectReason::TooMany));
         }
         let stage = Stage::Opening;
         handles.push(Handle {
@@ -163,6 +170,7 @@ impl ConnectionRegistry {
             token,
             stage,
             pushed: 0,
+            is_evicted: false,
             commands: Arc::clone(&commands),
         });
         Registration {

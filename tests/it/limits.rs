@@ -1,13 +1,48 @@
 //! What attackers and broken networks like has an end, with a clear answer (config/default.toml, `[limits]`).
 
+use std::fs;
+
 use futures_util::future::join_all;
 use reqwest::Method;
 use serde_json::json;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+};
 
 use crate::support::{App, Arrival, PASSWORD, Reply, SEND, User, send, until};
 
 const TOO_MANY: &str = "登录失败次数过多，请稍后再试";
 const WRONG: &str = "账户或密码错误";
+
+/// RFC 6455 §5.5.2: each ping is to be answered, and this client takes no answer.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn pings_of_who_reads_nothing_cost_little_memory() {
+    const BYTES: usize = 48 << 20;
+    let mut app = App::start().await;
+    let ann = app.register("ann").await;
+    let host = app.gateways[0].origin().trim_start_matches("http://").to_owned();
+    let mut stream = TcpStream::connect(&host).await.expect("it listens");
+    let head = format!(
+        "GET /ws?token={} HTTP/1.1\r\nhost: {host}\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
+         sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+        ann.token()
+    );
+    stream.write_all(head.as_bytes()).await.expect("sent");
+    let mut beginning = [0; 12];
+    stream.read_exact(&mut beginning).await.expect("answered");
+    assert_eq!(&beginning, b"HTTP/1.1 101");
+    let process = app.gateways[0].process().id();
+    fs::write(format!("/proc/{process}/clear_refs"), "5").expect("the peak can be reset");
+    let before = app.gateways[0].most_memory_mib();
+    let ping = [&[0x89, 0x80 | 0x7d, 0, 0, 0, 0][..], &[b'x'; 0x7d]].concat();
+    let some = ping.repeat(500);
+    for _ in 0..BYTES / some.len() {
+        stream.write_all(&some).await.expect("they are read");
+    }
+    let grown = app.gateways[0].most_memory_mib() - before;
+    assert!(grown < 24, "48 MiB of pings cost {grown} MiB");
+}
 
 #[tokio::test]
 async fn requests_that_do_not_come_to_an_end_are_ended() {

@@ -199,3 +199,19 @@ async fn what_is_missing_is_named(app: &App) {
     let group = text_to("group", 999_999, "x");
     ann.post(SEND, group).await.refused(400, "群不存在或者已解散或者被封禁，无法发消息");
 }
+
+/// Nobody needs PostgreSQL to send, also if it does not answer and nothing is in memory.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_postgres_that_hangs_keeps_nobody_from_sending() {
+    let mut app = App::apart().await;
+    let [ann, bob] = app.friends(["ann", "bob"]).await;
+    app.settle().await;
+    app.gateways[0].process().kill9();
+    app.gateways[0].start_again_and_answer().await;
+    app.servers.postgres.process().stop_signal();
+    let mut socket = bob.connect().await;
+    let sent = ann.send(&bob, "all the same").await.ok();
+    assert_eq!(socket.next_push().await, sent);
+    app.servers.postgres.process().cont_signal();
+    app.verify().await;
+}

@@ -146,7 +146,11 @@ impl Accounts {
                 ReserveOutcome::Taken(held) => held,
             };
             if held.reservation.uuid == reservation.uuid {
-                // Our own reservation of an earlier attempt; the password is the latest.
+                // Our own reservation of an earlier attempt. Unless that came to its end, the password is the latest.
+                let owner = self.account(reservation.user).await?;
+                if owner.is_some_and(|account| account.role == Role::User) {
+                    return Err(AccountError::Taken);
+                }
                 if self.credentials.replace(&folded, reservation, held.revision).await?.is_some() {
                     return Ok(());
                 }

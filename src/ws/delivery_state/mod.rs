@@ -175,7 +175,8 @@ impl DeliveryState {
                 let group = self.groups.get(&group).filter(|_| position > self.start.position);
                 self.must_refetch |= group.is_some_and(|group| group.missing.contains(position.0));
             }
-            ConnectionCommand::LeftGroup(group, position) => {
+            // What was read later knows of it, and may know that they are back.
+            ConnectionCommand::LeftGroup(group, position) if position > self.min_read_position => {
                 if let Some(group) = self.groups.get_mut(&group) {
                     group.missing.remove(position.0 + 1, ENDLESS);
                 }

@@ -170,6 +170,16 @@ fn who_has_left_hears_no_more() {
     assert_eq!(delivery.on_group_push(&said(151, 150), false), Decision::Refetch);
 }
 
+/// They may have come back by then.
+#[test]
+fn a_leave_from_before_what_was_read_changes_nothing() {
+    let mut delivery = with_undelivered("90-");
+    let wanted = delivery.wanted(Side::Live);
+    delivery.apply_fetch(Side::Live, &wanted, seen("90-125 150-", vec![], vec![vec![]]));
+    delivery.apply(&ConnectionCommand::LeftGroup(GROUP, Position(125)));
+    assert_eq!(delivery.on_group_push(&said(151, 150), false), Decision::Refetch);
+}
+
 #[test]
 fn what_was_said_before_a_leave_is_not_passed_over_by_a_look_into_the_past() {
     let mut delivery = with_undelivered("90-");
