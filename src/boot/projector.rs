@@ -21,6 +21,7 @@ use crate::{
             verify_schedule::VerifySchedule,
         },
     },
+    telemetry::ProjectionHealth,
 };
 
 impl Process {
@@ -78,7 +79,10 @@ impl Process {
                 self.tasks.spawn(supervisor::run(projection, store, runners.clone()));
             }
             if P::IS_BUILT_BESIDE {
-                let model = BlueGreen::<P>::new(&parts, runners.clone());
+                // What a comparison builds is not how far the read model is.
+                let apart =
+                    RunnerContext { health: ProjectionHealth::default(), ..runners.clone() };
+                let model = BlueGreen::<P>::new(&parts, apart);
                 self.keep(schedule.clone().run(model));
             }
         });

@@ -37,16 +37,16 @@ pub(super) async fn at(
     Ok(members.map(|member| member.user).collect())
 }
 
-/// Members without what has happened since. `None` if that does not tell: who was removed may have been a member or one
-/// who waited, and a group that is no more has lost all.
+/// Members without what has happened since. `None` if that does not tell: who left or was removed may have been a member or
+/// one who waited, and a group that is no more has lost all.
 fn undo(mut members: BTreeSet<UserId>, later: &[Recorded<Event>]) -> Option<BTreeSet<UserId>> {
     for recorded in later.iter().rev() {
         let Event::Group(_, event) = &recorded.event else { continue };
         match event {
             GroupEvent::Joined { entry, .. } => _ = members.remove(&entry.user.id),
             GroupEvent::Approved { user, .. } => _ = members.remove(&user.id),
-            GroupEvent::Left { by, .. } => _ = members.insert(by.id),
             GroupEvent::Created { .. }
+            | GroupEvent::Left { .. }
             | GroupEvent::MemberRemoved { .. }
             | GroupEvent::Dissolved { .. } => return None,
             GroupEvent::Renamed { .. }

@@ -199,6 +199,15 @@ async fn a_group_is_who_was_in_it_then() {
         assert_eq!(told["recipients"].as_array().map(Vec::len), Some(entitled), "{told}");
         assert_eq!(told["accepted"]["to"], json!({ "group": group.id }));
     }
+    // Who asked to be let in, and withdrew, never was a member.
+    let eve = app.register("eve").await;
+    ann.set_policy(group, 1).await.ok();
+    eve.join(group).await.ok();
+    let asked = bob.say(group, "asked").await.ok();
+    eve.leave(group).await.ok();
+    app.settle().await;
+    stays(&app, &asked, &eve, "not_a_member").await;
+    assert_eq!(explained(&app, &asked, None).await["recipients"].as_array().map(Vec::len), Some(1));
     // Also of a group that is no more.
     ann.leave(group).await.ok();
     app.settle().await;

@@ -105,6 +105,11 @@ impl Replay {
 }
 
 impl ReplayReader {
+    /// Where it begins.
+    pub fn from(&self) -> Position {
+        self.from
+    }
+
     /// The next events, `most` and some MiB; fewer only at the end, where there are none.
     ///
     /// # Errors

@@ -157,11 +157,18 @@ impl<P: Projection> BlueGreen<P> {
     /// Makes a generation live that was so before, or is kept, once it has caught up.
     ///
     /// # Errors
-    /// It is fenced or stopped, or its store or the log fails.
+    /// It is fenced or stopped, its store or the log fails, or that does not hold what it has applied.
     pub async fn switch(&self, to: &Generation) -> Result<Switched, StopReason> {
         let live = self.live().await?;
         let mut runner = self.runner();
         runner.at = self.store.claim(to, runner.owner).await?;
+        let end = self.context.log.end().await?;
+        if !runner.at.is_held_by(&self.context.log, to, end.created, end.last).await? {
+            return Err(StopReason::Transient(format!(
+                "generation {} has applied events that the log does not hold",
+                to.number
+            )));
+        }
         let mut silent = |_| ();
         self.draw_near(&mut runner, (&live, to), &mut silent).await?;
         let position = self.take_over(&mut runner, (&live, to), &mut silent).await?;
@@ -302,8 +309,16 @@ impl<P: Projection> BlueGreen<P> {
                 never = self.hold(position) => match never {},
             };
             attempts += 1;
-            if !(matches!(done, Err(StopReason::Fenced)) && attempts < ATTEMPTS) {
-                break done.map(|()| position);
+            match done {
+                Err(StopReason::Fenced) if attempts < ATTEMPTS => {}
+                // Its runner goes on meanwhile: nobody waits for whoever keeps us from it.
+                Err(StopReason::Transient(why)) if attempts < ATTEMPTS => {
+                    warn!(why, "`{}` cannot be switched for now", P::NAME);
+                    self.context.leave(P::NAME).await;
+                    sleep(Duration::from_secs(1)).await;
+                    self.draw_near(runner, (live, built), progress).await?;
+                }
+                done => break done.map(|()| position),
             }
         };
         self.context.leave(P::NAME).await; // its runner goes on at once

@@ -61,6 +61,8 @@ impl<P: Projection> Runner<'_, P> {
         target: Position,
         progress: impl FnMut(Position, u64),
     ) -> Result<(), StopReason> {
+        // Before it is read from: a store that came back may be where it was earlier.
+        self.at = self.store.claim(generation, self.owner).await?;
         if self.position() >= target {
             return Ok(());
         }
@@ -79,6 +81,9 @@ impl<P: Projection> Runner<'_, P> {
         mut progress: impl FnMut(Position, u64),
     ) -> Result<(), StopReason> {
         self.at = self.store.claim(generation, self.owner).await?;
+        if self.next() < reader.from() {
+            return Err(StopReason::Transient("the store is where it was earlier".into()));
+        }
         self.skipped = self.context.log.skipped(P::NAME).await?;
         loop {
             let mut batch = reader.next_batch(self.context.batch * BATCHES_AT_ONCE).await?;

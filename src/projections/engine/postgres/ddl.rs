@@ -31,8 +31,14 @@ impl PostgresStore {
             return Ok(found);
         }
         let number = sqlx::query_scalar!(
-            r#"select coalesce(max(generation), 0) + 1 as "number!"
-               from hongyan.generations where projection = $1"#,
+            r#"with known as (
+                   select coalesce(max(generation), 0) as newest
+                   from hongyan.generations where projection = $1
+               )
+               insert into hongyan.generation_numbers as numbers (projection, last)
+               select $1, newest + 1 from known
+               on conflict (projection) do update set last = greatest(numbers.last + 1, excluded.last)
+               returning last as "number!""#,
             name
         )
         .fetch_one(&mut *tx)
@@ -67,7 +73,7 @@ impl PostgresStore {
     }
 
     /// One at a time creates or switches: runners and projectors start together, and share the schema `live`.
-    async fn begin_ddl(&self) -> sqlx::Result<PostgresTx> {
+    pub(super) async fn begin_ddl(&self) -> sqlx::Result<PostgresTx> {
         let mut tx = self.transaction().await?;
         sqlx::query!("select pg_advisory_xact_lock(hashtext('hongyan.generations'))")
             .execute(&mut *tx)

@@ -20,6 +20,9 @@ use crate::{
 
 pub use copied_rows::CopiedRows;
 
+/// How often a switch is tried while readers hold the views.
+const SWITCH_ATTEMPTS: u32 = 10;
+
 /// A batch on its way into PostgreSQL, with its checkpoint.
 pub type PostgresTx = Transaction<'static, Postgres>;
 
@@ -168,31 +171,33 @@ impl Store for PostgresStore {
         Ok(tx.commit().await?)
     }
 
-    /// Gives way to readers, and tries again: one that holds one view and wants another would deadlock with it, and be the
-    /// one that PostgreSQL ends.
+    /// Gives way to readers, and tries again for about a second: one that holds one view and wants another would deadlock
+    /// with it, and be the one that PostgreSQL ends.
     async fn switch(&self, held: FenceToken, to: &Generation) -> Result<(), StoreError> {
-        loop {
+        for _ in 0..SWITCH_ATTEMPTS {
             match self.try_switch(held, to).await {
                 Err(error) if ddl::is_lock_timeout(&error) => sleep(ddl::LOCK_TIMEOUT).await,
                 done => return done?.then_some(()).ok_or(StoreError::Fenced),
             }
         }
+        Err(StoreError::Transient("a transaction that has read the views goes on".into()))
     }
 
     async fn drop(&self, generation: &Generation) -> Result<(), StoreError> {
-        let mut tx = self.transaction().await?;
-        let schema = schema(generation);
-        sqlx::raw_sql(AssertSqlSafe(format!("drop schema if exists {schema} cascade")))
-            .execute(&mut *tx)
-            .await?;
-        sqlx::query!(
+        let mut tx = self.begin_ddl().await?;
+        let found = sqlx::query!(
             "delete from hongyan.generations
              where projection = $1 and generation = $2 and not active",
             generation.name,
             generation.number
-        )
-        .execute(&mut *tx)
-        .await?;
+        );
+        if found.execute(&mut *tx).await?.rows_affected() == 0 {
+            return Ok(()); // gone, or made live meanwhile
+        }
+        let schema = schema(generation);
+        sqlx::raw_sql(AssertSqlSafe(format!("drop schema if exists {schema} cascade")))
+            .execute(&mut *tx)
+            .await?;
         Ok(tx.commit().await?)
     }
 

@@ -64,6 +64,9 @@ local at = redis.call('HMGET', KEYS[2], 'owner', 'position')
 if redis.call('GET', KEYS[1]) ~= ARGV[1] or at[1] ~= ARGV[2] or at[2] ~= ARGV[3] then
   return redis.error_reply('FENCED the live generation went on')
 end
+if redis.call('EXISTS', KEYS[3]) == 0 then
+  return redis.error_reply('FENCED the new generation was dropped')
+end
 redis.call('HSET', KEYS[3], 'built_for', '')
 redis.call('SET', KEYS[1], ARGV[4])
 return redis.status_reply('OK')";
@@ -228,6 +231,10 @@ impl Store for RedisStore {
 
     async fn drop(&self, generation: &Generation) -> Result<(), StoreError> {
         let mut connection = self.connection().await?;
+        let live: Result<Option<i32>, _> = connection.get(keys::live(generation.name)).await;
+        if self.check(live).await? == Some(generation.number) {
+            return Ok(()); // made live meanwhile
+        }
         let keys: Vec<String> = self.keys(generation).await?.into_iter().collect();
         for keys in keys.chunks(500) {
             let done: Result<(), _> = connection.unlink(keys).await;
