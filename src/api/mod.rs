@@ -192,8 +192,8 @@ async fn socket(State(sockets): State<Sockets>, mut request: Request) -> Respons
         // Each socket keeps one. Clients say little; what is longer is read in pieces.
         .read_buffer_size(512)
         .write_buffer_size(0)
-        // Far above any frame: what a client that reads nothing makes us answer stays within it.
-        .max_write_buffer_size(4 << 20)
+        // Far above any frame, escapes and all: what a client that reads nothing makes us answer stays within it.
+        .max_write_buffer_size(app.config.limits.body_bytes.saturating_mul(8).max(4 << 20))
         .max_message_size(frame)
         .max_frame_size(frame)
         .on_upgrade(async move |socket| connection::serve(sockets, socket, client, admitted))
