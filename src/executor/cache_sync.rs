@@ -14,7 +14,7 @@ use crate::{
         reader::position_of,
         shared_log::SharedLogSubscription,
     },
-    events::{Event, KeyOwner, Position, Recorded, UserEvent},
+    events::{Event, Position, Recorded, UserEvent},
 };
 
 impl Executor {
@@ -101,8 +101,8 @@ impl Executor {
                 position = position_of(&entry);
                 if let Ok(recorded) = entry {
                     self.caches.apply(recorded.position, &recorded.event);
-                    if let Event::User(user, UserEvent::Erased { .. }) = recorded.event {
-                        self.log.keys.forget(KeyOwner::User(user));
+                    if let Event::User(_, UserEvent::Erased { .. }) = recorded.event {
+                        self.log.keys.forget_all(); // of theirs it may remember several
                     }
                     observe(&recorded);
                 }

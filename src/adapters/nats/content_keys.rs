@@ -321,13 +321,6 @@ impl ContentKeys {
         Ok(first.is_some_and(|first| !first.payload.is_empty()))
     }
 
-    /// Forgets what it remembers of an owner whose keys were destroyed.
-    pub fn forget(&self, owner: KeyOwner) {
-        if let Some((_, number)) = self.0.newest.remove(&owner) {
-            self.0.keys.remove(&number);
-        }
-    }
-
     /// Puts an entry, durably: nothing may be sealed by a key that a power loss takes. `None` if there is a newer one.
     async fn put(
         &self,
