@@ -122,11 +122,7 @@ impl<P: Projection> BlueGreen<P> {
         self.store.complete(&built).await?;
         self.draw_near(&mut runner, (&live, &built), &mut progress).await?;
         let position = self.take_over(&mut runner, (&live, &built), &mut progress).await?;
-        for listed in self.listed().await? {
-            if !listed.live && listed.generation < live.number {
-                self.store.drop(&listed.of(P::NAME)).await?;
-            }
-        }
+        self.drop_those(|listed| !listed.live && listed.generation < live.number).await?;
         Ok(Switched { generation: built.number, before: live.number, position })
     }
 
@@ -135,12 +131,7 @@ impl<P: Projection> BlueGreen<P> {
     /// # Errors
     /// The store fails.
     pub async fn drop_unfinished(&self) -> Result<(), StopReason> {
-        for listed in self.listed().await? {
-            if listed.built_for == Some(BuildPurpose::Rebuild) {
-                self.store.drop(&listed.of(P::NAME)).await?;
-            }
-        }
-        Ok(())
+        self.drop_those(|listed| listed.built_for == Some(BuildPurpose::Rebuild)).await
     }
 
     /// Drops all generations but one.
@@ -148,7 +139,14 @@ impl<P: Projection> BlueGreen<P> {
     /// # Errors
     /// The store fails.
     pub async fn drop_all_but(&self, kept: i32) -> Result<(), StopReason> {
-        for listed in self.listed().await?.iter().filter(|listed| listed.generation != kept) {
+        self.drop_those(|listed| listed.generation != kept).await
+    }
+
+    async fn drop_those(
+        &self,
+        are_meant: impl Fn(&ListedGeneration) -> bool,
+    ) -> Result<(), StopReason> {
+        for listed in self.listed().await?.iter().filter(|listed| are_meant(listed)) {
             self.store.drop(&listed.of(P::NAME)).await?;
         }
         Ok(())

@@ -69,7 +69,7 @@ impl<P: Projection> Runner<'_, P> {
         let mut replay = Replay::new(self.context.log.clone(), target);
         let reader = replay.reader(P::SUBJECTS, (self.next(), target));
         let replaying = async { Ok(replay.run(None).await?) };
-        try_join(replaying, self.build_from(generation, reader, progress)).await?;
+        try_join(replaying, self.apply_replayed(generation, reader, progress)).await?;
         Ok(())
     }
 
@@ -77,13 +77,23 @@ impl<P: Projection> Runner<'_, P> {
     pub(super) async fn build_from(
         &mut self,
         generation: &Generation,
-        mut reader: ReplayReader,
-        mut progress: impl FnMut(Position, u64),
+        reader: ReplayReader,
+        progress: impl FnMut(Position, u64),
     ) -> Result<(), StopReason> {
         self.at = self.store.claim(generation, self.owner).await?;
         if self.next() < reader.from() {
             return Err(StopReason::Transient("the store is where it was earlier".into()));
         }
+        self.apply_replayed(generation, reader, progress).await
+    }
+
+    /// Applies what is read to a generation that was claimed.
+    async fn apply_replayed(
+        &mut self,
+        generation: &Generation,
+        mut reader: ReplayReader,
+        mut progress: impl FnMut(Position, u64),
+    ) -> Result<(), StopReason> {
         self.skipped = self.context.log.skipped(P::NAME).await?;
         loop {
             let mut batch = reader.next_batch(self.context.batch * BATCHES_AT_ONCE).await?;

@@ -17,6 +17,9 @@ use crate::{
 /// PostgreSQL looks for deadlocks.
 pub(super) const LOCK_TIMEOUT: Duration = Duration::from_millis(50);
 
+/// How often a switch is tried, as long again after each attempt, while readers hold the views.
+pub(super) const SWITCH_ATTEMPTS: u32 = 10;
+
 impl PostgresStore {
     pub(super) async fn create(
         &self,

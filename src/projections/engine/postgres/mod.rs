@@ -20,9 +20,6 @@ use crate::{
 
 pub use copied_rows::CopiedRows;
 
-/// How often a switch is tried while readers hold the views.
-const SWITCH_ATTEMPTS: u32 = 10;
-
 /// A batch on its way into PostgreSQL, with its checkpoint.
 pub type PostgresTx = Transaction<'static, Postgres>;
 
@@ -174,7 +171,7 @@ impl Store for PostgresStore {
     /// Gives way to readers, and tries again for about a second: one that holds one view and wants another would deadlock
     /// with it, and be the one that PostgreSQL ends.
     async fn switch(&self, held: FenceToken, to: &Generation) -> Result<(), StoreError> {
-        for _ in 0..SWITCH_ATTEMPTS {
+        for _ in 0..ddl::SWITCH_ATTEMPTS {
             match self.try_switch(held, to).await {
                 Err(error) if ddl::is_lock_timeout(&error) => sleep(ddl::LOCK_TIMEOUT).await,
                 done => return done?.then_some(()).ok_or(StoreError::Fenced),
