@@ -171,8 +171,7 @@ async fn apply(
 
 /// The owner and the other one.
 fn both(pair: Pair, owner: UserId) -> (i64, i64) {
-    let friend = if owner == pair.lo() { pair.hi() } else { pair.lo() };
-    (owner.0, friend.0)
+    (owner.0, pair.other(owner).0)
 }
 
 async fn add_request(
