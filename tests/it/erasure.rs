@@ -184,10 +184,8 @@ async fn an_erasure_goes_on_with_no_build_of_before() {
         if !building.is_alive() {
             building = app.begin_cli(&slowly); // it came to its end before anybody looked
         }
-        let status = app.cli(&["projections", "status", "--json"]).await.json();
-        let models = status.as_array()?.iter().find(|model| model["name"] == "user_directory")?;
-        let mut built = models["generations"].as_array()?.iter();
-        let built = built.find(|one| one["built_for"] == "rebuild")?;
+        let generations = app.generations("user_directory").await;
+        let built = generations.iter().find(|one| one["built_for"] == "rebuild")?;
         (built["position"].as_u64()? >= named).then_some(())
     })
     .await;

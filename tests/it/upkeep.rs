@@ -1,6 +1,5 @@
 //! The upkeep of read models: comparisons that are due by themselves, and commands that are interrupted (ADR 0037).
 
-use serde_json::Value;
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection, Row as _};
 
 use crate::{
@@ -55,7 +54,7 @@ async fn an_interrupted_build_goes_on() {
             if !building.is_alive() {
                 building = app.begin_cli(&slowly); // it came to its end before anybody looked
             }
-            let generations = generations(&app, "user_directory").await;
+            let generations = app.generations("user_directory").await;
             let mut built = generations.iter().filter(|one| one["built_for"] == command);
             let one = built.next()?;
             (one["position"].as_u64() > Some(0)).then(|| one.clone())
@@ -74,17 +73,10 @@ async fn an_interrupted_build_goes_on() {
             let all = app.cli(&["projections", command, "user_directory", "--json"]).await.json();
             assert!(done[0]["events"].as_u64() < all[0]["events"].as_u64(), "{done} of {all}");
         }
-        let left = generations(&app, "user_directory").await;
+        let left = app.generations("user_directory").await;
         assert!(left.iter().all(|one| one["built_for"].is_null()), "{left:?}");
     }
     app.verify().await;
-}
-
-async fn generations(app: &App, projection: &str) -> Vec<Value> {
-    let status = app.cli(&["projections", "status", "--json"]).await.json();
-    let all = status.as_array().expect("a list");
-    let listed = all.iter().find(|one| one["name"] == projection).expect("it is listed");
-    listed["generations"].as_array().expect("a list").clone()
 }
 
 /// A reader that holds one view, and wants the other that a switch has locked, is not the one that gives way.
@@ -113,7 +105,7 @@ async fn a_switch_gives_way_to_readers() {
         reader.execute(count(wanted)).await.expect("it reads the other, too");
         reader.execute("commit").await.expect("it commits");
         until("it is switched", async || (!switching.is_alive()).then_some(())).await;
-        let generations = generations(&app, "group_roster").await;
+        let generations = app.generations("group_roster").await;
         let live = generations.iter().find(|one| one["live"] == true).expect("one is live");
         assert_eq!(live["generation"].to_string(), to);
     }

@@ -245,6 +245,14 @@ impl App {
         .await;
     }
 
+    /// The generations of a read model, as operators see them.
+    pub async fn generations(&self, projection: &str) -> Vec<Value> {
+        let status = self.cli(&["projections", "status", "--json"]).await.json();
+        let all = status.as_array().expect("a list");
+        let listed = all.iter().find(|one| one["name"] == projection).expect("it is listed");
+        listed["generations"].as_array().expect("a list").clone()
+    }
+
     /// Insists that the read models are what the log says.
     pub async fn verify(&self) {
         self.settle().await;
