@@ -10,6 +10,7 @@ use hongyan::{
             connect,
             event_log::{EventLog, Promises},
             push::{LocalConnections, Pushes},
+            replay::Replay,
             shared_log::SharedLogSubscription,
         },
         postgres,
@@ -20,6 +21,7 @@ use hongyan::{
         Projection, ProjectionParts,
         address_book::AddressBook,
         engine::{
+            blue_green::BlueGreen,
             context::RunnerContext,
             generation::{BuildPurpose, Store},
             runner::Runner,
@@ -41,31 +43,7 @@ use crate::support::{App, Traffic, until};
 async fn a_runner_that_was_overtaken_blames_no_event() {
     let app = App::start().await;
     app.friends(["ann", "bob", "cat", "dan", "eve"]).await;
-    let url = app.servers.nats.url();
-    let nats = connect::connect(&url, "ops", &"opspw".into()).await.expect("nats-server");
-    let second = Duration::from_secs(1);
-    let node = NodeId(Uuid::new_v4());
-    let promises =
-        Promises { replicated: false, timeout: second, fact_ttl: second, expires: false };
-    let log =
-        EventLog::open(nats.clone(), node, None, &promises, Arc::default()).await.expect("the log");
-    let (checkpoints, listen) =
-        Checkpoints::start(nats.client.clone(), None).await.expect("nats-server");
-    tokio::spawn(listen);
-    let (health, metrics) = (ProjectionHealth::default(), Arc::default());
-    let stop = CancellationToken::new();
-    let shared_log = SharedLogSubscription::new(log.clone(), &[]);
-    let runners =
-        RunnerContext { log, shared_log, checkpoints, node, batch: 1, health, metrics, stop };
-
-    let owner = SecretString::from(app.servers.postgres.owner_url());
-    let parts = ProjectionParts {
-        pool: postgres::writers(&owner, 4).expect("a URL"),
-        redis: Redis::open(&app.servers.redis.url().into()).expect("a URL"),
-        pushes: Pushes::new(nats.client, LocalConnections::default()),
-        chat_log_length: 5,
-        analytics: None,
-    };
+    let (parts, runners) = engine(&app).await;
     let (_, store) = AddressBook::open(&parts);
     let created = runners.log.end().await.expect("the log").created;
     let last = runners.log.end().await.expect("the log").last;
@@ -81,6 +59,31 @@ async fn a_runner_that_was_overtaken_blames_no_event() {
     });
     let halt = halt.await.expect_err("it was overtaken");
     assert!(matches!(halt, StopReason::Fenced), "{halt}");
+}
+
+/// An operator's comparison and the scheduled one go on beside each other; of two by operators one ends, and says why.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_operator_compares_while_the_schedule_does() {
+    let app = App::start().await;
+    app.friends(["ann", "bob", "cat"]).await;
+    app.settle().await;
+    let (parts, runners) = engine(&app).await;
+    let last = runners.log.end().await.expect("the log").last;
+    let model = BlueGreen::<AddressBook>::new(&parts, runners.clone());
+    let begin = async |purpose| {
+        let mut replay = Replay::new(runners.log.clone(), last);
+        let build = model.begin(purpose, &mut replay).await.expect("it begins");
+        tokio::spawn(replay.run(None));
+        build
+    };
+    let scheduled = begin(BuildPurpose::ScheduledVerify).await;
+    let [first, second] = [begin(BuildPurpose::Verify).await, begin(BuildPurpose::Verify).await];
+    for build in [second, scheduled] {
+        let found = Box::pin(model.verify(build, |_| ())).await.expect("it is compared");
+        assert_eq!((found.differing, found.rows > 0), (0, true), "{found:?}");
+    }
+    let overtaken = Box::pin(model.verify(first, |_| ())).await.expect_err("its build is gone");
+    assert!(matches!(overtaken, StopReason::Fenced), "{overtaken}");
 }
 
 /// A read model that gathers events does so no longer once somebody waits for it, in whatever process.
@@ -177,4 +180,34 @@ async fn projectors_come_and_go_under_traffic_and_nothing_is_built_anew() {
     let numbers: Vec<_> = built.map(|one| one["generation"].as_i64()).collect();
     assert!(numbers.iter().all(|number| *number == Some(1)), "{status}");
     app.verify().await;
+}
+
+/// What a runner needs, in the test's own process.
+async fn engine(app: &App) -> (ProjectionParts, RunnerContext) {
+    let url = app.servers.nats.url();
+    let nats = connect::connect(&url, "ops", &"opspw".into()).await.expect("nats-server");
+    let second = Duration::from_secs(1);
+    let node = NodeId(Uuid::new_v4());
+    let promises =
+        Promises { replicated: false, timeout: second, fact_ttl: second, expires: false };
+    let log =
+        EventLog::open(nats.clone(), node, None, &promises, Arc::default()).await.expect("the log");
+    let (checkpoints, listen) =
+        Checkpoints::start(nats.client.clone(), None).await.expect("nats-server");
+    tokio::spawn(listen);
+    let (health, metrics) = (ProjectionHealth::default(), Arc::default());
+    let stop = CancellationToken::new();
+    let shared_log = SharedLogSubscription::new(log.clone(), &[]);
+    let runners =
+        RunnerContext { log, shared_log, checkpoints, node, batch: 1, health, metrics, stop };
+
+    let owner = SecretString::from(app.servers.postgres.owner_url());
+    let parts = ProjectionParts {
+        pool: postgres::writers(&owner, 4).expect("a URL"),
+        redis: Redis::open(&app.servers.redis.url().into()).expect("a URL"),
+        pushes: Pushes::new(nats.client, LocalConnections::default()),
+        chat_log_length: 5,
+        analytics: None,
+    };
+    (parts, runners)
 }

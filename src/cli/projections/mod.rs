@@ -329,7 +329,9 @@ impl Tools {
                 (true, false, _) => "live",
                 (true, true, _) => "live, outdated",
                 (false, _, Some(BuildPurpose::Rebuild)) => "being built",
-                (false, _, Some(BuildPurpose::Verify)) => "compared",
+                (false, _, Some(BuildPurpose::Verify | BuildPurpose::ScheduledVerify)) => {
+                    "compared"
+                }
                 (false, _, None) => "kept",
             };
             format!(

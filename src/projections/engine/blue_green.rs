@@ -209,7 +209,7 @@ impl<P: Projection> BlueGreen<P> {
         for part in self.store.parts(&[*live, *built]).await? {
             let (at, ours) = self.store.digests(live, &part).await?;
             runner.build(built, at, |_, _| ()).await?;
-            let (_, anew) = self.store.digests(built, &part).await?;
+            let anew = as_built(runner, self.store.digests(built, &part).await?)?;
             found.position = at;
             found.rows += ours.values().map(|digest| digest.rows).sum::<u64>();
             let ranges: BTreeSet<i32> = ours.keys().chain(anew.keys()).copied().collect();
@@ -218,7 +218,7 @@ impl<P: Projection> BlueGreen<P> {
                 if found.differences.len() < SHOWN {
                     let (at, ours) = self.store.rows(live, &part, range).await?;
                     runner.build(built, at, |_, _| ()).await?;
-                    let (_, anew) = self.store.rows(built, &part, range).await?;
+                    let anew = as_built(runner, self.store.rows(built, &part, range).await?)?;
                     found.differences.extend(differences(&ours, &anew));
                 }
             }
@@ -364,6 +364,14 @@ impl<P: Projection> BlueGreen<P> {
         let found = listed.iter().find(|listed| listed.generation == generation.number);
         Ok(Position(found.ok_or(StopReason::Fenced)?.position))
     }
+}
+
+/// What was read of a build, unless another runner has taken that over and gone on with it.
+fn as_built<P: Projection, T>(
+    runner: &Runner<'_, P>,
+    (at, read): (Position, T),
+) -> Result<T, StopReason> {
+    if at == runner.position() { Ok(read) } else { Err(StopReason::Fenced) }
 }
 
 fn differences<'a>(

@@ -14,7 +14,7 @@ use crate::{
         replay::{Replay, ReplayReader},
     },
     events::Position,
-    projections::{Checkpoint, Projection},
+    projections::{Checkpoint, Projection, StoreError},
 };
 
 /// How many times the events of a live generation's batch are in one transaction: nobody waits for it, and each costs
@@ -34,7 +34,10 @@ impl<P: Projection> Runner<'_, P> {
             let ListedGeneration { outdated, log_created, position, .. } = listed;
             let generation = listed.of(P::NAME);
             if !outdated && log_created == end.created {
-                let at = self.store.claim(&generation, self.owner).await?;
+                let at = match self.store.claim(&generation, self.owner).await {
+                    Err(StoreError::Fenced) => continue, // whoever built it has dropped it meanwhile
+                    at => at?,
+                };
                 if at.is_held_by(&self.context.log, &generation, end.created, end.last).await? {
                     let (name, number) = (P::NAME, generation.number);
                     info!(

@@ -114,12 +114,14 @@ pub struct Generation {
 
 /// What a generation is built for, as long as it has not been live.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "snake_case")]
 pub enum BuildPurpose {
     /// To become the live one.
     Rebuild,
-    /// To be compared with it.
+    /// To be compared with it, by an operator.
     Verify,
+    /// To be compared with it, by the schedule: neither takes over what the other builds.
+    ScheduledVerify,
 }
 
 impl BuildPurpose {
@@ -128,12 +130,14 @@ impl BuildPurpose {
         match self {
             Self::Rebuild => "rebuild",
             Self::Verify => "verify",
+            Self::ScheduledVerify => "scheduled_verify",
         }
     }
 
     /// Reads that; `None` of a generation that was live once.
     pub fn of(name: &str) -> Option<Self> {
-        [Self::Rebuild, Self::Verify].into_iter().find(|purpose| purpose.name() == name)
+        let all = [Self::Rebuild, Self::Verify, Self::ScheduledVerify];
+        all.into_iter().find(|purpose| purpose.name() == name)
     }
 }
 

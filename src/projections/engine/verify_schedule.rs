@@ -90,7 +90,7 @@ impl VerifySchedule {
     async fn compare<P: Projection>(&self, model: &BlueGreen<P>) -> Result<Comparison, StopReason> {
         let end = model.context().log.end().await?.last;
         let mut replay = Replay::new(model.context().log.clone(), end);
-        let build = model.begin(BuildPurpose::Verify, &mut replay).await?;
+        let build = model.begin(BuildPurpose::ScheduledVerify, &mut replay).await?;
         let replaying = async {
             _ = replay.run(self.max_rate).await; // what it cannot read is read again
             pending::<Infallible>().await
