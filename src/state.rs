@@ -20,7 +20,7 @@ use crate::{
     commands::session::Session,
     config::Config,
     events::{Event, Recorded},
-    executor::{Executor, accounts::Accounts, aggregates::Aggregate, running_commands::cut_off},
+    executor::{Executor, accounts::Accounts, aggregates::Aggregate},
     telemetry::Metrics,
 };
 
@@ -49,14 +49,12 @@ impl App {
         Readers(self.clone())
     }
 
-    /// What a token says, if it is its account's current one (data.md §4).
+    /// What a token says, if it is its account's current one (data.md §4). Waits for a pause of this gateway to pass.
     ///
     /// # Errors
     /// The log cannot be reached, or this gateway may not serve.
     pub async fn current(&self, claims: Claims) -> Result<Option<Claims>, LogError> {
-        if !self.executor.is_live() {
-            return Err(cut_off());
-        }
+        self.executor.may_serve().await?;
         let session = self.executor.state::<Session>(claims.id).await?;
         Ok(session.state.is_current(claims.jti).then_some(claims))
     }

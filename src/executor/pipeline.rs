@@ -174,7 +174,8 @@ impl Executor {
         Err(CommandError::Contended)
     }
 
-    /// Judges and appends once; `None` after a concurrency conflict, which the cache has caught up with.
+    /// Judges and appends once; `None` after a concurrency conflict, which the cache has caught up with, or a silence of
+    /// this gateway between the two.
     async fn attempt<A: Action>(
         &self,
         action: &mut A,
@@ -194,12 +195,13 @@ impl Executor {
         };
         let mut new = NewEvent::new(event, authority.actor, authority.cause);
         new.id = id.unwrap_or(new.id);
-        let appended = match &running {
-            Some(running) => self.append(&mut new, guard.expect, running).await,
-            None => self.log.append_unsynced(&mut new, guard.expect).await,
+        let appended = match running {
+            Some(running) => self.append(&mut new, guard.expect, running, authority).await,
+            None => self.log.append_unsynced(&mut new, guard.expect).await.map(Some),
         };
         match appended {
-            Ok(appended) => {
+            Ok(None) => Ok(None),
+            Ok(Some(appended)) => {
                 if guard.is_on(new.event.subject()) {
                     // Nothing came in between, so the next action here may build on it. Where something may have, the
                     // cache has to hear of that first, as the log tells it.

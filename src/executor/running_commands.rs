@@ -8,7 +8,10 @@ use std::{
 
 use tokio::sync::{Notify, watch};
 
-use super::{CommandError, Executor, authority::Authority};
+use super::{
+    CommandError, Executor,
+    authority::{Authority, Unauthorized},
+};
 use crate::{
     adapters::nats::log_error::{LogError, unavailable},
     adapters::nats::new_event::{Appended, Expect, NewEvent},
@@ -105,6 +108,18 @@ impl Executor {
         self.liveness.as_ref().is_none_or(|liveness| liveness.is_live())
     }
 
+    /// Waits for as long as an answer waits until this process may serve: after a pause, of it or of nats-server, it may
+    /// again as soon as it hears itself and has caught up.
+    ///
+    /// # Errors
+    /// It still may not.
+    pub async fn may_serve(&self) -> Result<(), LogError> {
+        match &self.liveness {
+            Some(liveness) if !liveness.is_live_within(self.wait).await => Err(cut_off()),
+            _ => Ok(()),
+        }
+    }
+
     /// A command begins, or its next attempt. What it is judged by is read after this, and it counts as running until
     /// the result is dropped: so whoever takes back what allows it is answered after its append, or before it is judged.
     ///
@@ -114,35 +129,58 @@ impl Executor {
         &self,
         authority: Authority<'_>,
     ) -> Result<RunningCommand, CommandError<R>> {
+        // Not while it counts as running: it may be what others wait for in vain.
+        self.may_serve().await?;
         let running = self.commands.begin(self.silences());
-        if !self.is_live() {
-            return Err(cut_off().into());
-        }
-        if let (Some(actor), Some(_)) = (authority.actor, authority.token) {
-            let session = self.state::<Session>(actor).await?;
-            let user = self.state::<User>(actor).await?;
-            authority.judge(&session.state, &user.state)?;
-        }
+        self.judge_authority(authority).await??;
         Ok(running)
     }
 
-    /// Appends what was judged while `running`. If this gateway has been silent since, its caller may not be told that
-    /// it was done: nobody may have waited for it.
+    /// Appends what was judged while `running`; `None` if this gateway has been silent since: nobody may have waited for
+    /// it, so that is to be judged anew. It runs until its event has a position, which is what the others wait for.
     ///
     /// # Errors
-    /// The log says no, or this gateway may not serve any more.
+    /// The log says no, or this gateway was silent before the answer, and what allowed the command may have ended.
     pub(super) async fn append(
         &self,
         new: &mut NewEvent,
         expect: Expect,
-        running: &RunningCommand,
-    ) -> Result<Appended, LogError> {
-        let may_serve = || self.is_live() && self.silences() == running.silences;
-        if !may_serve() {
-            return Err(cut_off());
+        running: RunningCommand,
+        authority: Authority<'_>,
+    ) -> Result<Option<Appended>, LogError> {
+        let silences = running.silences;
+        let has_served = || self.is_live() && self.silences() == silences;
+        if !has_served() {
+            return Ok(None);
         }
-        let appended = self.log.append(new, expect).await?;
-        if may_serve() { Ok(appended) } else { Err(cut_off()) }
+        let appended = self.log.append_releasing(new, expect, running).await?;
+        if has_served() || self.is_still_allowed(expect, authority).await? {
+            Ok(Some(appended))
+        } else {
+            Err(cut_off())
+        }
+    }
+
+    /// After a silence: is what was appended what the rules allow at its position? The log has checked what it was
+    /// guarded by, and a token that counts now counted then. An event without a guard may reach nobody (ADR 0021).
+    async fn is_still_allowed(
+        &self,
+        expect: Expect,
+        authority: Authority<'_>,
+    ) -> Result<bool, LogError> {
+        let is_guarded = !matches!(expect, Expect::Anything);
+        self.may_serve().await?;
+        Ok(is_guarded && self.judge_authority(authority).await?.is_ok())
+    }
+
+    async fn judge_authority(
+        &self,
+        authority: Authority<'_>,
+    ) -> Result<Result<(), Unauthorized>, LogError> {
+        let (Some(actor), Some(_)) = (authority.actor, authority.token) else { return Ok(Ok(())) };
+        let session = self.state::<Session>(actor).await?;
+        let user = self.state::<User>(actor).await?;
+        Ok(authority.judge(&session.state, &user.state))
     }
 
     fn silences(&self) -> u64 {
@@ -151,7 +189,7 @@ impl Executor {
 }
 
 /// Why a gateway serves nobody while it is not live.
-pub fn cut_off() -> LogError {
+fn cut_off() -> LogError {
     unavailable("this gateway does not hear the others, so it may not serve")
 }
 

@@ -35,7 +35,8 @@ async fn set_password(user: &User, old: &str, new: &str) -> bool {
 
 /// Two gateways, the second one behind a proxy.
 async fn two_gateways() -> (App, ChaosProxy) {
-    let mut app = App::with_gateways(1).await;
+    let own = [("PROJECTIONS__WAIT_MS", "2000")]; // as long does a call wait that is not served
+    let mut app = App::with_gateways_configured(1, &own).await;
     let proxy = ChaosProxy::to(app.servers.nats.port(), &TaskTracker::new()).await.expect("a port");
     app.another_gateway("behind-a-proxy", proxy.port()).await;
     (app, proxy)

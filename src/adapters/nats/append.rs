@@ -24,11 +24,25 @@ impl EventLog {
     /// # Errors
     /// See [`LogError`].
     pub async fn append(&self, new: &mut NewEvent, expect: Expect) -> Result<Appended, LogError> {
+        self.append_releasing(new, expect, ()).await
+    }
+
+    /// The same. `held` is dropped once the fact has its position, however long the log takes to keep it.
+    ///
+    /// # Errors
+    /// See [`LogError`].
+    pub async fn append_releasing<H>(
+        &self,
+        new: &mut NewEvent,
+        expect: Expect,
+        held: H,
+    ) -> Result<Appended, LogError> {
         if let Some(why) = self.sync_failure() {
             return Err(LogError::Unavailable(why.to_owned()));
         }
         let _under_way = self.nats.appends.begin();
         let appended = self.append_unsynced(new, expect).await?;
+        drop(held);
         let Some(commit) = &self.settings.commit else { return Ok(appended) };
         let begun = Instant::now();
         if !commit.barrier().await {

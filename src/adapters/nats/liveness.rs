@@ -10,7 +10,10 @@ use std::{
     time::Duration,
 };
 
-use tokio::{sync::Notify, time::Instant};
+use tokio::{
+    sync::Notify,
+    time::{Instant, timeout_at},
+};
 
 use crate::events::Position;
 
@@ -33,6 +36,8 @@ pub struct Liveness {
     state: Mutex<State>,
     /// Rung when the gateway has to catch up before it may serve.
     pub lapsed: Notify,
+    /// Rung when it may have become live.
+    changed: Notify,
 }
 
 #[derive(Debug)]
@@ -58,7 +63,8 @@ impl Default for Liveness {
             reported: Position(0),
             awaited: VecDeque::new(),
         };
-        Self { started: Instant::now(), state: Mutex::new(state), lapsed: Notify::new() }
+        let (lapsed, changed) = (Notify::new(), Notify::new());
+        Self { started: Instant::now(), state: Mutex::new(state), lapsed, changed }
     }
 }
 
@@ -66,6 +72,20 @@ impl Liveness {
     /// May this gateway serve?
     pub fn is_live(&self) -> bool {
         self.lock().is_live(Instant::now())
+    }
+
+    /// Waits until this gateway may serve, but no longer than `limit`; says whether it may.
+    pub async fn is_live_within(&self, limit: Duration) -> bool {
+        let until = Instant::now() + limit;
+        loop {
+            let changed = self.changed.notified();
+            if self.is_live() {
+                return true;
+            }
+            if timeout_at(until, changed).await.is_err() {
+                return false;
+            }
+        }
     }
 
     /// What a heartbeat that is sent now says, for [`Liveness::echo`].
@@ -80,6 +100,7 @@ impl Liveness {
         if was_silent {
             self.lapsed.notify_one();
         }
+        self.changed.notify_waiters();
         was_silent
     }
 
@@ -91,6 +112,7 @@ impl Liveness {
     /// All gateways were told that this one has seen `position`, and that no command runs here that was judged before.
     pub fn reported(&self, position: Position) {
         self.lock().reported(position);
+        self.changed.notify_waiters();
     }
 
     /// How many silences there were, for [`Liveness::caught_up`].
@@ -101,6 +123,7 @@ impl Liveness {
     /// Since there were so many silences the caches have been emptied, and have heard of everything.
     pub fn caught_up(&self, silences: u64) {
         self.lock().caught_up = Some(silences);
+        self.changed.notify_waiters();
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -194,6 +217,17 @@ mod tests {
         assert!(!state.is_live(now + STEP * 5), "9 is awaited too long");
         state.reported(Position(9));
         assert!(state.is_live(now + STEP * 5));
+    }
+
+    #[tokio::test]
+    async fn whoever_waits_for_a_pause_to_end_is_served_after_it() {
+        let (liveness, long) = (Liveness::default(), Duration::from_mins(1));
+        assert!(!liveness.is_live_within(Duration::ZERO).await);
+        let (served, ()) = tokio::join!(liveness.is_live_within(long), async {
+            assert!(liveness.echo(liveness.sent_now()), "the first echo ends a silence");
+            liveness.caught_up(liveness.silences());
+        });
+        assert!(served);
     }
 
     #[test]

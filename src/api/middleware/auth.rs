@@ -27,7 +27,7 @@ use crate::{
     clock,
     commands::user::{Account, User},
     events::{Cause, Role, TraceParent},
-    executor::{authority::Authority, running_commands::cut_off},
+    executor::authority::Authority,
     protocol::{
         parameters::{Malformed, Parameters},
         refusals::any as refused,
@@ -108,6 +108,9 @@ pub async fn auth(
             Err(failure) => ApiError::internal(failure).into_response(),
         }
     };
+    if response.status().is_server_error() {
+        return response; // whoever may not be served any more learns nothing by it
+    }
     // What was read for somebody whose token has ended meanwhile is not shown to them. What a command did is judged where
     // it is appended.
     match still_served(&app, caller).await {
@@ -119,8 +122,8 @@ pub async fn auth(
 async fn still_served(app: &App, caller: Option<AuthenticatedUser>) -> Result<(), ApiError> {
     if let Some(caller) = caller {
         judge(app, caller.claims).await?;
-    } else if !app.executor.is_live() {
-        return Err(cut_off().into());
+    } else {
+        app.executor.may_serve().await?;
     }
     Ok(())
 }
