@@ -1,26 +1,27 @@
 //! Erasure makes what an account says of its person unreadable wherever it is, and what they wrote (ADR 0038).
 
-use std::{collections::BTreeSet, path::PathBuf, process::ExitCode};
+use std::{path::PathBuf, process::ExitCode};
 
 use anyhow::{Context as _, ensure};
 use clap::Args;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use tracing::warn;
 use uuid::Uuid;
 
-use super::super::{
-    Output,
-    operator::{self, Acting},
-    projections,
+use super::{
+    super::{
+        Output,
+        operator::{self, Acting},
+        projections,
+    },
+    traces::{self, Traces},
 };
 use crate::{
     adapters::{
-        media::{Media, StoredPath},
+        media::Media,
         nats::{
             credential_store::{DeviceReservation, UsernameReservation},
             event_log::EventLog,
-            reader::Unreadable,
         },
     },
     commands::{
@@ -28,12 +29,9 @@ use crate::{
         user::{Account, User, UserCommand},
     },
     config::Config,
-    events::{
-        Cause, Event, GroupEvent, GroupId, KeyOwner, Position, Recorded, Subject, UploadPlace,
-        Uploaded, UserEvent, UserId, Username,
-    },
+    events::{Cause, Event, GroupId, KeyOwner, Subject, UserEvent, UserId},
     executor::{
-        Wait,
+        Executor, Wait,
         accounts::Accounts,
         authority::Authority,
         groups::{self, Change},
@@ -109,12 +107,20 @@ pub(super) async fn run(
         }
     }
     let media = Media::open(config).await?;
-    let (mut reports, mut failures) = (Vec::new(), Vec::new());
+    // Nobody waits for whoever cannot be erased.
+    let (mut deleted, mut reports, mut failures) = (Vec::new(), Vec::new(), Vec::new());
     for account in &wanted {
-        match erase(accounts, &media, account, &cause).await {
+        match execute(executor, account.id, UserCommand::Delete, &cause).await {
+            Ok(()) => deleted.push(account), // from here on nothing of theirs is added
+            Err(error) => failures.push(failure(account, &error)),
+        }
+    }
+    let mut traces = traces::of(&executor.log, deleted.iter().map(|account| account.id)).await?;
+    for account in deleted {
+        let left = traces.remove(&account.id).unwrap_or_default();
+        match erase(accounts, &media, (account, left), &cause).await {
             Ok(report) => reports.push(report),
-            // Nobody waits for whoever cannot be erased.
-            Err(error) => failures.push(format!("user {}: {error:#}", account.id)),
+            Err(error) => failures.push(failure(account, &error)),
         }
     }
     if !reports.is_empty() {
@@ -144,7 +150,7 @@ pub(super) async fn run(
 pub(super) async fn list(log: &EventLog, output: Output) -> anyhow::Result<()> {
     let mut erased = Vec::new();
     let mut uuids = std::collections::BTreeMap::new();
-    replay(log, &["evt.user.>"], |recorded| match recorded.event {
+    traces::replay(log, &["evt.user.>"], |recorded| match recorded.event {
         Event::User(user, UserEvent::Registered { uuid, .. }) => drop(uuids.insert(user.0, uuid)),
         Event::User(user, UserEvent::Erased { .. }) => erased.push((user, recorded.at)),
         _ => {}
@@ -161,120 +167,54 @@ pub(super) async fn list(log: &EventLog, output: Output) -> anyhow::Result<()> {
     Ok(())
 }
 
+fn failure(account: &Account, error: &anyhow::Error) -> String {
+    format!("user {}: {error:#}", account.id)
+}
+
+/// Has an account given up, or noted as erased; waits until every gateway has heard of it.
+async fn execute(
+    executor: &Executor,
+    user: UserId,
+    command: UserCommand,
+    cause: &Cause,
+) -> anyhow::Result<()> {
+    let authority = Authority::of_operator(cause);
+    executor.execute::<User>(user, &command, authority, Wait::Everywhere).await?;
+    Ok(())
+}
+
 /// All but the read models and the last of the keys, which is read as destroyed from then on. Whatever was done before an
 /// interruption is found done.
 async fn erase(
     accounts: &Accounts,
     media: &Media,
-    account: &Account,
+    (account, Traces { names, files, groups }): (&Account, Traces),
     cause: &Cause,
 ) -> anyhow::Result<Report> {
     let (executor, user) = (&accounts.executor, account.id);
     let keys = &executor.log.keys;
-    let execute = async |command| {
-        let authority = Authority::of_operator(cause);
-        executor.execute::<User>(user, &command, authority, Wait::Everywhere).await
-    };
-    // From here on nothing of theirs is added.
-    execute(UserCommand::Delete).await?;
-    let mut files = 0;
-    let (names, uploads) = names_and_uploads(&executor.log, user).await?;
     for name in &names {
         accounts.credentials.erase::<UsernameReservation>(&name.folded(), user).await?;
     }
     if let Some(device) = &account.device {
         accounts.credentials.erase::<DeviceReservation>(&device.fingerprint, user).await?;
     }
-    // An upload that was erased before has no path any more.
-    let own = uploads.iter().filter_map(|upload| Some((upload.place, stored_at(upload)?)));
-    let mut own: Vec<_> = own.collect();
-    own.extend(posters_of(&executor.log, &own).await?);
-    for (place, path) in &own {
-        files += u64::from(media.remove(*place, path).await?);
+    let mut removed = 0;
+    for (place, path) in &files {
+        removed += u64::from(media.remove(*place, path).await?);
     }
-    let groups = groups_named_by(&executor.log, user).await?;
     for group in groups.iter().copied() {
         seal_name_anew(accounts, group, user, cause).await?;
     }
     let messages = message_history::count_by(&executor.pool, user).await?;
     keys.revoke(KeyOwner::User(user)).await?;
     // Whoever has heard of this has forgotten the key.
-    execute(UserCommand::Erase { messages, files }).await?;
+    execute(executor, user, UserCommand::Erase { messages, files: removed }, cause).await?;
     for group in groups.iter().copied() {
         keys.destroy_older(KeyOwner::Group(group)).await?;
     }
-    Ok(Report { user, uuid: account.uuid, messages, files, groups: groups.into_iter().collect() })
-}
-
-/// What an account was ever called, and the files that it stored.
-async fn names_and_uploads(
-    log: &EventLog,
-    user: UserId,
-) -> anyhow::Result<(Vec<Username>, Vec<Uploaded>)> {
-    let (mut names, mut uploads) = (Vec::new(), Vec::new());
-    let until = log.end().await?.last;
-    for recorded in log.events_until(Subject::User(user), until).await? {
-        match recorded.event {
-            Event::User(
-                _,
-                UserEvent::Registered { username, .. } | UserEvent::Upgraded { username },
-            ) => names.push(username),
-            Event::User(_, UserEvent::FileUploaded(uploaded)) => uploads.push(uploaded),
-            _ => {}
-        }
-    }
-    Ok((names, uploads))
-}
-
-fn stored_at(upload: &Uploaded) -> Option<StoredPath> {
-    StoredPath::parse(&upload.path)
-}
-
-/// The posters of some files, whoever asked for them. One of another video that got its name in the same millisecond is
-/// made again when it is asked for.
-async fn posters_of(
-    log: &EventLog,
-    files: &[(UploadPlace, StoredPath)],
-) -> anyhow::Result<Vec<(UploadPlace, StoredPath)>> {
-    let videos = files.iter().filter(|(_, path)| path.kind().media_type.starts_with("video/"));
-    let videos: BTreeSet<i64> = videos.filter_map(|(_, path)| path.made_at()).collect();
-    let mut posters = Vec::new();
-    if videos.is_empty() {
-        return Ok(posters);
-    }
-    replay(log, &["evt.user.>"], |recorded| {
-        if let Event::User(_, UserEvent::FileUploaded(upload)) = recorded.event
-            && let Some(path) = stored_at(&upload)
-            && path.poster_of().is_some_and(|video| videos.contains(&video))
-        {
-            posters.push((upload.place, path));
-        }
-    })
-    .await?;
-    Ok(posters)
-}
-
-/// Groups that the person gave a name, or whose first one is made of the names of those who were in them.
-async fn groups_named_by(log: &EventLog, user: UserId) -> anyhow::Result<BTreeSet<GroupId>> {
-    let mut named = BTreeSet::new();
-    replay(log, &["evt.group.>"], |recorded| {
-        if let Event::Group(group, event) = recorded.event
-            && names_after(user, event, recorded.actor).is_some_and(|(_, is_theirs)| is_theirs)
-        {
-            named.insert(group);
-        }
-    })
-    .await?;
-    Ok(named)
-}
-
-/// The name that an event gives a group, and whether that is one person's or has theirs in it.
-fn names_after(user: UserId, event: GroupEvent, actor: Option<UserId>) -> Option<(String, bool)> {
-    match event {
-        GroupEvent::Created { name, members, .. } => Some((name, members.contains(&user))),
-        GroupEvent::Renamed { name, .. } => Some((name, actor == Some(user))),
-        _ => None,
-    }
+    let groups = groups.into_iter().collect();
+    Ok(Report { user, uuid: account.uuid, messages, files: removed, groups })
 }
 
 /// Gives a group a new key, and under it its name again, or another if that was theirs.
@@ -288,10 +228,11 @@ async fn seal_name_anew(
     let (mut named, until) = (None, executor.log.end().await?.last);
     for recorded in executor.log.events_until(Subject::Group(id), until).await? {
         if let Event::Group(_, event) = recorded.event {
-            named = names_after(user, event, recorded.actor).or(named);
+            named = traces::named(event, recorded.actor).or(named);
         }
     }
-    let (name, is_theirs) = named.unwrap_or_default();
+    let (name, whose) = named.unwrap_or_default();
+    let is_theirs = whose.contains(&user);
     let name = if is_theirs { UNNAMED_GROUP.to_owned() } else { name };
     let group = executor.state::<Group>(id).await?.state;
     let owner = group.active().map(|group| group.row.owner);
@@ -310,26 +251,4 @@ async fn seal_name_anew(
     }
     executor.log.keys.rotate(KeyOwner::Group(id)).await?;
     Ok(rename().await?)
-}
-
-/// Shows all events of some subjects that the log holds now.
-pub(super) async fn replay(
-    log: &EventLog,
-    subjects: &[&str],
-    mut see: impl FnMut(Recorded<Event>),
-) -> anyhow::Result<()> {
-    const AT_ONCE: usize = 1000;
-    let until = log.end().await?.last;
-    let mut reader = log.read_between(subjects, (Position(1), until)).await?;
-    while let Some(batch) = reader.next_batch(AT_ONCE).await? {
-        for entry in batch {
-            match entry {
-                Ok(recorded) => see(recorded),
-                Err(Unreadable { position, source }) => {
-                    warn!(%position, error = %source, "left out an event that cannot be read");
-                }
-            }
-        }
-    }
-    Ok(())
 }

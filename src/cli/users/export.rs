@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::{
     super::{Output, operator},
-    erase::replay,
+    traces::replay,
 };
 use crate::{
     adapters::media::{Media, StoredPath},

@@ -3,6 +3,7 @@
 
 mod erase;
 mod export;
+mod traces;
 
 use std::{io::Read as _, path::PathBuf, process::ExitCode, time::Duration};
 
