@@ -29,11 +29,11 @@ use crate::{
 
 const HEARTBEAT: Duration = Duration::from_secs(30);
 
-/// How long an alert waits for the word that nobody wants it.
-const ALERT: Duration = Duration::from_millis(300);
+/// How long an alert waits for the word that nobody wants it: less than whoever takes over waits.
+const ALERT: Duration = Duration::from_secs(1);
 
-/// How long hints wait for what they depend on.
-const HINTS: Duration = Duration::from_millis(500);
+/// How long hints wait for what they depend on: less than whoever takes over waits.
+const HINTS: Duration = Duration::from_secs(1);
 
 /// How long a frame may take once another connection delivers, or none: less than whoever takes over waits.
 const LAST_WRITE: Duration = Duration::from_millis(500);
