@@ -236,9 +236,9 @@ async fn another_content_or_a_rebuild_fills_the_stream_anew() {
     app.cli(&["projections", "verify", "analytics"]).await.ok();
 
     let own = [("ANALYTICS__CONTENT", "pseudonymous"), ("ANALYTICS__MAX_AGE_DAYS", "30")];
-    let next = app.another_projector_with("projector-2", &own).await;
     let mut before = app.projector.take().expect("there was one");
     before.process().kill9();
+    let next = app.another_projector_with("projector-2", &own).await;
     let third = of_generation(&app, "3", last).await;
     assert_eq!(third.config.max_age, Duration::from_hours(30 * 24));
     let stream = owner(&app).await.get_stream("ANALYTICS").await.expect("it is there");

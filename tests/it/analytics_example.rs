@@ -9,6 +9,7 @@ use crate::{
     support::{
         App,
         python::{in_tree, python, told},
+        until,
     },
 };
 
@@ -37,6 +38,12 @@ async fn the_example_counts_what_was_sent() {
     let chat = ["chat", "--warm-up", "200ms", "--users", "6", "--rate", "60", "--seconds", "2"];
     let groups = ["--groups", "2", "--group-size", "4", "--group-share", "0.5"];
     let sent = app.bench(&[&chat[..], &groups].concat()).await;
+    let closed = async || {
+        let stats = app.cli(&["events", "stats", "--json"]).await.json();
+        let of = |kind| stats["types"][format!("session.{kind}.v1")].as_u64();
+        (of("connected") == of("disconnected")).then_some(())
+    };
+    until("all sockets are known to be closed", closed).await;
     is_filled(&app).await;
     let folder = tempfile::tempdir().expect("a folder");
     let url = app.servers.nats.url();

@@ -109,6 +109,7 @@ async fn what_waits_says_for_what_until_a_drain_brings_it() {
     app.settle().await;
     stays(&app, &message, &bob, "not_drained").await;
     first.close().await;
+    until("the user is offline", async || (!app.online(&bob).await).then_some(())).await;
     app.settle().await;
     stays(&app, &message, &bob, "not_drained").await;
     let there = bob.via(app.gateways[1].origin());

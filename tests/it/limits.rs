@@ -18,7 +18,7 @@ const WRONG: &str = "账户或密码错误";
 /// RFC 6455 §5.5.2: each ping is to be answered, and this client takes no answer.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn pings_of_who_reads_nothing_cost_little_memory() {
-    const BYTES: usize = 48 << 20;
+    const BYTES: usize = 32 << 20;
     let mut app = App::start().await;
     let ann = app.register("ann").await;
     let host = app.gateways[0].origin().trim_start_matches("http://").to_owned();
@@ -41,7 +41,7 @@ async fn pings_of_who_reads_nothing_cost_little_memory() {
         stream.write_all(&some).await.expect("they are read");
     }
     let grown = app.gateways[0].most_memory_mib() - before;
-    assert!(grown < 24, "48 MiB of pings cost {grown} MiB");
+    assert!(grown < 24, "32 MiB of pings cost {grown} MiB");
 }
 
 #[tokio::test]

@@ -59,7 +59,9 @@ async fn what_senders_are_promised_is_checked() {
     let result = app.bench(&[&send, &file[..]].concat()).await;
     is_good(&result);
     assert_eq!(result["accounts"], json!({"made": 0, "kept": 3}));
-    assert_eq!(result["messages"]["acknowledged"], 60, "{result}");
+    // What is due when the time is over and was not begun is left out.
+    let acknowledged = result["messages"]["acknowledged"].as_u64();
+    assert!((Some(1)..=Some(60)).contains(&acknowledged), "{result}");
     assert_eq!((&result["online"], &result["measured"]["frame_ms"]), (&json!(0), &Value::Null));
     app.verify().await;
 }
@@ -120,10 +122,12 @@ async fn a_groups_members_get_everything_online_or_not() {
     let result = app.bench(&[&group[..], &times].concat()).await;
     is_good(&result);
     let messages = &result["messages"];
-    assert_eq!((&messages["acknowledged"], &messages["due"]), (&json!(24), &json!(96)));
+    let acknowledged = messages["acknowledged"].as_u64().expect("a number");
+    assert!((1..=24).contains(&acknowledged), "{result}");
+    assert_eq!(messages["due"], 4 * acknowledged);
     let rebuilt = app.tool("loadgen", &["rebuild", "message_history", "--json"]).await.json();
     assert_eq!(rebuilt["read_models"][0]["name"], "message_history");
-    assert!(rebuilt["events"].as_f64() >= Some(24.0), "{rebuilt}");
+    assert!(rebuilt["events"].as_u64() >= Some(acknowledged), "{rebuilt}");
     app.verify().await;
 }
 

@@ -61,7 +61,7 @@ async fn every_event_says_what_it_is_and_why() {
 /// rebuild gives, and a socket that outlives its connect is not forgotten.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_rebuild_after_facts_have_expired_changes_nothing() {
-    let app = App::configured(&[("LOG__FACT_TTL_S", "4")]).await;
+    let app = App::configured(&[("LOG__FACT_TTL_S", "10")]).await;
     let [ann, bob] = app.friends(["ann", "bob"]).await;
     ann.connect().await.close().await;
     let mut socket = bob.connect().await;
@@ -254,7 +254,8 @@ async fn consumers_without_filters(app: &App) -> usize {
 /// An append without an answer may have happened: the log has a connect then of which its gateway does not know.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_connect_without_an_answer_leaves_nobody_online() {
-    let app = App::configured(&[("LOG__APPEND_TIMEOUT_MS", "500")]).await;
+    let once = "1400"; // less than an attempt waits for its answer
+    let app = App::configured(&[("LOG__APPEND_TIMEOUT_MS", once)]).await;
     let ann = app.register("ann").await;
     let ops = jetstream::new(app.servers.nats.connect("ops", "opspw").await);
     let mut stream = ops.get_stream("EVENTS").await.expect("a stream");

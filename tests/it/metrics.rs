@@ -113,13 +113,13 @@ async fn what_is_refused_is_counted_by_its_reason() {
     for number in 0..3 {
         send(ann.request(Method::GET, &format!("/nowhere/{number}"))).await;
     }
-    join_all((0..40).map(|_| profile(&ann))).await;
+    join_all((0..80).map(|_| profile(&ann))).await; // two minutes admit 60, if one ends meanwhile
     shows(
         &app,
         &[
             ("login_failures_total", 2.0),
             ("rate_limited_total{limit=logins}", 1.0),
-            ("rate_limited_total{limit=requests_per_user}", 10.0),
+            ("rate_limited_total{limit=requests_per_user}", 20.0),
             ("http_request_duration_seconds_count{route=none,status=4xx}", 3.0),
         ],
     )

@@ -109,9 +109,10 @@ fn meet(met: &Met, frame: &Value) {
     met.lock().expect("no test panicked").extend(frames::kinds(frame));
 }
 
-/// Reads all that comes over a new socket.
+/// Reads all that comes over a new socket, once it is open.
 async fn listen(user: &User, met: &Met) {
     let (mut socket, met) = (user.connect_raw().await, Arc::clone(met));
+    meet(&met, &socket.next_frame().await); // the welcome
     tokio::spawn(async move {
         while let Arrival::Frame(frame) = socket.next_unhurried().await {
             meet(&met, &frame);

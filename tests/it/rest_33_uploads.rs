@@ -323,10 +323,13 @@ async fn rest_33_half_an_upload_leaves_nothing() {
     let long_ago = std::time::SystemTime::now() - std::time::Duration::from_hours(2);
     let file = fs::File::options().write(true).open(&orphan).expect("it is there");
     file.set_modified(long_ago).expect("aged");
+    app.gateways[0].process().kill9();
+    app.gateways[0].start_again_alone(&[("MEDIA__UPLOAD_IDLE_MS", "60000")]);
+    assert!(app.gateways[0].ready().await);
+    assert!(!orphan.exists());
     let url = uploaded(&ann, "a.png", PNG).await;
     app.gateways[0].process().kill9();
     app.gateways[0].start_again().await;
-    assert!(!orphan.exists());
     assert_eq!(app.api().get(&url).await.bytes, PNG, "what was answered is there");
 }
 

@@ -5,13 +5,18 @@ use std::{
     fs,
     os::unix::fs::{MetadataExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
-    process::{Command, id},
+    process::Command,
 };
+
+use testkit::ports::Port;
 
 use crate::support::nats;
 
 /// A checkout with what `./run` needs, and a stack that ends with it.
-struct Checkout(tempfile::TempDir);
+struct Checkout {
+    folder: tempfile::TempDir,
+    ports: [Port; 5],
+}
 
 impl Checkout {
     fn new() -> Self {
@@ -23,26 +28,25 @@ impl Checkout {
             .map(|file| Path::new(env!("CARGO_MANIFEST_DIR")).join(file));
         let copied = Command::new("cp").arg("-r").args(&files).arg(folder.path()).status();
         assert!(copied.expect("cp runs").success());
-        Self(folder)
+        Self { folder, ports: std::array::from_fn(|_| Port::take().expect("a free port")) }
     }
 
     fn run(&self, arguments: &[&str]) {
-        // Below those that the system gives to connections.
-        let first = 20_000 + id() % 2_000 * 5;
-        let ports = ["", "ADMIN_", "NATS_", "POSTGRES_", "REDIS_"];
-        let ports = ports.map(|part| format!("HONGYAN_{part}PORT"));
-        let ran = Command::new(self.0.path().join("run"))
+        let parts = ["", "ADMIN_", "NATS_", "POSTGRES_", "REDIS_"];
+        let names = parts.map(|part| format!("HONGYAN_{part}PORT"));
+        let numbers = self.ports.iter().map(|port| port.number().to_string());
+        let ran = Command::new(self.folder.path().join("run"))
             .args(arguments)
             .env("HONGYAN_BIN", env!("CARGO_BIN_EXE_hongyan"))
             .env("NATS_SERVER_BIN", nats::programs().nats)
-            .envs((first..).zip(&ports).map(|(port, name)| (name, port.to_string())))
+            .envs(names.iter().zip(numbers))
             .output()
             .expect("it runs");
         assert!(ran.status.success(), "./run {arguments:?}: {ran:?}");
     }
 
     fn state(&self) -> PathBuf {
-        self.0.path().join(".hongyan")
+        self.folder.path().join(".hongyan")
     }
 }
 

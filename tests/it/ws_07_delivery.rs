@@ -173,7 +173,7 @@ async fn guest_mode_reads_the_accounts_queue(app: &App) {
 #[tokio::test]
 async fn ws_07_a_socket_that_does_not_read_is_dropped() {
     const MESSAGES: u64 = 200; // more than the system's buffers hold
-    let app = App::configured(&[("LIMITS__WRITE_TIMEOUT_MS", "300")]).await;
+    let mut app = App::configured(&[("LIMITS__WRITE_TIMEOUT_MS", "300")]).await;
     let [ann, bob] = open_pair(&app).await;
     let cat = app.register("cat").await;
     let (mut stuck, mut other) = (bob.connect().await, cat.connect().await);
@@ -192,6 +192,10 @@ async fn ws_07_a_socket_that_does_not_read_is_dropped() {
         }
     };
     assert_eq!(end, Arrival::Dropped);
+    // This one does read, but perhaps not within 300 ms.
+    app.gateways[0].process().kill9();
+    app.gateways[0].start_again_alone(&[]);
+    assert!(app.gateways[0].ready().await);
     let mut socket = bob.connect().await;
     bob.drain().await;
     ann.send(&bob, &format!("{MESSAGES} and done")).await.ok();
@@ -215,7 +219,10 @@ fn number_of(push: &Value) -> u64 {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ws_07_a_burst_that_finds_no_room_arrives_whole() {
     const MESSAGES: u64 = 1600; // a subscription has room for 1024
-    let app = App::configured(&[("LIMITS__WRITE_TIMEOUT_MS", "60000")]).await;
+    let long = "600000"; // nothing is read until all was sent
+    let app =
+        App::configured(&[("LIMITS__WRITE_TIMEOUT_MS", long), ("LIMITS__PEER_TIMEOUT_MS", long)])
+            .await;
     let [ann, bob] = open_pair(&app).await;
     let mut socket = bob.connect().await; // does not read for now
     let padding = "x".repeat(20_000); // so that the system's buffers are full soon

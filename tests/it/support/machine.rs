@@ -221,6 +221,7 @@ impl Machine {
             ),
             ("AUTH__ARGON2_MEMORY_KIB", "64".to_owned()),
             ("AUTH__ARGON2_PASSES", "1".to_owned()),
+            ("PROJECTIONS__VERIFY_EVERY_S", "0".to_owned()),
         ];
         let users = ["GATEWAY", "PROJECTOR", "OPS", "ANALYTICS"];
         let names = users.map(|user| format!("NATS__{user}_PASSWORD"));

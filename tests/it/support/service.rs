@@ -74,13 +74,14 @@ impl Service {
         self.process = spawn(self.role, &settings, &self.log, &self.listen, &self.admin);
     }
 
-    /// Starts it again after its end, and waits until its start has come to its end, ready or not.
+    /// Starts it again after its end, and waits until its start has come to its end and a gateway serves, ready or not.
     pub async fn start_again_and_answer(&mut self) {
         self.process = spawn(self.role, &self.settings, &self.log, &self.listen, &self.admin);
         let (client, url) = (super::api::client(), format!("{}/health/ready", self.admin_origin()));
         let started = async || {
             let health: Value = client.get(&url).send().await.ok()?.json().await.ok()?;
-            (health["started"] == true).then_some(())
+            let serves = self.role == "projector" || health["parts"]["gateway"] == true;
+            (health["started"] == true && serves).then_some(())
         };
         until("the service has started", started).await;
     }
@@ -125,6 +126,10 @@ pub fn settings(servers: &Servers, own: &[(&str, &str)]) -> Settings {
     set("AUTH__ARGON2_MEMORY_KIB", "64".to_owned());
     set("AUTH__ARGON2_PASSES", "1".to_owned());
     set("MEDIA__ROOT", servers.uploads().display().to_string());
+    set("PROJECTIONS__VERIFY_EVERY_S", "0".to_owned()); // or a test does more in some hours than in others
+    // On a busy machine; what is promised within these times has tests with times of their own.
+    set("PROJECTIONS__WAIT_MS", "10000".to_owned());
+    set("AUTH__PASSWORD_WAIT_MS", "60000".to_owned());
     for (key, value) in own {
         set(key, (*value).to_owned());
     }
@@ -185,7 +190,7 @@ async fn run_to_end(mut command: Command, arguments: &[&str], input: &str) -> Ra
         drop(written); // a command that reads nothing may be over
         child.wait_with_output()
     });
-    let output = tokio::time::timeout(patience(), finished).await;
+    let output = tokio::time::timeout(5 * patience(), finished).await; // some do a lot
     let output = output.unwrap_or_else(|_| panic!("`{}` does not end", arguments.join(" ")));
     let output = output.expect("waiting does not panic").expect("the binary starts");
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tokio::task::JoinHandle;
@@ -113,12 +113,15 @@ impl Traffic {
             let arrived: BTreeSet<Numbered> = seen.iter().flatten().copied().collect();
             acknowledged.difference(&arrived).copied().collect::<Vec<_>>()
         };
-        let waiting = tokio::time::timeout(patience(), async {
-            while !missing().is_empty() && !self.reader.is_finished() {
-                tokio::time::sleep(Duration::from_millis(20)).await;
+        // As long as some arrive: how many there are depends on the machine.
+        let (mut left, mut since) = (missing().len(), Instant::now());
+        while left > 0 && since.elapsed() < patience() && !self.reader.is_finished() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            let now = missing().len();
+            if now < left {
+                (left, since) = (now, Instant::now());
             }
-        });
-        let in_time = waiting.await.is_ok();
+        }
         if self.reader.is_finished() {
             self.reader.await.expect("the reader meets nothing that a client may not meet");
             unreachable!("a reader reads until it is stopped");
@@ -126,7 +129,7 @@ impl Traffic {
         self.reader.abort();
         let missing = missing();
         assert!(
-            in_time && missing.is_empty(),
+            missing.is_empty(),
             "{} acknowledged messages were lost: {missing:?}",
             missing.len()
         );
@@ -165,7 +168,7 @@ async fn write(
         let request = sender
             .request(reqwest::Method::POST, SEND)
             .json(&body)
-            .timeout(Duration::from_secs(10));
+            .timeout(Duration::from_secs(30));
         match try_send(request).await {
             Ok(reply) if reply.status == 200 => {
                 acknowledged.lock().expect("not poisoned").insert((sender.id, number));
@@ -197,7 +200,7 @@ async fn read(reader: User, seen: Seen) {
 async fn drain(reader: User) {
     loop {
         let request = reader.request(reqwest::Method::POST, "/api/chat/chatGetmessageOffLine");
-        match try_send(request.timeout(Duration::from_secs(10))).await {
+        match try_send(request.timeout(Duration::from_secs(30))).await {
             Ok(reply) if reply.status == 200 => return,
             Ok(reply) if reply.status < 500 => panic!("drain: {} {}", reply.status, reply.text()),
             _ => tokio::time::sleep(Duration::from_millis(20)).await,
