@@ -6,7 +6,7 @@ use async_nats::{
     Client, HeaderValue, StatusCode,
     jetstream::{
         message::StreamMessage,
-        stream::{DirectGetErrorKind, RawMessageErrorKind, Stream},
+        stream::{DirectGetErrorKind, RawMessageError, RawMessageErrorKind, Stream},
     },
 };
 
@@ -37,7 +37,7 @@ impl Lookup {
     /// The last message on a subject. Not on a wildcard: that costs the server a look at each of its subjects.
     pub(super) async fn last(&self, subject: &str) -> Found {
         if self.replicated {
-            return by_leader(self.stream.get_last_raw_message_by_subject(subject).await);
+            return by_leader(|| self.stream.get_last_raw_message_by_subject(subject)).await;
         }
         direct(self.stream.direct_get_last_for_subject(subject).await)
     }
@@ -45,7 +45,7 @@ impl Lookup {
     /// The first message on a subject at `from` or later.
     pub(super) async fn next(&self, subject: &str, from: u64) -> Found {
         if self.replicated {
-            return by_leader(self.stream.get_first_raw_message_by_subject(subject, from).await);
+            return by_leader(|| self.stream.get_first_raw_message_by_subject(subject, from)).await;
         }
         direct(self.stream.direct_get_next_for_subject(subject, Some(from)).await)
     }
@@ -170,7 +170,7 @@ impl Lookup {
     /// The message at a position, unless it has expired or never was.
     pub(super) async fn at(&self, position: u64) -> Found {
         if self.replicated {
-            return by_leader(self.stream.get_raw_message(position).await);
+            return by_leader(|| self.stream.get_raw_message(position)).await;
         }
         direct(self.stream.direct_get(position).await)
     }
@@ -188,12 +188,22 @@ fn direct(found: Result<StreamMessage, async_nats::jetstream::stream::DirectGetE
     }
 }
 
-fn by_leader(
-    found: Result<StreamMessage, async_nats::jetstream::stream::RawMessageError>,
-) -> Found {
-    match found {
-        Ok(message) => Ok(Some(message)),
-        Err(error) if error.kind() == RawMessageErrorKind::NoMessageFound => Ok(None),
-        Err(error) => Err(unavailable(error)),
+/// Asks again if there is no answer: a question is lost that comes while the servers elect a leader, which takes seconds.
+async fn by_leader<Answer>(ask: impl Fn() -> Answer) -> Found
+where
+    Answer: Future<Output = Result<StreamMessage, RawMessageError>>,
+{
+    const ANSWER: Duration = Duration::from_secs(1);
+    const ATTEMPTS: u32 = 8;
+    for _ in 0..ATTEMPTS {
+        match timeout(ANSWER, ask()).await {
+            Ok(Ok(message)) => return Ok(Some(message)),
+            Ok(Err(error)) if error.kind() == RawMessageErrorKind::NoMessageFound => {
+                return Ok(None);
+            }
+            Ok(Err(error)) => return Err(unavailable(error)),
+            Err(_) => {}
+        }
     }
+    Err(unavailable("the leader does not answer"))
 }
