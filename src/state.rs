@@ -20,7 +20,7 @@ use crate::{
     commands::session::Session,
     config::Config,
     events::{Event, Recorded},
-    executor::{Executor, accounts::Accounts, aggregates::Aggregate},
+    executor::{Executor, accounts::Accounts, aggregates::Aggregate, running_commands::cut_off},
     telemetry::Metrics,
 };
 
@@ -49,12 +49,14 @@ impl App {
         Readers(self.clone())
     }
 
-    /// What a token says, if it is its account's current one (data.md §4). Waits for a pause of this gateway to pass.
+    /// What a token says, if it is its account's current one (data.md §4).
     ///
     /// # Errors
     /// The log cannot be reached, or this gateway may not serve.
     pub async fn current(&self, claims: Claims) -> Result<Option<Claims>, LogError> {
-        self.executor.may_serve().await?;
+        if !self.executor.is_live() {
+            return Err(cut_off());
+        }
         let session = self.executor.state::<Session>(claims.id).await?;
         Ok(session.state.is_current(claims.jti).then_some(claims))
     }

@@ -161,11 +161,15 @@ impl Executor {
                 self.metrics.retries.inc();
                 back_off(attempt - 1).await;
             }
+            if wait != Wait::Accepted && !self.is_live() {
+                turn = None; // nobody waits behind who waits for that
+                self.may_serve().await?;
+            }
             turn = self.contention.wait(turn, attempt, action.contention_subject()).await;
             if let Some(done) = self.attempt(&mut action, authority, wait).await? {
                 drop(turn); // who comes next need not wait until others have seen this
                 if wait == Wait::Everywhere {
-                    self.wait_for_all(done.position, A::PROJECTIONS).await;
+                    self.wait_for_all(done.position, A::PROJECTIONS).await?;
                 }
                 return Ok(done);
             }
@@ -174,8 +178,8 @@ impl Executor {
         Err(CommandError::Contended)
     }
 
-    /// Judges and appends once; `None` after a concurrency conflict, which the cache has caught up with, or a silence of
-    /// this gateway between the two.
+    /// Judges and appends once; `None` after a concurrency conflict, which the cache has caught up with, or if this gateway
+    /// was silent in between.
     async fn attempt<A: Action>(
         &self,
         action: &mut A,
@@ -184,7 +188,10 @@ impl Executor {
     ) -> Result<Option<Done<A::Outcome>>, CommandError<A::Rejection>> {
         let running = match wait {
             Wait::Accepted => None,
-            Wait::Durable | Wait::Everywhere => Some(self.begin(authority).await?),
+            Wait::Durable | Wait::Everywhere => match self.begin(authority).await? {
+                None => return Ok(None),
+                running => running,
+            },
         };
         let Judgement { outcome, decided } = action.judge(self).await?;
         let Append { event, id, guard } = match decided {

@@ -120,24 +120,26 @@ impl Executor {
         }
     }
 
-    /// A command begins, or its next attempt. What it is judged by is read after this, and it counts as running until
-    /// the result is dropped: so whoever takes back what allows it is answered after its append, or before it is judged.
+    /// A command begins, or its next attempt; `None` if this gateway may not serve now. What it is judged by is read after
+    /// this, and it counts as running until the result is dropped: so whoever takes back what allows it is answered after
+    /// its append, or before it is judged.
     ///
     /// # Errors
-    /// What the caller came with has ended, or this gateway may not serve.
+    /// What the caller came with has ended.
     pub async fn begin<R: std::error::Error>(
         &self,
         authority: Authority<'_>,
-    ) -> Result<RunningCommand, CommandError<R>> {
-        // Not while it counts as running: it may be what others wait for in vain.
-        self.may_serve().await?;
+    ) -> Result<Option<RunningCommand>, CommandError<R>> {
         let running = self.commands.begin(self.silences());
+        if !self.is_live() {
+            return Ok(None);
+        }
         self.judge_authority(authority).await??;
-        Ok(running)
+        Ok(Some(running))
     }
 
-    /// Appends what was judged while `running`; `None` if this gateway has been silent since: nobody may have waited for
-    /// it, so that is to be judged anew. It runs until its event has a position, which is what the others wait for.
+    /// Appends what was judged while `running`; `None` if this gateway was silent before that was sent: nobody may have
+    /// waited for it, so it is to be judged anew. It runs until its event has a position, which is what others wait for.
     ///
     /// # Errors
     /// The log says no, or this gateway was silent before the answer, and what allowed the command may have ended.
@@ -149,13 +151,10 @@ impl Executor {
         authority: Authority<'_>,
     ) -> Result<Option<Appended>, LogError> {
         let silences = running.silences;
-        let has_served = || self.is_live() && self.silences() == silences;
-        if !has_served() {
-            return Ok(None);
-        }
-        let appended = self.log.append_releasing(new, expect, running).await?;
-        if has_served() || self.is_still_allowed(expect, authority).await? {
-            Ok(Some(appended))
+        let has_served = || self.has_served_since(silences);
+        let appended = self.log.append_if(new, expect, has_served, running).await?;
+        if appended.is_none() || has_served() || self.is_still_allowed(expect, authority).await? {
+            Ok(appended)
         } else {
             Err(cut_off())
         }
@@ -168,9 +167,11 @@ impl Executor {
         expect: Expect,
         authority: Authority<'_>,
     ) -> Result<bool, LogError> {
-        let is_guarded = !matches!(expect, Expect::Anything);
+        if matches!(expect, Expect::Anything) {
+            return Ok(false);
+        }
         self.may_serve().await?;
-        Ok(is_guarded && self.judge_authority(authority).await?.is_ok())
+        Ok(self.judge_authority(authority).await?.is_ok())
     }
 
     async fn judge_authority(
@@ -183,13 +184,19 @@ impl Executor {
         Ok(authority.judge(&session.state, &user.state))
     }
 
-    fn silences(&self) -> u64 {
+    /// May this process serve, and might it ever since there were so many silences?
+    pub fn has_served_since(&self, silences: u64) -> bool {
+        self.is_live() && self.silences() == silences
+    }
+
+    /// How many silences there were.
+    pub fn silences(&self) -> u64 {
         self.liveness.as_ref().map_or(0, |liveness| liveness.silences())
     }
 }
 
 /// Why a gateway serves nobody while it is not live.
-fn cut_off() -> LogError {
+pub fn cut_off() -> LogError {
     unavailable("this gateway does not hear the others, so it may not serve")
 }
 

@@ -13,9 +13,26 @@ use crate::{
 };
 
 impl Executor {
-    /// Waits until `read_models` and all gateways have passed `position`. Bounded: what was
-    /// appended counts, even if it shows later.
-    pub async fn wait_for_all(&self, position: Position, read_models: &[&str]) {
+    /// Waits until `read_models` and all gateways have passed `position`. Bounded: what was appended counts, even if it
+    /// shows later. Waits once more after a silence of this process: others may not have heard that it waits, nor it them.
+    ///
+    /// # Errors
+    /// This gateway may not serve yet.
+    pub async fn wait_for_all(
+        &self,
+        position: Position,
+        read_models: &[&str],
+    ) -> Result<(), LogError> {
+        let silences = self.silences();
+        self.wait_once(position, read_models).await;
+        if !self.has_served_since(silences) {
+            self.may_serve().await?;
+            self.wait_once(position, read_models).await;
+        }
+        Ok(())
+    }
+
+    async fn wait_once(&self, position: Position, read_models: &[&str]) {
         let timer = self.metrics.wait_timer("all");
         let shown = self.checkpoints.wait_for_projections(position, read_models, self.wait);
         let (shown, ()) = tokio::join!(shown, self.checkpoints.wait_for_gateways(position));

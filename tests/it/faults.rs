@@ -124,29 +124,6 @@ async fn servers_that_hang_for_a_while_cost_nothing() {
     app.verify().await;
 }
 
-/// A gateway that does not hear itself for 1.5 s serves nobody (ADR 0020); whoever asks waits for that to be over, also with
-/// a message that is on its way.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_pause_of_nats_costs_calls_time_and_no_error() {
-    let mut app = App::start().await;
-    let [ann, bob] = app.friends(["ann", "bob"]).await;
-    let mut socket = bob.listen().await;
-    app.servers.nats.process().stop_signal();
-    let (author, recipient) = (ann.clone(), bob.clone());
-    let send = tokio::spawn(async move { author.send(&recipient, "on its way").await });
-    until("the gateway serves nobody", async || {
-        (app.health_of(0).await.1["parts"]["gateway"] == false).then_some(())
-    })
-    .await;
-    let read = tokio::spawn(async move { bob.get("/api/chat/grouplist/1").await });
-    app.servers.nats.process().cont_signal();
-    send.await.expect("it does not panic").ok();
-    read.await.expect("it does not panic").ok();
-    assert_eq!(socket.next_text().await, "on its way");
-    socket.is_silent().await;
-    app.verify().await;
-}
-
 /// `ws.md` §7.7: without a close frame, which would log people out.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stop_drops_sockets_without_a_close_frame() {

@@ -24,32 +24,37 @@ impl EventLog {
     /// # Errors
     /// See [`LogError`].
     pub async fn append(&self, new: &mut NewEvent, expect: Expect) -> Result<Appended, LogError> {
-        self.append_releasing(new, expect, ()).await
+        let appended = self.append_if(new, expect, || true, ()).await?;
+        Ok(appended.expect("it may be sent"))
     }
 
-    /// The same. `held` is dropped once the fact has its position, however long the log takes to keep it.
+    /// The same, but not what may not be sent any more once there is a connection: `None` then. `held` is dropped once the
+    /// fact has its position, however long the log takes to keep it.
     ///
     /// # Errors
     /// See [`LogError`].
-    pub async fn append_releasing<H>(
+    pub async fn append_if<H>(
         &self,
         new: &mut NewEvent,
         expect: Expect,
+        may_send: impl Fn() -> bool,
         held: H,
-    ) -> Result<Appended, LogError> {
+    ) -> Result<Option<Appended>, LogError> {
         if let Some(why) = self.sync_failure() {
             return Err(LogError::Unavailable(why.to_owned()));
         }
         let _under_way = self.nats.appends.begin();
-        let appended = self.append_unsynced(new, expect).await?;
+        let Some(appended) = self.append_unsynced_if(new, expect, may_send).await? else {
+            return Ok(None);
+        };
         drop(held);
-        let Some(commit) = &self.settings.commit else { return Ok(appended) };
+        let Some(commit) = &self.settings.commit else { return Ok(Some(appended)) };
         let begun = Instant::now();
         if !commit.barrier().await {
             return Err(LogError::Unavailable("the log could not be synced to disk".into()));
         }
         self.settings.metrics.barrier_duration.observe(begun.elapsed().as_secs_f64());
-        Ok(appended)
+        Ok(Some(appended))
     }
 
     /// Appends a fact that nobody is promised: the end of a connection, a delivery. After an error the same value may
@@ -62,10 +67,20 @@ impl EventLog {
         new: &mut NewEvent,
         expect: Expect,
     ) -> Result<Appended, LogError> {
+        let appended = self.append_unsynced_if(new, expect, || true).await?;
+        Ok(appended.expect("it may be sent"))
+    }
+
+    async fn append_unsynced_if(
+        &self,
+        new: &mut NewEvent,
+        expect: Expect,
+        may_send: impl Fn() -> bool,
+    ) -> Result<Option<Appended>, LogError> {
         let subject = new.event.subject().to_string();
         let span = error_span!("append", subject, event.id = %new.id);
         let _timer = self.settings.metrics.append_timer();
-        self.try_append(new, &subject, expect).instrument(span).await
+        self.try_append(new, &subject, expect, may_send).instrument(span).await
     }
 
     async fn try_append(
@@ -73,7 +88,8 @@ impl EventLog {
         new: &mut NewEvent,
         subject: &str,
         expect: Expect,
-    ) -> Result<Appended, LogError> {
+        may_send: impl Fn() -> bool,
+    ) -> Result<Option<Appended>, LogError> {
         let body = new.event.encode();
         let settings = &self.settings;
         let day = settings.expires.then(|| new.at.day());
@@ -87,10 +103,11 @@ impl EventLog {
         loop {
             // The server forgets identities after two minutes, so a repeat looks for the first attempt before.
             let attempt = match self.stored(new, deadline).await {
-                Ok(Some(position)) => return Ok(Appended { position, duplicate: true }),
+                Ok(Some(position)) => return Ok(Some(Appended { position, duplicate: true })),
                 Ok(None) => {
                     let answer = (Instant::now() + ANSWER).min(deadline);
-                    self.nats.appends.publish(subject, &headers, &body, answer).await
+                    let appends = &self.nats.appends;
+                    appends.publish_if(subject, &headers, &body, answer, &may_send).await
                 }
                 Err(error) if Instant::now() + pause >= deadline => return Err(error),
                 Err(_) => {
@@ -101,7 +118,7 @@ impl EventLog {
             let error = match attempt {
                 Ok((position, duplicate)) => {
                     settings.seen.fetch_max(position.0, Ordering::Relaxed);
-                    return Ok(Appended { position, duplicate });
+                    return Ok(Some(Appended { position, duplicate }));
                 }
                 Err(error) => error,
             };
@@ -111,14 +128,20 @@ impl EventLog {
                 PublishError::Conflict => {
                     let own = self.stored(new, deadline).await?;
                     return own
-                        .map(|position| Appended { position, duplicate: true })
+                        .map(|position| Some(Appended { position, duplicate: true }))
                         .ok_or(LogError::Conflict);
                 }
                 PublishError::Request(RequestError::TooLarge) => return Err(LogError::TooLarge),
+                PublishError::Request(RequestError::Withdrawn) if new.maybe_after.is_none() => {
+                    return Ok(None);
+                }
                 PublishError::Request(RequestError::Unanswered) => {
                     new.maybe_after.get_or_insert(before);
                 }
-                PublishError::Request(RequestError::NotSent | RequestError::NoResponders)
+                // An earlier attempt may still come to be stored, and this one was not sent.
+                PublishError::Request(
+                    RequestError::Withdrawn | RequestError::NotSent | RequestError::NoResponders,
+                )
                 | PublishError::Refused(..) => {}
             }
             if Instant::now() + pause >= deadline {

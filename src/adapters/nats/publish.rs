@@ -49,10 +49,22 @@ impl UnbufferedClient {
         payload: &[u8],
         deadline: Instant,
     ) -> Result<(Position, bool), PublishError> {
+        self.publish_if(subject, headers, payload, deadline, || true).await
+    }
+
+    /// The same, if it may still be sent once there is a connection.
+    pub(super) async fn publish_if(
+        &self,
+        subject: &str,
+        headers: &Headers,
+        payload: &[u8],
+        deadline: Instant,
+        may_send: impl Fn() -> bool,
+    ) -> Result<(Position, bool), PublishError> {
         /// The server has two codes for a conflict: the second while another append is in process.
         const CONFLICT: [u64; 2] = [10071, 10164];
         const TOO_LARGE: u64 = 10054;
-        let answer = self.request(subject, headers, payload, deadline).await?;
+        let answer = self.request(subject, headers, payload, deadline, may_send).await?;
         let ack: Ack = serde_json::from_slice(&answer)
             .map_err(|error| PublishError::Refused(error.to_string(), 0))?;
         match ack.error {

@@ -47,6 +47,9 @@ pub enum RequestError {
     /// It was not sent, and never will be.
     #[error("there is no connection to nats")]
     NotSent,
+    /// The same, since it may not be sent any more.
+    #[error("it may not be sent any more")]
+    Withdrawn,
     /// It was sent, at least in part: whether it has had its effect is unknown.
     #[error("nats has not answered")]
     Unanswered,
@@ -125,7 +128,8 @@ impl UnbufferedClient {
         Appending(&self.shared)
     }
 
-    /// Sends a request once there is a connection, and waits for its answer, both until `deadline`.
+    /// Sends a request once there is a connection, if it may be sent by then, and waits for its answer, both until
+    /// `deadline`.
     ///
     /// # Errors
     /// See [`RequestError`].
@@ -135,6 +139,7 @@ impl UnbufferedClient {
         headers: &Headers,
         payload: &[u8],
         deadline: Instant,
+        may_send: impl Fn() -> bool,
     ) -> Result<Bytes, RequestError> {
         let shared = &self.shared;
         let mut connected = shared.connected.subscribe();
@@ -142,6 +147,9 @@ impl UnbufferedClient {
             match timeout_at(deadline, connected.wait_for(|connected| *connected)).await {
                 Ok(Ok(_)) => {}
                 _ => return Err(RequestError::NotSent),
+            }
+            if !may_send() {
+                return Err(RequestError::Withdrawn);
             }
             let Some((number, mut answered)) = shared.enqueue(subject, headers, payload)? else {
                 continue;

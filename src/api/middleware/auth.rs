@@ -27,7 +27,7 @@ use crate::{
     clock,
     commands::user::{Account, User},
     events::{Cause, Role, TraceParent},
-    executor::authority::Authority,
+    executor::{authority::Authority, running_commands::cut_off},
     protocol::{
         parameters::{Malformed, Parameters},
         refusals::any as refused,
@@ -84,12 +84,13 @@ pub async fn auth(
     request: Request,
     next: Next,
 ) -> Response {
+    let silences = app.executor.silences();
     let (request, body_memory) = match admit(&app, &access, request).await {
         Ok(admitted) => admitted,
         Err(refusal) => return refusal.into_response(),
     };
     let is_read = request.method() == Method::GET;
-    let caller = request.extensions().get::<AuthenticatedUser>().filter(|_| is_read).cloned();
+    let caller = request.extensions().get::<AuthenticatedUser>().cloned();
     let observed = request.extensions().get::<Observed>().cloned();
     let run = async move {
         let mut response = next.run(request).await;
@@ -111,21 +112,27 @@ pub async fn auth(
     if response.status().is_server_error() {
         return response; // whoever may not be served any more learns nothing by it
     }
-    // What was read for somebody whose token has ended meanwhile is not shown to them. What a command did is judged where
-    // it is appended.
-    match still_served(&app, caller).await {
+    match still_served(&app, caller, (is_read, silences)).await {
         Ok(()) => response,
         Err(refusal) => refusal.into_response(),
     }
 }
 
-async fn still_served(app: &App, caller: Option<AuthenticatedUser>) -> Result<(), ApiError> {
-    if let Some(caller) = caller {
-        judge(app, caller.claims).await?;
-    } else {
-        app.executor.may_serve().await?;
+/// What was read for somebody whose token has ended meanwhile is not shown to them. What a command did is judged where it
+/// is appended; after a silence its caller is judged, too, for a call with a body may be one that reads.
+async fn still_served(
+    app: &App,
+    caller: Option<AuthenticatedUser>,
+    (is_read, silences): (bool, u64),
+) -> Result<(), ApiError> {
+    let was_silent = !app.executor.has_served_since(silences);
+    app.executor.may_serve().await?;
+    let Some(caller) = caller.filter(|_| is_read || was_silent) else { return Ok(()) };
+    match judge(app, caller.claims).await {
+        // It may be done: a refusal would say that it is not.
+        Err(_) if !is_read => Err(cut_off().into()),
+        judged => judged.map(drop),
     }
-    Ok(())
 }
 
 async fn admit(app: &App, access: &Access, request: Request) -> Result<(Request, Lease), ApiError> {
@@ -134,6 +141,7 @@ async fn admit(app: &App, access: &Access, request: Request) -> Result<(Request,
     if !origin.may_ask(app) {
         return Err(ApiError::too_many());
     }
+    app.executor.may_serve().await?;
     let protected = Access::needs_token(parts.uri.path());
     let may = GuestAccess { may_be_guest: access.is_for_guests(&parts.method, parts.uri.path()) };
     parts.extensions.insert(may);
@@ -243,6 +251,7 @@ pub(in crate::api) async fn authenticate(
 
 /// Is the token its account's current one, and the account there?
 async fn judge(app: &App, claims: Claims) -> Result<(Claims, Account), ApiError> {
+    app.executor.may_serve().await?;
     let claims = app.current(claims).await?.ok_or_else(|| ApiError::rule(refused::BAD_TOKEN))?;
     let user = app.executor.state::<User>(claims.id).await?;
     let account = user.state.active().cloned();
