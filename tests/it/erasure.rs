@@ -228,6 +228,22 @@ fn user_subject(user: &User) -> Subject {
     Subject::User(UserId(i64::try_from(user.id).expect("an id")))
 }
 
+/// An erasure gives a group the name again that others gave it; that is still theirs.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_name_that_was_sealed_anew_goes_with_who_gave_it() {
+    let app = App::start().await;
+    let [ann, bob, cat] = app.friends(["ann", "bob", "cat"]).await;
+    let group = app.group(&ann, &[&bob, &cat]).await;
+    let name = json!({ "id": group.id, "name": "Tea club" });
+    ann.post("/api/chat/groupUpdateName", name).await.done();
+    let report = erase(&app, &[&bob.id.to_string()]).await;
+    assert_eq!(report[0]["groups"], json!([group.id]), "their name was in its first one");
+    assert_eq!(cat.groups().await[0]["name"], "Tea club");
+    erase(&app, &[&ann.id.to_string()]).await;
+    assert_eq!(cat.groups().await[0]["name"], "群聊");
+    app.verify().await;
+}
+
 /// Read models that could not be built are built by the next run.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_interrupted_erasure_is_pending() {

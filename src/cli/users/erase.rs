@@ -1,6 +1,10 @@
 //! Erasure makes what an account says of its person unreadable wherever it is, and what they wrote (ADR 0038).
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+    process::ExitCode,
+};
 
 use anyhow::{Context as _, ensure};
 use clap::Args;
@@ -106,18 +110,20 @@ pub(super) async fn run(
             }
         }
     }
+    let mut seen = BTreeSet::new();
+    wanted.retain(|account| seen.insert(account.id));
     let media = Media::open(config).await?;
     // Nobody waits for whoever cannot be erased.
-    let (mut deleted, mut reports, mut failures) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut traces, mut reports, mut failures) = (BTreeMap::new(), Vec::new(), Vec::new());
     for account in &wanted {
-        match execute(executor, account.id, UserCommand::Delete, &cause).await {
-            Ok(()) => deleted.push(account), // from here on nothing of theirs is added
+        match close(executor, account.id, &cause).await {
+            Ok(left) => _ = traces.insert(account.id, left),
             Err(error) => failures.push(failure(account, &error)),
         }
     }
-    let mut traces = traces::of(&executor.log, deleted.iter().map(|account| account.id)).await?;
-    for account in deleted {
-        let left = traces.remove(&account.id).unwrap_or_default();
+    traces::find_others(&executor.log, &mut traces).await?;
+    for account in &wanted {
+        let Some(left) = traces.remove(&account.id) else { continue };
         match erase(accounts, &media, (account, left), &cause).await {
             Ok(report) => reports.push(report),
             Err(error) => failures.push(failure(account, &error)),
@@ -169,6 +175,12 @@ pub(super) async fn list(log: &EventLog, output: Output) -> anyhow::Result<()> {
 
 fn failure(account: &Account, error: &anyhow::Error) -> String {
     format!("user {}: {error:#}", account.id)
+}
+
+/// Closes an account, so that nothing of theirs is added any more, and finds what is there.
+async fn close(executor: &Executor, user: UserId, cause: &Cause) -> anyhow::Result<Traces> {
+    execute(executor, user, UserCommand::Delete, cause).await?;
+    traces::of(&executor.log, user).await
 }
 
 /// Has an account given up, or noted as erased; waits until every gateway has heard of it.
@@ -225,10 +237,14 @@ async fn seal_name_anew(
     cause: &Cause,
 ) -> anyhow::Result<()> {
     let executor = &accounts.executor;
-    let (mut named, until) = (None, executor.log.end().await?.last);
+    let (mut named, until) = (None::<(String, Vec<UserId>)>, executor.log.end().await?.last);
     for recorded in executor.log.events_until(Subject::Group(id), until).await? {
-        if let Event::Group(_, event) = recorded.event {
-            named = traces::named(event, recorded.actor).or(named);
+        if let Event::Group(_, event) = recorded.event
+            && let Some((name, whose)) = traces::named(event, recorded.actor)
+        {
+            // What an erasure sealed anew, which is nobody's act, is still whose it was.
+            let before = named.map(|(_, whose)| whose).unwrap_or_default();
+            named = Some((name, if whose.is_empty() { before } else { whose }));
         }
     }
     let (name, whose) = named.unwrap_or_default();

@@ -26,63 +26,8 @@ pub(super) struct Traces {
     pub groups: BTreeSet<GroupId>,
 }
 
-/// The traces of some accounts, which add none any more.
-pub(super) async fn of(
-    log: &EventLog,
-    users: impl Iterator<Item = UserId>,
-) -> anyhow::Result<BTreeMap<UserId, Traces>> {
-    let mut traces = BTreeMap::new();
-    let mut videos = BTreeMap::new();
-    for user in users {
-        let of_account = of_account(log, user).await?;
-        let paths = of_account.files.iter().map(|(_, path)| path);
-        let of_videos = paths.filter(|path| path.kind().media_type.starts_with("video/"));
-        videos.extend(of_videos.filter_map(|path| Some((path.made_at()?, user))));
-        traces.insert(user, of_account);
-    }
-    if traces.is_empty() {
-        return Ok(traces);
-    }
-    replay(log, &["evt.group.>"], |recorded| {
-        if let Event::Group(group, event) = recorded.event
-            && let Some((_, whose)) = named(event, recorded.actor)
-        {
-            for user in whose {
-                if let Some(traces) = traces.get_mut(&user) {
-                    traces.groups.insert(group);
-                }
-            }
-        }
-    })
-    .await?;
-    if videos.is_empty() {
-        return Ok(traces);
-    }
-    // A poster of another video that got its name in the same millisecond is made again when it is asked for.
-    replay(log, &["evt.user.>"], |recorded| {
-        if let Event::User(_, UserEvent::FileUploaded(upload)) = recorded.event
-            && let Some(path) = stored_at(&upload)
-            && let Some(owner) = path.poster_of().and_then(|video| videos.get(&video))
-            && let Some(traces) = traces.get_mut(owner)
-        {
-            traces.files.push((upload.place, path));
-        }
-    })
-    .await?;
-    Ok(traces)
-}
-
-/// The name that an event gives a group, and who gave it, or has theirs in it.
-pub(super) fn named(event: GroupEvent, actor: Option<UserId>) -> Option<(String, Vec<UserId>)> {
-    match event {
-        GroupEvent::Created { name, members, .. } => Some((name, members)),
-        GroupEvent::Renamed { name, .. } => Some((name, actor.into_iter().collect())),
-        _ => None,
-    }
-}
-
-/// What an account was called, and the files that it stored.
-async fn of_account(log: &EventLog, user: UserId) -> anyhow::Result<Traces> {
+/// What the log says of an account itself.
+pub(super) async fn of(log: &EventLog, user: UserId) -> anyhow::Result<Traces> {
     let mut traces = Traces::default();
     let until = log.end().await?.last;
     for recorded in log.events_until(Subject::User(user), until).await? {
@@ -98,6 +43,57 @@ async fn of_account(log: &EventLog, user: UserId) -> anyhow::Result<Traces> {
         }
     }
     Ok(traces)
+}
+
+/// Adds what others' events say of some accounts, which add nothing any more: groups, and posters of their videos.
+pub(super) async fn find_others(
+    log: &EventLog,
+    traces: &mut BTreeMap<UserId, Traces>,
+) -> anyhow::Result<()> {
+    if traces.is_empty() {
+        return Ok(());
+    }
+    let mut videos = BTreeMap::new();
+    for (user, traces) in &*traces {
+        let paths = traces.files.iter().map(|(_, path)| path);
+        let of_videos = paths.filter(|path| path.kind().media_type.starts_with("video/"));
+        videos.extend(of_videos.filter_map(|path| Some((path.made_at()?, *user))));
+    }
+    replay(log, &["evt.group.>"], |recorded| {
+        if let Event::Group(group, event) = recorded.event
+            && let Some((_, whose)) = named(event, recorded.actor)
+        {
+            for user in whose {
+                if let Some(traces) = traces.get_mut(&user) {
+                    traces.groups.insert(group);
+                }
+            }
+        }
+    })
+    .await?;
+    if videos.is_empty() {
+        return Ok(());
+    }
+    // A poster of another video that got its name in the same millisecond is made again when it is asked for.
+    replay(log, &["evt.user.>"], |recorded| {
+        if let Event::User(_, UserEvent::FileUploaded(upload)) = recorded.event
+            && let Some(path) = stored_at(&upload)
+            && let Some(owner) = path.poster_of().and_then(|video| videos.get(&video))
+            && let Some(traces) = traces.get_mut(owner)
+        {
+            traces.files.push((upload.place, path));
+        }
+    })
+    .await
+}
+
+/// The name that an event gives a group, and who gave it, or has theirs in it.
+pub(super) fn named(event: GroupEvent, actor: Option<UserId>) -> Option<(String, Vec<UserId>)> {
+    match event {
+        GroupEvent::Created { name, members, .. } => Some((name, members)),
+        GroupEvent::Renamed { name, .. } => Some((name, actor.into_iter().collect())),
+        _ => None,
+    }
 }
 
 /// An upload that was erased before has no path any more.
