@@ -10,7 +10,8 @@ use tokio::time::sleep;
 use uuid::Uuid;
 
 use super::{
-    CommandError, Executor, aggregates::Aggregate, authority::Authority, state_cache::Versioned,
+    CommandError, Executor, aggregates::Aggregate, authority::Authority, running_commands::cut_off,
+    state_cache::Versioned,
 };
 use crate::{
     adapters::nats::log_error::LogError,
@@ -113,6 +114,8 @@ impl<R> Guard<R> {
 pub enum Wait {
     /// Until the log has the event and keeps it.
     Durable,
+    /// The same, and not after a silence of this gateway: whoever is refused tries again, perhaps elsewhere.
+    DurableAtOnce,
     /// Until all gateways have seen it, too, and the read models of the action show it (clarification 18).
     Everywhere,
     /// Until the log has it. Whether it keeps it concerns nobody but us, and it counts while this gateway may not serve:
@@ -155,15 +158,21 @@ impl Executor {
         authority: Authority<'_>,
         wait: Wait,
     ) -> Result<Done<A::Outcome>, CommandError<A::Rejection>> {
-        let mut turn = None;
+        let (mut turn, silences) = (None, self.silences());
         for attempt in 0..ATTEMPTS {
             if attempt > 0 {
                 self.metrics.retries.inc();
                 back_off(attempt - 1).await;
             }
-            if wait != Wait::Accepted && !self.is_live() {
-                turn = None; // nobody waits behind who waits for that
-                self.may_serve().await?;
+            match wait {
+                Wait::DurableAtOnce if !self.has_served_since(silences) => {
+                    return Err(cut_off().into());
+                }
+                Wait::Durable | Wait::Everywhere if !self.is_live() => {
+                    turn = None; // nobody waits behind who waits for that
+                    self.may_serve().await?;
+                }
+                _ => {}
             }
             turn = self.contention.wait(turn, attempt, action.contention_subject()).await;
             if let Some(done) = self.attempt(&mut action, authority, wait).await? {
@@ -188,10 +197,10 @@ impl Executor {
     ) -> Result<Option<Done<A::Outcome>>, CommandError<A::Rejection>> {
         let running = match wait {
             Wait::Accepted => None,
-            Wait::Durable | Wait::Everywhere => match self.begin(authority).await? {
-                None => return Ok(None),
-                running => running,
-            },
+            Wait::Durable | Wait::DurableAtOnce | Wait::Everywhere => {
+                let Some(running) = self.try_begin(authority).await? else { return Ok(None) };
+                Some(running)
+            }
         };
         let Judgement { outcome, decided } = action.judge(self).await?;
         let Append { event, id, guard } = match decided {

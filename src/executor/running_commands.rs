@@ -120,13 +120,26 @@ impl Executor {
         }
     }
 
-    /// A command begins, or its next attempt; `None` if this gateway may not serve now. What it is judged by is read after
-    /// this, and it counts as running until the result is dropped: so whoever takes back what allows it is answered after
-    /// its append, or before it is judged.
+    /// A command begins, once this process may serve. What it is judged by is read after this, and it counts as running
+    /// until the result is dropped: so whoever takes back what allows it is answered after its append, or before it is
+    /// judged.
     ///
     /// # Errors
-    /// What the caller came with has ended.
+    /// What the caller came with has ended, or this gateway may not serve.
     pub async fn begin<R: std::error::Error>(
+        &self,
+        authority: Authority<'_>,
+    ) -> Result<RunningCommand, CommandError<R>> {
+        loop {
+            self.may_serve().await?;
+            if let Some(running) = self.try_begin(authority).await? {
+                return Ok(running);
+            }
+        }
+    }
+
+    /// The same, or its next attempt; `None` if this process may not serve now.
+    pub(super) async fn try_begin<R: std::error::Error>(
         &self,
         authority: Authority<'_>,
     ) -> Result<Option<RunningCommand>, CommandError<R>> {
@@ -153,15 +166,16 @@ impl Executor {
         let silences = running.silences;
         let has_served = || self.has_served_since(silences);
         let appended = self.log.append_if(new, expect, has_served, running).await?;
-        if appended.is_none() || has_served() || self.is_still_allowed(expect, authority).await? {
-            Ok(appended)
+        let Some((appended, has_served)) = appended else { return Ok(None) };
+        if has_served || self.is_still_allowed(expect, authority).await? {
+            Ok(Some(appended))
         } else {
             Err(cut_off())
         }
     }
 
-    /// After a silence: is what was appended what the rules allow at its position? The log has checked what it was
-    /// guarded by, and a token that counts now counted then. An event without a guard may reach nobody (ADR 0021).
+    /// After a silence: may the caller be told that it was done? The log has checked what it was guarded by, and a token
+    /// that counts now counted then. An event without a guard may reach nobody (ADR 0021).
     async fn is_still_allowed(
         &self,
         expect: Expect,

@@ -109,7 +109,7 @@ pub(super) async fn open(sockets: &Sockets, admitted: Box<Admitted>) -> Result<O
     let done = sockets
         .app
         .executor
-        .execute_observing::<Session>(user, &connect, authority, Wait::Durable, observe)
+        .execute_observing::<Session>(user, &connect, authority, Wait::DurableAtOnce, observe)
         .await;
     let position = match done {
         Ok(done) => done.position,

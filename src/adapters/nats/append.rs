@@ -18,6 +18,9 @@ use crate::events::{Position, Unsealed};
 /// How long one attempt waits for its answer.
 const ANSWER: Duration = Duration::from_millis(1500);
 
+/// How long what may not be sent again is looked for, once an attempt had no answer.
+const WITHDRAWN: Duration = Duration::from_secs(1);
+
 impl EventLog {
     /// Appends a fact and answers when it is as durable as `log.durability` promises.
     ///
@@ -25,11 +28,11 @@ impl EventLog {
     /// See [`LogError`].
     pub async fn append(&self, new: &mut NewEvent, expect: Expect) -> Result<Appended, LogError> {
         let appended = self.append_if(new, expect, || true, ()).await?;
-        Ok(appended.expect("it may be sent"))
+        Ok(appended.expect("it may be sent").0)
     }
 
     /// The same, but not what may not be sent any more once there is a connection: `None` then. `held` is dropped once the
-    /// fact has its position, however long the log takes to keep it.
+    /// fact has its position, however long the log takes to keep it; with it comes whether it might be sent until then.
     ///
     /// # Errors
     /// See [`LogError`].
@@ -39,22 +42,23 @@ impl EventLog {
         expect: Expect,
         may_send: impl Fn() -> bool,
         held: H,
-    ) -> Result<Option<Appended>, LogError> {
+    ) -> Result<Option<(Appended, bool)>, LogError> {
         if let Some(why) = self.sync_failure() {
             return Err(LogError::Unavailable(why.to_owned()));
         }
         let _under_way = self.nats.appends.begin();
-        let Some(appended) = self.append_unsynced_if(new, expect, may_send).await? else {
+        let Some(appended) = self.append_unsynced_if(new, expect, &may_send).await? else {
             return Ok(None);
         };
+        let appended = Some((appended, may_send()));
         drop(held);
-        let Some(commit) = &self.settings.commit else { return Ok(Some(appended)) };
+        let Some(commit) = &self.settings.commit else { return Ok(appended) };
         let begun = Instant::now();
         if !commit.barrier().await {
             return Err(LogError::Unavailable("the log could not be synced to disk".into()));
         }
         self.settings.metrics.barrier_duration.observe(begun.elapsed().as_secs_f64());
-        Ok(Some(appended))
+        Ok(appended)
     }
 
     /// Appends a fact that nobody is promised: the end of a connection, a delivery. After an error the same value may
@@ -97,7 +101,7 @@ impl EventLog {
         let unsealed = Unsealed { subject: subject_of, actor, id, day, body: &body };
         let body = self.keys.seal(&unsealed).await?;
         let headers = envelope::headers(new, &body, expect, &settings.source, settings.fact_ttl);
-        let deadline = Instant::now() + settings.timeout;
+        let mut deadline = Instant::now() + settings.timeout;
         let before = Position(settings.seen.load(Ordering::Relaxed));
         let mut pause = Duration::from_millis(20);
         loop {
@@ -138,10 +142,11 @@ impl EventLog {
                 PublishError::Request(RequestError::Unanswered) => {
                     new.maybe_after.get_or_insert(before);
                 }
-                // An earlier attempt may still come to be stored, and this one was not sent.
-                PublishError::Request(
-                    RequestError::Withdrawn | RequestError::NotSent | RequestError::NoResponders,
-                )
+                // An earlier attempt may still come to be stored. Others wait for us as long as we wait for that.
+                PublishError::Request(RequestError::Withdrawn) => {
+                    deadline = deadline.min(Instant::now() + WITHDRAWN);
+                }
+                PublishError::Request(RequestError::NotSent | RequestError::NoResponders)
                 | PublishError::Refused(..) => {}
             }
             if Instant::now() + pause >= deadline {

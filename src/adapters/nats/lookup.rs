@@ -193,10 +193,9 @@ async fn by_leader<Answer>(ask: impl Fn() -> Answer) -> Found
 where
     Answer: Future<Output = Result<StreamMessage, RawMessageError>>,
 {
-    const ANSWER: Duration = Duration::from_secs(1);
-    const ATTEMPTS: u32 = 8;
-    for _ in 0..ATTEMPTS {
-        match timeout(ANSWER, ask()).await {
+    const ANSWERS_S: [u64; 5] = [1, 1, 1, 2, 5];
+    for seconds in ANSWERS_S {
+        match timeout(Duration::from_secs(seconds), ask()).await {
             Ok(Ok(message)) => return Ok(Some(message)),
             Ok(Err(error)) if error.kind() == RawMessageErrorKind::NoMessageFound => {
                 return Ok(None);

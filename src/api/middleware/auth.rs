@@ -84,11 +84,11 @@ pub async fn auth(
     request: Request,
     next: Next,
 ) -> Response {
-    let silences = app.executor.silences();
     let (request, body_memory) = match admit(&app, &access, request).await {
         Ok(admitted) => admitted,
         Err(refusal) => return refusal.into_response(),
     };
+    let silences = app.executor.silences();
     let is_read = request.method() == Method::GET;
     let caller = request.extensions().get::<AuthenticatedUser>().cloned();
     let observed = request.extensions().get::<Observed>().cloned();
