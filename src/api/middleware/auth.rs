@@ -90,7 +90,8 @@ pub async fn auth(
     };
     let silences = app.executor.silences();
     let is_read = request.method() == Method::GET;
-    let caller = request.extensions().get::<AuthenticatedUser>().cloned();
+    let caller = request.extensions().get::<AuthenticatedUser>();
+    let caller = caller.map(|caller| caller.claims.clone());
     let observed = request.extensions().get::<Observed>().cloned();
     let run = async move {
         let mut response = next.run(request).await;
@@ -122,13 +123,13 @@ pub async fn auth(
 /// is appended; after a silence its caller is judged, too, for a call with a body may be one that reads.
 async fn still_served(
     app: &App,
-    caller: Option<AuthenticatedUser>,
+    caller: Option<Claims>,
     (is_read, silences): (bool, u64),
 ) -> Result<(), ApiError> {
     let was_silent = !app.executor.has_served_since(silences);
     app.executor.may_serve().await?;
-    let Some(caller) = caller.filter(|_| is_read || was_silent) else { return Ok(()) };
-    match judge(app, caller.claims).await {
+    let Some(claims) = caller.filter(|_| is_read || was_silent) else { return Ok(()) };
+    match judge(app, claims).await {
         // It may be done: a refusal would say that it is not.
         Err(_) if !is_read => Err(cut_off().into()),
         judged => judged.map(drop),
