@@ -109,6 +109,27 @@ impl<R> Guard<R> {
     }
 }
 
+/// What an attempt appends. After one that was not answered the next one has the same, with its identity, so that it counts
+/// once.
+struct Pending<A: Action> {
+    new: NewEvent,
+    guard: Guard<A::Rejection>,
+    outcome: A::Outcome,
+}
+
+impl<A: Action> Pending<A> {
+    /// Is the same decided again, by the same version?
+    fn is_decided_by(&self, judged: &Result<Judgement<A>, CommandError<A::Rejection>>) -> bool {
+        let Ok(Judgement { decided: Decided::Append(Append { event, guard, .. }), .. }) = judged
+        else {
+            return false;
+        };
+        let is_alike = event.subject() == self.new.event.subject()
+            && Event::type_name(&event.encode()) == Event::type_name(&self.new.event.encode());
+        is_alike && guard.expect == self.guard.expect
+    }
+}
+
 /// What an answer waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wait {
@@ -159,6 +180,7 @@ impl Executor {
         wait: Wait,
     ) -> Result<Done<A::Outcome>, CommandError<A::Rejection>> {
         let (mut turn, silences) = (None, self.silences());
+        let mut unanswered = None;
         for attempt in 0..ATTEMPTS {
             if attempt > 0 {
                 self.metrics.retries.inc();
@@ -175,7 +197,12 @@ impl Executor {
                 _ => {}
             }
             turn = self.contention.wait(turn, attempt, action.contention_subject()).await;
-            if let Some(done) = self.attempt(&mut action, authority, wait).await? {
+            let done = match self.attempt(&mut action, authority, wait, &mut unanswered).await {
+                // The log may have what was allowed before, or get it.
+                Err(_) if unanswered.is_some() => return Err(cut_off().into()),
+                done => done?,
+            };
+            if let Some(done) = done {
                 drop(turn); // who comes next need not wait until others have seen this
                 if wait == Wait::Everywhere {
                     self.wait_for_all(done.position, A::PROJECTIONS).await?;
@@ -188,12 +215,14 @@ impl Executor {
     }
 
     /// Judges and appends once; `None` after a concurrency conflict, which the cache has caught up with, or if this gateway
-    /// was silent in between.
+    /// was silent in between: what may have reached the log before that is left in `unanswered` for the next attempt, which
+    /// sends it only if it is decided again, and looks for it anyway.
     async fn attempt<A: Action>(
         &self,
         action: &mut A,
         authority: Authority<'_>,
         wait: Wait,
+        unanswered: &mut Option<Pending<A>>,
     ) -> Result<Option<Done<A::Outcome>>, CommandError<A::Rejection>> {
         let running = match wait {
             Wait::Accepted => None,
@@ -202,21 +231,36 @@ impl Executor {
                 Some(running)
             }
         };
-        let Judgement { outcome, decided } = action.judge(self).await?;
-        let Append { event, id, guard } = match decided {
-            Decided::Append(append) => append,
-            Decided::AlreadySo(position) => {
-                return Ok(Some(Done { outcome, event: None, position, duplicate: false }));
-            }
+        let judged = action.judge(self).await;
+        let (pending, may_send) = if let Some(earlier) = unanswered.take() {
+            let may_send = earlier.is_decided_by(&judged);
+            (earlier, may_send)
+        } else {
+            let Judgement { outcome, decided } = judged?;
+            let Append { event, id, guard } = match decided {
+                Decided::Append(append) => append,
+                Decided::AlreadySo(position) => {
+                    return Ok(Some(Done { outcome, event: None, position, duplicate: false }));
+                }
+            };
+            let mut new = NewEvent::new(event, authority.actor, authority.cause);
+            new.id = id.unwrap_or(new.id);
+            (Pending { new, guard, outcome }, true)
         };
-        let mut new = NewEvent::new(event, authority.actor, authority.cause);
-        new.id = id.unwrap_or(new.id);
+        let Pending { mut new, guard, outcome } = pending;
         let appended = match running {
-            Some(running) => self.append(&mut new, guard.expect, running, authority).await,
+            Some(running) => {
+                self.append(&mut new, guard.expect, may_send, (running, authority)).await
+            }
             None => self.log.append_unsynced(&mut new, guard.expect).await.map(Some),
         };
         match appended {
-            Ok(None) => Ok(None),
+            Ok(None) if new.maybe_after.is_none() => Ok(None),
+            Ok(None) if may_send && guard.expect != Expect::Anything => {
+                *unanswered = Some(Pending { new, guard, outcome });
+                Ok(None)
+            }
+            Ok(None) => Err(cut_off().into()),
             Ok(Some(appended)) => {
                 if guard.is_on(new.event.subject()) {
                     // Nothing came in between, so the next action here may build on it. Where something may have, the

@@ -151,8 +151,9 @@ impl Executor {
         Ok(Some(running))
     }
 
-    /// Appends what was judged while `running`; `None` if this gateway was silent before that was sent: nobody may have
-    /// waited for it, so it is to be judged anew. It runs until its event has a position, which is what others wait for.
+    /// Appends what was judged while `running`; `None` if it may not be sent, or if this gateway was silent before it was:
+    /// nobody may have waited for it, so it is to be judged anew. It runs until its event has a position, which is what
+    /// others wait for.
     ///
     /// # Errors
     /// The log says no, or this gateway was silent before the answer, and what allowed the command may have ended.
@@ -160,12 +161,12 @@ impl Executor {
         &self,
         new: &mut NewEvent,
         expect: Expect,
-        running: RunningCommand,
-        authority: Authority<'_>,
+        may_send: bool,
+        (running, authority): (RunningCommand, Authority<'_>),
     ) -> Result<Option<Appended>, LogError> {
         let silences = running.silences;
-        let has_served = || self.has_served_since(silences);
-        let appended = self.log.append_if(new, expect, has_served, running).await?;
+        let may_send = || may_send && self.has_served_since(silences);
+        let appended = self.log.append_if(new, expect, may_send, running).await?;
         let Some((appended, has_served)) = appended else { return Ok(None) };
         if has_served || self.is_still_allowed(expect, authority).await? {
             Ok(Some(appended))

@@ -33,9 +33,13 @@ async fn set_password(user: &User, old: &str, new: &str) -> bool {
     user.post("/api/chat/setPassword", body).await.status == 200
 }
 
-/// Two gateways, the second one behind a proxy.
+/// Two gateways, the second one behind a proxy. A call that is not served waits for two seconds.
 async fn two_gateways() -> (App, ChaosProxy) {
-    let own = [("PROJECTIONS__WAIT_MS", "2000")]; // as long does a call wait that is not served
+    two_gateways_that_wait("2000").await
+}
+
+async fn two_gateways_that_wait(ms: &str) -> (App, ChaosProxy) {
+    let own = [("PROJECTIONS__WAIT_MS", ms)];
     let mut app = App::with_gateways_configured(1, &own).await;
     let proxy = ChaosProxy::to(app.servers.nats.port(), &TaskTracker::new()).await.expect("a port");
     app.another_gateway("behind-a-proxy", proxy.port()).await;
@@ -166,6 +170,31 @@ async fn a_pause_of_nats_costs_calls_time_and_no_error() {
     send.await.expect("it does not panic").ok();
     read.await.expect("it does not panic").ok();
     assert_eq!(socket.next_text().await, "on its way");
+    socket.is_silent().await;
+    app.verify().await;
+}
+
+/// What the log may have is not sent anew as another message, and what it does not have is not given up.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_message_that_a_pause_has_lost_is_judged_and_sent_again() {
+    let (app, proxy) = two_gateways_that_wait("10000").await;
+    let [ann, bob] = app.friends(["ann", "bob"]).await;
+    let mut socket = bob.listen().await;
+    for mode in [Mode::Cut, Mode::Open] {
+        let chat = format!("{}.{}", ann.id.min(bob.id), ann.id.max(bob.id));
+        let fired = proxy.set_at(&format!("HPUB evt.chat.{chat}.{} ", ann.id), Mode::Blackhole);
+        let (elsewhere, to) = (there(&app, &ann), bob.clone());
+        let send = tokio::spawn(async move { elsewhere.send(&to, "on its way").await });
+        fired.await.expect("the message is on its way");
+        until("the gateway serves nobody", async || {
+            (app.health_of(1).await.1["parts"]["gateway"] == false).then_some(())
+        })
+        .await;
+        proxy.set(mode); // the log gets it, or does not
+        proxy.set(Mode::Open);
+        send.await.expect("it does not panic").ok();
+        assert_eq!(socket.next_text().await, "on its way", "{mode:?}");
+    }
     socket.is_silent().await;
     app.verify().await;
 }

@@ -18,9 +18,6 @@ use crate::events::{Position, Unsealed};
 /// How long one attempt waits for its answer.
 const ANSWER: Duration = Duration::from_millis(1500);
 
-/// How long what may not be sent again is looked for, once an attempt had no answer.
-const WITHDRAWN: Duration = Duration::from_secs(1);
-
 impl EventLog {
     /// Appends a fact and answers when it is as durable as `log.durability` promises.
     ///
@@ -31,8 +28,10 @@ impl EventLog {
         Ok(appended.expect("it may be sent").0)
     }
 
-    /// The same, but not what may not be sent any more once there is a connection: `None` then. `held` is dropped once the
-    /// fact has its position, however long the log takes to keep it; with it comes whether it might be sent until then.
+    /// The same, but not what may not be sent any more once there is a connection: `None` then, unless the log has it by
+    /// an earlier attempt. `held` is dropped once the fact has its position, however long the log takes to keep it; with it
+    /// comes whether it might be sent until then. After `None`, too, the same value may be appended again: as long as it
+    /// has `maybe_after`, an attempt may yet come to be stored.
     ///
     /// # Errors
     /// See [`LogError`].
@@ -101,7 +100,7 @@ impl EventLog {
         let unsealed = Unsealed { subject: subject_of, actor, id, day, body: &body };
         let body = self.keys.seal(&unsealed).await?;
         let headers = envelope::headers(new, &body, expect, &settings.source, settings.fact_ttl);
-        let mut deadline = Instant::now() + settings.timeout;
+        let deadline = Instant::now() + settings.timeout;
         let before = Position(settings.seen.load(Ordering::Relaxed));
         let mut pause = Duration::from_millis(20);
         loop {
@@ -136,15 +135,9 @@ impl EventLog {
                         .ok_or(LogError::Conflict);
                 }
                 PublishError::Request(RequestError::TooLarge) => return Err(LogError::TooLarge),
-                PublishError::Request(RequestError::Withdrawn) if new.maybe_after.is_none() => {
-                    return Ok(None);
-                }
+                PublishError::Request(RequestError::Withdrawn) => return Ok(None),
                 PublishError::Request(RequestError::Unanswered) => {
                     new.maybe_after.get_or_insert(before);
-                }
-                // An earlier attempt may still come to be stored. Others wait for us as long as we wait for that.
-                PublishError::Request(RequestError::Withdrawn) => {
-                    deadline = deadline.min(Instant::now() + WITHDRAWN);
                 }
                 PublishError::Request(RequestError::NotSent | RequestError::NoResponders)
                 | PublishError::Refused(..) => {}

@@ -3,13 +3,15 @@
 use std::time::Duration;
 
 use async_nats::{
-    Client, HeaderValue, StatusCode,
+    Client, HeaderValue, Message, StatusCode,
     jetstream::{
         message::StreamMessage,
-        stream::{DirectGetErrorKind, RawMessageError, RawMessageErrorKind, Stream},
+        stream::{
+            DirectGetError, DirectGetErrorKind, RawMessageError, RawMessageErrorKind, Stream,
+        },
     },
 };
-
+use bytes::Bytes;
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use serde::Deserialize;
 use tokio::time::timeout;
@@ -37,17 +39,20 @@ impl Lookup {
     /// The last message on a subject. Not on a wildcard: that costs the server a look at each of its subjects.
     pub(super) async fn last(&self, subject: &str) -> Found {
         if self.replicated {
-            return by_leader(|| self.stream.get_last_raw_message_by_subject(subject)).await;
+            let ask = || self.stream.get_last_raw_message_by_subject(subject);
+            return of_leader(until_answered(ask).await?);
         }
-        direct(self.stream.direct_get_last_for_subject(subject).await)
+        direct(until_answered(|| self.stream.direct_get_last_for_subject(subject)).await?)
     }
 
     /// The first message on a subject at `from` or later.
     pub(super) async fn next(&self, subject: &str, from: u64) -> Found {
         if self.replicated {
-            return by_leader(|| self.stream.get_first_raw_message_by_subject(subject, from)).await;
+            let ask = || self.stream.get_first_raw_message_by_subject(subject, from);
+            return of_leader(until_answered(ask).await?);
         }
-        direct(self.stream.direct_get_next_for_subject(subject, Some(from)).await)
+        let ask = || self.stream.direct_get_next_for_subject(subject, Some(from));
+        direct(until_answered(ask).await?)
     }
 
     /// The last message on a subject at `until` or before. Of a replicated log as any replica says: that is the past.
@@ -105,11 +110,17 @@ impl Lookup {
     }
 
     async fn direct(&self, body: String) -> Found {
-        let answer = self.client.request(direct_get(), body.into()).await.map_err(unavailable)?;
+        let answer = self.request(direct_get(), body).await?;
         match answer.status {
             Some(StatusCode::NOT_FOUND) => Ok(None),
             _ => StreamMessage::try_from(answer).map(Some).map_err(unavailable),
         }
+    }
+
+    async fn request(&self, subject: String, body: String) -> Result<Message, LogError> {
+        let body = Bytes::from(body);
+        let ask = || self.client.request(subject.clone(), body.clone());
+        until_answered(ask).await?.map_err(unavailable)
     }
 
     /// The position of the first message that was stored at `time` or later.
@@ -134,7 +145,7 @@ impl Lookup {
         // The leader, who has all that was acknowledged.
         let body = serde_json::json!({ "start_time": time.iso_text(), "no_hdr": true }).to_string();
         let request = format!("$JS.API.STREAM.MSG.GET.{STREAM}");
-        let answer = self.client.request(request, body.into()).await.map_err(unavailable)?;
+        let answer = self.request(request, body).await?;
         let answer: Answer = serde_json::from_slice(&answer.payload).map_err(unavailable)?;
         match answer.error {
             Some(Refused { code: NONE, .. }) => Ok(None),
@@ -170,9 +181,9 @@ impl Lookup {
     /// The message at a position, unless it has expired or never was.
     pub(super) async fn at(&self, position: u64) -> Found {
         if self.replicated {
-            return by_leader(|| self.stream.get_raw_message(position)).await;
+            return of_leader(until_answered(|| self.stream.get_raw_message(position)).await?);
         }
-        direct(self.stream.direct_get(position).await)
+        direct(until_answered(|| self.stream.direct_get(position)).await?)
     }
 }
 
@@ -180,7 +191,7 @@ fn direct_get() -> String {
     format!("$JS.API.DIRECT.GET.{STREAM}")
 }
 
-fn direct(found: Result<StreamMessage, async_nats::jetstream::stream::DirectGetError>) -> Found {
+fn direct(found: Result<StreamMessage, DirectGetError>) -> Found {
     match found {
         Ok(message) => Ok(Some(message)),
         Err(error) if error.kind() == DirectGetErrorKind::NotFound => Ok(None),
@@ -188,21 +199,24 @@ fn direct(found: Result<StreamMessage, async_nats::jetstream::stream::DirectGetE
     }
 }
 
-/// Asks again if there is no answer: a question is lost that comes while the servers elect a leader, which takes seconds.
-async fn by_leader<Answer>(ask: impl Fn() -> Answer) -> Found
-where
-    Answer: Future<Output = Result<StreamMessage, RawMessageError>>,
-{
+fn of_leader(found: Result<StreamMessage, RawMessageError>) -> Found {
+    match found {
+        Ok(message) => Ok(Some(message)),
+        Err(error) if error.kind() == RawMessageErrorKind::NoMessageFound => Ok(None),
+        Err(error) => Err(unavailable(error)),
+    }
+}
+
+/// Asks again if there is no answer: a question is lost with its connection, and if it comes while servers elect a leader,
+/// which takes seconds.
+async fn until_answered<Answer: Future>(
+    ask: impl Fn() -> Answer,
+) -> Result<Answer::Output, LogError> {
     const ANSWERS_S: [u64; 5] = [1, 1, 1, 2, 5];
     for seconds in ANSWERS_S {
-        match timeout(Duration::from_secs(seconds), ask()).await {
-            Ok(Ok(message)) => return Ok(Some(message)),
-            Ok(Err(error)) if error.kind() == RawMessageErrorKind::NoMessageFound => {
-                return Ok(None);
-            }
-            Ok(Err(error)) => return Err(unavailable(error)),
-            Err(_) => {}
+        if let Ok(answer) = timeout(Duration::from_secs(seconds), ask()).await {
+            return Ok(answer);
         }
     }
-    Err(unavailable("the leader does not answer"))
+    Err(unavailable("nats does not answer"))
 }

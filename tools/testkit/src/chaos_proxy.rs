@@ -29,10 +29,24 @@ pub enum Mode {
 /// A proxy before a port of 127.0.0.1.
 #[derive(Debug)]
 pub struct ChaosProxy {
-    mode: watch::Sender<Mode>,
+    state: watch::Sender<State>,
     there: Trigger,
     back: Trigger,
     port: Port,
+}
+
+/// How often it has been cut tells a connection that it was, also if the proxy is open again by then.
+#[derive(Debug, Clone, Copy)]
+struct State {
+    mode: Mode,
+    cuts: u32,
+}
+
+impl State {
+    fn set(&mut self, mode: Mode) {
+        self.cuts += u32::from(mode == Mode::Cut);
+        self.mode = mode;
+    }
 }
 
 /// What the proxy does when it sees something pass, in one direction.
@@ -47,7 +61,7 @@ struct ArmedTrigger {
 
 #[derive(Debug)]
 enum Then {
-    Set(Mode, watch::Sender<Mode>),
+    Set(Mode, watch::Sender<State>),
     /// It arrives as something else.
     Replace(Vec<u8>),
 }
@@ -60,7 +74,7 @@ fn fire(trigger: &Trigger, bytes: &mut [u8]) {
     let Some(at) = bytes.windows(length).position(|part| part == armed.pattern) else { return };
     let Some(ArmedTrigger { then, fired, .. }) = trigger.take() else { return };
     match then {
-        Then::Set(mode, proxy) => _ = proxy.send_replace(mode),
+        Then::Set(mode, proxy) => proxy.send_modify(|state| state.set(mode)),
         Then::Replace(with) => bytes[at..at + length].copy_from_slice(&with),
     }
     _ = fired.send(());
@@ -73,12 +87,12 @@ impl ChaosProxy {
     /// There is no port.
     pub async fn to(target: u16, tasks: &TaskTracker) -> anyhow::Result<Self> {
         let port = Port::take()?;
-        let (mode, seen) = watch::channel(Mode::Open);
+        let (state, seen) = watch::channel(State { mode: Mode::Open, cuts: 0 });
         let listener = TcpListener::bind(("127.0.0.1", port.number())).await?;
         let (there, back) = (Trigger::default(), Trigger::default());
         let triggers = (Arc::clone(&there), Arc::clone(&back));
         tasks.spawn(listen(listener, target, seen, triggers, tasks.clone()));
-        Ok(Self { mode, there, back, port })
+        Ok(Self { state, there, back, port })
     }
 
     /// Where it begins.
@@ -88,13 +102,13 @@ impl ChaosProxy {
 
     /// From now on it does this.
     pub fn set(&self, mode: Mode) {
-        self.mode.send_replace(mode);
+        self.state.send_modify(|state| state.set(mode));
     }
 
     /// Does this once `pattern` is on its way to the port, before it arrives there; resolves then. If what it returns is
     /// dropped before, nothing happens any more.
     pub fn set_at(&self, pattern: &str, then: Mode) -> oneshot::Receiver<()> {
-        arm(&self.there, pattern, Then::Set(then, self.mode.clone()))
+        arm(&self.there, pattern, Then::Set(then, self.state.clone()))
     }
 
     /// Has `pattern`, once, arrive from the port as `with`, which is as long; resolves then.
@@ -123,7 +137,7 @@ impl Drop for ChaosProxy {
 async fn listen(
     listener: TcpListener,
     target: u16,
-    mut mode: watch::Receiver<Mode>,
+    mut state: watch::Receiver<State>,
     triggers: (Trigger, Trigger),
     tasks: TaskTracker,
 ) {
@@ -131,51 +145,53 @@ async fn listen(
         let stream = tokio::select! {
             accepted = listener.accept() => accepted,
             // Whoever had the proxy is gone.
-            () = gone(&mut mode) => return,
+            () = gone(&mut state) => return,
         };
         let Ok((near, _)) = stream else { continue };
-        if *mode.borrow() != Mode::Cut {
-            tasks.spawn(relay(near, target, mode.clone(), triggers.clone()));
+        if state.borrow().mode != Mode::Cut {
+            tasks.spawn(relay(near, target, state.clone(), triggers.clone()));
         }
     }
 }
 
-async fn gone(mode: &mut watch::Receiver<Mode>) {
-    while mode.changed().await.is_ok() {}
+async fn gone(state: &mut watch::Receiver<State>) {
+    while state.changed().await.is_ok() {}
 }
 
 /// Carries both ways until either side ends, or the proxy cuts them.
 async fn relay(
     near: TcpStream,
     target: u16,
-    mut mode: watch::Receiver<Mode>,
+    mut state: watch::Receiver<State>,
     (trigger_there, trigger_back): (Trigger, Trigger),
 ) {
     let Ok(far) = TcpStream::connect(("127.0.0.1", target)).await else { return };
     _ = (near.set_nodelay(true), far.set_nodelay(true));
     let ((near_in, near_out), (far_in, far_out)) = (near.into_split(), far.into_split());
-    let there = forward(near_in, far_out, mode.clone(), |bytes| fire(&trigger_there, bytes));
-    let back = forward(far_in, near_out, mode.clone(), |bytes| fire(&trigger_back, bytes));
+    let cuts = state.borrow().cuts;
+    let there = forward(near_in, far_out, state.clone(), |bytes| fire(&trigger_there, bytes));
+    let back = forward(far_in, near_out, state.clone(), |bytes| fire(&trigger_back, bytes));
     tokio::select! {
         () = there => {}
         () = back => {}
-        _ = mode.wait_for(|mode| *mode == Mode::Cut) => {}
+        _ = state.wait_for(|state| state.cuts > cuts) => {}
     }
 }
 
 async fn forward(
     mut from: OwnedReadHalf,
     mut to: OwnedWriteHalf,
-    mut mode: watch::Receiver<Mode>,
+    mut state: watch::Receiver<State>,
     see: impl Fn(&mut [u8]),
 ) {
     let mut buffer = vec![0; 64 * 1024];
+    let cuts = state.borrow().cuts;
     loop {
         let Ok(length @ 1..) = from.read(&mut buffer).await else { return };
         see(&mut buffer[..length]);
-        match mode.wait_for(|mode| *mode != Mode::Blackhole).await.as_deref() {
-            Ok(Mode::Cut) | Err(_) => return,
-            Ok(_) => {}
+        match state.wait_for(|state| state.mode != Mode::Blackhole).await {
+            Ok(state) if state.cuts == cuts => {}
+            _ => return,
         }
         if to.write_all(&buffer[..length]).await.is_err() {
             return;
