@@ -268,6 +268,9 @@ impl<K: Fn(KeyOwner) -> Option<KeyState>> Sealing<'_, K> {
         blank: Blank,
     ) -> Result<String, KeyOwner> {
         let mut value = json.to_owned();
+        // Whichever keys are gone: the same event may be sealed again, and no number then means another value.
+        let mut number = self.number;
+        self.number = number.wrapping_add(u16::try_from(owners.len()).expect("they are few"));
         for (depth, owner) in owners.iter().enumerate() {
             let key = match (self.key)(*owner).ok_or(*owner)? {
                 KeyState::Known(key) => key,
@@ -275,8 +278,8 @@ impl<K: Fn(KeyOwner) -> Option<KeyState>> Sealing<'_, K> {
             };
             let letter =
                 if depth == 0 { blank.letter() } else { blank.letter().to_ascii_uppercase() };
-            value = key.seal((self.event.id, self.number), letter, *owner, value);
-            self.number = self.number.wrapping_add(1);
+            value = key.seal((self.event.id, number), letter, *owner, value);
+            number = number.wrapping_add(1);
         }
         Ok(value)
     }

@@ -21,6 +21,15 @@ fn key(owner: KeyOwner) -> KeyState {
 }
 
 fn sealed(subject: &str, actor: i64, body: &Value) -> Vec<u8> {
+    sealed_by(key, subject, actor, body)
+}
+
+fn sealed_by(
+    key: impl Fn(KeyOwner) -> KeyState,
+    subject: &str,
+    actor: i64,
+    body: &Value,
+) -> Vec<u8> {
     let subject = Subject::parse(subject).expect("a subject");
     let body = body.to_string();
     let event = Unsealed {
@@ -133,6 +142,23 @@ fn no_two_values_are_sealed_alike() {
     let text = String::from_utf8(sealed("evt.groupchat.33", 3, &event)).expect("text");
     let values: Vec<&str> = text.split(':').filter_map(|part| part.strip_suffix("\"}")).collect();
     assert_eq!(values.iter().collect::<BTreeSet<_>>().len(), values.len(), "{text}");
+}
+
+/// An event may be sealed again after a key was destroyed: no number then means another value of the same key.
+#[test]
+fn a_value_is_sealed_alike_whichever_other_keys_are_gone() {
+    let values = |body: Vec<u8>| -> Vec<String> {
+        let text = String::from_utf8(body).expect("text");
+        let parts = text.split("{\"$\":\"").skip(1).filter_map(|part| part.split('"').next());
+        parts.map(str::to_owned).collect()
+    };
+    let of = |gone| {
+        let key = move |owner| if owner == gone { KeyState::Destroyed } else { key(owner) };
+        values(sealed_by(key, "evt.groupchat.33", 3, &message()))
+    };
+    let all = values(sealed("evt.groupchat.33", 3, &message()));
+    let others = of(KeyOwner::Group(GroupId(33)));
+    assert!(others.len() + 1 == all.len() && others.iter().all(|value| all.contains(value)));
 }
 
 #[test]
