@@ -12,6 +12,7 @@ use super::{
     error::ApiError,
     middleware::auth::{AuthenticatedUser, Origin},
     params::Params,
+    reply::EndsToken,
     route::{Asks, Operation, Route, post},
 };
 use crate::{
@@ -103,11 +104,11 @@ async fn register(
 async fn log_out(
     State(app): State<App>,
     caller: AuthenticatedUser,
-) -> Result<Reply<LoggedOut>, ApiError> {
+) -> Result<EndsToken<Reply<LoggedOut>>, ApiError> {
     let user = caller.account.id;
     let command = SessionCommand::LogOut(caller.claims.jti);
     app.executor.execute::<Session>(user, &command, caller.authority(), Wait::Everywhere).await?;
-    Ok(Reply::of(LoggedOut(true)))
+    Ok(EndsToken(Reply::of(LoggedOut(true))))
 }
 
 /// A guest identity for a device (§4)

@@ -20,7 +20,7 @@ use crate::{
         message::{MessageContent, MessageRejection, REVOKE_WINDOW_MS, Revoker},
         session::Session,
     },
-    events::{ChatKind, GroupId, GroupSummary, Revocation, UserId, UserSummary},
+    events::{ChatKind, GroupId, GroupSummary, MessageId, Revocation, UserId, UserSummary},
     executor::messages::{self, SendToGroup, SendToPerson, SentToGroup},
     protocol::{
         message_object::{MessageObject, revoked_text, revoked_text_in_group},
@@ -106,16 +106,17 @@ async fn send(
     if app.redis_memory.is_full() {
         return Err(ApiError::overloaded("Redis is nearly full"));
     }
+    let stamp = (MessageId(clock::random_id()), clock::now());
     let content = MessageContent { kind, data, options };
     let (executor, account, authority) = (&app.executor, &caller.account, caller.authority());
     let sent = match chat {
         ChatKind::Group => {
-            let action = SendToGroup { author: account, to: GroupId(to), content: &content };
+            let action = SendToGroup { stamp, author: account, to: GroupId(to), content: &content };
             let SentToGroup { sent, group } = action.run(executor, authority).await?;
             Object::of(&MessageObject::group_chat(&sent, group.active()))
         }
         ChatKind::Single => {
-            let action = SendToPerson { author: account, to: UserId(to), content: &content };
+            let action = SendToPerson { stamp, author: account, to: UserId(to), content: &content };
             let sent = action.run(executor, authority).await?;
             Object::of(&MessageObject::chat(&sent))
         }

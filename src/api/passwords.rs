@@ -7,6 +7,7 @@ use super::{
     error::ApiError,
     middleware::auth::{AuthenticatedUser, Origin},
     params::Params,
+    reply::EndsToken,
     route::{Route, post},
 };
 use crate::{
@@ -76,7 +77,7 @@ async fn delete(
     origin: Origin,
     caller: AuthenticatedUser,
     Params(DeleteAccount { password }): Params<DeleteAccount>,
-) -> Result<Reply<&'static str>, ApiError> {
+) -> Result<EndsToken<Reply<&'static str>>, ApiError> {
     let account = &caller.account;
     if account.role == Role::User {
         let proven =
@@ -91,7 +92,7 @@ async fn delete(
     }
     let (command, authority) = (UserCommand::Delete, caller.authority());
     app.executor.execute::<User>(account.id, &command, authority, Wait::Everywhere).await?;
-    Ok(Reply::of("ok"))
+    Ok(EndsToken(Reply::of("ok")))
 }
 
 fn api_error(error: AccountError) -> ApiError {

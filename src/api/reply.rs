@@ -1,6 +1,7 @@
 //! Replies over HTTP: JSON, and what the document tells of it.
 
 use axum::{
+    Extension,
     http::header,
     response::{IntoResponse, Response},
 };
@@ -36,3 +37,22 @@ macro_rules! answers {
 }
 
 answers!(Reply, TextReply, CodedReply);
+
+/// The answer to a call that has ended the token it came with, so that it is not judged by that once more.
+pub(super) struct EndsToken<T>(pub(super) T);
+
+/// In the extensions of a response: the same.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct TokenEnded;
+
+impl<T: IntoResponse> IntoResponse for EndsToken<T> {
+    fn into_response(self) -> Response {
+        (Extension(TokenEnded), self.0).into_response()
+    }
+}
+
+impl<T: Answers> Answers for EndsToken<T> {
+    fn answer(generator: &mut schemars::SchemaGenerator) -> ReplyShape {
+        T::answer(generator)
+    }
+}

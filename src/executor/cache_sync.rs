@@ -97,6 +97,7 @@ impl Executor {
         begin(position);
         loop {
             self.commands.applied(position);
+            self.log.has_seen(position);
             for entry in reader.next_batch(1000).await? {
                 position = position_of(&entry);
                 if let Ok(recorded) = entry {

@@ -4,8 +4,8 @@ use uuid::Uuid;
 
 use super::{
     CommandError, Executor, Wait,
+    action::{Action, Append, Decided, Guard, Judgement},
     authority::Authority,
-    pipeline::{Action, Append, Decided, Guard, Judgement},
 };
 use crate::{
     commands::{

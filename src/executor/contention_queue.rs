@@ -25,15 +25,15 @@ impl Default for ContentionQueue {
 }
 
 impl ContentionQueue {
-    /// The first attempt is anybody's; for the others one waits, once, and then keeps the turn.
+    /// The first attempt is anybody's, and others until there was a conflict; then one waits, once, and keeps the turn.
     pub async fn wait<'a>(
         &'a self,
         held: ContentionTurn<'a>,
-        attempt: u32,
+        conflicts: u32,
         subject: Subject,
     ) -> ContentionTurn<'a> {
         match held {
-            None if attempt > 0 => {
+            None if conflicts > 0 => {
                 let queues = self.queues.len() as u64;
                 let number = self.hasher.hash_one(subject) % queues;
                 let queue = &self.queues[usize::try_from(number).unwrap_or_default()];
@@ -55,7 +55,7 @@ mod tests {
     fn who_was_too_slow_tries_again_alone() {
         let contention = ContentionQueue::default();
         let subject = Subject::Group(GroupId(33));
-        let now = |held, attempt| contention.wait(held, attempt, subject).now_or_never();
+        let now = |held, conflicts| contention.wait(held, conflicts, subject).now_or_never();
         assert!(now(None, 0).is_some_and(|turn| turn.is_none()), "at first nobody waits");
         let turn = now(None, 1).flatten();
         assert!(turn.is_some());

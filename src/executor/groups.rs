@@ -4,9 +4,9 @@ use futures_util::future::try_join_all;
 
 use super::{
     CommandError, Executed, Executor, Wait,
+    action::{Action, Judgement},
     aggregates::Aggregate as _,
     authority::Authority,
-    pipeline::{Action, Judgement},
 };
 use crate::{
     adapters::{id_allocation::Sequence, nats::log_error::LogError},
@@ -83,7 +83,15 @@ pub async fn run(
     id: GroupId,
     action: GroupAction,
 ) -> Result<Executed<Group>> {
-    let on_group = OnGroup { id, change, action };
+    let command = GroupCommand {
+        by: change.by.id,
+        at: clock::now(),
+        notice: MessageId(clock::random_id()),
+        icon: change.icon.to_owned(),
+        people: People::default(),
+        action,
+    };
+    let on_group = OnGroup { id, command };
     let done = executor.run(on_group, change.authority, Wait::Everywhere).await?;
     let position = done.position;
     Ok(Executed { event: done.event(), position })
@@ -91,13 +99,12 @@ pub async fn run(
 
 /// What is done to a group: the accounts that its rules ask about are loaded anew for each attempt, for they depend on
 /// who is in it.
-struct OnGroup<'a> {
+struct OnGroup {
     id: GroupId,
-    change: Change<'a>,
-    action: GroupAction,
+    command: GroupCommand,
 }
 
-impl Action for OnGroup<'_> {
+impl Action for OnGroup {
     type Outcome = ();
     type Rejection = GroupRejection;
     const PROJECTIONS: &'static [&'static str] = Group::PROJECTIONS;
@@ -108,27 +115,11 @@ impl Action for OnGroup<'_> {
 
     async fn judge(&mut self, executor: &Executor) -> Result<Judgement<Self>> {
         let group = executor.state::<Group>(self.id).await?;
-        let command = command(executor, self.change, &group.state, &self.action).await?;
-        let decided = group.decide(self.id, &command).map_err(CommandError::Rejected)?;
+        let asked = asked_about(&group.state, self.command.by, &self.command.action);
+        self.command.people = people(executor, asked).await?;
+        let decided = group.decide(self.id, &self.command).map_err(CommandError::Rejected)?;
         Ok(Judgement { outcome: (), decided })
     }
-}
-
-async fn command(
-    executor: &Executor,
-    change: Change<'_>,
-    group: &Group,
-    action: &GroupAction,
-) -> std::result::Result<GroupCommand, LogError> {
-    let by = change.by.id;
-    Ok(GroupCommand {
-        by,
-        at: clock::now(),
-        notice: MessageId(clock::random_id()),
-        icon: change.icon.to_owned(),
-        people: people(executor, asked_about(group, by, action)).await?,
-        action: action.clone(),
-    })
 }
 
 /// Whose accounts the rules may ask for: of who is shown in the group's picture, and of who is told

@@ -9,9 +9,9 @@ use uuid::Uuid;
 
 use super::{
     CommandError, Executor, Wait,
+    action::{Action, Append, Decided, Guard, Judgement},
     aggregates::Aggregate as _,
     authority::Authority,
-    pipeline::{Action, Append, Decided, Guard, Judgement},
 };
 use crate::{
     clock,
@@ -27,7 +27,7 @@ use crate::{
     },
     events::{
         AggregateEvent, ChatEvent, ChatKey, Event, GroupChatEvent, GroupId, GroupSummary,
-        MessageId, Pair, Position, Revocation, Sent, Subject, UserId, UserSummary,
+        MessageId, Pair, Position, Revocation, Sent, Subject, Timestamp, UserId, UserSummary,
     },
     projections::message_history,
 };
@@ -36,6 +36,8 @@ type Result<T> = std::result::Result<T, CommandError<MessageRejection>>;
 
 /// A message from one person to another.
 pub struct SendToPerson<'a> {
+    /// What it is, however often it is judged.
+    pub stamp: (MessageId, Timestamp),
     pub author: &'a Account,
     pub to: UserId,
     /// What is said.
@@ -67,9 +69,9 @@ impl Action for SendToPerson<'_> {
         let (author, pair) = (self.author, Pair::of(self.author.id, self.to));
         let recipient = executor.state::<User>(self.to).await?;
         let between = executor.state::<Friendship>(pair).await?;
-        let stamp = (MessageId(clock::random_id()), clock::now());
         let (recipient, friendship) = (recipient.state.active(), &between.state);
-        let draft = Draft::to_person(author, recipient, friendship, self.content.clone(), stamp);
+        let draft =
+            Draft::to_person(author, recipient, friendship, self.content.clone(), self.stamp);
         let draft = draft.map_err(CommandError::Rejected)?;
         let quota = draft.relation.may_write(author.role).map_err(CommandError::Rejected)?;
         // On a block that came meanwhile, or as a first message that is not the first, no node accepts it.
@@ -87,6 +89,8 @@ impl Action for SendToPerson<'_> {
 
 /// A message to a group.
 pub struct SendToGroup<'a> {
+    /// What it is, however often it is judged.
+    pub stamp: (MessageId, Timestamp),
     pub author: &'a Account,
     pub to: GroupId,
     /// What is said.
@@ -125,8 +129,7 @@ impl Action for SendToGroup<'_> {
 
     async fn judge(&mut self, executor: &Executor) -> Result<Judgement<Self>> {
         let group = executor.state::<Group>(self.to).await?;
-        let stamp = (MessageId(clock::random_id()), clock::now());
-        let draft = Draft::to_group(self.author, &group.state, self.content.clone(), stamp);
+        let draft = Draft::to_group(self.author, &group.state, self.content.clone(), self.stamp);
         let draft = draft.map_err(CommandError::Rejected)?;
         let guard = guard_by_group(self.to, group.version, executor.replicated);
         Ok(Judgement { outcome: group.state, decided: accept(draft, self.to, guard)? })

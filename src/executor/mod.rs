@@ -2,6 +2,7 @@
 //! conflict, and waits for the effect.
 
 pub mod accounts;
+pub mod action;
 pub mod aggregates;
 pub mod authority;
 pub mod cache_sync;

@@ -7,128 +7,24 @@
 use std::time::Duration;
 
 use tokio::time::sleep;
-use uuid::Uuid;
 
 use super::{
-    CommandError, Executor, aggregates::Aggregate, authority::Authority, running_commands::cut_off,
+    CommandError, Executor,
+    action::{Action, Append, Decided, Guard, Judgement, Pending},
+    aggregates::Aggregate,
+    authority::Authority,
+    running_commands::{RunningCommand, cut_off},
     state_cache::Versioned,
 };
 use crate::{
     adapters::nats::log_error::LogError,
-    adapters::nats::new_event::{Expect, NewEvent},
+    adapters::nats::new_event::{Appended, Expect, NewEvent},
     clock,
     events::{AggregateEvent, Event, Position, Subject},
 };
 
 /// How often an action is judged before it is refused as too contended.
 const ATTEMPTS: u32 = 40;
-
-/// Something that is done to the log on somebody's behalf.
-pub trait Action: Send {
-    /// What its judgement yields beside the event.
-    type Outcome: Send;
-    /// Why a rule says no.
-    type Rejection: std::error::Error + Send;
-    /// The read models that show its effect, for [`Wait::Everywhere`].
-    const PROJECTIONS: &'static [&'static str] = &[];
-
-    /// Whoever meets a conflict waits for the others who did on this subject, in this process.
-    fn contention_subject(&self) -> Subject;
-
-    /// Loads the states that the rules name, and decides by them. Called anew for each attempt.
-    fn judge(
-        &mut self,
-        executor: &Executor,
-    ) -> impl Future<Output = Result<Judgement<Self>, CommandError<Self::Rejection>>> + Send;
-}
-
-/// What an attempt has come to.
-pub struct Judgement<A: Action + ?Sized> {
-    /// What the caller is told.
-    pub outcome: A::Outcome,
-    /// What is to be done.
-    pub decided: Decided<A::Rejection>,
-}
-
-/// What the rules have decided.
-#[expect(clippy::large_enum_variant, reason = "nearly all are appended, and it lives for a moment")]
-pub enum Decided<R> {
-    /// This is to be appended.
-    Append(Append<R>),
-    /// All is so already, as of this position.
-    AlreadySo(Position),
-}
-
-/// An event, and what its append depends on.
-pub struct Append<R> {
-    /// The event.
-    pub event: Event,
-    /// Its identity, if whoever else appends it means the same one.
-    pub id: Option<Uuid>,
-    /// What it depends on.
-    pub guard: Guard<R>,
-}
-
-/// What must still be so when the event is appended: the version of a state that was judged, be it of the event's own
-/// aggregate (optimistic concurrency) or of another one (a dynamic consistency boundary).
-pub struct Guard<R> {
-    expect: Expect,
-    /// After a conflict the cache catches up with this subject, which was judged at this version.
-    judged: Option<(Subject, Position)>,
-    /// Why the action is refused if the conflict was not about that.
-    otherwise: Option<R>,
-}
-
-impl<R> Guard<R> {
-    /// On the version of the aggregate on `subject`.
-    pub fn version(subject: Subject, version: Position) -> Self {
-        let judged = (subject, version);
-        Self { expect: Expect::Last(subject, version), judged: Some(judged), otherwise: None }
-    }
-
-    /// Only as the first event on `subject`; refused with `otherwise` if it is not, unless what was judged has changed.
-    pub fn first_on(subject: Subject, judged: (Subject, Position), otherwise: R) -> Self {
-        let expect = Expect::Last(subject, Position(0));
-        Self { expect, judged: Some(judged), otherwise: Some(otherwise) }
-    }
-
-    /// On nothing: by its nature the event conflicts with none, or what it conflicts with is judged again at its
-    /// position (ADR 0021).
-    pub fn nothing() -> Self {
-        Self { expect: Expect::Anything, judged: None, otherwise: None }
-    }
-
-    /// Is it on the version of what lives on `subject`?
-    fn is_on(&self, subject: Subject) -> bool {
-        matches!(self.expect, Expect::Last(guarded, _) if guarded == subject)
-    }
-
-    /// What the log is asked to check.
-    pub fn expect(&self) -> Expect {
-        self.expect
-    }
-}
-
-/// What an attempt appends. After one that was not answered the next one has the same, with its identity, so that it counts
-/// once.
-struct Pending<A: Action> {
-    new: NewEvent,
-    guard: Guard<A::Rejection>,
-    outcome: A::Outcome,
-}
-
-impl<A: Action> Pending<A> {
-    /// Is the same decided again, by the same version?
-    fn is_decided_by(&self, judged: &Result<Judgement<A>, CommandError<A::Rejection>>) -> bool {
-        let Ok(Judgement { decided: Decided::Append(Append { event, guard, .. }), .. }) = judged
-        else {
-            return false;
-        };
-        let is_alike = event.subject() == self.new.event.subject()
-            && Event::type_name(&event.encode()) == Event::type_name(&self.new.event.encode());
-        is_alike && guard.expect == self.guard.expect
-    }
-}
 
 /// What an answer waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -142,6 +38,16 @@ pub enum Wait {
     /// Until the log has it. Whether it keeps it concerns nobody but us, and it counts while this gateway may not serve:
     /// it says what has become of a connection.
     Accepted,
+}
+
+/// How an attempt ended.
+#[expect(clippy::large_enum_variant, reason = "nearly all are done, and it lives for a moment")]
+enum Attempted<O> {
+    Done(Done<O>),
+    /// Others appended first, which the cache has caught up with.
+    Conflict,
+    /// This gateway was silent before it was sent, or before it was answered.
+    Silent,
 }
 
 /// How an action ended well.
@@ -179,13 +85,10 @@ impl Executor {
         authority: Authority<'_>,
         wait: Wait,
     ) -> Result<Done<A::Outcome>, CommandError<A::Rejection>> {
-        let (mut turn, silences) = (None, self.silences());
+        let (mut turn, mut conflicts, silences) = (None, 0, self.silences());
         let mut unanswered = None;
         for attempt in 0..ATTEMPTS {
-            if attempt > 0 {
-                self.metrics.retries.inc();
-                back_off(attempt - 1).await;
-            }
+            self.metrics.retries.inc_by(u64::from(attempt > 0));
             match wait {
                 Wait::DurableAtOnce if !self.has_served_since(silences) => {
                     return Err(cut_off().into());
@@ -196,43 +99,54 @@ impl Executor {
                 }
                 _ => {}
             }
-            turn = self.contention.wait(turn, attempt, action.contention_subject()).await;
-            let done = match self.attempt(&mut action, authority, wait, &mut unanswered).await {
+            turn = self.contention.wait(turn, conflicts, action.contention_subject()).await;
+            let attempted = match self.attempt(&mut action, authority, wait, &mut unanswered).await
+            {
                 // The log may have what was allowed before, or get it.
                 Err(_) if unanswered.is_some() => return Err(cut_off().into()),
-                done => done?,
+                attempted => attempted?,
             };
-            if let Some(done) = done {
-                drop(turn); // who comes next need not wait until others have seen this
-                if wait == Wait::Everywhere {
-                    self.wait_for_all(done.position, A::PROJECTIONS).await?;
+            match attempted {
+                Attempted::Done(done) => {
+                    drop(turn); // who comes next need not wait until others have seen this
+                    if wait == Wait::Everywhere {
+                        self.wait_for_all(done.position, A::PROJECTIONS).await?;
+                    }
+                    return Ok(done);
                 }
-                return Ok(done);
+                Attempted::Conflict => {
+                    back_off(conflicts).await;
+                    conflicts += 1;
+                }
+                Attempted::Silent => {}
             }
         }
         self.metrics.retries_exhausted.inc();
         Err(CommandError::Contended)
     }
 
-    /// Judges and appends once; `None` after a concurrency conflict, which the cache has caught up with, or if this gateway
-    /// was silent in between: what may have reached the log before that is left in `unanswered` for the next attempt, which
-    /// sends it only if it is decided again, and looks for it anyway.
+    /// Judges and appends once. What was not answered before a silence is left in `unanswered` for the next attempt, which
+    /// sends it if it is decided again, once, and otherwise looks for it.
     async fn attempt<A: Action>(
         &self,
         action: &mut A,
         authority: Authority<'_>,
         wait: Wait,
         unanswered: &mut Option<Pending<A>>,
-    ) -> Result<Option<Done<A::Outcome>>, CommandError<A::Rejection>> {
+    ) -> Result<Attempted<A::Outcome>, CommandError<A::Rejection>> {
         let running = match wait {
             Wait::Accepted => None,
             Wait::Durable | Wait::DurableAtOnce | Wait::Everywhere => {
-                let Some(running) = self.try_begin(authority).await? else { return Ok(None) };
+                let Some(running) = self.try_begin() else { return Ok(Attempted::Silent) };
                 Some(running)
             }
         };
-        let judged = action.judge(self).await;
-        let (pending, may_send) = if let Some(earlier) = unanswered.take() {
+        let judged = match self.judge_authority(authority).await? {
+            Ok(()) => action.judge(self).await,
+            Err(unauthorized) => Err(unauthorized.into()),
+        };
+        let is_first = unanswered.is_none();
+        let (mut pending, may_send) = if let Some(earlier) = unanswered.take() {
             let may_send = earlier.is_decided_by(&judged);
             (earlier, may_send)
         } else {
@@ -240,42 +154,87 @@ impl Executor {
             let Append { event, id, guard } = match decided {
                 Decided::Append(append) => append,
                 Decided::AlreadySo(position) => {
-                    return Ok(Some(Done { outcome, event: None, position, duplicate: false }));
+                    let done = Done { outcome, event: None, position, duplicate: false };
+                    return Ok(Attempted::Done(done));
                 }
             };
             let mut new = NewEvent::new(event, authority.actor, authority.cause);
             new.id = id.unwrap_or(new.id);
-            (Pending { new, guard, outcome }, true)
+            (Pending { new, guard, outcome, is_anybodys: id.is_some() }, true)
         };
-        let Pending { mut new, guard, outcome } = pending;
-        let appended = match running {
-            Some(running) => {
-                self.append(&mut new, guard.expect, may_send, (running, authority)).await
-            }
-            None => self.log.append_unsynced(&mut new, guard.expect).await.map(Some),
+        let appended = if let Some(running) = running {
+            self.append(&mut pending, may_send, (running, authority)).await
+        } else {
+            let expect = pending.guard.expect;
+            self.log.append_unsynced(&mut pending.new, expect).await.map(Some)
         };
+        let may_try_again = is_first && pending.may_count_after_silence();
         match appended {
-            Ok(None) if new.maybe_after.is_none() => Ok(None),
-            Ok(None) if may_send && guard.expect != Expect::Anything => {
-                *unanswered = Some(Pending { new, guard, outcome });
-                Ok(None)
+            Ok(None) if pending.new.maybe_after.is_none() => Ok(Attempted::Silent),
+            Ok(None) if may_try_again => {
+                *unanswered = Some(pending);
+                Ok(Attempted::Silent)
             }
             Ok(None) => Err(cut_off().into()),
             Ok(Some(appended)) => {
+                let Pending { new, guard, outcome, .. } = pending;
                 if guard.is_on(new.event.subject()) {
                     // Nothing came in between, so the next action here may build on it. Where something may have, the
                     // cache has to hear of that first, as the log tells it.
                     self.caches.apply(appended.position, &new.event);
                 }
                 let (event, position) = (Some(new.event), appended.position);
-                Ok(Some(Done { outcome, event, position, duplicate: appended.duplicate }))
+                let duplicate = appended.duplicate;
+                Ok(Attempted::Done(Done { outcome, event, position, duplicate }))
             }
             Err(LogError::Conflict) => {
                 self.metrics.conflicts.inc();
-                self.after_conflict(guard).await.map(|()| None)
+                self.after_conflict(pending.guard).await.map(|()| Attempted::Conflict)
             }
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// Appends what was judged while `running`; `None` if it may not be sent, or if this gateway was silent before it was:
+    /// nobody may have waited for it, so it is to be judged anew. It runs until its event has a position, which is what
+    /// others wait for.
+    ///
+    /// # Errors
+    /// The log says no, or this gateway was silent before the answer, and what allowed the command may have ended.
+    async fn append<A: Action>(
+        &self,
+        pending: &mut Pending<A>,
+        may_send: bool,
+        (running, authority): (RunningCommand, Authority<'_>),
+    ) -> Result<Option<Appended>, LogError> {
+        let silences = running.silences;
+        let may_send = || may_send && self.has_served_since(silences);
+        let expect = pending.guard.expect();
+        let appended = self.log.append_if(&mut pending.new, expect, may_send, running).await?;
+        let Some((appended, has_served)) = appended else { return Ok(None) };
+        if has_served || self.is_still_allowed(pending, authority).await? {
+            Ok(Some(appended))
+        } else {
+            Err(cut_off())
+        }
+    }
+
+    /// After a silence: may the caller be told that it was done? The log has checked what it was guarded by, and a token
+    /// that counts now counted then; a token that the event ends was checked by the log itself.
+    async fn is_still_allowed<A: Action>(
+        &self,
+        pending: &Pending<A>,
+        authority: Authority<'_>,
+    ) -> Result<bool, LogError> {
+        if !pending.may_count_after_silence() {
+            return Ok(false);
+        }
+        self.may_serve().await?;
+        let has_checked_token = authority.actor.map(Subject::Session);
+        if matches!(pending.guard.expect(), Expect::Last(on, _) if Some(on) == has_checked_token) {
+            return Ok(true);
+        }
+        Ok(self.judge_authority(authority).await?.is_ok())
     }
 
     async fn after_conflict<R: std::error::Error>(
@@ -379,7 +338,7 @@ impl<A: Aggregate> Versioned<A> {
 }
 
 /// Spreads those who met a conflict, so that they do not meet again; the first time nobody waits (ADR 0031).
-async fn back_off(attempt: u32) {
+async fn back_off(conflicts: u32) {
     let spread = u32::from(clock::random_id().as_bytes()[0]) % 8;
-    sleep(Duration::from_millis(u64::from(spread * attempt.min(4)))).await;
+    sleep(Duration::from_millis(u64::from(spread * conflicts.min(4)))).await;
 }

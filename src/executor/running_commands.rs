@@ -14,7 +14,6 @@ use super::{
 };
 use crate::{
     adapters::nats::log_error::{LogError, unavailable},
-    adapters::nats::new_event::{Appended, Expect, NewEvent},
     commands::{session::Session, user::User},
     events::Position,
 };
@@ -132,64 +131,24 @@ impl Executor {
     ) -> Result<RunningCommand, CommandError<R>> {
         loop {
             self.may_serve().await?;
-            if let Some(running) = self.try_begin(authority).await? {
+            if let Some(running) = self.try_begin() {
+                self.judge_authority(authority).await??;
                 return Ok(running);
             }
         }
     }
 
-    /// The same, or its next attempt; `None` if this process may not serve now.
-    pub(super) async fn try_begin<R: std::error::Error>(
-        &self,
-        authority: Authority<'_>,
-    ) -> Result<Option<RunningCommand>, CommandError<R>> {
+    /// The same before the authority is judged, or its next attempt; `None` if this process may not serve now.
+    pub(super) fn try_begin(&self) -> Option<RunningCommand> {
         let running = self.commands.begin(self.silences());
-        if !self.is_live() {
-            return Ok(None);
-        }
-        self.judge_authority(authority).await??;
-        Ok(Some(running))
+        self.is_live().then_some(running)
     }
 
-    /// Appends what was judged while `running`; `None` if it may not be sent, or if this gateway was silent before it was:
-    /// nobody may have waited for it, so it is to be judged anew. It runs until its event has a position, which is what
-    /// others wait for.
+    /// May the caller still do this?
     ///
     /// # Errors
-    /// The log says no, or this gateway was silent before the answer, and what allowed the command may have ended.
-    pub(super) async fn append(
-        &self,
-        new: &mut NewEvent,
-        expect: Expect,
-        may_send: bool,
-        (running, authority): (RunningCommand, Authority<'_>),
-    ) -> Result<Option<Appended>, LogError> {
-        let silences = running.silences;
-        let may_send = || may_send && self.has_served_since(silences);
-        let appended = self.log.append_if(new, expect, may_send, running).await?;
-        let Some((appended, has_served)) = appended else { return Ok(None) };
-        if has_served || self.is_still_allowed(expect, authority).await? {
-            Ok(Some(appended))
-        } else {
-            Err(cut_off())
-        }
-    }
-
-    /// After a silence: may the caller be told that it was done? The log has checked what it was guarded by, and a token
-    /// that counts now counted then. An event without a guard may reach nobody (ADR 0021).
-    async fn is_still_allowed(
-        &self,
-        expect: Expect,
-        authority: Authority<'_>,
-    ) -> Result<bool, LogError> {
-        if matches!(expect, Expect::Anything) {
-            return Ok(false);
-        }
-        self.may_serve().await?;
-        Ok(self.judge_authority(authority).await?.is_ok())
-    }
-
-    async fn judge_authority(
+    /// The log does not say.
+    pub(super) async fn judge_authority(
         &self,
         authority: Authority<'_>,
     ) -> Result<Result<(), Unauthorized>, LogError> {

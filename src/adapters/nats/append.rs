@@ -10,13 +10,13 @@ use super::{
     event_log::EventLog,
     log_error::{LogError, unavailable},
     new_event::{Appended, Expect, NewEvent},
-    publish::PublishError,
+    publish::{ANSWER, PublishError},
     unbuffered_client::RequestError,
 };
 use crate::events::{Position, Unsealed};
 
-/// How long one attempt waits for its answer.
-const ANSWER: Duration = Duration::from_millis(1500);
+/// How long what may not be sent again is looked for, once an attempt had no answer.
+const WITHDRAWN: Duration = Duration::from_secs(1);
 
 impl EventLog {
     /// Appends a fact and answers when it is as durable as `log.durability` promises.
@@ -100,9 +100,9 @@ impl EventLog {
         let unsealed = Unsealed { subject: subject_of, actor, id, day, body: &body };
         let body = self.keys.seal(&unsealed).await?;
         let headers = envelope::headers(new, &body, expect, &settings.source, settings.fact_ttl);
-        let deadline = Instant::now() + settings.timeout;
+        let mut deadline = Instant::now() + settings.timeout;
         let before = Position(settings.seen.load(Ordering::Relaxed));
-        let mut pause = Duration::from_millis(20);
+        let (mut pause, mut is_withdrawn) = (Duration::from_millis(20), false);
         loop {
             // The server forgets identities after two minutes, so a repeat looks for the first attempt before.
             let attempt = match self.stored(new, deadline).await {
@@ -112,6 +112,7 @@ impl EventLog {
                     let appends = &self.nats.appends;
                     appends.publish_if(subject, &headers, &body, answer, &may_send).await
                 }
+                Err(_) if is_withdrawn && Instant::now() + pause >= deadline => return Ok(None),
                 Err(error) if Instant::now() + pause >= deadline => return Err(error),
                 Err(_) => {
                     sleep(pause).await;
@@ -120,7 +121,7 @@ impl EventLog {
             };
             let error = match attempt {
                 Ok((position, duplicate)) => {
-                    settings.seen.fetch_max(position.0, Ordering::Relaxed);
+                    self.has_seen(position);
                     return Ok(Some(Appended { position, duplicate }));
                 }
                 Err(error) => error,
@@ -128,6 +129,10 @@ impl EventLog {
             match error {
                 // The expectation is checked before the identity (ADR 0001), so a repeat of our own append
                 // looks like a conflict with it.
+                // Another append is in process, and may come to nothing: a conflict only for who has nothing under way.
+                PublishError::Contended if new.maybe_after.is_none() => {
+                    return Err(LogError::Conflict);
+                }
                 PublishError::Conflict => {
                     let own = self.stored(new, deadline).await?;
                     return own
@@ -135,11 +140,19 @@ impl EventLog {
                         .ok_or(LogError::Conflict);
                 }
                 PublishError::Request(RequestError::TooLarge) => return Err(LogError::TooLarge),
-                PublishError::Request(RequestError::Withdrawn) => return Ok(None),
+                PublishError::Request(RequestError::Withdrawn) => {
+                    // An earlier attempt may still come to be stored. Others wait for us as long as we wait for that.
+                    if new.maybe_after.is_none() || Instant::now() + pause >= deadline {
+                        return Ok(None);
+                    }
+                    deadline = deadline.min(Instant::now() + WITHDRAWN);
+                    is_withdrawn = true;
+                }
                 PublishError::Request(RequestError::Unanswered) => {
                     new.maybe_after.get_or_insert(before);
                 }
                 PublishError::Request(RequestError::NotSent | RequestError::NoResponders)
+                | PublishError::Contended
                 | PublishError::Refused(..) => {}
             }
             if Instant::now() + pause >= deadline {

@@ -26,12 +26,10 @@ use uuid::Uuid;
 
 use super::{
     connect::Nats,
-    envelope::EXPECTED,
     group_commit::GroupCommit,
     log_error::{LogError, unavailable},
     lookup::Lookup,
     protocol::Headers,
-    publish::PublishError,
     unbuffered_client::UnbufferedClient,
 };
 use crate::events::{
@@ -328,17 +326,10 @@ impl ContentKeys {
         secret: &[u8],
         revision: u64,
     ) -> Result<Option<u64>, LogError> {
-        let mut headers = Headers::new();
-        headers.add(EXPECTED, revision);
-        let deadline = Instant::now() + PATIENCE;
-        let number = match self.0.appends.publish(&subject(owner), &headers, secret, deadline).await
-        {
-            Ok((position, _)) => position.0,
-            Err(PublishError::Conflict) => return Ok(None),
-            Err(error) => return Err(unavailable(error)),
-        };
+        let entry = (Headers::new(), secret);
+        let number = self.0.appends.put(&self.0.lookup, &subject(owner), entry, revision).await?;
         self.sync().await?;
-        Ok(Some(number))
+        Ok(number)
     }
 
     async fn sync(&self) -> Result<(), LogError> {

@@ -260,17 +260,11 @@ impl CredentialStore {
     async fn put(
         &self,
         key: &str,
-        mut headers: Headers,
+        headers: Headers,
         value: &[u8],
         revision: u64,
     ) -> Result<Option<u64>, LogError> {
-        headers.add(EXPECTED, revision);
-        let deadline = Instant::now() + PATIENCE;
-        match self.appends.publish(&subject(key), &headers, value, deadline).await {
-            Ok((position, _)) => Ok(Some(position.0)),
-            Err(PublishError::Conflict) => Ok(None),
-            Err(error) => Err(unavailable(error)),
-        }
+        self.appends.put(&self.lookup, &subject(key), (headers, value), revision).await
     }
 
     /// What a key has. Any replica may answer, also one that has not heard of a change of password yet; so on a
@@ -288,7 +282,9 @@ impl CredentialStore {
             headers.add(EXPECTED_ON, subject(key));
             match self.appends.publish(&subject(PROBE), &headers, b"", deadline).await {
                 Ok(_) => return Ok(last),
-                Err(PublishError::Conflict) if Instant::now() < deadline => {
+                Err(
+                    PublishError::Conflict | PublishError::Contended | PublishError::Request(_),
+                ) if Instant::now() < deadline => {
                     sleep(Duration::from_millis(5)).await;
                 }
                 Err(error) => return Err(unavailable(error)),

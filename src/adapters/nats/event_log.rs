@@ -2,7 +2,10 @@
 
 use std::{
     collections::BTreeSet,
-    sync::{Arc, atomic::AtomicU64},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -89,6 +92,11 @@ impl EventLog {
                 metrics,
             }),
         })
+    }
+
+    /// The log is known to reach up to here: what is appended from now on comes after it.
+    pub fn has_seen(&self, position: Position) {
+        self.settings.seen.fetch_max(position.0, Ordering::Relaxed);
     }
 
     /// Why nothing is appended that somebody would be promised, if that is so (ADR 0017).

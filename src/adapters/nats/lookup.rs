@@ -1,6 +1,6 @@
 //! Single messages of the stream, as whoever decides must see them.
 
-use std::time::Duration;
+use std::{pin::pin, sync::atomic::Ordering, time::Duration};
 
 use async_nats::{
     Client, HeaderValue, Message, StatusCode,
@@ -40,19 +40,19 @@ impl Lookup {
     pub(super) async fn last(&self, subject: &str) -> Found {
         if self.replicated {
             let ask = || self.stream.get_last_raw_message_by_subject(subject);
-            return of_leader(until_answered(ask).await?);
+            return of_leader(self.until_answered(ask).await?);
         }
-        direct(until_answered(|| self.stream.direct_get_last_for_subject(subject)).await?)
+        direct(self.until_answered(|| self.stream.direct_get_last_for_subject(subject)).await?)
     }
 
     /// The first message on a subject at `from` or later.
     pub(super) async fn next(&self, subject: &str, from: u64) -> Found {
         if self.replicated {
             let ask = || self.stream.get_first_raw_message_by_subject(subject, from);
-            return of_leader(until_answered(ask).await?);
+            return of_leader(self.until_answered(ask).await?);
         }
         let ask = || self.stream.direct_get_next_for_subject(subject, Some(from));
-        direct(until_answered(ask).await?)
+        direct(self.until_answered(ask).await?)
     }
 
     /// The last message on a subject at `until` or before. Of a replicated log as any replica says: that is the past.
@@ -117,10 +117,31 @@ impl Lookup {
         }
     }
 
+    /// Asks again if there is no answer: a question is lost with its connection. A leader is asked again anyway: while the
+    /// servers elect one, which takes seconds, questions are lost.
+    async fn until_answered<Answer: Future>(
+        &self,
+        ask: impl Fn() -> Answer,
+    ) -> Result<Answer::Output, LogError> {
+        const ANSWERS_S: [u64; 5] = [1, 1, 1, 2, 5];
+        let connects = || self.client.statistics().connects.load(Ordering::Relaxed);
+        for seconds in ANSWERS_S {
+            let (connection, mut answer) = (connects(), pin!(ask()));
+            loop {
+                match timeout(Duration::from_secs(seconds), &mut answer).await {
+                    Ok(answer) => return Ok(answer),
+                    Err(_) if self.replicated || connects() != connection => break,
+                    Err(_) => {} // it is on its way, or the client gives it up
+                }
+            }
+        }
+        Err(unavailable("nats does not answer"))
+    }
+
     async fn request(&self, subject: String, body: String) -> Result<Message, LogError> {
         let body = Bytes::from(body);
         let ask = || self.client.request(subject.clone(), body.clone());
-        until_answered(ask).await?.map_err(unavailable)
+        self.until_answered(ask).await?.map_err(unavailable)
     }
 
     /// The position of the first message that was stored at `time` or later.
@@ -181,9 +202,9 @@ impl Lookup {
     /// The message at a position, unless it has expired or never was.
     pub(super) async fn at(&self, position: u64) -> Found {
         if self.replicated {
-            return of_leader(until_answered(|| self.stream.get_raw_message(position)).await?);
+            return of_leader(self.until_answered(|| self.stream.get_raw_message(position)).await?);
         }
-        direct(until_answered(|| self.stream.direct_get(position)).await?)
+        direct(self.until_answered(|| self.stream.direct_get(position)).await?)
     }
 }
 
@@ -205,18 +226,4 @@ fn of_leader(found: Result<StreamMessage, RawMessageError>) -> Found {
         Err(error) if error.kind() == RawMessageErrorKind::NoMessageFound => Ok(None),
         Err(error) => Err(unavailable(error)),
     }
-}
-
-/// Asks again if there is no answer: a question is lost with its connection, and if it comes while servers elect a leader,
-/// which takes seconds.
-async fn until_answered<Answer: Future>(
-    ask: impl Fn() -> Answer,
-) -> Result<Answer::Output, LogError> {
-    const ANSWERS_S: [u64; 5] = [1, 1, 1, 2, 5];
-    for seconds in ANSWERS_S {
-        if let Ok(answer) = timeout(Duration::from_secs(seconds), ask()).await {
-            return Ok(answer);
-        }
-    }
-    Err(unavailable("nats does not answer"))
 }

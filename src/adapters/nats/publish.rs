@@ -1,13 +1,27 @@
 //! Publishing into a stream on the connection that repeats nothing, and why the stream says no.
 
+use std::time::Duration;
+
 use serde::Deserialize;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 use super::{
+    envelope::EXPECTED,
+    log_error::{LogError, unavailable},
+    lookup::Lookup,
     protocol::Headers,
     unbuffered_client::{RequestError, UnbufferedClient},
 };
 use crate::events::Position;
+
+/// How long one attempt waits for its answer.
+pub(super) const ANSWER: Duration = Duration::from_millis(1500);
+
+/// How long something is put again that was not answered.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// From one attempt to the next.
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// What JetStream answers to something that was published into a stream.
 #[derive(Deserialize)]
@@ -32,6 +46,9 @@ pub(super) enum PublishError {
     /// What was expected of a subject's last message is not so.
     #[error("concurrency conflict: somebody appended first")]
     Conflict,
+    /// Another append that the same is expected of is in process.
+    #[error("concurrency conflict: somebody is appending")]
+    Contended,
     /// There is no answer that says so.
     #[error(transparent)]
     Request(#[from] RequestError),
@@ -52,7 +69,44 @@ impl UnbufferedClient {
         self.publish_if(subject, headers, payload, deadline, || true).await
     }
 
-    /// The same, if it may still be sent once there is a connection.
+    /// Puts something in the place of a subject's last message if that is at `revision`; its own position, or `None` if
+    /// another is there. What was not answered is repeated, and whoever then comes too late looks whether it was for
+    /// themselves.
+    pub(super) async fn put(
+        &self,
+        lookup: &Lookup,
+        subject: &str,
+        (mut headers, value): (Headers, &[u8]),
+        revision: u64,
+    ) -> Result<Option<u64>, LogError> {
+        headers.add(EXPECTED, revision);
+        let (deadline, mut is_perhaps_there) = (Instant::now() + PATIENCE, false);
+        loop {
+            let answer = deadline.min(Instant::now() + ANSWER);
+            let error = match self.publish(subject, &headers, value, answer).await {
+                Ok((position, _)) => return Ok(Some(position.0)),
+                Err(PublishError::Conflict) if is_perhaps_there => {
+                    let last = lookup.last(subject).await?;
+                    let own = last.filter(|last| last.sequence > revision && last.payload == value);
+                    return Ok(own.map(|own| own.sequence));
+                }
+                Err(PublishError::Conflict) => return Ok(None),
+                Err(PublishError::Contended) if !is_perhaps_there => return Ok(None),
+                Err(error) => error,
+            };
+            match error {
+                PublishError::Request(RequestError::TooLarge) => return Err(unavailable(error)),
+                PublishError::Request(RequestError::Unanswered) => is_perhaps_there = true,
+                _ => {}
+            }
+            if Instant::now() + PAUSE >= deadline {
+                return Err(unavailable(error));
+            }
+            sleep(PAUSE).await;
+        }
+    }
+
+    /// The same as [`Self::publish`], if it may still be sent once there is a connection.
     pub(super) async fn publish_if(
         &self,
         subject: &str,
@@ -61,15 +115,16 @@ impl UnbufferedClient {
         deadline: Instant,
         may_send: impl Fn() -> bool,
     ) -> Result<(Position, bool), PublishError> {
-        /// The server has two codes for a conflict: the second while another append is in process.
-        const CONFLICT: [u64; 2] = [10071, 10164];
+        const CONFLICT: u64 = 10071;
+        const CONTENDED: u64 = 10164;
         const TOO_LARGE: u64 = 10054;
         let answer = self.request(subject, headers, payload, deadline, may_send).await?;
         let ack: Ack = serde_json::from_slice(&answer)
             .map_err(|error| PublishError::Refused(error.to_string(), 0))?;
         match ack.error {
             None => Ok((Position(ack.seq), ack.duplicate)),
-            Some(no) if CONFLICT.contains(&no.err_code) => Err(PublishError::Conflict),
+            Some(no) if no.err_code == CONFLICT => Err(PublishError::Conflict),
+            Some(no) if no.err_code == CONTENDED => Err(PublishError::Contended),
             Some(no) if no.err_code == TOO_LARGE => Err(RequestError::TooLarge.into()),
             Some(no) => Err(PublishError::Refused(no.description, no.err_code)),
         }

@@ -144,6 +144,9 @@ impl UnbufferedClient {
         let shared = &self.shared;
         let mut connected = shared.connected.subscribe();
         loop {
+            if !may_send() {
+                return Err(RequestError::Withdrawn);
+            }
             match timeout_at(deadline, connected.wait_for(|connected| *connected)).await {
                 Ok(Ok(_)) => {}
                 _ => return Err(RequestError::NotSent),

@@ -23,7 +23,7 @@ use crate::{
     adapters::{
         body_memory::Lease, client_address::ClientAddress, throttle::Requester, tokens::Claims,
     },
-    api::{error::ApiError, route::Access, upload_form},
+    api::{error::ApiError, reply::TokenEnded, route::Access, upload_form},
     clock,
     commands::user::{Account, User},
     events::{Cause, Role, TraceParent},
@@ -110,8 +110,10 @@ pub async fn auth(
             Err(failure) => ApiError::internal(failure).into_response(),
         }
     };
-    if response.status().is_server_error() {
-        return response; // whoever may not be served any more learns nothing by it
+    let is_told_nothing = response.status().is_server_error() // whoever may not be served any more learns nothing by it
+        || response.extensions().get::<TokenEnded>().is_some();
+    if is_told_nothing {
+        return response;
     }
     match still_served(&app, caller, (is_read, silences)).await {
         Ok(()) => response,

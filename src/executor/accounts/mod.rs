@@ -11,9 +11,9 @@ use uuid::Uuid;
 
 use super::{
     CommandError, Executor, Wait,
+    action::{Action, Judgement},
     aggregates::Aggregate as _,
     authority::{Authority, Unauthorized},
-    pipeline::{Action, Judgement},
 };
 use crate::{
     adapters::{
