@@ -28,7 +28,8 @@ async fn is_back(app: &App, user: &User) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_log_in_that_was_given_up_ends_no_other() {
-    let mut app = App::with_gateways(1).await;
+    let own = [("LOG__APPEND_TIMEOUT_MS", "5000")];
+    let mut app = App::with_gateways_configured(1, &own).await;
     let proxy = behind_a_proxy(&mut app).await;
     for _ in 0..3 {
         let ann = app.register("ann").await;

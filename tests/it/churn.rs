@@ -17,7 +17,7 @@ struct Connection {
 
 impl Connection {
     async fn open(user: &User) -> Self {
-        let socket = user.connect_raw().await;
+        let socket = user.connect().await;
         let (close, told) = oneshot::channel();
         Self { close, task: tokio::spawn(read(socket, told)) }
     }

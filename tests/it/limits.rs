@@ -46,7 +46,7 @@ async fn pings_of_who_reads_nothing_cost_little_memory() {
 
 #[tokio::test]
 async fn requests_that_do_not_come_to_an_end_are_ended() {
-    let own = [("LIMITS__HANDSHAKE_TIMEOUT_MS", "300"), ("LIMITS__BODY_TIMEOUT_MS", "300")];
+    let own = [("LIMITS__HANDSHAKE_TIMEOUT_MS", "2000"), ("LIMITS__BODY_TIMEOUT_MS", "1000")];
     let app = App::configured(&own).await;
     let head = "POST /api/loginChat HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\n";
     let answer = what_comes_back(&app, &format!("{head}{{")).await;

@@ -254,9 +254,12 @@ async fn consumers_without_filters(app: &App) -> usize {
 /// An append without an answer may have happened: the log has a connect then of which its gateway does not know.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_connect_without_an_answer_leaves_nobody_online() {
-    let once = "1400"; // less than an attempt waits for its answer
-    let app = App::configured(&[("LOG__APPEND_TIMEOUT_MS", once)]).await;
+    let once = ("LOG__APPEND_TIMEOUT_MS", "1400"); // less than an attempt waits for its answer
+    let mut app = App::start().await;
     let ann = app.register("ann").await;
+    app.gateways[0].process().kill9();
+    app.gateways[0].start_again_alone(&[once]);
+    assert!(app.gateways[0].ready().await);
     let ops = jetstream::new(app.servers.nats.connect("ops", "opspw").await);
     let mut stream = ops.get_stream("EVENTS").await.expect("a stream");
     let config = stream.cached_info().config.clone();
@@ -264,8 +267,11 @@ async fn a_connect_without_an_answer_leaves_nobody_online() {
     let unanswered = jetstream::stream::Config { no_ack: true, ..config.clone() };
     ops.update_stream(unanswered).await.expect("it does as it is told");
     let before = end().await;
-    assert_eq!(ann.connect_raw().await.next_unhurried().await, Arrival::Dropped);
-    assert!(end().await > before, "the log has the connect");
+    until("the log has the connect", async || {
+        assert_eq!(ann.connect_raw().await.next_unhurried().await, Arrival::Dropped);
+        (end().await > before).then_some(())
+    })
+    .await;
     ops.update_stream(config).await.expect("it does as it is told");
     until("nobody is online", async || {
         app.settle().await;

@@ -69,7 +69,7 @@ async fn every_answer_has_the_id_of_its_request() {
 
 #[tokio::test]
 async fn a_failure_is_logged_once_with_its_cause() {
-    let mut app = App::apart().await;
+    let mut app = App::apart_configured(&[("LOG__APPEND_TIMEOUT_MS", "5000")]).await;
     let [ann, bob] = app.friends(["ann", "bob"]).await;
     app.servers.postgres.process().kill9();
     fails(&app, &ann, ("/api/chat/searchUser", json!({ "keyword": "bob" })), 500).await;

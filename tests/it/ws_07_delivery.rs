@@ -194,7 +194,7 @@ async fn ws_07_a_socket_that_does_not_read_is_dropped() {
     assert_eq!(end, Arrival::Dropped);
     // This one does read, but perhaps not within 300 ms.
     app.gateways[0].process().kill9();
-    app.gateways[0].start_again_alone(&[]);
+    app.gateways[0].start_again_alone(&[("LIMITS__WRITE_TIMEOUT_MS", "60000")]);
     assert!(app.gateways[0].ready().await);
     let mut socket = bob.connect().await;
     bob.drain().await;

@@ -7,7 +7,7 @@ use futures_util::future::join_all;
 use serde_json::{Value, json};
 
 use super::api::Api;
-use super::process::{Process, until};
+use super::process::{Process, until_moving};
 use super::raw::Raw;
 use super::servers::Servers;
 use super::service::{Ran, Service, Settings, cli, cli_process, settings, tool};
@@ -230,9 +230,10 @@ impl App {
     pub async fn settle(&self) {
         let mut end = None;
         let mut behind: BTreeSet<String> = BTreeSet::new();
-        until("the read models have caught up", async || {
+        until_moving("the read models have caught up", async |moved| {
             let positions = self.admin("/positions").await.ok()?;
             let projections = positions["projections"].as_object()?;
+            moved.at(projections.values().filter_map(|one| one["position"].as_u64()).sum());
             let end = *end.get_or_insert_with(|| {
                 behind.extend(projections.keys().cloned());
                 positions["log"]["last"].as_u64()

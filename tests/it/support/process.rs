@@ -132,12 +132,35 @@ pub fn run(command: &mut Command) -> String {
 
 /// Asks `done` again and again until it is content. Bounded by [`patience`]; the pauses are only there to save work.
 pub async fn until<T>(what: &str, mut done: impl AsyncFnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + patience();
+    until_moving(what, async |_| done().await).await
+}
+
+/// How far something is that is waited for.
+pub struct Progress {
+    position: u64,
+    since: Instant,
+}
+
+impl Progress {
+    /// It is here.
+    pub fn at(&mut self, position: u64) {
+        if position != self.position {
+            *self = Self { position, since: Instant::now() };
+        }
+    }
+}
+
+/// The same; [`patience`] begins anew with each progress.
+pub async fn until_moving<T>(
+    what: &str,
+    mut done: impl AsyncFnMut(&mut Progress) -> Option<T>,
+) -> T {
+    let mut progress = Progress { position: 0, since: Instant::now() };
     loop {
-        if let Some(value) = done().await {
+        if let Some(value) = done(&mut progress).await {
             return value;
         }
-        assert!(Instant::now() < deadline, "waited in vain until {what}");
+        assert!(progress.since.elapsed() < patience(), "waited in vain until {what}");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }

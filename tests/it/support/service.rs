@@ -130,6 +130,8 @@ pub fn settings(servers: &Servers, own: &[(&str, &str)]) -> Settings {
     // On a busy machine; what is promised within these times has tests with times of their own.
     set("PROJECTIONS__WAIT_MS", "10000".to_owned());
     set("AUTH__PASSWORD_WAIT_MS", "60000".to_owned());
+    set("LOG__APPEND_TIMEOUT_MS", "60000".to_owned());
+    set("SERVER__SHUTDOWN_GRACE_S", "60".to_owned());
     for (key, value) in own {
         set(key, (*value).to_owned());
     }

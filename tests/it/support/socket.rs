@@ -96,6 +96,18 @@ impl Socket {
     /// The welcome and the hints (`ws.md` §3), as pushes of which the first is the welcome's whole frame.
     pub async fn greeting(&mut self) -> Vec<Value> {
         let welcome = self.next_frame().await;
+        self.greeting_after(welcome).await
+    }
+
+    /// The same; `false` if it is dropped instead.
+    pub async fn is_greeted(&mut self) -> bool {
+        match self.next().await {
+            Arrival::Frame(welcome) => self.greeting_after(welcome).await.len() > 1,
+            end => end != Arrival::Dropped && panic!("a welcome was due, but: {end:?}"),
+        }
+    }
+
+    async fn greeting_after(&mut self, welcome: Value) -> Vec<Value> {
         assert_eq!(welcome["type"], "system", "{welcome}");
         let mut greeting = vec![welcome];
         let mut pushes = VecDeque::new();

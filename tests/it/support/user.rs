@@ -5,6 +5,7 @@ use std::ops::Deref;
 use serde_json::{Value, json};
 
 use super::api::{Api, Reply};
+use super::process::until;
 use super::socket::Socket;
 
 /// The password of every account that a test does not choose one for.
@@ -62,11 +63,13 @@ impl User {
         self.api.post("/api/loginChat", body).await
     }
 
-    /// Opens a socket, past the welcome and the hints.
+    /// Opens a socket, past the welcome and the hints. A gateway that is not live drops it, and a client comes back.
     pub async fn connect(&self) -> Socket {
-        let mut socket = self.connect_raw().await;
-        socket.greeting().await;
-        socket
+        until("a socket is greeted", async || {
+            let mut socket = self.connect_raw().await;
+            socket.is_greeted().await.then_some(socket)
+        })
+        .await
     }
 
     /// Opens a socket without reading from it.

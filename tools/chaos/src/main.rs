@@ -48,6 +48,8 @@ use self::{
 const PATIENCE: Duration = Duration::from_secs(10);
 /// After so long without a frame nothing is on its way.
 const SILENCE: Duration = Duration::from_secs(4);
+/// From one look at what arrives to the next.
+const PAUSE: Duration = Duration::from_millis(100);
 /// A push that nobody noticed to be lost is found by the next watermarks, 3 s later (ADR 0022).
 const WATERMARKS: Duration = Duration::from_secs(7);
 /// After so long everybody must know who is online.
@@ -405,15 +407,17 @@ fn is_missing(shared: &SharedState) -> anyhow::Result<bool> {
 /// Waits until the read models have all that the log has, and nothing comes any more.
 async fn wait_until_quiet(stack: &Stack, shared: &SharedState) {
     let arrived = || shared.counts.arrived.load(Ordering::Relaxed);
-    let (mut seen, mut since, begun) = (arrived(), Instant::now(), Instant::now());
-    while since.elapsed() < SILENCE || !stack.has_caught_up().await {
+    let (mut seen, mut since, begun) = (arrived(), 0, Instant::now());
+    // Counted, not timed: a machine that stands still for as long is not quiet.
+    while PAUSE * since < SILENCE || !stack.has_caught_up().await {
         if begun.elapsed() > Duration::from_mins(10) {
             let what = "the read models do not catch up, or frames never end".to_owned();
             return shared.history.record(&Record::Stuck { at: shared.history.now(), what });
         }
-        sleep(Duration::from_millis(100)).await;
+        sleep(PAUSE).await;
+        since += 1;
         if arrived() != seen {
-            (seen, since) = (arrived(), Instant::now());
+            (seen, since) = (arrived(), 0);
         }
     }
 }
