@@ -48,10 +48,17 @@ impl<'a> Authority<'a> {
     /// # Errors
     /// What has ended.
     pub fn judge(&self, session: &Session, user: &User) -> Result<(), Unauthorized> {
-        match self.token {
-            Some(token) if !session.is_current(token) => Err(Unauthorized::Token),
-            Some(_) if user.active().is_none() => Err(Unauthorized::Account),
-            _ => Ok(()),
+        if !self.has_token(session) {
+            return Err(Unauthorized::Token);
         }
+        if self.token.is_some() && user.active().is_none() {
+            return Err(Unauthorized::Account);
+        }
+        Ok(())
+    }
+
+    /// Does the token count, if there has to be one?
+    pub fn has_token(&self, session: &Session) -> bool {
+        self.token.is_none_or(|token| session.is_current(token))
     }
 }

@@ -20,6 +20,7 @@ use crate::{
     adapters::nats::log_error::LogError,
     adapters::nats::new_event::{Appended, Expect, NewEvent},
     clock,
+    commands::session::Session,
     events::{AggregateEvent, Event, Position, Subject},
 };
 
@@ -88,7 +89,9 @@ impl Executor {
         let (mut turn, mut conflicts, silences) = (None, 0, self.silences());
         let mut unanswered = None;
         for attempt in 0..ATTEMPTS {
-            self.metrics.retries.inc_by(u64::from(attempt > 0));
+            if attempt > 0 {
+                self.metrics.retries.inc();
+            }
             match wait {
                 Wait::DurableAtOnce if !self.has_served_since(silences) => {
                     return Err(cut_off().into());
@@ -220,7 +223,7 @@ impl Executor {
     }
 
     /// After a silence: may the caller be told that it was done? The log has checked what it was guarded by, and a token
-    /// that counts now counted then; a token that the event ends was checked by the log itself.
+    /// that counts now counted then. What the event itself may end, the token or the account, was checked by the log.
     async fn is_still_allowed<A: Action>(
         &self,
         pending: &Pending<A>,
@@ -230,11 +233,13 @@ impl Executor {
             return Ok(false);
         }
         self.may_serve().await?;
-        let has_checked_token = authority.actor.map(Subject::Session);
-        if matches!(pending.guard.expect(), Expect::Last(on, _) if Some(on) == has_checked_token) {
-            return Ok(true);
+        match (pending.guard.expect(), authority.actor) {
+            (Expect::Last(Subject::Session(user), _), Some(actor)) if user == actor => Ok(true),
+            (Expect::Last(Subject::User(user), _), Some(actor)) if user == actor => {
+                Ok(authority.has_token(&self.state::<Session>(actor).await?.state))
+            }
+            _ => Ok(self.judge_authority(authority).await?.is_ok()),
         }
-        Ok(self.judge_authority(authority).await?.is_ok())
     }
 
     async fn after_conflict<R: std::error::Error>(

@@ -160,7 +160,7 @@ impl Executor {
 
     /// May this process serve, and might it ever since there were so many silences?
     pub fn has_served_since(&self, silences: u64) -> bool {
-        self.is_live() && self.silences() == silences
+        self.liveness.as_ref().is_none_or(|liveness| liveness.has_been_live_since(silences))
     }
 
     /// How many silences there were.

@@ -1,10 +1,11 @@
 //! Appends: what was given up never happens, and what happened counts once (ADR 0019).
 
 use async_nats::{HeaderMap, jetstream};
+use serde_json::json;
 use testkit::chaos_proxy::{ChaosProxy, Mode};
 use tokio_util::task::TaskTracker;
 
-use crate::support::{App, User, until};
+use crate::support::{App, PASSWORD, User, until};
 
 const DRAIN: &str = "/api/chat/chatGetmessageOffLine";
 
@@ -42,6 +43,23 @@ async fn a_log_in_that_was_given_up_ends_no_other() {
         ann.post_empty(DRAIN).await.ok();
         there(&app, &ann).post_empty(DRAIN).await.ok();
     }
+}
+
+/// What a connection has lost on its way to the credentials is written again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lost_connection_costs_a_new_account_nothing() {
+    let mut app = App::start().await;
+    let proxy = behind_a_proxy(&mut app).await;
+    let ann = app.register("ann").await;
+    let fired = proxy.set_at("HPUB $KV.VAULT.", Mode::Cut);
+    let elsewhere = there(&app, &ann);
+    let name = json!({ "username": "bob_the_first", "password": PASSWORD });
+    let registering = tokio::spawn(async move { elsewhere.post("/api/regChat", name).await });
+    fired.await.expect("the reservation is on its way");
+    proxy.set(Mode::Open);
+    let bob = User::from_login(&ann, registering.await.expect("it does not panic").ok());
+    bob.post_empty(DRAIN).await.ok();
+    assert_eq!(bob.username, "bob_the_first");
 }
 
 /// A network that holds bytes back can do that: the server remembers an append's identity for two minutes.

@@ -16,7 +16,7 @@ use tokio::{
 };
 use tokio_util::task::TaskTracker;
 
-use crate::support::{App, PASSWORD, User, until};
+use crate::support::{App, PASSWORD, User, text_of, until};
 
 const DRAIN: &str = "/api/chat/chatGetmessageOffLine";
 const LOG_OUT: &str = "/api/chat/logout";
@@ -152,15 +152,24 @@ async fn a_gateway_that_is_cut_off_honours_nothing_that_was_taken_back() {
 }
 
 /// A gateway that does not hear itself for 1.5 s serves nobody (ADR 0020); whoever asks waits for that to be over, also with
-/// a message that is on its way.
+/// a message that is on its way, a revocation, and what ends the token it comes with.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_pause_of_nats_costs_calls_time_and_no_error() {
     let mut app = App::start().await;
     let [ann, bob] = app.friends(["ann", "bob"]).await;
+    let [cat, dan] = app.users(["cat", "dan"]).await;
     let mut socket = bob.listen().await;
+    let regretted = ann.send(&bob, "regretted").await.ok();
+    assert_eq!(socket.next_text().await, "regretted");
+    app.settle().await;
     app.servers.nats.process().stop_signal();
     let (author, recipient) = (ann.clone(), bob.clone());
     let send = tokio::spawn(async move { author.send(&recipient, "on its way").await });
+    let revoke = tokio::spawn(async move { ann.post("/api/chat/revokeMessage", regretted).await });
+    let others = tokio::spawn(async move {
+        let password = json!({ "password": PASSWORD });
+        tokio::join!(cat.post_empty(LOG_OUT), dan.post("/api/chat/deleteAccount", password))
+    });
     until("the gateway serves nobody", async || {
         (app.health_of(0).await.1["parts"]["gateway"] == false).then_some(())
     })
@@ -168,8 +177,15 @@ async fn a_pause_of_nats_costs_calls_time_and_no_error() {
     let read = tokio::spawn(async move { bob.get("/api/chat/grouplist/1").await });
     app.servers.nats.process().cont_signal();
     send.await.expect("it does not panic").ok();
+    revoke.await.expect("it does not panic").ok();
+    let (logged_out, deleted) = others.await.expect("it does not panic");
+    logged_out.ok();
+    deleted.ok();
     read.await.expect("it does not panic").ok();
-    assert_eq!(socket.next_text().await, "on its way");
+    let mut arrived = [socket.next_push().await, socket.next_push().await];
+    arrived.sort_by_key(|push| push["actionType"] == "revoke");
+    assert_eq!(text_of(&arrived[0]), "on its way");
+    assert_eq!(arrived[1]["actionType"], "revoke");
     socket.is_silent().await;
     app.verify().await;
 }

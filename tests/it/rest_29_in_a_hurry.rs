@@ -94,7 +94,8 @@ async fn rest_29_many_join_at_once() {
 /// Clarification 18: a node that knows a group from nowhere but the log, for the roster stands still.
 #[tokio::test]
 async fn what_the_roster_does_not_know_yet_the_log_does() {
-    let mut app = App::with_gateways(2).await;
+    let own = [("PROJECTIONS__WAIT_MS", "3000")]; // as long does each change wait for the roster in vain
+    let mut app = App::with_gateways_configured(2, &own).await;
     let [ann, bob, cat] = app.users(["ann", "bob", "cat"]).await;
     let there = |user: &User| user.via(app.gateways[1].origin());
     let (bob, cat) = (there(&bob), there(&cat));

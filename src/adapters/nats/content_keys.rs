@@ -28,7 +28,7 @@ use super::{
     connect::Nats,
     group_commit::GroupCommit,
     log_error::{LogError, unavailable},
-    lookup::Lookup,
+    lookup::{AnsweredBy, Lookup},
     protocol::Headers,
     unbuffered_client::UnbufferedClient,
 };
@@ -82,7 +82,7 @@ impl ContentKeys {
     ) -> Result<Self, LogError> {
         let stream = nats.jetstream.get_stream_no_info(KEYS).await.map_err(unavailable)?;
         Ok(Self(Arc::new(Inner {
-            lookup: Lookup::new(stream.clone(), nats.client.clone(), replicated),
+            lookup: Lookup::new(stream.clone(), nats.client.clone(), AnsweredBy::all(replicated)),
             stream,
             appends: nats.appends.clone(),
             commit,
@@ -326,8 +326,9 @@ impl ContentKeys {
         secret: &[u8],
         revision: u64,
     ) -> Result<Option<u64>, LogError> {
-        let entry = (Headers::new(), secret);
-        let number = self.0.appends.put(&self.0.lookup, &subject(owner), entry, revision).await?;
+        let (subject, entry) = (subject(owner), (Headers::new(), secret));
+        let last = async || self.0.lookup.last(&subject).await;
+        let number = self.0.appends.put(&subject, entry, revision, || true, last).await?;
         self.sync().await?;
         Ok(number)
     }

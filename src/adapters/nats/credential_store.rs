@@ -15,7 +15,7 @@ use super::{
     content_keys::ContentKeys,
     envelope::{EXPECTED, EXPECTED_ON, header},
     log_error::{LogError, unavailable},
-    lookup::Lookup,
+    lookup::{AnsweredBy, Lookup},
     protocol::Headers,
     publish::PublishError,
     unbuffered_client::UnbufferedClient,
@@ -144,7 +144,7 @@ impl CredentialStore {
         nats.jetstream.get_stream(STREAM).await.map_err(unavailable)?;
         let stream = nats.jetstream.get_stream_no_info(STREAM).await.map_err(unavailable)?;
         // By key: whoever may ask the leader may ask for all credentials, one by one.
-        let lookup = Lookup::new(stream, nats.client.clone(), false);
+        let lookup = Lookup::new(stream, nats.client.clone(), AnsweredBy::perhaps_late(replicated));
         Ok(Self { keys, lookup, appends: nats.appends.clone(), replicated })
     }
 
@@ -160,11 +160,9 @@ impl CredentialStore {
         let mut revision = 0;
         loop {
             let key = key::<C>(what);
-            if self
-                .put(&key, Headers::new(), &self.written(reservation).await?, revision)
-                .await?
-                .is_some()
-            {
+            let written = self.written(reservation).await?;
+            let entry = (Headers::new(), &*written);
+            if self.put(&key, entry, revision, || true).await?.is_some() {
                 return Ok(ReserveOutcome::New);
             }
             match self.last(&key).await? {
@@ -202,7 +200,22 @@ impl CredentialStore {
         reservation: &C,
         revision: u64,
     ) -> Result<Option<u64>, LogError> {
-        self.put(&key::<C>(what), Headers::new(), &self.written(reservation).await?, revision).await
+        self.replace_if(what, reservation, revision, || true).await
+    }
+
+    /// The same, if it may still be sent.
+    ///
+    /// # Errors
+    /// It may not, or the credential store cannot be reached.
+    pub async fn replace_if<C: Reservation>(
+        &self,
+        what: &str,
+        reservation: &C,
+        revision: u64,
+        may_send: impl Fn() -> bool,
+    ) -> Result<Option<u64>, LogError> {
+        let written = self.written(reservation).await?;
+        self.put(&key::<C>(what), (Headers::new(), &written), revision, may_send).await
     }
 
     /// Gives a reservation up, if it is still the one that was read.
@@ -212,7 +225,7 @@ impl CredentialStore {
     pub async fn release<C: Reservation>(&self, what: &str, revision: u64) -> Result<(), LogError> {
         let mut headers = Headers::new();
         headers.add(OPERATION, DELETE);
-        self.put(&key::<C>(what), headers, b"", revision).await?;
+        self.put(&key::<C>(what), (headers, b""), revision, || true).await?;
         Ok(())
     }
 
@@ -260,11 +273,12 @@ impl CredentialStore {
     async fn put(
         &self,
         key: &str,
-        headers: Headers,
-        value: &[u8],
+        entry: (Headers, &[u8]),
         revision: u64,
+        may_send: impl Fn() -> bool,
     ) -> Result<Option<u64>, LogError> {
-        self.appends.put(&self.lookup, &subject(key), (headers, value), revision).await
+        let last = async || self.last(key).await;
+        self.appends.put(&subject(key), entry, revision, may_send, last).await
     }
 
     /// What a key has. Any replica may answer, also one that has not heard of a change of password yet; so on a

@@ -19,7 +19,7 @@ use super::{
     envelope,
     group_commit::GroupCommit,
     log_error::{LogError, STREAM, unavailable},
-    lookup::Lookup,
+    lookup::{AnsweredBy, Lookup},
     reader::Reader,
 };
 use crate::{
@@ -79,7 +79,11 @@ impl EventLog {
         let keys = ContentKeys::open(&nats, commit.clone(), config.replicated).await?;
         Ok(Self {
             keys,
-            lookup: Lookup::new(stream.clone(), nats.client.clone(), config.replicated),
+            lookup: Lookup::new(
+                stream.clone(),
+                nats.client.clone(),
+                AnsweredBy::all(config.replicated),
+            ),
             nats,
             stream,
             settings: Arc::new(Settings {

@@ -120,6 +120,12 @@ impl Liveness {
         self.lock().silences
     }
 
+    /// May this gateway serve, and might it ever since there were so many silences?
+    pub fn has_been_live_since(&self, silences: u64) -> bool {
+        let state = self.lock();
+        state.silences == silences && state.is_live(Instant::now())
+    }
+
     /// Since there were so many silences the caches have been emptied, and have heard of everything.
     pub fn caught_up(&self, silences: u64) {
         self.lock().caught_up = Some(silences);

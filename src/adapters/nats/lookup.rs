@@ -23,22 +23,43 @@ use crate::events::Timestamp;
 #[derive(Clone)]
 pub(super) struct Lookup {
     stream: Stream<()>,
-    /// Any replica answers a direct get, also one that lags; then the leader is asked, which has
-    /// all that was acknowledged.
-    replicated: bool,
+    answered_by: AnsweredBy,
     client: Client,
+}
+
+/// Who answers for a stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum AnsweredBy {
+    /// The only server that has it.
+    Only,
+    /// The leader, which has all that was acknowledged: any replica answers a direct get, also one that lags.
+    Leader,
+    /// Any replica.
+    Any,
+}
+
+impl AnsweredBy {
+    /// What was acknowledged is found.
+    pub(super) fn all(replicated: bool) -> Self {
+        if replicated { Self::Leader } else { Self::Only }
+    }
+
+    /// What was acknowledged a moment ago may be missing.
+    pub(super) fn perhaps_late(replicated: bool) -> Self {
+        if replicated { Self::Any } else { Self::Only }
+    }
 }
 
 type Found = Result<Option<StreamMessage>, LogError>;
 
 impl Lookup {
-    pub(super) fn new(stream: Stream<()>, client: Client, replicated: bool) -> Self {
-        Self { stream, replicated, client }
+    pub(super) fn new(stream: Stream<()>, client: Client, answered_by: AnsweredBy) -> Self {
+        Self { stream, answered_by, client }
     }
 
     /// The last message on a subject. Not on a wildcard: that costs the server a look at each of its subjects.
     pub(super) async fn last(&self, subject: &str) -> Found {
-        if self.replicated {
+        if self.answered_by == AnsweredBy::Leader {
             let ask = || self.stream.get_last_raw_message_by_subject(subject);
             return of_leader(self.until_answered(ask).await?);
         }
@@ -47,7 +68,7 @@ impl Lookup {
 
     /// The first message on a subject at `from` or later.
     pub(super) async fn next(&self, subject: &str, from: u64) -> Found {
-        if self.replicated {
+        if self.answered_by == AnsweredBy::Leader {
             let ask = || self.stream.get_first_raw_message_by_subject(subject, from);
             return of_leader(self.until_answered(ask).await?);
         }
@@ -117,12 +138,12 @@ impl Lookup {
         }
     }
 
-    /// Asks again if there is no answer: a question is lost with its connection. A leader is asked again anyway: while the
-    /// servers elect one, which takes seconds, questions are lost.
-    async fn until_answered<Answer: Future>(
+    /// Asks again if there is no answer: a question is lost with its connection. One of several servers is asked again
+    /// anyway: a question is lost with its server, and while they elect a leader, which takes seconds.
+    async fn until_answered<Asked: Future>(
         &self,
-        ask: impl Fn() -> Answer,
-    ) -> Result<Answer::Output, LogError> {
+        ask: impl Fn() -> Asked,
+    ) -> Result<Asked::Output, LogError> {
         const ANSWERS_S: [u64; 5] = [1, 1, 1, 2, 5];
         let connects = || self.client.statistics().connects.load(Ordering::Relaxed);
         for seconds in ANSWERS_S {
@@ -130,7 +151,9 @@ impl Lookup {
             loop {
                 match timeout(Duration::from_secs(seconds), &mut answer).await {
                     Ok(answer) => return Ok(answer),
-                    Err(_) if self.replicated || connects() != connection => break,
+                    Err(_) if self.answered_by != AnsweredBy::Only || connects() != connection => {
+                        break;
+                    }
                     Err(_) => {} // it is on its way, or the client gives it up
                 }
             }
@@ -201,7 +224,7 @@ impl Lookup {
 
     /// The message at a position, unless it has expired or never was.
     pub(super) async fn at(&self, position: u64) -> Found {
-        if self.replicated {
+        if self.answered_by == AnsweredBy::Leader {
             return of_leader(self.until_answered(|| self.stream.get_raw_message(position)).await?);
         }
         direct(self.until_answered(|| self.stream.direct_get(position)).await?)

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
+use async_nats::jetstream::message::StreamMessage;
 use serde::Deserialize;
 use tokio::time::{Instant, sleep};
 
 use super::{
     envelope::EXPECTED,
     log_error::{LogError, unavailable},
-    lookup::Lookup,
     protocol::Headers,
     unbuffered_client::{RequestError, UnbufferedClient},
 };
@@ -70,36 +70,41 @@ impl UnbufferedClient {
     }
 
     /// Puts something in the place of a subject's last message if that is at `revision`; its own position, or `None` if
-    /// another is there. What was not answered is repeated, and whoever then comes too late looks whether it was for
-    /// themselves.
+    /// another is there. What was not answered is repeated, and whoever then comes too late looks at what `last` finds.
     pub(super) async fn put(
         &self,
-        lookup: &Lookup,
         subject: &str,
         (mut headers, value): (Headers, &[u8]),
         revision: u64,
+        may_send: impl Fn() -> bool,
+        last: impl AsyncFnOnce() -> Result<Option<StreamMessage>, LogError>,
     ) -> Result<Option<u64>, LogError> {
         headers.add(EXPECTED, revision);
         let (deadline, mut is_perhaps_there) = (Instant::now() + PATIENCE, false);
         loop {
             let answer = deadline.min(Instant::now() + ANSWER);
-            let error = match self.publish(subject, &headers, value, answer).await {
+            let error = match self.publish_if(subject, &headers, value, answer, &may_send).await {
                 Ok((position, _)) => return Ok(Some(position.0)),
-                Err(PublishError::Conflict) if is_perhaps_there => {
-                    let last = lookup.last(subject).await?;
-                    let own = last.filter(|last| last.sequence > revision && last.payload == value);
-                    return Ok(own.map(|own| own.sequence));
+                Err(PublishError::Conflict | PublishError::Contended) if !is_perhaps_there => {
+                    return Ok(None);
                 }
-                Err(PublishError::Conflict) => return Ok(None),
-                Err(PublishError::Contended) if !is_perhaps_there => return Ok(None),
+                Err(error @ PublishError::Conflict) => {
+                    let own = last().await?.filter(|last| last.payload == value);
+                    // Otherwise it may have been there, and another came after it.
+                    return own.map(|own| Some(own.sequence)).ok_or_else(|| unavailable(error));
+                }
                 Err(error) => error,
             };
-            match error {
-                PublishError::Request(RequestError::TooLarge) => return Err(unavailable(error)),
-                PublishError::Request(RequestError::Unanswered) => is_perhaps_there = true,
-                _ => {}
-            }
-            if Instant::now() + PAUSE >= deadline {
+            let may_repeat = match error {
+                PublishError::Request(RequestError::Unanswered) => {
+                    is_perhaps_there = true;
+                    true
+                }
+                PublishError::Request(RequestError::NotSent | RequestError::NoResponders)
+                | PublishError::Contended => true,
+                _ => false,
+            };
+            if !may_repeat || Instant::now() + PAUSE >= deadline {
                 return Err(unavailable(error));
             }
             sleep(PAUSE).await;

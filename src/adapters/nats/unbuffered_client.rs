@@ -144,7 +144,7 @@ impl UnbufferedClient {
         let shared = &self.shared;
         let mut connected = shared.connected.subscribe();
         loop {
-            if !may_send() {
+            if !*connected.borrow() && !may_send() {
                 return Err(RequestError::Withdrawn);
             }
             match timeout_at(deadline, connected.wait_for(|connected| *connected)).await {

@@ -47,8 +47,9 @@ impl Accounts {
             }
             let hash = self.passwords.hash(request.clone(), new).await?;
             let running = self.executor.begin::<AccountError>(authority).await?;
-            let replaced = self.replace_password(account, held, hash, Some(kept), authority.actor);
-            let replaced = replaced.await?;
+            let change = (hash, Some(kept), authority.actor);
+            let may_send = || self.executor.has_served_since(running.silences);
+            let replaced = self.replace_password(account, held, change, may_send).await?;
             drop(running);
             if let Some(held) = replaced {
                 self.finish_change(account.id, &account.username.folded(), held, cause).await?;
@@ -73,7 +74,7 @@ impl Accounts {
             .hash(Purpose::LogIn.by(&account.username.folded(), here), password)
             .await?;
         let held = self.credential(account, cause).await?;
-        let replaced = self.replace_password(account, held, hash, None, None).await?;
+        let replaced = self.replace_password(account, held, (hash, None, None), || true).await?;
         let held = replaced.ok_or(AccountError::Busy("the password is being changed".into()))?;
         self.finish_change(account.id, &account.username.folded(), held, cause).await?;
         Ok(())
@@ -98,15 +99,15 @@ impl Accounts {
         &self,
         account: &Account,
         held: StoredReservation<UsernameReservation>,
-        hash: String,
-        kept: Option<TokenId>,
-        actor: Option<UserId>,
+        (hash, kept, actor): (String, Option<TokenId>, Option<UserId>),
+        may_send: impl Fn() -> bool,
     ) -> Result<Option<StoredReservation<UsernameReservation>>> {
         let change = PasswordChange { id: clock::random_id(), kept, actor, unfinished: true };
         let reservation =
             UsernameReservation { hash: Some(hash), change: Some(change), ..held.reservation };
         let folded = account.username.folded();
-        let revision = self.credentials.replace(&folded, &reservation, held.revision).await?;
+        let revision =
+            self.credentials.replace_if(&folded, &reservation, held.revision, may_send).await?;
         Ok(revision.map(|revision| StoredReservation { reservation, revision }))
     }
 
