@@ -15,7 +15,7 @@ pub trait Action: Send {
     type Outcome: Send;
     /// Why a rule says no.
     type Rejection: std::error::Error + Send;
-    /// The read models that show its effect, for [`Wait::Everywhere`].
+    /// The read models that show its effect, for [`Wait::Everywhere`](super::Wait::Everywhere).
     const PROJECTIONS: &'static [&'static str] = &[];
 
     /// Whoever meets a conflict waits for the others who did on this subject, in this process.
@@ -103,7 +103,7 @@ pub(super) struct Pending<A: Action> {
     pub(super) guard: Guard<A::Rejection>,
     pub(super) outcome: A::Outcome,
     /// Whoever else appends it means the same one.
-    pub(super) is_anybodys: bool,
+    pub(super) has_shared_id: bool,
 }
 
 impl<A: Action> Pending<A> {
@@ -119,6 +119,6 @@ impl<A: Action> Pending<A> {
     /// May it be told after a silence that it was done? An event that the log has checked nothing for may reach nobody
     /// (ADR 0021), unless it is the same whoever appends it, and when.
     pub(super) fn may_count_after_silence(&self) -> bool {
-        self.guard.expect != Expect::Anything || self.is_anybodys
+        self.guard.expect != Expect::Anything || self.has_shared_id
     }
 }

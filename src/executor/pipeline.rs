@@ -163,7 +163,7 @@ impl Executor {
             };
             let mut new = NewEvent::new(event, authority.actor, authority.cause);
             new.id = id.unwrap_or(new.id);
-            (Pending { new, guard, outcome, is_anybodys: id.is_some() }, true)
+            (Pending { new, guard, outcome, has_shared_id: id.is_some() }, true)
         };
         let appended = if let Some(running) = running {
             self.append(&mut pending, may_send, (running, authority)).await

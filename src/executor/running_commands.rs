@@ -158,7 +158,7 @@ impl Executor {
         Ok(authority.judge(&session.state, &user.state))
     }
 
-    /// May this process serve, and might it ever since there were so many silences?
+    /// May this process serve, and was it never silent since there were so many silences?
     pub fn has_served_since(&self, silences: u64) -> bool {
         self.liveness.as_ref().is_none_or(|liveness| liveness.has_been_live_since(silences))
     }

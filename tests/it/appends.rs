@@ -45,21 +45,27 @@ async fn a_log_in_that_was_given_up_ends_no_other() {
     }
 }
 
-/// What a connection has lost on its way to the credentials is written again.
+/// What a connection has lost on its way to the credentials, or from there, is written again.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_lost_connection_costs_a_new_account_nothing() {
     let mut app = App::start().await;
     let proxy = behind_a_proxy(&mut app).await;
     let ann = app.register("ann").await;
-    let fired = proxy.set_at("HPUB $KV.VAULT.", Mode::Cut);
-    let elsewhere = there(&app, &ann);
-    let name = json!({ "username": "bob_the_first", "password": PASSWORD });
-    let registering = tokio::spawn(async move { elsewhere.post("/api/regChat", name).await });
-    fired.await.expect("the reservation is on its way");
-    proxy.set(Mode::Open);
-    let bob = User::from_login(&ann, registering.await.expect("it does not panic").ok());
-    bob.post_empty(DRAIN).await.ok();
-    assert_eq!(bob.username, "bob_the_first");
+    for (name, is_answer) in [("bobby", false), ("catty", true)] {
+        let fired = if is_answer {
+            proxy.set_at_answer(r#""KV_VAULT""#, Mode::Cut)
+        } else {
+            proxy.set_at("HPUB $KV.VAULT.", Mode::Cut)
+        };
+        let elsewhere = there(&app, &ann);
+        let body = json!({ "username": name, "password": PASSWORD });
+        let registering = tokio::spawn(async move { elsewhere.post("/api/regChat", body).await });
+        fired.await.expect("the name is being reserved");
+        proxy.set(Mode::Open);
+        let user = User::from_login(&ann, registering.await.expect("it does not panic").ok());
+        user.post_empty(DRAIN).await.ok();
+        is_back(&app, &user).await;
+    }
 }
 
 /// A network that holds bytes back can do that: the server remembers an append's identity for two minutes.

@@ -16,7 +16,7 @@ use super::{
 use crate::events::{Position, Unsealed};
 
 /// How long what may not be sent again is looked for, once an attempt had no answer.
-const WITHDRAWN: Duration = Duration::from_secs(1);
+const LOOK_FOR_WITHDRAWN: Duration = Duration::from_secs(1);
 
 impl EventLog {
     /// Appends a fact and answers when it is as durable as `log.durability` promises.
@@ -127,12 +127,12 @@ impl EventLog {
                 Err(error) => error,
             };
             match error {
-                // The expectation is checked before the identity (ADR 0001), so a repeat of our own append
-                // looks like a conflict with it.
                 // Another append is in process, and may come to nothing: a conflict only for who has nothing under way.
                 PublishError::Contended if new.maybe_after.is_none() => {
                     return Err(LogError::Conflict);
                 }
+                // The expectation is checked before the identity (ADR 0001), so a repeat of our own append
+                // looks like a conflict with it.
                 PublishError::Conflict => {
                     let own = self.stored(new, deadline).await?;
                     return own
@@ -145,7 +145,7 @@ impl EventLog {
                     if new.maybe_after.is_none() || Instant::now() + pause >= deadline {
                         return Ok(None);
                     }
-                    deadline = deadline.min(Instant::now() + WITHDRAWN);
+                    deadline = deadline.min(Instant::now() + LOOK_FOR_WITHDRAWN);
                     is_withdrawn = true;
                 }
                 PublishError::Request(RequestError::Unanswered) => {

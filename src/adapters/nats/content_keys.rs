@@ -30,6 +30,7 @@ use super::{
     log_error::{LogError, unavailable},
     lookup::{AnsweredBy, Lookup},
     protocol::Headers,
+    publish::PutOutcome,
     unbuffered_client::UnbufferedClient,
 };
 use crate::events::{
@@ -328,9 +329,12 @@ impl ContentKeys {
     ) -> Result<Option<u64>, LogError> {
         let (subject, entry) = (subject(owner), (Headers::new(), secret));
         let last = async || self.0.lookup.last(&subject).await;
-        let number = self.0.appends.put(&subject, entry, revision, || true, last).await?;
+        let put = self.0.appends.put(&subject, entry, revision, || true, last).await?;
         self.sync().await?;
-        Ok(number)
+        Ok(match put {
+            PutOutcome::At(number) => Some(number),
+            PutOutcome::Not | PutOutcome::Unknown => None,
+        })
     }
 
     async fn sync(&self) -> Result<(), LogError> {

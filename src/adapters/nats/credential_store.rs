@@ -17,7 +17,7 @@ use super::{
     log_error::{LogError, unavailable},
     lookup::{AnsweredBy, Lookup},
     protocol::Headers,
-    publish::PublishError,
+    publish::{ANSWER, PublishError, PutOutcome},
     unbuffered_client::UnbufferedClient,
 };
 use crate::events::{TokenId, UserId, Username};
@@ -63,6 +63,13 @@ pub struct UsernameReservation {
     /// The last change of password.
     #[serde(default)]
     pub change: Option<PasswordChange>,
+}
+
+impl UsernameReservation {
+    /// Was the password last changed by this change?
+    pub fn is_changed_by(&self, change: Uuid) -> bool {
+        self.change.as_ref().is_some_and(|last| last.id == change)
+    }
 }
 
 /// A change of password: the log has to say what the credential store says already.
@@ -127,7 +134,7 @@ impl Reservation for DeviceReservation {
     }
 }
 
-/// How [`CredentialStore::claim`] ended.
+/// How [`CredentialStore::reserve`] ended.
 pub enum ReserveOutcome<C> {
     /// It is ours now.
     New,
@@ -136,7 +143,7 @@ pub enum ReserveOutcome<C> {
 }
 
 impl CredentialStore {
-    /// Opens the bucket; with several replicas its leader is asked.
+    /// Opens the bucket. Of several replicas any is asked, and what it says is checked with the leader.
     ///
     /// # Errors
     /// It is not there: `hongyan migrate` makes it.
@@ -162,8 +169,11 @@ impl CredentialStore {
             let key = key::<C>(what);
             let written = self.written(reservation).await?;
             let entry = (Headers::new(), &*written);
-            if self.put(&key, entry, revision, || true).await?.is_some() {
-                return Ok(ReserveOutcome::New);
+            match self.put(&key, entry, revision, || true).await? {
+                PutOutcome::At(_) => return Ok(ReserveOutcome::New),
+                PutOutcome::Not => {}
+                // Taken, it would be told, and perhaps by this.
+                PutOutcome::Unknown => return Err(unavailable("another came, perhaps after it")),
             }
             match self.last(&key).await? {
                 Some(message) if is_there(&message) => {
@@ -203,10 +213,10 @@ impl CredentialStore {
         self.replace_if(what, reservation, revision, || true).await
     }
 
-    /// The same, if it may still be sent.
+    /// The same, if it may still be sent. After `None` it may have been there, before another.
     ///
     /// # Errors
-    /// It may not, or the credential store cannot be reached.
+    /// The credential store cannot be reached.
     pub async fn replace_if<C: Reservation>(
         &self,
         what: &str,
@@ -215,7 +225,12 @@ impl CredentialStore {
         may_send: impl Fn() -> bool,
     ) -> Result<Option<u64>, LogError> {
         let written = self.written(reservation).await?;
-        self.put(&key::<C>(what), (Headers::new(), &written), revision, may_send).await
+        Ok(
+            match self.put(&key::<C>(what), (Headers::new(), &written), revision, may_send).await? {
+                PutOutcome::At(revision) => Some(revision),
+                PutOutcome::Not | PutOutcome::Unknown => None,
+            },
+        )
     }
 
     /// Gives a reservation up, if it is still the one that was read.
@@ -269,14 +284,14 @@ impl CredentialStore {
         Ok(StoredReservation { reservation, revision: message.sequence })
     }
 
-    /// Puts something in a key's place if that is as it was at `revision`; its own revision, or `None` if it is not.
+    /// Puts something in a key's place if that is as it was at `revision`.
     async fn put(
         &self,
         key: &str,
         entry: (Headers, &[u8]),
         revision: u64,
         may_send: impl Fn() -> bool,
-    ) -> Result<Option<u64>, LogError> {
+    ) -> Result<PutOutcome, LogError> {
         let last = async || self.last(key).await;
         self.appends.put(&subject(key), entry, revision, may_send, last).await
     }
@@ -294,7 +309,8 @@ impl CredentialStore {
             headers.add(OPERATION, DELETE);
             headers.add(EXPECTED, last.as_ref().map_or(0, |message| message.sequence));
             headers.add(EXPECTED_ON, subject(key));
-            match self.appends.publish(&subject(PROBE), &headers, b"", deadline).await {
+            let answer = deadline.min(Instant::now() + ANSWER);
+            match self.appends.publish(&subject(PROBE), &headers, b"", answer).await {
                 Ok(_) => return Ok(last),
                 Err(
                     PublishError::Conflict | PublishError::Contended | PublishError::Request(_),

@@ -120,7 +120,7 @@ impl Liveness {
         self.lock().silences
     }
 
-    /// May this gateway serve, and might it ever since there were so many silences?
+    /// May this gateway serve, and was it never silent since there were so many silences?
     pub fn has_been_live_since(&self, silences: u64) -> bool {
         let state = self.lock();
         state.silences == silences && state.is_live(Instant::now())

@@ -57,6 +57,17 @@ pub(super) enum PublishError {
     Refused(String, u64),
 }
 
+/// What has become of something that was put in the place of a subject's last message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum PutOutcome {
+    /// It is there.
+    At(u64),
+    /// It was not put there: another was, or it may not be sent any more.
+    Not,
+    /// Another is there, in its place or after it.
+    Unknown,
+}
+
 impl UnbufferedClient {
     /// Publishes into a stream; the position and whether it was there before, under the same identity.
     pub(super) async fn publish(
@@ -69,8 +80,11 @@ impl UnbufferedClient {
         self.publish_if(subject, headers, payload, deadline, || true).await
     }
 
-    /// Puts something in the place of a subject's last message if that is at `revision`; its own position, or `None` if
-    /// another is there. What was not answered is repeated, and whoever then comes too late looks at what `last` finds.
+    /// Puts something in the place of a subject's last message if that is at `revision`, and if it may be sent. What was not
+    /// answered is repeated, and whoever then comes too late looks at what `last` finds.
+    ///
+    /// # Errors
+    /// It may be there, and will perhaps be.
     pub(super) async fn put(
         &self,
         subject: &str,
@@ -78,20 +92,21 @@ impl UnbufferedClient {
         revision: u64,
         may_send: impl Fn() -> bool,
         last: impl AsyncFnOnce() -> Result<Option<StreamMessage>, LogError>,
-    ) -> Result<Option<u64>, LogError> {
+    ) -> Result<PutOutcome, LogError> {
         headers.add(EXPECTED, revision);
         let (deadline, mut is_perhaps_there) = (Instant::now() + PATIENCE, false);
         loop {
             let answer = deadline.min(Instant::now() + ANSWER);
             let error = match self.publish_if(subject, &headers, value, answer, &may_send).await {
-                Ok((position, _)) => return Ok(Some(position.0)),
-                Err(PublishError::Conflict | PublishError::Contended) if !is_perhaps_there => {
-                    return Ok(None);
-                }
-                Err(error @ PublishError::Conflict) => {
+                Ok((position, _)) => return Ok(PutOutcome::At(position.0)),
+                Err(
+                    PublishError::Conflict
+                    | PublishError::Contended
+                    | PublishError::Request(RequestError::Withdrawn),
+                ) if !is_perhaps_there => return Ok(PutOutcome::Not),
+                Err(PublishError::Conflict) => {
                     let own = last().await?.filter(|last| last.payload == value);
-                    // Otherwise it may have been there, and another came after it.
-                    return own.map(|own| Some(own.sequence)).ok_or_else(|| unavailable(error));
+                    return Ok(own.map_or(PutOutcome::Unknown, |own| PutOutcome::At(own.sequence)));
                 }
                 Err(error) => error,
             };

@@ -110,9 +110,9 @@ pub async fn auth(
             Err(failure) => ApiError::internal(failure).into_response(),
         }
     };
-    let is_told_nothing = response.status().is_server_error() // whoever may not be served any more learns nothing by it
+    let is_not_judged_again = response.status().is_server_error() // whoever may not be served any more learns nothing by it
         || response.extensions().get::<TokenEnded>().is_some();
-    if is_told_nothing {
+    if is_not_judged_again {
         return response;
     }
     match still_served(&app, caller, (is_read, silences)).await {

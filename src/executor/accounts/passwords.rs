@@ -37,8 +37,12 @@ impl Accounts {
     ) -> Result<()> {
         let request = Purpose::LogIn.by(&account.username.folded(), from);
         let authority = Authority::of_user(account.id, kept, cause);
+        let id = clock::random_id();
         loop {
             let held = self.credential(account, cause).await?;
+            if held.reservation.is_changed_by(id) {
+                return Ok(()); // this was there, and another has finished it
+            }
             let hash = held.reservation.hash.as_deref().ok_or(AccountError::NoSuchAccount)?;
             // Judged under the revision that is replaced: of two changes at once the later one finds
             // that its old password is not right any more.
@@ -47,9 +51,10 @@ impl Accounts {
             }
             let hash = self.passwords.hash(request.clone(), new).await?;
             let running = self.executor.begin::<AccountError>(authority).await?;
-            let change = (hash, Some(kept), authority.actor);
+            let change =
+                PasswordChange { id, kept: Some(kept), actor: authority.actor, unfinished: true };
             let may_send = || self.executor.has_served_since(running.silences);
-            let replaced = self.replace_password(account, held, change, may_send).await?;
+            let replaced = self.replace_password(account, held, (hash, change), may_send).await?;
             drop(running);
             if let Some(held) = replaced {
                 self.finish_change(account.id, &account.username.folded(), held, cause).await?;
@@ -74,9 +79,13 @@ impl Accounts {
             .hash(Purpose::LogIn.by(&account.username.folded(), here), password)
             .await?;
         let held = self.credential(account, cause).await?;
-        let replaced = self.replace_password(account, held, (hash, None, None), || true).await?;
-        let held = replaced.ok_or(AccountError::Busy("the password is being changed".into()))?;
-        self.finish_change(account.id, &account.username.folded(), held, cause).await?;
+        let id = clock::random_id();
+        let change = PasswordChange { id, kept: None, actor: None, unfinished: true };
+        if let Some(held) = self.replace_password(account, held, (hash, change), || true).await? {
+            self.finish_change(account.id, &account.username.folded(), held, cause).await?;
+        } else if !self.credential(account, cause).await?.reservation.is_changed_by(id) {
+            return Err(AccountError::Busy("the password is being changed".into()));
+        }
         Ok(())
     }
 
@@ -94,15 +103,14 @@ impl Accounts {
         self.finish_change(account.id, &folded, held, cause).await
     }
 
-    /// `None` if somebody else has changed the reservation first.
+    /// `None` if somebody else has changed the reservation, perhaps after this, or if it may not be sent any more.
     async fn replace_password(
         &self,
         account: &Account,
         held: StoredReservation<UsernameReservation>,
-        (hash, kept, actor): (String, Option<TokenId>, Option<UserId>),
+        (hash, change): (String, PasswordChange),
         may_send: impl Fn() -> bool,
     ) -> Result<Option<StoredReservation<UsernameReservation>>> {
-        let change = PasswordChange { id: clock::random_id(), kept, actor, unfinished: true };
         let reservation =
             UsernameReservation { hash: Some(hash), change: Some(change), ..held.reservation };
         let folded = account.username.folded();

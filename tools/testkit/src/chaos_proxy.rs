@@ -111,6 +111,11 @@ impl ChaosProxy {
         arm(&self.there, pattern, Then::Set(then, self.state.clone()))
     }
 
+    /// The same once `pattern` is on its way from the port.
+    pub fn set_at_answer(&self, pattern: &str, then: Mode) -> oneshot::Receiver<()> {
+        arm(&self.back, pattern, Then::Set(then, self.state.clone()))
+    }
+
     /// Has `pattern`, once, arrive from the port as `with`, which is as long; resolves then.
     ///
     /// # Panics
