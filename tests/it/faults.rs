@@ -257,7 +257,8 @@ async fn lost_tables_are_rebuilt() {
 /// ADR 0014: whoever befriends, joins or registers waits for no database that is behind the log.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_lost_database_gives_no_id_twice() {
-    let mut app = App::with_gateways(1).await;
+    let own = [("PROJECTIONS__WAIT_MS", "3000")]; // as long does each call wait for read models in vain
+    let mut app = App::with_gateways_configured(1, &own).await;
     let [ann, bob] = app.friends(["ann", "bob"]).await;
     let cat = app.register("cat").await;
     app.settle().await;
