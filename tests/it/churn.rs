@@ -17,9 +17,9 @@ struct Connection {
 
 impl Connection {
     async fn open(user: &User) -> Self {
-        let socket = user.connect().await;
+        let (user, socket) = (user.clone(), user.connect_raw().await);
         let (close, told) = oneshot::channel();
-        Self { close, task: tokio::spawn(read(socket, told)) }
+        Self { close, task: tokio::spawn(read(user, socket, told)) }
     }
 
     async fn close(self) -> Vec<Numbered> {
@@ -31,9 +31,9 @@ impl Connection {
     }
 }
 
-async fn read(mut socket: Socket, mut told: oneshot::Receiver<()>) -> Vec<Numbered> {
+async fn read(user: User, mut socket: Socket, mut told: oneshot::Receiver<()>) -> Vec<Numbered> {
     let mut seen = Vec::new();
-    let mut closing = false;
+    let (mut greeted, mut closing) = (false, false);
     loop {
         tokio::select! {
             _ = &mut told, if !closing => {
@@ -41,7 +41,12 @@ async fn read(mut socket: Socket, mut told: oneshot::Receiver<()>) -> Vec<Number
                 socket.begin_close().await;
             }
             next = socket.next_unhurried() => match next {
-                Arrival::Frame(frame) => seen.extend(numbered(&frame["data"])),
+                Arrival::Frame(frame) => {
+                    greeted = true;
+                    seen.extend(numbered(&frame["data"]));
+                }
+                // A gateway that is not live drops it, and a client comes back.
+                Arrival::Dropped if !greeted && !closing => socket = user.connect_raw().await,
                 end => {
                     assert!(closing, "the server must not end it: {end:?}");
                     return seen;

@@ -136,7 +136,7 @@ async fn a_groups_members_get_everything_online_or_not() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nobody_notices_the_upkeep_of_read_models() {
     let app = App::configured(&[("LIMITS__REQUESTS_PER_USER", "100000")]).await;
-    let load = ["--rate", "20", "--senders", "4", "--reads", "10", "--warm-up", "0s"];
+    let load = ["--rate", "50", "--senders", "4", "--reads", "40", "--warm-up", "0s"];
     let round = ["--seconds", "5", "--longest", "5m"];
     let result = app.bench(&[&["upkeep"][..], &load, &round].concat()).await;
     assert_eq!(
